@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A front for meson, ninja and the tools: every command of the README is here.
+
+BUILD = build
+PREFIX = /usr/local
+PYTHON = /usr/bin/python3
+LOCK = flock .$(BUILD).lock
+
+.PHONY: all deps configure tests demo check check-long bench fresh install \
+	clean lint unit kernel golden fuzz world
+
+all: configure
+	@$(LOCK) ninja -k 0 -C $(BUILD)
+
+# Says what to do before ninja or a compiler says something less helpful.
+configure:
+	@tools/need-tools
+	@$(LOCK) tools/configure $(BUILD) --prefix=$(PREFIX)
+
+tests: configure
+	@$(LOCK) ninja -k 0 -C $(BUILD) all tests
+
+# One unit or kernel test, with nothing else built: make test-prefix
+test-%: configure
+	@set -e; for p in unit kernel; do \
+		[ -e tests/$$p/test_$*.c ] || continue; \
+		$(LOCK) ninja -C $(BUILD) $$p-test_$*; \
+		$(BUILD)/$$p-test_$*; \
+	done
+
+deps:
+	@tools/install-deps
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/world/demo.py
+
+check: deps
+	@$(PYTHON) tools/check
+
+check-long: deps
+	@$(PYTHON) tools/check --long
+
+# A single suite, for work on it.
+lint unit golden kernel fuzz world:
+	@$(PYTHON) tools/check $@
+
+bench: deps
+	@$(MAKE) --no-print-directory all
+	@if [ -x tests/bench/run ]; then tests/bench/run; \
+	else echo "bench: nothing to measure yet" >&2; exit 1; fi
+
+fresh:
+	@tools/fresh
+
+install: all
+	@DESTDIR="$(DESTDIR)" meson install --no-rebuild -C $(BUILD)
+
+clean:
+	rm -rf build build-* .build*.lock
