@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void reserve(struct text *t, size_t more)
+{
+	size_t cap = t->cap ? t->cap : 64;
+
+	while (cap < t->len + more + 1)
+		cap *= 2;
+	if (cap == t->cap)
+		return;
+	t->buf = realloc(t->buf, cap);
+	if (!t->buf)
+		abort();
+	t->cap = cap;
+}
+
+void text_add_len(struct text *t, const char *s, size_t len)
+{
+	reserve(t, len);
+	memcpy(t->buf + t->len, s, len);
+	t->len += len;
+	t->buf[t->len] = 0;
+}
+
+void text_add(struct text *t, const char *s)
+{
+	text_add_len(t, s, strlen(s));
+}
+
+void text_addf(struct text *t, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		abort();
+	reserve(t, (size_t)n);
+	va_start(ap, fmt);
+	vsnprintf(t->buf + t->len, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	t->len += (size_t)n;
+}
+
+const char *text_str(const struct text *t)
+{
+	return t->buf ? t->buf : "";
+}
+
+void text_clear(struct text *t)
+{
+	t->len = 0;
+	if (t->buf)
+		t->buf[0] = 0;
+}
+
+void text_free(struct text *t)
+{
+	free(t->buf);
+	*t = (struct text){ 0 };
+}
+
+bool str_eq(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+bool str_starts(const char *s, const char *start)
+{
+	return strncmp(s, start, strlen(start)) == 0;
+}
+
+bool str_to_u32(const char *s, uint32_t max, uint32_t *ret)
+{
+	uint64_t value = 0;
+
+	if (!*s)
+		return false;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '9')
+			return false;
+		value = value * 10 + (uint64_t)(*s - '0');
+		if (value > max)
+			return false;
+	}
+	*ret = (uint32_t)value;
+	return true;
+}
+
+uint64_t str_hash(const char *s, uint64_t seed)
+{
+	uint64_t h = 0xcbf29ce484222325ULL ^ (seed * 0x9e3779b97f4a7c15ULL);
+
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3ULL;
+	return h ^ (h >> 29);
+}

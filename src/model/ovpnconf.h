@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef MODEL_OVPNCONF_H
+#define MODEL_OVPNCONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What sallyport must know of an openvpn(8) client configuration. */
+struct ovpn_remote {
+	const char *host; /* name or literal address */
+	uint16_t port;
+	const char *proto; /* "udp", "tcp-client", "udp6", ... as openvpn writes it */
+	uint32_t line;
+};
+
+struct ovpn_conf {
+	struct ovpn_remote *remotes; /* <connection> blocks too */
+	size_t n_remotes, cap_remotes;
+	const char *auth_user_pass; /* file, "" when inline; NULL when not asked for */
+	bool dev_is_tap;
+	const char **warnings; /* options we override or ignore, in words with the line */
+	size_t n_warnings, cap_warnings;
+};
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PLAN_WANT_H
+#define PLAN_WANT_H
+
+#include "base/arena.h"
+#include "model/snapshot.h"
+
+/*
+ * What one namespace must hold.  Links are named, not numbered: indices change
+ * when a tunnel comes back, names do not.
+ */
+
+enum want_place { PLACE_HOST, PLACE_GATE, PLACE_ROOM };
+
+struct want_link {
+	const char *name;
+	const char *alias;      /* NULL: do not touch */
+	const char *peer_name;  /* of a veth to create; NULL: the link exists or comes by itself */
+	enum want_place peer_place;
+	size_t peer_room;       /* index, of PLACE_ROOM */
+	uint32_t mtu;           /* 0: do not touch */
+	bool up;
+};
+
+struct want_address {
+	const char *link;
+	struct ip local;
+	uint8_t len;
+	uint8_t scope;
+};
+
+struct want_route {
+	sa_family_t family;
+	uint8_t type;       /* RTN_UNICAST or RTN_UNREACHABLE */
+	uint8_t scope;
+	uint32_t table;
+	uint32_t metric;
+	struct prefix dst;
+	const char *link;   /* NULL for unreachable */
+	struct ip via;      /* none when on-link */
+	struct ip prefsrc;  /* none for any */
+	bool onlink;
+	/* The link comes and goes with a VPN client: skip while it is away. */
+	bool optional;
+};
+
+/* Rules stand at priority 0 in the order of the array, behind `local`. */
+struct want_rule {
+	sa_family_t family;
+	uint32_t table;
+	struct prefix from; /* family 0: any */
+	struct prefix to;
+	const char *iif;    /* NULL: any */
+	uint32_t mark, mark_mask;
+	int suppress_len;   /* -1: none */
+};
+
+struct want_sysctl {
+	const char *path;   /* below /proc/sys/net/ */
+	const char *value;
+	bool restore;       /* host: remember the old value and put it back at the end */
+};
+
+struct want {
+	enum want_place place;
+	size_t room;               /* of PLACE_ROOM */
+	const char *netns;         /* name below /run/netns, NULL for the host */
+	uint8_t protocol;          /* of our rules and routes: 222, RTPROT_KERNEL on the host */
+	uint32_t table_first;      /* everything in these tables is ours */
+	uint32_t table_last;
+	struct want_link *links;
+	size_t n_links, cap_links;
+	struct want_address *addresses;
+	size_t n_addresses, cap_addresses;
+	struct want_route *routes;
+	size_t n_routes, cap_routes;
+	struct want_rule *rules;
+	size_t n_rules, cap_rules;
+	struct want_sysctl *sysctls;
+	size_t n_sysctls, cap_sysctls;
+	const char *nft;           /* whole text of table inet sallyport-NAME; NULL for none */
+};
+
+#endif
