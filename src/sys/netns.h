@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SYS_NETNS_H
+#define SYS_NETNS_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+
+/*
+ * Network namespaces by name, as ip-netns(8) keeps them: a file in
+ * /run/netns on which the namespace is bind-mounted.  File descriptors are
+ * O_CLOEXEC.  setns(2) is per thread; the program has one.
+ */
+
+#define NETNS_DIR "/run/netns"
+
+/* An fd of the caller's own namespace. */
+int netns_open_self(int *ret_fd, struct err *e) MUST_USE;
+/* -ENOENT if there is none of that name. @name has no slash. */
+int netns_open(const char *name, int *ret_fd, struct err *e) MUST_USE;
+/* Makes a new one, loopback up, alias of loopback = @alias; -EEXIST if the name is taken. */
+int netns_create(const char *name, const char *alias, int *ret_fd, struct err *e) MUST_USE;
+/* Unmounts and unlinks; 0 if it was not there. */
+int netns_delete(const char *name, struct err *e) MUST_USE;
+/* Are both fds the same namespace (st_dev, st_ino)? */
+bool netns_same(int fd_a, int fd_b);
+
+/*
+ * Visit: the thread enters @fd and comes back in netns_leave().  A visit that
+ * cannot come back aborts: continuing in the wrong namespace is never right.
+ *	struct netns_visit v CLEANUP_VISIT = NETNS_VISIT_NONE;
+ *	r = netns_enter(fd, &v, e);
+ */
+struct netns_visit {
+	int home; /* -1: not away */
+};
+#define NETNS_VISIT_NONE ((struct netns_visit){ -1 })
+int netns_enter(int fd, struct netns_visit *v, struct err *e) MUST_USE;
+void netns_leave(struct netns_visit *v);
+#define CLEANUP_VISIT __attribute__((cleanup(netns_leave)))
+
+/* Names in /run/netns for which @match says yes; returns count through @ret_n, arena strings. */
+struct arena;
+int netns_list(struct arena *a, const char ***ret_names, size_t *ret_n, struct err *e) MUST_USE;
+
+/*
+ * Pids of processes whose network namespace is @fd, read from /proc; the
+ * caller's own pid is left out.
+ */
+int netns_pids(struct arena *a, int fd, int **ret_pids, size_t *ret_n, struct err *e) MUST_USE;
+
+#endif

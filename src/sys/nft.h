@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SYS_NFT_H
+#define SYS_NFT_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * nftables of one namespace, by libnftables(3).  The context binds its netlink
+ * socket in the namespace where it is made.
+ */
+struct nft;
+
+int nft_open(int netns_fd, struct nft **ret, struct err *e) MUST_USE;
+void nft_close(struct nft **n);
+#define CLEANUP_NFT __attribute__((cleanup(nft_close)))
+
+/* Runs @commands as one transaction; on failure the kernel is unchanged and @e quotes nft. */
+int nft_run(struct nft *n, const char *commands, struct err *e) MUST_USE;
+
+/* `list table inet NAME` as text, without handles and with counters zeroed or left out
+ * (stateless output); -ENOENT if there is none.  Arena string. */
+int nft_list_table(struct nft *n, struct arena *a, const char *name, const char **ret, struct err *e) MUST_USE;
+/* `-j list ruleset`-like JSON text of @what, e.g. "chains", "table inet x", "counters table inet x". */
+int nft_list_json(struct nft *n, struct arena *a, const char *what, const char **ret, struct err *e) MUST_USE;
+
+/*
+ * Hears of changes (NFNLGRP_NFTABLES).  nft_watch_read() drains; @ret_foreign is
+ * true if a transaction was not made by this process (NFTA_GEN_PROC_PID) or
+ * news was lost.
+ */
+struct nft_watch;
+int nft_watch_open(int netns_fd, struct nft_watch **ret, struct err *e) MUST_USE;
+int nft_watch_fd(const struct nft_watch *w);
+int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32] /* process name or "" */,
+		   struct err *e) MUST_USE;
+void nft_watch_close(struct nft_watch **w);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SYS_RTNL_H
+#define SYS_RTNL_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "model/snapshot.h"
+#include "plan/diff.h"
+
+/*
+ * rtnetlink(7) of one namespace, by libmnl.  The socket is opened inside the
+ * namespace and stays bound to it, wherever the thread goes later.  Extended
+ * acks are on and quoted in errors; every receive has a time limit (5 s).
+ */
+struct rtnl;
+
+/* @netns_fd: the namespace; -1 for the caller's own. */
+int rtnl_open(int netns_fd, struct rtnl **ret, struct err *e) MUST_USE;
+void rtnl_close(struct rtnl **r);
+#define CLEANUP_RTNL __attribute__((cleanup(rtnl_close)))
+
+/*
+ * Everything in the namespace.  Dumps that the kernel interrupts
+ * (NLM_F_DUMP_INTR) are taken again, at most 10 times.
+ */
+int rtnl_snapshot(struct rtnl *r, struct arena *a, struct snapshot *ret, struct err *e) MUST_USE;
+/* The same without the routes that no policy of ours looks at: only tables first..last and main. */
+int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first,
+			 uint32_t table_last, struct snapshot *ret, struct err *e) MUST_USE;
+
+/*
+ * Carries out @diff in order.  @want: for protocol number and place.
+ * @peer_netns(@ctx, place, room) gives the fd of the namespace where the other
+ * end of a veth goes.  Things already so (EEXIST) or already gone (ESRCH,
+ * ENOENT, ENODEV, EADDRNOTAVAIL on deletion) are no errors; an optional route
+ * whose link is away is skipped.  Stops at the first failure.
+ */
+typedef int (*rtnl_netns_fn)(void *ctx, enum want_place place, size_t room);
+int rtnl_apply(struct rtnl *r, const struct want *want, const struct diff *diff,
+	       rtnl_netns_fn peer_netns, void *ctx, struct err *e) MUST_USE;
+
+/* 0 also if it is not there. */
+int rtnl_link_delete(struct rtnl *r, const char *name, struct err *e) MUST_USE;
+/* Moves a link into another namespace and renames it there. */
+int rtnl_link_move(struct rtnl *r, const char *name, int netns_fd, const char *new_name,
+		   struct err *e) MUST_USE;
+/* Creates a link of @kind ("wireguard"): -EOPNOTSUPP if the kernel has no such kind. */
+int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind, struct err *e) MUST_USE;
+int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu /* 0: keep */,
+		  const char *alias /* NULL: keep */, struct err *e) MUST_USE;
+/* Single objects, for what VPN doors bring (wireguard). */
+int rtnl_address_add(struct rtnl *r, const struct want_address *w, struct err *e) MUST_USE;
+int rtnl_route_add(struct rtnl *r, const struct want_route *w, uint8_t protocol, struct err *e) MUST_USE;
+
+/* Counters of one link: -ENODEV if there is none. */
+struct rtnl_counters {
+	uint64_t packets_in, packets_out, bytes_in, bytes_out;
+};
+int rtnl_counters(struct rtnl *r, const char *link, struct rtnl_counters *ret, struct err *e) MUST_USE;
+
+/*
+ * A second socket that hears of changes: links, addresses, routes, rules of
+ * both families.  Readable when something happened.  rtnl_watch_read() drains
+ * it and says in @ret what was touched; on overflow (ENOBUFS) lost is true:
+ * take a snapshot.  Receive buffer by SO_RCVBUFFORCE.
+ */
+struct rtnl_watch;
+struct rtnl_news {
+	bool links, addresses, routes, rules;
+	bool lost;
+	/* Something was deleted, or a rule was added: what a repair must look at at once. */
+	bool deletions;
+};
+int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_USE;
+int rtnl_watch_fd(const struct rtnl_watch *w);
+int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e) MUST_USE;
+void rtnl_watch_close(struct rtnl_watch **w);
+
+#endif
