@@ -5,10 +5,11 @@
 BUILD = build
 PREFIX = /usr/local
 PYTHON = /usr/bin/python3
-LOCK = flock .$(BUILD).lock
+# Two makes in one build directory would trip over each other.
+LOCK = flock .$(notdir $(BUILD)).lock
 
 .PHONY: all deps configure tests demo check check-long bench fresh install \
-	clean lint unit kernel golden fuzz world
+	clean format lint unit kernel golden fuzz world
 
 all: configure
 	@$(LOCK) ninja -k 0 -C $(BUILD)
@@ -56,6 +57,11 @@ fresh:
 
 install: all
 	@DESTDIR="$(DESTDIR)" meson install --no-rebuild -C $(BUILD)
+
+# Formats what git knows or would add; never what is built.
+format:
+	@git ls-files -co --exclude-standard -- 'src/*.[ch]' 'tests/*.[ch]' | \
+		xargs -r clang-format -i
 
 clean:
 	rm -rf build build-* .build*.lock

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Form: compilers, formatter, scripts, manual pages, licences, installation."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def run(*argv, **env):
+    return subprocess.run(argv, cwd=ROOT, text=True, env=dict(os.environ, **env),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+
+
+def files(*patterns):
+    """What is in the tree, but not what is built in it."""
+    listed = run("git", "-c", "safe.directory=*", "ls-files", "-co",
+                 "--exclude-standard", "--", *patterns)
+    assert listed.returncode == 0, listed.stdout
+    return [f for f in listed.stdout.splitlines() if os.path.isfile(f"{ROOT}/{f}")]
+
+
+def text(path):
+    with open(f"{ROOT}/{path}", encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def scripts():
+    found = [f for f in files("tools", "tests", ".ci") if "/corpus/" not in f]
+    return [f for f in found if re.match(r"#!.*\b(ba|da)?sh\b", text(f)[:80])]
+
+
+@pytest.mark.limit(600)
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_no_compiler_warns(compiler):
+    build = f"build-{compiler}"
+    setup = run("tools/configure", build, "-Dwerror=true", CC=compiler)
+    assert setup.returncode == 0, setup.stdout
+    done = run("flock", f".{build}.lock", "ninja", "-k", "0", "-C", build, "all", "tests")
+    bad = [line for line in done.stdout.splitlines() if not line.startswith("[")]
+    assert done.returncode == 0, "\n".join(bad)
+
+
+def test_c_is_formatted():
+    sources = files("src/*.[ch]", "tests/*.[ch]")
+    assert sources
+    bad = [f for f in sources if run("clang-format", "--dry-run", "-Werror", f).returncode]
+    assert not bad, "make format mends these"
+
+
+def test_shell_scripts_are_sound():
+    found = scripts()
+    assert found
+    done = run("shellcheck", *found)
+    assert done.returncode == 0, done.stdout
+
+
+def test_python_compiles():
+    found = [f for f in files("tools", "tests") if "/corpus/" not in f
+             and (f.endswith(".py") or text(f).startswith("#!/usr/bin/python3"))]
+    for path in found:
+        compile(text(path), path, "exec")
+
+
+def test_python_is_the_systems():
+    """Another python in PATH may lack what we installed for this one."""
+    bad = [f for f in files("tools", "tests", "Makefile", "meson.build")
+           if "/corpus/" not in f
+           and re.search(r"^#!.*env python|^#!(?!/usr/bin/python3).*python", text(f))]
+    assert not bad
+
+
+@pytest.mark.parametrize("page", ["sallyport.8", "sallyport.conf.5"])
+def test_manual_pages_are_sound(page):
+    done = run("mandoc", "-T", "lint", "-W", "style", f"man/{page}")
+    # References to ourselves before installation, and to pages of packages
+    # that are not here, are no fault of the page.
+    said = [line for line in done.stdout.splitlines()
+            if "referenced manual not found" not in line]
+    assert not said
+    assert text(f"man/{page}").strip()
+
+
+def test_every_source_names_its_licence():
+    mark = "SPDX-License-Identifier: GPL-2.0-or-later"
+    found = files("src/*.[ch]", "tests/*.[ch]", "tests/*.py", "tools", "meson.build",
+                  "Makefile", "dist/*.in") + scripts()
+    bad = [f for f in found if "/corpus/" not in f and mark not in text(f)[:300]]
+    assert not bad
+
+
+def test_installation_into_a_destdir_brings_everything(tmp_path):
+    build = f"{tmp_path}/build"
+    done = run("make", "--no-print-directory", "install", f"DESTDIR={tmp_path}/dest",
+               "PREFIX=/usr", f"BUILD={build}")
+    assert done.returncode == 0, done.stdout
+    found = {os.path.relpath(os.path.join(place, name), f"{tmp_path}/dest")
+             for place, _, names in os.walk(f"{tmp_path}/dest") for name in names}
+    assert found == {
+        "usr/sbin/sallyport",
+        "usr/share/man/man8/sallyport.8",
+        "usr/share/man/man5/sallyport.conf.5",
+        "usr/lib/systemd/system/sallyport@.service",
+        "etc/iproute2/rt_protos.d/sallyport.conf",
+    }
+    with open(f"{tmp_path}/dest/usr/lib/systemd/system/sallyport@.service",
+              encoding="utf-8") as unit:
+        assert "\nExecStart=/usr/sbin/sallyport up %i\n" in unit.read()
+
+
+def test_the_deps_list_gives_each_package_a_reason():
+    done = run("tools/install-deps", "--list")
+    assert done.returncode == 0
+    for line in done.stdout.splitlines():
+        assert re.fullmatch(r"(build|demo|check)\t[a-z0-9.+-]+\t+\S.*", line)
