@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Every world test runs in a sandbox of its own (lab/sandbox.py)."""
+import os
+import signal
+
+import pytest
+
+from lab import sandbox
+from lab.world import World
+
+LIMIT = 120  # seconds for one test: a hung one must not hang the suite
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROGRAM = os.environ.get('SALLYPORT') or os.path.normpath(
+    os.path.join(HERE, '../../build/sallyport'))
+
+
+def pytest_configure(config):
+    if not sandbox.entered() and not config.option.collectonly:
+        sandbox.enter()
+
+
+class TookTooLong(BaseException):
+    """Not an Exception: no handler in a test may swallow it."""
+
+
+def _too_long(*_):
+    raise TookTooLong(f'a test took more than {LIMIT} s')
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LIMIT)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture(scope='session')
+def program():
+    if not os.access(PROGRAM, os.X_OK):
+        pytest.fail(f'{PROGRAM} is not built', pytrace=False)
+    return PROGRAM
+
+
+@pytest.fixture(scope='module')
+def world():
+    world = World()
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope='module')
+def wide_world():
+    """With the partner's WireGuard and the corporation's ocserv."""
+    world = World(wireguard=True, openconnect=True)
+    yield world
+    world.close()

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One host: a network namespace, and what is done in it.
+
+A host made with mounts=True has a mount namespace of its own as well, with an
+empty /run and a private copy of /etc, so that /run/netns, /run/sallyport,
+/etc/sallyport and /etc/resolv.conf are that host's. Its mounts are shared
+among its own processes, as under systemd.
+"""
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from . import sandbox
+
+
+class TimedOut(AssertionError):
+    """Something that had to happen did not, in time."""
+
+
+def until(probe, what, seconds=5.0, pause=0.02):
+    """Returns the first true value of @probe()."""
+    end = time.monotonic() + seconds
+    while True:
+        value = probe()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise TimedOut(f'not within {seconds} s: {what}')
+        time.sleep(pause)
+
+
+@contextlib.contextmanager
+def netns(fd):
+    """Sockets made inside belong to the network namespace @fd."""
+    home = os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        sandbox.setns(fd, sandbox.CLONE_NEWNET)
+        yield
+    finally:
+        sandbox.setns(home, sandbox.CLONE_NEWNET)
+        os.close(home)
+
+
+def new_netns():
+    home = os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        sandbox.unshare(sandbox.CLONE_NEWNET)
+        return os.open('/proc/thread-self/ns/net', os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        sandbox.setns(home, sandbox.CLONE_NEWNET)
+        os.close(home)
+
+
+class Failed(AssertionError):
+    def __init__(self, name, argv, done):
+        super().__init__(f'{name}: {" ".join(argv)}: exit {done.returncode}\n'
+                         f'{done.stdout}{done.stderr}')
+
+
+# A private /run and /etc, and mounts shared within the host.
+HOLD = '''
+mount --make-rprivate / &&
+mount -t tmpfs -o mode=755 run /run &&
+mkdir /run/lock /run/etc && cp -a /etc/. /run/etc/ &&
+mount --bind /run/etc /etc &&
+mkdir -p /etc/sallyport && rm -f /etc/resolv.conf &&
+mount --make-rshared / && echo ready && exec sleep infinity
+'''
+
+
+class Host:
+    """See the module's comment. close() ends its processes."""
+
+    def __init__(self, name, mounts=False):
+        self.name = name
+        self.fd = new_netns()
+        self.holder = None
+        self.children = []
+        self.sysctl('net/ipv6/conf/all/accept_dad', 0)
+        self.sysctl('net/ipv6/conf/default/accept_dad', 0)
+        self.sysctl('net/ipv6/conf/default/accept_ra', 0)
+        self.ip('link set lo up')
+        if mounts:
+            self._hold()
+
+    def _hold(self):
+        self.holder = subprocess.Popen(
+            ['nsenter', f'--net={self.net}', 'unshare', '-m', 'sh', '-c', HOLD],
+            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+        line = self.holder.stdout.readline()
+        assert line == 'ready\n', f'{self.name}: no private mounts'
+
+    @property
+    def net(self):
+        return f'/proc/{os.getpid()}/fd/{self.fd}'
+
+    @property
+    def root(self):
+        """Where this host's files are seen from the tests."""
+        return f'/proc/{self.holder.pid}/root' if self.holder else '/'
+
+    def path(self, path):
+        return self.root.rstrip('/') + path
+
+    def enter_argv(self, argv, netns_path=None):
+        pre = ['nsenter', f'--net={netns_path or self.net}']
+        if self.holder:
+            pre.append(f'--mount=/proc/{self.holder.pid}/ns/mnt')
+        return pre + ['--'] + [str(a) for a in argv]
+
+    # Commands -----------------------------------------------------------
+
+    def popen(self, argv, **kw):
+        """The pid of the result is the command's own."""
+        kw.setdefault('stdin', subprocess.DEVNULL)
+        kw.setdefault('text', True)
+        child = subprocess.Popen(self.enter_argv(argv), **kw)
+        self.children.append(child)
+        return child
+
+    def run(self, *argv, ok=True, timeout=20, input=None, env=None):
+        argv = [str(a) for a in argv]
+        done = subprocess.run(self.enter_argv(argv), text=True, input=input,
+                              capture_output=True, timeout=timeout, env=env)
+        if ok and done.returncode:
+            raise Failed(self.name, argv, done)
+        return done
+
+    def out(self, *argv, **kw):
+        return self.run(*argv, **kw).stdout
+
+    def ip(self, *lines):
+        """Lines of ip(8), all in one process."""
+        self.run('ip', '-batch', '-', input='\n'.join(lines) + '\n')
+
+    def nft(self, text):
+        self.run('nft', '-f', '-', input=text)
+
+    def sysctl(self, key, value=None):
+        """@key with slashes: interface names have dots."""
+        path = '/proc/sys/' + key
+        with netns(self.fd):
+            with open(path, 'r+' if value is not None else 'r') as f:
+                if value is None:
+                    return f.read().strip()
+                f.write(str(value))
+                return None
+
+    def router(self):
+        self.sysctl('net/ipv4/ip_forward', 1)
+        self.sysctl('net/ipv6/conf/all/forwarding', 1)
+
+    # Sockets ------------------------------------------------------------
+
+    def inside(self):
+        return netns(self.fd)
+
+    def socket(self, *args):
+        with self.inside():
+            s = socket.socket(*args)
+        s.setblocking(False)
+        return s
+
+    def close(self):
+        for child in self.children:
+            stop(child)
+        if self.holder:
+            self.holder.kill()
+            self.holder.wait()
+            self.holder.stdout.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Within:
+    """A namespace inside a host, by the name under which it stands in that
+    host's /run/netns: a gate or a room. Sockets and commands go there."""
+
+    def __init__(self, host, name):
+        self.host = host
+        self.name = name
+        self.fd = os.open(host.path(f'/run/netns/{name}'), os.O_RDONLY)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def inside(self):
+        return netns(self.fd)
+
+    def socket(self, *args):
+        with self.inside():
+            s = socket.socket(*args)
+        s.setblocking(False)
+        return s
+
+    def run(self, *argv, ok=True, timeout=20, input=None):
+        argv = [str(a) for a in argv]
+        done = subprocess.run(
+            self.host.enter_argv(argv, f'/proc/{os.getpid()}/fd/{self.fd}'),
+            text=True, capture_output=True, timeout=timeout, input=input)
+        if ok and done.returncode:
+            raise Failed(self.name, argv, done)
+        return done
+
+    def out(self, *argv, **kw):
+        return self.run(*argv, **kw).stdout
+
+    def ip(self, *lines):
+        self.run('ip', '-batch', '-', input='\n'.join(lines) + '\n')
+
+    def sysctl(self, key, value=None):
+        return Host.sysctl(self, key, value)
+
+    def close(self):
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def stop(child, sig=signal.SIGTERM, seconds=5):
+    """Ends one process that we started, and waits for it."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGCONT)
+        child.send_signal(sig)
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+    for f in (child.stdin, child.stdout, child.stderr):
+        if f:
+            f.close()
+    return child.returncode
+
+
+def join(a, a_name, b, b_name, mtu=1500):
+    """A veth between two hosts, both ends up."""
+    a.run('ip', 'link', 'add', a_name, 'mtu', mtu, 'type', 'veth',
+          'peer', 'name', b_name, 'netns', b.net)
+    a.ip(f'link set {a_name} up')
+    b.ip(f'link set {b_name} mtu {mtu} up')
+
+
+def keep(path, text, mode=0o644):
+    with open(path, 'w') as f:
+        f.write(text)
+    os.chmod(path, mode)
+    return path
+
+
+def remove_tree(path):
+    shutil.rmtree(path, ignore_errors=True)
