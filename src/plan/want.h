@@ -44,9 +44,14 @@ struct want_route {
 	bool optional;
 };
 
-/* Rules stand at priority 0 in the order of the array, behind `local`. */
+/*
+ * Rules of priority 0 stand in the order of the array, behind `local` and in
+ * front of everybody else's.  Those of another priority (main and default of a
+ * namespace that is ours) need only be there.
+ */
 struct want_rule {
 	sa_family_t family;
+	uint32_t priority;
 	uint32_t table;
 	struct prefix from; /* family 0: any */
 	struct prefix to;
@@ -57,8 +62,9 @@ struct want_rule {
 
 struct want_sysctl {
 	const char *path;   /* below /proc/sys/net/ */
-	const char *value;
-	bool restore;       /* host: remember the old value and put it back at the end */
+	const char *value;   /* NULL: only remembered, a write to another one changes it too */
+	const char *only_if; /* set it only when it has this value; NULL: always */
+	bool restore;        /* host: remember the old value and put it back at the end */
 };
 
 struct want {

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The plan: links, addresses, routes, rules and sysctls of host, gate and
+ * rooms.  ARCHITECTURE.md has the picture; the numbers of the gate's rules
+ * there are the numbers of the comments here.
+ */
+#include "plan/plan.h"
+
+#include "base/text.h"
+
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#define METRIC6     1024u /* what IPv6 uses when none is given; said, so that it compares */
+#define METRIC_MAIN 4096u /* the gate's default in main: any VPN client's beats it */
+
+static const sa_family_t families[] = { AF_INET, AF_INET6 };
+
+static size_t n_families(const struct plan_facts *f)
+{
+	return f->ipv6 ? 2 : 1;
+}
+
+uint32_t plan_door_mark(size_t door)
+{
+	return (PLAN_TABLE_DOOR + (uint32_t)door) << 16;
+}
+
+const char *plan_host_link(struct arena *a, const struct gate *g)
+{
+	return arena_printf(a, "sp-%s", g->name);
+}
+
+const char *plan_room_link(struct arena *a, const struct gate *g, size_t room)
+{
+	const char *name = g->rooms[room].name;
+
+	return *name ? arena_printf(a, "room-%s", name) : "room";
+}
+
+const char *plan_room_netns(struct arena *a, const struct gate *g, size_t room)
+{
+	const char *name = g->rooms[room].name;
+
+	return *name ? arena_printf(a, "%s.%s", g->name, name) : g->name;
+}
+
+const char *plan_gate_netns(struct arena *a, const struct gate *g)
+{
+	return arena_printf(a, "%s.gate", g->name);
+}
+
+const char *plan_alias(struct arena *a, const struct gate *g)
+{
+	return arena_printf(a, "sallyport %s%s", g->name, g->ends_with_command ? " run" : "");
+}
+
+/* fe80::1 is the upper end of a link (towards the host), fe80::2 the lower one. */
+static struct ip link_local(uint8_t last)
+{
+	return (struct ip){ .family = AF_INET6, .byte = { 0xfe, 0x80, [15] = last } };
+}
+
+static struct prefix slot_net(const struct slot *s, sa_family_t family)
+{
+	return family == AF_INET ? s->net4 : s->net6;
+}
+
+static struct prefix everything(sa_family_t family)
+{
+	return (struct prefix){ .ip.family = family };
+}
+
+static struct want_link *add_link(struct arena *a, struct want *w, const char *name)
+{
+	struct want_link *l = arena_push(a, w->links, w->n_links, w->cap_links);
+
+	l->name = name;
+	l->up = true;
+	return l;
+}
+
+static void add_address(struct arena *a, struct want *w, const char *link, struct ip ip,
+			uint8_t scope)
+{
+	struct want_address *x = arena_push(a, w->addresses, w->n_addresses, w->cap_addresses);
+
+	*x = (struct want_address){ .link = link, .local = ip, .scope = scope };
+	x->len = ip_is_link_local(&ip) ? 64 : (uint8_t)ip_bits(ip.family);
+}
+
+/* A unicast route by @link; @via none when on-link. */
+static struct want_route *add_route(struct arena *a, struct want *w, uint32_t table,
+				    struct prefix dst, const char *link, struct ip via)
+{
+	struct want_route *r = arena_push(a, w->routes, w->n_routes, w->cap_routes);
+
+	*r = (struct want_route){ .family = dst.ip.family, .type = RTN_UNICAST, .table = table,
+				  .dst = dst, .link = link, .via = via };
+	r->metric = r->family == AF_INET6 ? METRIC6 : 0;
+	r->onlink = !ip_is_none(&via) && r->family == AF_INET;
+	r->scope = r->family == AF_INET && ip_is_none(&via) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	return r;
+}
+
+/* The floor: it has no device, so it survives a link flap, and the packet goes nowhere else. */
+static void add_floor(struct arena *a, struct want *w, uint32_t table, sa_family_t family)
+{
+	struct want_route *r = arena_push(a, w->routes, w->n_routes, w->cap_routes);
+
+	*r = (struct want_route){ .family = family, .type = RTN_UNREACHABLE, .table = table,
+				  .dst = everything(family), .metric = PLAN_FLOOR };
+}
+
+static struct want_rule *add_rule(struct arena *a, struct want *w, sa_family_t family,
+				  uint32_t table)
+{
+	struct want_rule *r = arena_push(a, w->rules, w->n_rules, w->cap_rules);
+
+	*r = (struct want_rule){ .family = family, .table = table, .suppress_len = -1 };
+	return r;
+}
+
+static struct want_sysctl *add_sysctl(struct arena *a, struct want *w, const char *path,
+				      const char *value)
+{
+	struct want_sysctl *s = arena_push(a, w->sysctls, w->n_sysctls, w->cap_sysctls);
+
+	*s = (struct want_sysctl){ .path = path, .value = value };
+	return s;
+}
+
+static struct want_sysctl *add_host_sysctl(struct arena *a, struct want *w, const char *path,
+					   const char *value)
+{
+	struct want_sysctl *s = add_sysctl(a, w, path, value);
+
+	s->restore = true;
+	return s;
+}
+
+static bool host_has_ipv6(const struct snapshot *host, int own)
+{
+	for (size_t i = 0; i < host->n_addresses; i++) {
+		const struct address *x = &host->addresses[i];
+
+		if (x->local.family == AF_INET6 && x->link != own &&
+		    !ip_is_link_local(&x->local) && !ip_is_loopback(&x->local))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Forwarding is switched on where packets come in, not for the whole host:
+ * IPv4 asks the incoming interface (IN_DEV_FORWARD).  IPv6 asks the whole
+ * namespace (ip6_forward), and then stops believing router advertisements
+ * unless accept_ra is 2: that comes first, or the host loses its default route.
+ */
+static void host_forwarding(struct arena *a, const struct plan_facts *f, struct want *w,
+			    const char *own)
+{
+	const struct link *mine = snapshot_link_by_name(f->host, own);
+	bool ipv6 = f->ipv6 && host_has_ipv6(f->host, mine ? mine->index : -1);
+
+	for (size_t i = 0; i < f->host->n_links; i++) {
+		const struct link *l = &f->host->links[i];
+
+		if ((l->flags & IFF_LOOPBACK) || str_starts(l->alias, "sallyport "))
+			continue;
+		add_host_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/forwarding", l->name), "1");
+		if (ipv6)
+			add_host_sysctl(a, w, arena_printf(a, "ipv6/conf/%s/accept_ra", l->name),
+					"2")
+				->only_if = "1";
+	}
+	if (!ipv6)
+		return;
+	for (size_t i = 0; i < f->host->n_links; i++) {
+		const struct link *l = &f->host->links[i];
+
+		if (!str_starts(l->alias, "sallyport "))
+			add_host_sysctl(a, w,
+					arena_printf(a, "ipv6/conf/%s/forwarding", l->name),
+					NULL);
+	}
+	add_host_sysctl(a, w, "ipv6/conf/default/forwarding", NULL);
+	add_host_sysctl(a, w, "ipv6/conf/all/forwarding", "1");
+}
+
+static void host_link_sysctls(struct arena *a, struct want *w, const char *link)
+{
+	/*
+	 * arp_announce 2: ask for the gate with our own end's address.  With the
+	 * address of a LAN client the gate's strict rp_filter would not answer.
+	 * route_localnet: 127.0.0.1 of the host is published too (chain publish
+	 * changes the source; what comes from outside for 127/8 is dropped).
+	 */
+	static const char *const ones[][2] = {
+		{ "forwarding", "1" },	     { "arp_announce", "2" },
+		{ "route_localnet", "1" },   { "accept_redirects", "0" },
+		{ "send_redirects", "0" },   { "accept_source_route", "0" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(ones); i++)
+		add_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/%s", link, ones[i][0]), ones[i][1]);
+}
+
+void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f,
+	       struct want *ret)
+{
+	const char *link = plan_host_link(a, g);
+	uint32_t table = SLOT_TABLE + f->slot.number;
+	struct want w = { .place = PLACE_HOST, .protocol = RTPROT_KERNEL,
+			  .table_first = table, .table_last = table };
+	struct want_link *l = add_link(a, &w, link);
+
+	l->alias = plan_alias(a, g);
+	l->peer_name = "lan";
+	l->peer_place = PLACE_GATE;
+
+	add_address(a, &w, link, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
+	for (size_t i = 0; i < n_families(f); i++) {
+		sa_family_t family = families[i];
+		struct ip gate = slot_gate(&f->slot, family);
+		struct ip via = family == AF_INET ? gate : link_local(2);
+
+		if (family == AF_INET)
+			add_route(a, &w, table, prefix_host(&gate), link, (struct ip){ 0 });
+		add_route(a, &w, table, slot_net(&f->slot, family), link, via);
+		add_rule(a, &w, family, table)->to = slot_net(&f->slot, family);
+	}
+	if (f->ipv6)
+		add_address(a, &w, link, link_local(1), RT_SCOPE_LINK);
+	host_link_sysctls(a, &w, link);
+	host_forwarding(a, f, &w, link);
+	w.nft = plan_nft_host(a, g, f);
+	*ret = w;
+}
+
+static void gate_links(struct arena *a, const struct gate *g, const struct plan_facts *f,
+		       struct want *w)
+{
+	add_link(a, w, "lan");
+	add_link(a, w, "lo");
+	add_address(a, w, "lan", slot_gate(&f->slot, AF_INET), RT_SCOPE_UNIVERSE);
+	if (f->ipv6) {
+		add_address(a, w, "lan", slot_gate(&f->slot, AF_INET6), RT_SCOPE_UNIVERSE);
+		add_address(a, w, "lan", link_local(2), RT_SCOPE_LINK);
+	}
+	for (size_t i = 0; i < g->n_rooms; i++) {
+		struct want_link *l = add_link(a, w, plan_room_link(a, g, i));
+
+		l->alias = plan_alias(a, g);
+		l->peer_name = "eth0";
+		l->peer_place = PLACE_ROOM;
+		l->peer_room = i;
+		add_address(a, w, l->name, slot_gate(&f->slot, AF_INET), RT_SCOPE_LINK);
+		if (f->ipv6)
+			add_address(a, w, l->name, link_local(1), RT_SCOPE_LINK);
+	}
+}
+
+/* By the lan door to everywhere. IPv6 goes by link-local addresses, which no VPN can push. */
+static void by_lan(struct arena *a, const struct plan_facts *f, struct want *w, uint32_t table,
+		   sa_family_t family, uint32_t metric)
+{
+	struct ip host = slot_host(&f->slot, family);
+	struct want_route *r;
+
+	if (family == AF_INET)
+		add_route(a, w, table, prefix_host(&host), "lan", (struct ip){ 0 });
+	r = add_route(a, w, table, everything(family), "lan",
+		      family == AF_INET ? host : link_local(1));
+	r->prefsrc = slot_gate(&f->slot, family);
+	if (metric)
+		r->metric = metric;
+}
+
+static void gate_routes(struct arena *a, const struct gate *g, const struct plan_facts *f,
+			struct want *w, sa_family_t family)
+{
+	struct ip host = slot_host(&f->slot, family);
+
+	add_floor(a, w, PLAN_TABLE_ROOMS, family);
+	if (family == AF_INET)
+		add_route(a, w, PLAN_TABLE_ROOMS, prefix_host(&host), "lan", (struct ip){ 0 });
+	for (size_t i = 0; i < g->n_rooms; i++) {
+		struct ip room = slot_room(&f->slot, family, i);
+
+		add_route(a, w, PLAN_TABLE_ROOMS, prefix_host(&room), plan_room_link(a, g, i),
+			  (struct ip){ 0 });
+	}
+	for (size_t i = 0; i < g->n_doors; i++) {
+		uint32_t table = PLAN_TABLE_DOOR + (uint32_t)i;
+
+		add_floor(a, w, table, family);
+		if (i == 0)
+			by_lan(a, f, w, table, family, 0);
+		else if (f->doors[i].interface)
+			add_route(a, w, table, everything(family), f->doors[i].interface,
+				  (struct ip){ 0 })
+				->optional = true;
+	}
+	/* VPN clients look here for the way to their server. */
+	by_lan(a, f, w, RT_TABLE_MAIN, family, METRIC_MAIN);
+}
+
+/* Where a room's packets go that no VPN's route claims: a table, never main. */
+static uint32_t room_table(const struct gate *g, const struct plan_facts *f,
+			   const struct room *room)
+{
+	if (f->claims_all)
+		return PLAN_TABLE_DOOR + (uint32_t)f->claims_all;
+	switch (room->way) {
+	case DEFAULT_LAN:
+		return PLAN_TABLE_DOOR;
+	case DEFAULT_DOOR:
+		return PLAN_TABLE_DOOR + (uint32_t)room->way_door;
+	case DEFAULT_VPN:
+		return g->n_doors > 1 ? PLAN_TABLE_DOOR + 1 : PLAN_TABLE_ROOMS;
+	case DEFAULT_NONE:
+		break;
+	}
+	return PLAN_TABLE_ROOMS; /* its floor: unreachable */
+}
+
+static void room_rules(struct arena *a, const struct gate *g, const struct plan_facts *f,
+		       struct want *w, sa_family_t family, size_t index)
+{
+	const struct room *room = &g->rooms[index];
+	const char *iif = plan_room_link(a, g, index);
+	struct want_rule *r;
+
+	for (size_t i = 0; i < room->n_reach; i++) { /* 4 */
+		if (room->reach[i].ip.family != family)
+			continue;
+		r = add_rule(a, w, family, PLAN_TABLE_DOOR);
+		r->iif = iif;
+		r->to = room->reach[i];
+	}
+	r = add_rule(a, w, family, RT_TABLE_MAIN); /* 5 */
+	r->iif = iif;
+	r->suppress_len = 0;
+	add_rule(a, w, family, room_table(g, f, room))->iif = iif; /* 6 */
+}
+
+static void gate_rules(struct arena *a, const struct gate *g, const struct plan_facts *f,
+		       struct want *w, sa_family_t family)
+{
+	struct want_rule *r;
+
+	add_rule(a, w, family, PLAN_TABLE_ROOMS)->to = slot_net(&f->slot, family); /* 1 */
+	for (size_t i = 0; i < g->n_doors; i++) {                                  /* 2 */
+		r = add_rule(a, w, family, PLAN_TABLE_DOOR + (uint32_t)i);
+		r->mark = plan_door_mark(i);
+		r->mark_mask = PLAN_MARK_MASK;
+	}
+	r = add_rule(a, w, family, PLAN_TABLE_DOOR); /* 3 */
+	r->mark = PLAN_MARK_TRANSPORT;
+	r->mark_mask = PLAN_MARK_MASK;
+	for (size_t i = 0; i < g->n_rooms; i++)
+		room_rules(a, g, f, w, family, i);
+	/* Somebody's `ip rule flush` takes these away. */
+	add_rule(a, w, family, RT_TABLE_MAIN)->priority = 32766;
+	if (family == AF_INET)
+		add_rule(a, w, family, RT_TABLE_DEFAULT)->priority = 32767;
+}
+
+void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f,
+	       struct want *ret)
+{
+	/* `default` first: links made later start with it. */
+	static const char *const sysctls[][2] = {
+		{ "ipv4/ip_forward", "1" },
+		{ "ipv4/conf/all/src_valid_mark", "1" },
+		{ "ipv4/conf/default/rp_filter", "1" },
+		{ "ipv4/conf/all/rp_filter", "1" },
+		{ "ipv4/fwmark_reflect", "1" },
+		{ "ipv4/conf/all/arp_ignore", "1" },
+		{ "ipv4/conf/all/arp_announce", "2" },
+		{ "ipv4/conf/default/accept_redirects", "0" },
+		{ "ipv4/conf/all/accept_redirects", "0" },
+		{ "ipv4/conf/all/secure_redirects", "0" },
+		{ "ipv4/conf/default/send_redirects", "0" },
+		{ "ipv4/conf/all/send_redirects", "0" },
+		{ "ipv4/conf/all/accept_source_route", "0" },
+	};
+	static const char *const sysctls6[][2] = {
+		{ "ipv6/conf/default/disable_ipv6", "0" },
+		{ "ipv6/conf/all/disable_ipv6", "0" },
+		{ "ipv6/conf/default/accept_dad", "0" },
+		{ "ipv6/conf/default/accept_ra", "0" },
+		{ "ipv6/conf/default/autoconf", "0" },
+		{ "ipv6/conf/default/accept_redirects", "0" },
+		{ "ipv6/conf/all/accept_redirects", "0" },
+		{ "ipv6/conf/all/forwarding", "1" },
+		{ "ipv6/fwmark_reflect", "1" },
+	};
+	struct want w = { .place = PLACE_GATE, .protocol = PLAN_PROTOCOL,
+			  .netns = plan_gate_netns(a, g), .table_first = PLAN_TABLE_ROOMS,
+			  .table_last = PLAN_TABLE_LAST };
+
+	for (size_t i = 0; i < ARRAY_LEN(sysctls); i++)
+		add_sysctl(a, &w, sysctls[i][0], sysctls[i][1]);
+	for (size_t i = 0; f->ipv6 && i < ARRAY_LEN(sysctls6); i++)
+		add_sysctl(a, &w, sysctls6[i][0], sysctls6[i][1]);
+	gate_links(a, g, f, &w);
+	for (size_t i = 0; i < n_families(f); i++) {
+		gate_routes(a, g, f, &w, families[i]);
+		gate_rules(a, g, f, &w, families[i]);
+	}
+	w.nft = plan_nft_gate(a, g, f);
+	*ret = w;
+}
+
+void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f, size_t room,
+	       struct want *ret)
+{
+	static const char *const sysctls[][2] = {
+		/* The room is the service's own: it may bind port 80 without being root. */
+		{ "ipv4/ip_unprivileged_port_start", "0" },
+		{ "ipv4/ping_group_range", "0 2147483647" },
+	};
+	static const char *const sysctls6[][2] = {
+		{ "ipv6/conf/default/disable_ipv6", "0" },
+		{ "ipv6/conf/all/disable_ipv6", "0" },
+		{ "ipv6/conf/default/accept_dad", "0" },
+		{ "ipv6/conf/default/accept_ra", "0" },
+		{ "ipv6/conf/default/autoconf", "0" },
+	};
+	struct want w = { .place = PLACE_ROOM, .room = room, .protocol = PLAN_PROTOCOL,
+			  .netns = plan_room_netns(a, g, room) };
+
+	for (size_t i = 0; i < ARRAY_LEN(sysctls); i++)
+		add_sysctl(a, &w, sysctls[i][0], sysctls[i][1]);
+	for (size_t i = 0; f->ipv6 && i < ARRAY_LEN(sysctls6); i++)
+		add_sysctl(a, &w, sysctls6[i][0], sysctls6[i][1]);
+	add_link(a, &w, "lo");
+	add_link(a, &w, "eth0");
+	for (size_t i = 0; i < n_families(f); i++) {
+		sa_family_t family = families[i];
+		struct ip gate = slot_gate(&f->slot, family);
+
+		add_address(a, &w, "eth0", slot_room(&f->slot, family, room),
+			    RT_SCOPE_UNIVERSE);
+		if (family == AF_INET)
+			add_route(a, &w, RT_TABLE_MAIN, prefix_host(&gate), "eth0",
+				  (struct ip){ 0 });
+		add_route(a, &w, RT_TABLE_MAIN, everything(family), "eth0",
+			  family == AF_INET ? gate : link_local(1));
+	}
+	*ret = w;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PLAN_PLAN_H
+#define PLAN_PLAN_H
+
+#include "model/gate.h"
+#include "plan/slot.h"
+#include "plan/want.h"
+
+/*
+ * From what the user asked for to what every namespace must hold.  Nothing
+ * planned depends on which routes a VPN client installs; what is observed only
+ * adds (a door's own table once its interface is there).
+ */
+
+#define PLAN_PROTOCOL    222u        /* of rules and routes in gate and room */
+#define PLAN_MARK_MASK   0xffff0000u
+#define PLAN_TABLE_ROOMS 5900u       /* in the gate: rooms and host end */
+#define PLAN_TABLE_DOOR  5901u       /* in the gate: + index of the door */
+#define PLAN_TABLE_LAST  5999u
+#define PLAN_FLOOR       4278198272u /* metric of the unreachable route under a table */
+
+/* Mark of packets and connections that came in by door @door. */
+uint32_t plan_door_mark(size_t door);
+/* Mark that VPN clients put on their own sockets. */
+#define PLAN_MARK_TRANSPORT (PLAN_TABLE_ROOMS << 16)
+
+struct plan_door {
+	const char *interface; /* in the gate; NULL while there is none */
+	uint32_t mtu;          /* bytes, of the interface */
+};
+
+struct plan_sysctl {
+	const char *path;
+	const char *value;
+};
+
+struct plan_facts {
+	struct slot slot;
+	bool ipv6;                      /* the kernel has it */
+	struct plan_door *doors;        /* one per gate.doors; [0] unused */
+	/* Door whose client replaced main's default in the gate; 0: none did. */
+	size_t claims_all;
+	const struct snapshot *host;    /* for the interfaces that must forward */
+	const struct plan_sysctl *before; /* values the host had before us */
+	size_t n_before;
+};
+
+/* Names: "sp-NAME", "room" or "room-X", "NAME" or "NAME.X", "NAME.gate". Arena strings. */
+const char *plan_host_link(struct arena *a, const struct gate *g);
+const char *plan_room_link(struct arena *a, const struct gate *g, size_t room);
+const char *plan_room_netns(struct arena *a, const struct gate *g, size_t room);
+const char *plan_gate_netns(struct arena *a, const struct gate *g);
+const char *plan_alias(struct arena *a, const struct gate *g);
+
+void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f,
+	       struct want *ret);
+void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f,
+	       struct want *ret);
+void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f, size_t room,
+	       struct want *ret);
+
+/* plan/nft_text.c */
+const char *plan_nft_host(struct arena *a, const struct gate *g, const struct plan_facts *f);
+const char *plan_nft_gate(struct arena *a, const struct gate *g, const struct plan_facts *f);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plan/slot.h"
+
+#include "base/text.h"
+
+/*
+ * Ranges nobody's LAN should be: RFC 2544's benchmark range first, then corners
+ * of the private ranges for hosts that do use it.  Together SLOT_COUNT /26s.
+ */
+static const struct {
+	uint8_t net[4];
+	uint32_t slots;
+} pools[] = {
+	{ { 198, 18, 0, 0 }, 2048 },
+	{ { 10, 213, 0, 0 }, 1024 },
+	{ { 172, 30, 0, 0 }, 1024 },
+	{ { 192, 168, 213, 0 }, 4 },
+};
+
+struct slot slot_of(uint32_t number)
+{
+	struct ip net6 = { .family = AF_INET6, .byte = { 0xfd, 0x5a, 0x11, 0x79, 0x09, 0x27 } };
+	struct slot s = { .number = number };
+	uint32_t rest = number;
+
+	for (size_t i = 0; i < ARRAY_LEN(pools); i++) {
+		if (rest < pools[i].slots) {
+			struct ip first = ip_from_bytes(AF_INET, pools[i].net);
+			struct ip net = ip_plus(&first, rest * 64);
+
+			s.net4 = prefix_of(&net, 26);
+			break;
+		}
+		rest -= pools[i].slots;
+	}
+	net6.byte[6] = (uint8_t)(number >> 8);
+	net6.byte[7] = (uint8_t)number;
+	s.net6 = prefix_of(&net6, 64);
+	return s;
+}
+
+static struct ip numbered(const struct slot *s, sa_family_t family, uint32_t n)
+{
+	return ip_plus(family == AF_INET ? &s->net4.ip : &s->net6.ip, n);
+}
+
+struct ip slot_host(const struct slot *s, sa_family_t family)
+{
+	return numbered(s, family, 1);
+}
+
+struct ip slot_gate(const struct slot *s, sa_family_t family)
+{
+	return numbered(s, family, 2);
+}
+
+struct ip slot_room(const struct slot *s, sa_family_t family, size_t room)
+{
+	return numbered(s, family, 3 + (uint32_t)room);
+}
+
+static bool overlaps(const struct slot *s, const struct prefix *p)
+{
+	return prefix_overlaps(&s->net4, p) || prefix_overlaps(&s->net6, p);
+}
+
+bool slot_taken(const struct slot *s, const struct snapshot *net, const char *own)
+{
+	const struct link *mine = snapshot_link_by_name(net, own);
+	int own_index = mine ? mine->index : -1;
+
+	for (size_t i = 0; i < net->n_addresses; i++) {
+		struct prefix p = prefix_host(&net->addresses[i].local);
+
+		if (net->addresses[i].link != own_index && overlaps(s, &p))
+			return true;
+	}
+	for (size_t i = 0; i < net->n_routes; i++) {
+		const struct route *r = &net->routes[i];
+		bool ours = (r->n_hops && r->hops[0].link == own_index) ||
+			    r->table == SLOT_TABLE + s->number;
+
+		/* A default, or a VPN's half of everything, covers all and means none. */
+		if (r->dst.len > 1 && !ours && overlaps(s, &r->dst))
+			return true;
+	}
+	return false;
+}
+
+/* Addresses alone: routes of VPN doors over the slot are harmless (rule `to SLOT`). */
+static bool address_taken(const struct slot *s, const struct snapshot *gate)
+{
+	for (size_t i = 0; i < gate->n_addresses; i++) {
+		struct prefix p = prefix_host(&gate->addresses[i].local);
+		const struct link *l = snapshot_link_by_index(gate, gate->addresses[i].link);
+		bool ours = l && (str_eq(l->name, "lan") || str_starts(l->name, "room"));
+
+		if (!ours && overlaps(s, &p))
+			return true;
+	}
+	return false;
+}
+
+bool slot_choose(const char *name, const char *own, const struct snapshot *host,
+		 const struct snapshot *gate, struct slot *ret)
+{
+	uint32_t start = (uint32_t)(str_hash(name, 0) % pools[0].slots);
+
+	for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+		struct slot s = slot_of((start + i) % SLOT_COUNT);
+
+		if (slot_taken(&s, host, own) || (gate && address_taken(&s, gate)))
+			continue;
+		*ret = s;
+		return true;
+	}
+	return false;
+}
+
+bool slot_find(const struct snapshot *host, const char *own, struct slot *ret)
+{
+	const struct link *l = snapshot_link_by_name(host, own);
+
+	for (size_t i = 0; l && i < host->n_addresses; i++) {
+		const struct address *a = &host->addresses[i];
+
+		if (a->link != l->index || a->local.family != AF_INET)
+			continue;
+		for (uint32_t n = 0; n < SLOT_COUNT; n++) {
+			struct slot s = slot_of(n);
+			struct ip h = slot_host(&s, AF_INET);
+
+			if (ip_equal(&h, &a->local)) {
+				*ret = s;
+				return true;
+			}
+		}
+	}
+	return false;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PLAN_SLOT_H
+#define PLAN_SLOT_H
+
+#include "model/snapshot.h"
+
+#include <stdbool.h>
+
+/*
+ * A slot is the address range of one gate's links: a /26 of IPv4 and a ULA /64.
+ * Its number chooses both and the gate's table on the host.
+ */
+#define SLOT_COUNT  4100u
+#define SLOT_TABLE  5900u /* of slot 0 on the host */
+
+struct slot {
+	uint32_t number;
+	struct prefix net4;
+	struct prefix net6;
+};
+
+/* @number < SLOT_COUNT. */
+struct slot slot_of(uint32_t number);
+
+struct ip slot_host(const struct slot *s, sa_family_t family);
+struct ip slot_gate(const struct slot *s, sa_family_t family);
+struct ip slot_room(const struct slot *s, sa_family_t family, size_t room);
+
+/*
+ * Does anything on these links, addresses or routes use a part of the slot?
+ * Default routes do not count, nor do links called @own (and routes by them).
+ */
+bool slot_taken(const struct slot *s, const struct snapshot *net, const char *own);
+
+/*
+ * A slot for @name that neither the host nor (may be NULL) the gate's VPN doors
+ * use; the same name gets the same slot when it can.  False if all are taken.
+ * @own: the gate's link on the host.
+ */
+bool slot_choose(const char *name, const char *own, const struct snapshot *host,
+		 const struct snapshot *gate, struct slot *ret);
+
+/* The slot whose host address stands on link @own, if any. */
+bool slot_find(const struct snapshot *host, const char *own, struct slot *ret);
+
+#endif
