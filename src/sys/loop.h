@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SYS_LOOP_H
+#define SYS_LOOP_H
+
+#include "base/err.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+/*
+ * One epoll loop with timers.  Sources and timers belong to their owners and
+ * stay where they are; the loop only points at them.  Callbacks may add and
+ * remove any source or timer, their own too.
+ */
+struct loop_source {
+	int fd; /* -1: not in the loop */
+	void (*ready)(struct loop_source *s, uint32_t events);
+	void *ctx;
+	struct loop_source *next; /* the loop's */
+};
+
+struct loop_timer {
+	int64_t at_ms; /* CLOCK_BOOTTIME; 0: not armed */
+	void (*fire)(struct loop_timer *t);
+	void *ctx;
+	struct loop_timer *next; /* the loop's */
+};
+
+struct loop {
+	int epoll;
+	bool stop;
+	struct loop_source *sources;
+	struct loop_timer *timers;
+	/* Called when every event at hand has been delivered, before waiting again. */
+	void (*idle)(void *ctx);
+	void *idle_ctx;
+};
+
+int loop_open(struct loop *l, struct err *e) MUST_USE;
+void loop_close(struct loop *l);
+/* Readable events by default; the fd stays the caller's. */
+int loop_add(struct loop *l, struct loop_source *s, int fd, struct err *e) MUST_USE;
+void loop_remove(struct loop *l, struct loop_source *s);
+void loop_arm(struct loop *l, struct loop_timer *t, int64_t in_ms);
+void loop_disarm(struct loop *l, struct loop_timer *t);
+/* Until l->stop is set. */
+int loop_run(struct loop *l, struct err *e) MUST_USE;
+
+/* CLOCK_BOOTTIME in ms: goes on while the machine sleeps. */
+int64_t clock_ms(void);
+/* CLOCK_REALTIME in seconds, for people. */
+int64_t clock_now(void);
+
+/* Blocks @set and returns a signalfd for it (O_CLOEXEC, non-blocking). */
+int signals_open(const sigset_t *set, int *ret_fd, struct err *e) MUST_USE;
+
+#endif
