@@ -75,7 +75,6 @@ def reason(report):
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
-    config.addinivalue_line("markers", "limit(seconds): how long the test may take")
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal:
         config.pluginmanager.unregister(terminal)
