@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from lab import sandbox
+from lab.gate import Sallyport
 from lab.world import World
 
 LIMIT = 120  # seconds for one test: a hung one must not hang the suite
@@ -56,3 +57,13 @@ def wide_world():
     world = World(wireguard=True, openconnect=True)
     yield world
     world.close()
+
+
+@pytest.fixture(scope='module')
+def sallyport(program, world):
+    return Sallyport(program, world)
+
+
+@pytest.fixture(scope='module')
+def wide(program, wide_world):
+    return Sallyport(program, wide_world)

@@ -111,5 +111,5 @@ def test_hosts_are_private_and_complete(bare):
                tcp_packet('192.0.2.99', 1, '192.0.2.98', 2))
         assert lan.seen(lambda p: p.src == '192.0.2.99')
     with pytest.raises(AssertionError):
-        Sniffer(bare.core, 'lo', (bare.servera, 'eth0'))
+        Sniffer(bare.core, 'lo', (bare.servera, 'eth0'), seconds=0.2)
     assert bare.servera.out('ls', '/etc/sallyport') == ''

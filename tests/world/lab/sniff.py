@@ -75,7 +75,7 @@ class Sniffer:
     """Reads @link of @host. @far is (host, link) at the other end of that
     wire, where frames are planted; a tun device has none."""
 
-    def __init__(self, host, link, far=None):
+    def __init__(self, host, link, far=None, seconds=2.0):
         with host.inside():
             self.s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
             self.s.setsockopt(socket.SOL_SOCKET, 33, 1 << 25)  # RCVBUFFORCE
@@ -86,7 +86,7 @@ class Sniffer:
         self.packets = []
         self.arps = []
         if far:
-            self.prove()
+            self.prove(seconds)
 
     def __enter__(self):
         return self

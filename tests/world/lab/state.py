@@ -46,6 +46,8 @@ def hoststate(host):
         done = host.run(*argv, ok=False)
         text = re.sub(r'expires \d+sec|valid_lft \d+sec|preferred_lft \d+sec',
                       '', done.stdout)
+        # As after any `ip netns add`, the empty directory may stay.
+        text = re.sub(r'(?m)^/run/netns( tmpfs)?\n', '', text)
         parts.append(f'== {title}\n{text}')
     legacy = host.run('iptables-legacy-save', ok=False).stdout
     parts.append('== iptables-legacy\n' + '\n'.join(

@@ -18,6 +18,7 @@ import os
 import tempfile
 
 from . import host as hosts
+from . import probe
 from . import vpn
 from .host import Host, join
 
@@ -179,3 +180,41 @@ class World:
         for host in self.hosts.values():
             host.close()
         hosts.remove_tree(self.dir)
+
+
+# Who is answered by which door ------------------------------------------
+
+LAN, VPN, SELF = 'lan', 'vpn', 'self'
+
+
+def askers(world, families=(4, 6)):
+    """(door, host, source or '', destination, address that must be seen)"""
+    all_ = [
+        (LAN, 'laptop', A4, LAPTOP4), (LAN, 'laptop', A6, LAPTOP6),
+        (LAN, 'laptop2', A4, LAPTOP2_4), (LAN, 'laptop2', A6, LAPTOP2_6),
+        (LAN, 'laptop3', A4, LAPTOP3_4), (LAN, 'laptop3', A6, LAPTOP3_6),
+        (LAN, 'mallory', A4, MALLORY4), (LAN, 'mallory', A6, MALLORY6),
+        (VPN, 'serverb', A_VPN4, B_VPN4), (VPN, 'serverb', A_VPN6, B_VPN6),
+        (VPN, 'twin', A_VPN4, LAPTOP4), (VPN, 'twin', A_VPN6, LAPTOP6),
+        (VPN, 'vpnsrv', A_VPN4, VPN_GW4), (VPN, 'vpnsrv', A_VPN6, VPN_GW6),
+        (SELF, 'servera', A4, A4), (SELF, 'servera', A6, A6),
+    ]
+    return [(door, world.hosts[host], dst, saw) for door, host, dst, saw in all_
+            if (6 if ':' in dst else 4) in families]
+
+
+def wrong_answers(world, port=80, by='room', protos=('tcp', 'udp'),
+                  families=(4, 6), doors=(LAN, VPN, SELF), seconds=2.0):
+    """Asks from everywhere; a line of text for each that is not as it must
+    be. Empty is right."""
+    wrong = []
+    for door, host, dst, saw in askers(world, families):
+        if door not in doors:
+            continue
+        for proto in protos:
+            got = probe.ask(host, proto, dst, port, seconds=seconds)
+            want = (probe.How.ANSWERED, by, saw, dst)
+            if (got.how, got.by, got.saw, got.source) != want:
+                wrong.append(f'{door}: {host.name} asks {dst} port {port} '
+                             f'{proto}: {got}')
+    return wrong
