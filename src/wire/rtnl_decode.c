@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "wire/rtnl_decode.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/fib_rules.h>
+#include <linux/if_addr.h>
+#include <linux/if_arp.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ATTRS_MAX 128
+
+/* Newer than the oldest headers we build with. */
+#define FRA_DSCP_           25
+#define FRA_FLOWLABEL_      26
+#define FRA_FLOWLABEL_MASK_ 27
+#define FRA_SPORT_MASK_     28
+#define FRA_DPORT_MASK_     29
+#define FRA_DSCP_MASK_      30
+
+/*
+ * The attributes of one message or nest by their type.  Readers remember the
+ * first attribute of a wrong size in @bad, so that it is asked for once.
+ */
+struct attrs {
+	const struct nlattr *at[ATTRS_MAX];
+	bool bad;
+};
+
+static void attrs_parse(struct attrs *t, const void *bytes, size_t size)
+{
+	const char *p = bytes;
+
+	*t = (struct attrs){ 0 };
+	while (size >= NLA_HDRLEN) {
+		const struct nlattr *a = (const void *)p;
+		size_t step = NLA_ALIGN(a->nla_len);
+		unsigned int type = a->nla_type & NLA_TYPE_MASK;
+
+		if (a->nla_len < NLA_HDRLEN || a->nla_len > size)
+			break;
+		if (type < ATTRS_MAX)
+			t->at[type] = a;
+		step = step < size ? step : size;
+		p += step;
+		size -= step;
+	}
+	t->bad = size != 0;
+}
+
+static bool attrs_of_message(struct attrs *t, const struct nlmsghdr *nlh, size_t header)
+{
+	size_t start = NLMSG_HDRLEN + NLMSG_ALIGN(header);
+
+	if (nlh->nlmsg_len < start)
+		return false;
+	attrs_parse(t, (const char *)nlh + start, nlh->nlmsg_len - start);
+	return !t->bad;
+}
+
+static const void *get_bytes(struct attrs *t, int type, size_t size)
+{
+	const struct nlattr *a = t->at[type];
+
+	if (!a)
+		return NULL;
+	if (mnl_attr_get_payload_len(a) < size) {
+		t->bad = true;
+		return NULL;
+	}
+	return mnl_attr_get_payload(a);
+}
+
+static uint8_t get_u8(struct attrs *t, int type, uint8_t absent)
+{
+	const uint8_t *p = get_bytes(t, type, sizeof(*p));
+
+	return p ? *p : absent;
+}
+
+static uint32_t get_u32(struct attrs *t, int type, uint32_t absent)
+{
+	const void *p = get_bytes(t, type, sizeof(absent));
+
+	if (p)
+		memcpy(&absent, p, sizeof(absent));
+	return absent;
+}
+
+static uint64_t get_be64(struct attrs *t, int type)
+{
+	const uint8_t *p = get_bytes(t, type, 8);
+	uint64_t n = 0;
+
+	for (int i = 0; p && i < 8; i++)
+		n = n << 8 | p[i];
+	return n;
+}
+
+static struct ip get_ip(struct attrs *t, int type, sa_family_t family)
+{
+	const void *p = get_bytes(t, type, ip_bits(family) / 8);
+
+	return p ? ip_from_bytes(family, p) : (struct ip){ 0 };
+}
+
+/* Cut to what fits; the kernel's names do. */
+static void get_text(struct attrs *t, int type, char *ret, size_t size)
+{
+	const struct nlattr *a = t->at[type];
+	size_t len;
+
+	ret[0] = 0;
+	if (!a)
+		return;
+	len = strnlen(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a));
+	if (len >= size)
+		len = size - 1;
+	memcpy(ret, mnl_attr_get_payload(a), len);
+	ret[len] = 0;
+}
+
+static void get_nest(struct attrs *t, int type, struct attrs *ret)
+{
+	const struct nlattr *a = t->at[type];
+
+	*ret = (struct attrs){ 0 };
+	if (!a)
+		return;
+	attrs_parse(ret, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a));
+	t->bad |= ret->bad;
+}
+
+static bool is_ip_family(unsigned int family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+int rtnl_decode_link(const struct nlmsghdr *nlh, struct link *ret)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	struct attrs t, info;
+	struct link l = { 0 };
+	const void *mac;
+
+	if (!attrs_of_message(&t, nlh, sizeof(*ifi)))
+		return -EBADMSG;
+	/* Bridges speak of their ports as links of family AF_BRIDGE. */
+	if (ifi->ifi_family != AF_UNSPEC)
+		return 0;
+	l.index = ifi->ifi_index;
+	l.flags = ifi->ifi_flags;
+	l.mtu = get_u32(&t, IFLA_MTU, 0);
+	l.master = (int)get_u32(&t, IFLA_MASTER, 0);
+	l.peer = (int)get_u32(&t, IFLA_LINK, 0);
+	get_text(&t, IFLA_IFNAME, l.name, sizeof(l.name));
+	get_text(&t, IFLA_IFALIAS, l.alias, sizeof(l.alias));
+	get_nest(&t, IFLA_LINKINFO, &info);
+	get_text(&info, IFLA_INFO_KIND, l.kind, sizeof(l.kind));
+	mac = ifi->ifi_type == ARPHRD_ETHER ? get_bytes(&t, IFLA_ADDRESS, sizeof(l.mac)) : NULL;
+	if (mac) {
+		memcpy(l.mac, mac, sizeof(l.mac));
+		l.has_mac = true;
+	}
+	if (t.bad || info.bad)
+		return -EBADMSG;
+	*ret = l;
+	return 1;
+}
+
+int rtnl_decode_stats(const struct nlmsghdr *nlh, struct link_stats *ret)
+{
+	struct rtnl_link_stats64 s;
+	struct attrs t;
+	const void *p;
+
+	if (!attrs_of_message(&t, nlh, sizeof(struct ifinfomsg)))
+		return -EBADMSG;
+	/* The struct grows at its end; only its first four members are ours. */
+	p = get_bytes(&t, IFLA_STATS64, 4 * sizeof(__u64));
+	if (!p)
+		return -EBADMSG;
+	memcpy(&s, p, 4 * sizeof(__u64));
+	*ret = (struct link_stats){ .packets_in = s.rx_packets,
+					 .packets_out = s.tx_packets,
+					 .bytes_in = s.rx_bytes,
+					 .bytes_out = s.tx_bytes };
+	return 1;
+}
+
+int rtnl_decode_address(const struct nlmsghdr *nlh, struct address *ret)
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	struct address addr = { 0 };
+	struct attrs t;
+
+	if (!attrs_of_message(&t, nlh, sizeof(*ifa)))
+		return -EBADMSG;
+	if (!is_ip_family(ifa->ifa_family))
+		return 0;
+	addr.link = (int)ifa->ifa_index;
+	addr.len = ifa->ifa_prefixlen;
+	addr.scope = ifa->ifa_scope;
+	addr.flags = get_u32(&t, IFA_FLAGS, ifa->ifa_flags);
+	addr.metric = get_u32(&t, IFA_RT_PRIORITY, 0);
+	addr.local = get_ip(&t, IFA_LOCAL, ifa->ifa_family);
+	addr.peer = get_ip(&t, IFA_ADDRESS, ifa->ifa_family);
+	/* IPv6 gives IFA_LOCAL only when there is a peer, IPv4 always. */
+	if (ip_is_none(&addr.local))
+		addr.local = addr.peer;
+	if (ip_equal(&addr.local, &addr.peer))
+		addr.peer = (struct ip){ 0 };
+	if (t.bad || ip_is_none(&addr.local) || addr.len > ip_bits(ifa->ifa_family))
+		return -EBADMSG;
+	*ret = addr;
+	return 1;
+}
+
+/* The gateway of a route or of one hop of several: RTA_VIA is one of the other family. */
+static struct ip get_gateway(struct attrs *t, sa_family_t family)
+{
+	const struct rtvia *via = get_bytes(t, RTA_VIA, sizeof(*via));
+
+	if (!via)
+		return get_ip(t, RTA_GATEWAY, family);
+	if (!is_ip_family(via->rtvia_family) ||
+	    !get_bytes(t, RTA_VIA, sizeof(*via) + ip_bits(via->rtvia_family) / 8)) {
+		t->bad = true;
+		return (struct ip){ 0 };
+	}
+	return ip_from_bytes(via->rtvia_family, via->rtvia_addr);
+}
+
+static int decode_hops(struct arena *a, struct attrs *t, struct route *r)
+{
+	const struct nlattr *multi = t->at[RTA_MULTIPATH];
+	const char *p = mnl_attr_get_payload(multi);
+	size_t left = mnl_attr_get_payload_len(multi);
+	size_t cap = 0;
+
+	while (left) {
+		const struct rtnexthop *nh = (const void *)p;
+		struct attrs nested;
+		size_t step;
+		struct hop *hop;
+
+		if (left < sizeof(*nh) || nh->rtnh_len < sizeof(*nh) || nh->rtnh_len > left)
+			return -EBADMSG;
+		attrs_parse(&nested, p + sizeof(*nh), nh->rtnh_len - sizeof(*nh));
+		hop = arena_push(a, r->hops, r->n_hops, cap);
+		hop->link = nh->rtnh_ifindex;
+		hop->flags = nh->rtnh_flags;
+		hop->weight = nh->rtnh_hops + 1U;
+		hop->via = get_gateway(&nested, r->family);
+		if (nested.bad)
+			return -EBADMSG;
+		step = RTNH_ALIGN(nh->rtnh_len);
+		step = step < left ? step : left;
+		p += step;
+		left -= step;
+	}
+	return 0;
+}
+
+static bool refuses(uint8_t type)
+{
+	return type == RTN_UNREACHABLE || type == RTN_PROHIBIT || type == RTN_BLACKHOLE ||
+	       type == RTN_THROW;
+}
+
+int rtnl_decode_route_table(const struct nlmsghdr *nlh, uint32_t *ret)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	struct attrs t;
+	uint32_t table;
+
+	if (!attrs_of_message(&t, nlh, sizeof(*rtm)))
+		return -EBADMSG;
+	table = get_u32(&t, RTA_TABLE, rtm->rtm_table);
+	if (t.bad)
+		return -EBADMSG;
+	*ret = table;
+	return 1;
+}
+
+static int decode_ways(struct arena *a, const struct rtmsg *rtm, struct attrs *t, struct route *r)
+{
+	struct hop hop = { .weight = 1, .flags = (uint8_t)rtm->rtm_flags };
+
+	if (refuses(r->type))
+		return 0;
+	if (t->at[RTA_MULTIPATH])
+		return decode_hops(a, t, r);
+	hop.link = (int)get_u32(t, RTA_OIF, 0);
+	hop.via = get_gateway(t, r->family);
+	if (!hop.link && ip_is_none(&hop.via))
+		return 0;
+	r->hops = arena_new(a, struct hop);
+	r->hops[0] = hop;
+	r->n_hops = 1;
+	return 0;
+}
+
+int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh, struct route *ret)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	struct attrs t, metrics;
+	struct route r = { 0 };
+
+	if (!attrs_of_message(&t, nlh, sizeof(*rtm)))
+		return -EBADMSG;
+	if (!is_ip_family(rtm->rtm_family) || (rtm->rtm_flags & RTM_F_CLONED))
+		return 0;
+	r.family = rtm->rtm_family;
+	if (rtm->rtm_dst_len > ip_bits(r.family) || rtm->rtm_src_len > ip_bits(r.family))
+		return -EBADMSG;
+	r.type = rtm->rtm_type;
+	r.scope = rtm->rtm_scope;
+	r.protocol = rtm->rtm_protocol;
+	r.tos = rtm->rtm_tos;
+	/* The low byte is the hop's (RTNH_F_*). */
+	r.flags = rtm->rtm_flags & ~0xffU;
+	r.table = get_u32(&t, RTA_TABLE, rtm->rtm_table);
+	r.metric = get_u32(&t, RTA_PRIORITY, 0);
+	r.nexthop_id = get_u32(&t, RTA_NH_ID, 0);
+	r.dst = (struct prefix){ .ip = get_ip(&t, RTA_DST, r.family), .len = rtm->rtm_dst_len };
+	r.dst.ip.family = r.family;
+	if (rtm->rtm_src_len)
+		r.src = (struct prefix){ .ip = get_ip(&t, RTA_SRC, r.family),
+					 .len = rtm->rtm_src_len };
+	r.prefsrc = get_ip(&t, RTA_PREFSRC, r.family);
+	get_nest(&t, RTA_METRICS, &metrics);
+	r.mtu = get_u32(&metrics, RTAX_MTU, 0);
+	if (decode_ways(a, rtm, &t, &r) < 0 || t.bad || metrics.bad)
+		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+static const char *const rule_attributes[] = {
+	[FRA_FLOW] = "realms",
+	[FRA_DSCP_] = "dscp",
+	[FRA_FLOWLABEL_] = "flowlabel",
+	[FRA_FLOWLABEL_MASK_] = "flowlabel mask",
+	[FRA_SPORT_MASK_] = "sport mask",
+	[FRA_DPORT_MASK_] = "dport mask",
+	[FRA_DSCP_MASK_] = "dscp mask",
+};
+
+static bool rule_models(struct attrs *t, int type)
+{
+	const void *p;
+	uint16_t mask = 0;
+
+	switch (type) {
+	case FRA_UNSPEC: case FRA_DST: case FRA_SRC: case FRA_IIFNAME: case FRA_GOTO:
+	case FRA_PRIORITY: case FRA_FWMARK: case FRA_TUN_ID: case FRA_SUPPRESS_IFGROUP:
+	case FRA_SUPPRESS_PREFIXLEN: case FRA_TABLE: case FRA_FWMASK: case FRA_OIFNAME:
+	case FRA_PAD: case FRA_L3MDEV: case FRA_UID_RANGE: case FRA_PROTOCOL:
+	case FRA_IP_PROTO: case FRA_SPORT_RANGE: case FRA_DPORT_RANGE:
+		return true;
+	case FRA_SPORT_MASK_: case FRA_DPORT_MASK_:
+		/* The kernel adds a full mask to any single port: says nothing new. */
+		p = get_bytes(t, type, sizeof(mask));
+		if (p)
+			memcpy(&mask, p, sizeof(mask));
+		return mask == 0xffff;
+	}
+	return false;
+}
+
+static void note_unknown(struct attrs *t, char *text, size_t size)
+{
+	size_t len = 0;
+
+	for (int type = 0; type < ATTRS_MAX && len < size; type++) {
+		const char *name = (size_t)type < sizeof(rule_attributes) / sizeof(*rule_attributes)
+					   ? rule_attributes[type]
+					   : NULL;
+		const char *comma = len ? ", " : "";
+
+		if (!t->at[type] || rule_models(t, type))
+			continue;
+		if (name)
+			len += (size_t)snprintf(text + len, size - len, "%s%s", comma, name);
+		else
+			len += (size_t)snprintf(text + len, size - len, "%sattribute %d", comma,
+						type);
+	}
+}
+
+static struct prefix get_rule_prefix(struct attrs *t, int type, sa_family_t family, uint8_t len)
+{
+	struct prefix p = { .len = len };
+
+	if (!len)
+		return p;
+	p.ip = get_ip(t, type, family);
+	if (len > ip_bits(family) || ip_is_none(&p.ip))
+		t->bad = true;
+	return p;
+}
+
+static struct rule_range get_ports(struct attrs *t, int type, bool *ret_has)
+{
+	const struct fib_rule_port_range *p = get_bytes(t, type, sizeof(*p));
+
+	*ret_has = p != NULL;
+	return p ? (struct rule_range){ p->start, p->end } : (struct rule_range){ 0 };
+}
+
+static void get_selectors(struct attrs *t, struct rule *r)
+{
+	const struct fib_rule_uid_range *uid = get_bytes(t, FRA_UID_RANGE, sizeof(*uid));
+
+	r->mark = get_u32(t, FRA_FWMARK, 0);
+	r->mark_mask = get_u32(t, FRA_FWMASK, r->mark ? UINT32_MAX : 0);
+	r->has_mark = r->mark || r->mark_mask;
+	r->ip_proto = get_u8(t, FRA_IP_PROTO, 0);
+	r->l3mdev = get_u8(t, FRA_L3MDEV, 0) != 0;
+	r->tun_id = get_be64(t, FRA_TUN_ID);
+	r->sport = get_ports(t, FRA_SPORT_RANGE, &r->has_sport);
+	r->dport = get_ports(t, FRA_DPORT_RANGE, &r->has_dport);
+	r->has_uid = uid != NULL;
+	if (uid)
+		r->uid = (struct rule_range){ uid->start, uid->end };
+	get_text(t, FRA_IIFNAME, r->iif, sizeof(r->iif));
+	get_text(t, FRA_OIFNAME, r->oif, sizeof(r->oif));
+}
+
+int rtnl_decode_rule(const struct nlmsghdr *nlh, struct rule *ret)
+{
+	const struct fib_rule_hdr *frh = mnl_nlmsg_get_payload(nlh);
+	struct rule r = { 0 };
+	struct attrs t;
+
+	if (!attrs_of_message(&t, nlh, sizeof(*frh)))
+		return -EBADMSG;
+	if (!is_ip_family(frh->family))
+		return 0;
+	r.family = frh->family;
+	r.action = frh->action;
+	r.tos = frh->tos;
+	r.flags = frh->flags;
+	r.invert = (frh->flags & FIB_RULE_INVERT) != 0;
+	r.find_saddr = (frh->flags & FIB_RULE_FIND_SADDR) != 0;
+	r.priority = get_u32(&t, FRA_PRIORITY, 0);
+	r.protocol = get_u8(&t, FRA_PROTOCOL, 0);
+	r.table = get_u32(&t, FRA_TABLE, frh->table);
+	r.target = get_u32(&t, FRA_GOTO, 0);
+	r.suppress_len = (int)get_u32(&t, FRA_SUPPRESS_PREFIXLEN, UINT32_MAX);
+	r.suppress_group = (int)get_u32(&t, FRA_SUPPRESS_IFGROUP, UINT32_MAX);
+	r.from = get_rule_prefix(&t, FRA_SRC, r.family, frh->src_len);
+	r.to = get_rule_prefix(&t, FRA_DST, r.family, frh->dst_len);
+	get_selectors(&t, &r);
+	note_unknown(&t, r.unknown, sizeof(r.unknown));
+	if (t.bad)
+		return -EBADMSG;
+	*ret = r;
+	return 1;
+}
+
+int rtnl_decode_error(const struct nlmsghdr *nlh, char *ret_text, size_t size)
+{
+	const struct nlmsgerr *err = mnl_nlmsg_get_payload(nlh);
+	size_t start = NLMSG_HDRLEN + sizeof(int);
+	struct attrs t;
+	int code;
+
+	ret_text[0] = 0;
+	if (nlh->nlmsg_len < start)
+		return EBADMSG;
+	memcpy(&code, err, sizeof(code));
+	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS))
+		return -code;
+	if (nlh->nlmsg_type == NLMSG_ERROR) {
+		start = NLMSG_HDRLEN + sizeof(*err);
+		if (nlh->nlmsg_len < start)
+			return EBADMSG;
+		/* The request is echoed unless NETLINK_CAP_ACK is on. */
+		if (!(nlh->nlmsg_flags & NLM_F_CAPPED) && err->msg.nlmsg_len >= NLMSG_HDRLEN)
+			start += NLMSG_ALIGN((size_t)err->msg.nlmsg_len) - NLMSG_HDRLEN;
+	}
+	if (start >= nlh->nlmsg_len)
+		return -code;
+	attrs_parse(&t, (const char *)nlh + start, nlh->nlmsg_len - start);
+	get_text(&t, NLMSGERR_ATTR_MSG, ret_text, size);
+	return -code;
+}
