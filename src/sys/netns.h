@@ -2,9 +2,11 @@
 #ifndef SYS_NETNS_H
 #define SYS_NETNS_H
 
+#include "base/arena.h"
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Network namespaces by name, as ip-netns(8) keeps them: a file in
@@ -39,8 +41,7 @@ int netns_enter(int fd, struct netns_visit *v, struct err *e) MUST_USE;
 void netns_leave(struct netns_visit *v);
 #define CLEANUP_VISIT __attribute__((cleanup(netns_leave)))
 
-/* Names in /run/netns for which @match says yes; returns count through @ret_n, arena strings. */
-struct arena;
+/* The names in /run/netns; none if the directory is not there.  Arena strings. */
 int netns_list(struct arena *a, const char ***ret_names, size_t *ret_n, struct err *e) MUST_USE;
 
 /*

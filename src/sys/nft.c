@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/nft.h"
+
+#include "base/text.h"
+#include "sys/fd.h"
+#include "sys/netns.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <nftables/libnftables.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#define TIMEOUT_S 5
+
+struct nft {
+	struct nft_ctx *ctx;
+};
+
+static bool is_netfilter_socket(int fd)
+{
+	int domain = 0, bus = 0;
+	socklen_t size = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_NETLINK &&
+	       getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &bus, &size) == 0 && bus == NETLINK_NETFILTER;
+}
+
+/*
+ * libnftables 1.0.6 opens its socket without O_CLOEXEC: every child would
+ * inherit a socket of this namespace, a room's process one of the host's.  Nor
+ * does it limit its waiting.  The socket is the lowest number that was free.
+ */
+static int tame_socket(int lowest, struct err *e)
+{
+	const struct timeval limit = { .tv_sec = TIMEOUT_S };
+
+	for (int fd = lowest; fd < lowest + 8; fd++) {
+		if (!is_netfilter_socket(fd))
+			continue;
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
+		    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
+			return err_errno(e, errno, "nftables socket");
+		return 0;
+	}
+	return err_set(e, EBADF, "nftables: no socket");
+}
+
+static int lowest_free_fd(void)
+{
+	int fd CLEANUP_FD = open("/", O_PATH | O_CLOEXEC);
+
+	return fd;
+}
+
+int nft_open(int netns_fd, struct nft **ret, struct err *e)
+{
+	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	struct nft *n CLEANUP_NFT = NULL;
+	int lowest;
+	int r;
+
+	if (netns_fd >= 0) {
+		r = netns_enter(netns_fd, &visit, e);
+		if (r < 0)
+			return r;
+	}
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		abort();
+	lowest = lowest_free_fd();
+	if (lowest < 0)
+		return err_errno(e, errno, "nftables");
+	n->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!n->ctx)
+		return err_set(e, ENOMEM, "nftables: no context");
+	r = tame_socket(lowest, e);
+	if (r < 0)
+		return r;
+	if (nft_ctx_buffer_output(n->ctx) || nft_ctx_buffer_error(n->ctx))
+		return err_set(e, ENOMEM, "nftables: no buffers");
+	*ret = n;
+	n = NULL;
+	return 0;
+}
+
+void nft_close(struct nft **n)
+{
+	if (*n && (*n)->ctx)
+		nft_ctx_free((*n)->ctx);
+	free(*n);
+	*n = NULL;
+}
+
+/* libnftables tells why only in words. */
+static int errno_of(const char *words)
+{
+	static const int known[] = { ENOENT, EPERM, EACCES, EEXIST, EBUSY, EOPNOTSUPP, ENOMEM,
+				     ENOBUFS, EAGAIN, ETIMEDOUT };
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (strstr(words, strerror(known[i])))
+			return known[i];
+	return EINVAL;
+}
+
+/*
+ * "Error: Could not process rule: No such file or directory" and lines that
+ * point at the place; the first line and the one it points into say it.
+ */
+static int error_of(const char *words, struct err *e)
+{
+	int errnum = errno_of(words);
+	struct text line CLEANUP_TEXT = { 0 };
+
+	if (str_starts(words, "internal:0:0-0: "))
+		words += strlen("internal:0:0-0: ");
+	for (; *words && line.len < 600; words++) {
+		if (*words == '\n') {
+			words += strspn(words, "\n\t ^~");
+			text_add(&line, *words ? "; " : "");
+		}
+		if (!*words)
+			break;
+		text_add_len(&line, words, 1);
+	}
+	return err_set(e, errnum, "nft: %s", line.len ? text_str(&line) : strerror(errnum));
+}
+
+int nft_run(struct nft *n, const char *commands, struct err *e)
+{
+	int r = nft_run_cmd_from_buffer(n->ctx, commands);
+	const char *words = nft_ctx_get_error_buffer(n->ctx);
+
+	/* Reading a buffer empties it: what a success says must not stay for the next call. */
+	nft_ctx_get_output_buffer(n->ctx);
+	return r ? error_of(words, e) : 0;
+}
+
+static int run_for_output(struct nft *n, struct arena *a, unsigned int flags, const char *command,
+			  const char **ret, struct err *e)
+{
+	unsigned int before = nft_ctx_output_get_flags(n->ctx);
+	const char *output, *words;
+	int r;
+
+	nft_ctx_output_set_flags(n->ctx, flags);
+	r = nft_run_cmd_from_buffer(n->ctx, command);
+	output = nft_ctx_get_output_buffer(n->ctx);
+	words = nft_ctx_get_error_buffer(n->ctx);
+	nft_ctx_output_set_flags(n->ctx, before);
+	if (r)
+		return error_of(words, e);
+	*ret = arena_strdup(a, output);
+	return 0;
+}
+
+int nft_list_table(struct nft *n, struct arena *a, const char *name, const char **ret,
+		   struct err *e)
+{
+	return run_for_output(n, a, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL,
+			      arena_printf(a, "list table inet %s", name), ret, e);
+}
+
+int nft_list_json(struct nft *n, struct arena *a, const char *what, const char **ret,
+		  struct err *e)
+{
+	return run_for_output(n, a, NFT_CTX_OUTPUT_JSON, arena_printf(a, "list %s", what), ret, e);
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/nft.h"
+
+#include "base/text.h"
+#include "sys/fd.h"
+#include "sys/rtnl_sock.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#define RECEIVE_BUFFER (4 * 1024 * 1024)
+#define READS_MAX      4096
+#define NAME_SIZE      32
+
+/* The inode of the first pid namespace is fixed (linux/proc_ns.h). */
+#define FIRST_PID_NS 0xEFFFFFFCU
+
+struct nft_watch {
+	struct mnl_socket *sock;
+	uint32_t own_pid; /* 0: the kernel's numbers are not those we see */
+	char own_name[NAME_SIZE];
+};
+
+/*
+ * The kernel tells the pid as its first namespace knows it.  In a container,
+ * where that is not what getpid() says, the name must do.
+ */
+static void know_self(struct nft_watch *w)
+{
+	int fd CLEANUP_FD = open("/proc/self/comm", O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	ssize_t len;
+
+	if (stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == FIRST_PID_NS)
+		w->own_pid = (uint32_t)getpid();
+	len = fd >= 0 ? read(fd, w->own_name, sizeof(w->own_name) - 1) : 0;
+	w->own_name[len > 0 ? len - 1 : 0] = 0;
+}
+
+static int join(struct mnl_socket *sock, struct err *e)
+{
+	const int group = NFNLGRP_NFTABLES;
+	const int size = RECEIVE_BUFFER;
+	int fd = mnl_socket_get_fd(sock);
+
+	if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&group, sizeof(group)) < 0)
+		return err_errno(e, errno, "listen for changes of nftables");
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return err_errno(e, errno, "listen for changes of nftables");
+	return 0;
+}
+
+int nft_watch_open(int netns_fd, struct nft_watch **ret, struct err *e)
+{
+	struct mnl_socket *sock;
+	struct nft_watch *w;
+	int r;
+
+	r = netlink_open(netns_fd, NETLINK_NETFILTER, &sock, e);
+	if (r < 0)
+		return r;
+	r = join(sock, e);
+	if (r < 0) {
+		mnl_socket_close(sock);
+		return r;
+	}
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		abort();
+	w->sock = sock;
+	know_self(w);
+	*ret = w;
+	return 0;
+}
+
+int nft_watch_fd(const struct nft_watch *w)
+{
+	return mnl_socket_get_fd(w->sock);
+}
+
+struct maker {
+	uint32_t pid;
+	char name[NAME_SIZE];
+};
+
+static int read_maker(const struct nlattr *a, void *ctx)
+{
+	struct maker *m = ctx;
+
+	if (mnl_attr_get_type(a) == NFTA_GEN_PROC_PID && mnl_attr_get_payload_len(a) >= 4)
+		m->pid = ntohl(mnl_attr_get_u32(a));
+	if (mnl_attr_get_type(a) == NFTA_GEN_PROC_NAME)
+		snprintf(m->name, sizeof(m->name), "%.*s", (int)mnl_attr_get_payload_len(a),
+			 (const char *)mnl_attr_get_payload(a));
+	return MNL_CB_OK;
+}
+
+static bool is_own(const struct nft_watch *w, const struct maker *m)
+{
+	return w->own_pid ? m->pid == w->own_pid : str_eq(m->name, w->own_name);
+}
+
+/* Every transaction ends with one NEWGEN message that tells its maker. */
+static void note(const struct nft_watch *w, const struct nlmsghdr *nlh, bool *foreign,
+		 char who[NAME_SIZE])
+{
+	struct maker m = { 0 };
+
+	if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN) ||
+	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
+		return;
+	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), read_maker, &m);
+	if (is_own(w, &m))
+		return;
+	*foreign = true;
+	memcpy(who, m.name, NAME_SIZE);
+}
+
+int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32], struct err *e)
+{
+	char who[NAME_SIZE] = "";
+	_Alignas(8) char buf[32768];
+	bool foreign = false;
+
+	for (int i = 0; i < READS_MAX; i++) {
+		ssize_t got = mnl_socket_recvfrom(w->sock, buf, sizeof(buf));
+		const struct nlmsghdr *nlh;
+		int size = (int)got;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
+			foreign = true;
+			continue;
+		}
+		if (got < 0)
+			return err_errno(e, errno, "changes of nftables");
+		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size))
+			note(w, nlh, &foreign, who);
+	}
+	*ret_foreign = foreign;
+	memcpy(ret_who, who, NAME_SIZE);
+	return 0;
+}
+
+void nft_watch_close(struct nft_watch **w)
+{
+	if (*w) {
+		mnl_socket_close((*w)->sock);
+		free(*w);
+	}
+	*w = NULL;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/rtnl.h"
+
+#include "sys/rtnl_sock.h"
+#include "wire/rtnl_decode.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+
+#define TRIES 10
+
+struct take {
+	struct arena *arena;
+	struct snapshot to;
+	sa_family_t family; /* a kernel without IPv6 answers with IPv4's */
+	bool some_tables;
+	uint32_t table_first, table_last; /* and main */
+};
+
+static int take_link(const struct nlmsghdr *nlh, void *ctx)
+{
+	struct take *t = ctx;
+	struct link link;
+	int r = rtnl_decode_link(nlh, &link);
+
+	if (r == 1)
+		*arena_push(t->arena, t->to.links, t->to.n_links, t->to.cap_links) = link;
+	return r < 0 ? r : 0;
+}
+
+static int take_address(const struct nlmsghdr *nlh, void *ctx)
+{
+	struct take *t = ctx;
+	struct address addr;
+	int r = rtnl_decode_address(nlh, &addr);
+
+	if (r == 1 && addr.local.family == t->family)
+		*arena_push(t->arena, t->to.addresses, t->to.n_addresses, t->to.cap_addresses) =
+			addr;
+	return r < 0 ? r : 0;
+}
+
+static bool wants_table(const struct take *t, uint32_t table)
+{
+	return !t->some_tables || table == RT_TABLE_MAIN ||
+	       (table >= t->table_first && table <= t->table_last);
+}
+
+static int take_route(const struct nlmsghdr *nlh, void *ctx)
+{
+	struct take *t = ctx;
+	struct route route;
+	uint32_t table;
+	int r = rtnl_decode_route_table(nlh, &table);
+
+	if (r < 0)
+		return r;
+	if (!wants_table(t, table))
+		return 0;
+	r = rtnl_decode_route(t->arena, nlh, &route);
+	if (r == 1 && route.family == t->family)
+		*arena_push(t->arena, t->to.routes, t->to.n_routes, t->to.cap_routes) = route;
+	return r < 0 ? r : 0;
+}
+
+static int take_rule(const struct nlmsghdr *nlh, void *ctx)
+{
+	struct take *t = ctx;
+	struct rule rule;
+	int r = rtnl_decode_rule(nlh, &rule);
+
+	if (r == 1 && rule.family == t->family)
+		*arena_push(t->arena, t->to.rules, t->to.n_rules, t->to.cap_rules) = rule;
+	return r < 0 ? r : 0;
+}
+
+/* One dump, again when the kernel was interrupted; what came before stands. */
+static int dump(struct rtnl *r, struct take *t, uint16_t type, rtnl_answer_fn fn, struct err *e)
+{
+	const struct snapshot before = t->to;
+	struct rtnl_message m;
+	int status = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		/* Arrays may have moved: only the counts go back. */
+		t->to.n_links = before.n_links;
+		t->to.n_addresses = before.n_addresses;
+		t->to.n_routes = before.n_routes;
+		t->to.n_rules = before.n_rules;
+		status = rtnl_talk(r, rtnl_encode_dump(&m, type, t->family), 0, fn, t, e);
+		if (status != -EAGAIN)
+			break;
+	}
+	/* A kernel booted with ipv6.disable=1. */
+	if (t->family == AF_INET6 && (status == -EAFNOSUPPORT || status == -EOPNOTSUPP))
+		return 0;
+	return status;
+}
+
+static const struct {
+	uint16_t type;
+	sa_family_t family;
+	rtnl_answer_fn fn;
+	const char *what;
+} dumps[] = {
+	{ RTM_GETLINK, AF_UNSPEC, take_link, "list links" },
+	{ RTM_GETADDR, AF_INET, take_address, "list IPv4 addresses" },
+	{ RTM_GETADDR, AF_INET6, take_address, "list IPv6 addresses" },
+	{ RTM_GETROUTE, AF_INET, take_route, "list IPv4 routes" },
+	{ RTM_GETROUTE, AF_INET6, take_route, "list IPv6 routes" },
+	{ RTM_GETRULE, AF_INET, take_rule, "list IPv4 rules" },
+	{ RTM_GETRULE, AF_INET6, take_rule, "list IPv6 rules" },
+};
+
+static int take_all(struct rtnl *r, struct take *t, struct snapshot *ret, struct err *e)
+{
+	for (size_t i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
+		int status;
+
+		t->family = dumps[i].family;
+		status = dump(r, t, dumps[i].type, dumps[i].fn, e);
+		if (status < 0)
+			return err_wrap(e, status, "%s", dumps[i].what);
+	}
+	*ret = t->to;
+	return 0;
+}
+
+int rtnl_snapshot(struct rtnl *r, struct arena *a, struct snapshot *ret, struct err *e)
+{
+	struct take t = { .arena = a };
+
+	return take_all(r, &t, ret, e);
+}
+
+int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, uint32_t table_last,
+			 struct snapshot *ret, struct err *e)
+{
+	struct take t = { .arena = a,
+			  .some_tables = true,
+			  .table_first = table_first,
+			  .table_last = table_last };
+
+	return take_all(r, &t, ret, e);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/rtnl.h"
+
+#include "sys/rtnl_sock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* 10,000 routes at once are some 2 MiB; beyond this ENOBUFS says that news was lost. */
+#define RECEIVE_BUFFER (8 * 1024 * 1024)
+/* So that a flood cannot keep the loop here: the socket stays readable. */
+#define READS_MAX 4096
+
+struct rtnl_watch {
+	struct mnl_socket *sock;
+};
+
+static const int groups[] = {
+	RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
+	RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE,
+};
+
+static int join(struct mnl_socket *sock, struct err *e)
+{
+	const int size = RECEIVE_BUFFER;
+	int fd = mnl_socket_get_fd(sock);
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
+		if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i],
+					  sizeof(groups[i])) < 0)
+			return err_errno(e, errno, "listen for changes of the network");
+	/* FORCE needs CAP_NET_ADMIN in the first user namespace. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return err_errno(e, errno, "listen for changes of the network");
+	return 0;
+}
+
+int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e)
+{
+	struct mnl_socket *sock;
+	struct rtnl_watch *w;
+	int r;
+
+	r = netlink_open(netns_fd, NETLINK_ROUTE, &sock, e);
+	if (r < 0)
+		return r;
+	r = join(sock, e);
+	if (r < 0) {
+		mnl_socket_close(sock);
+		return r;
+	}
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		abort();
+	w->sock = sock;
+	*ret = w;
+	return 0;
+}
+
+int rtnl_watch_fd(const struct rtnl_watch *w)
+{
+	return mnl_socket_get_fd(w->sock);
+}
+
+static void note(const struct nlmsghdr *nlh, struct rtnl_news *news)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+
+	switch (nlh->nlmsg_type) {
+	case RTM_NEWLINK:
+		news->links = true;
+		/* IPv4 routes of a link that goes down vanish without a word. */
+		if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ifi)) || !(ifi->ifi_flags & IFF_UP))
+			news->deletions = true;
+		break;
+	case RTM_DELLINK:
+		news->links = news->deletions = true;
+		break;
+	case RTM_NEWADDR:
+		news->addresses = true;
+		break;
+	case RTM_DELADDR:
+		news->addresses = news->deletions = true;
+		break;
+	case RTM_NEWROUTE:
+		news->routes = true;
+		break;
+	case RTM_DELROUTE:
+		news->routes = news->deletions = true;
+		break;
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		news->rules = news->deletions = true;
+		break;
+	}
+}
+
+int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
+{
+	struct rtnl_news news = { 0 };
+	_Alignas(8) char buf[32768];
+
+	for (int i = 0; i < READS_MAX; i++) {
+		ssize_t got = mnl_socket_recvfrom(w->sock, buf, sizeof(buf));
+		const struct nlmsghdr *nlh;
+		int size = (int)got;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
+			news = (struct rtnl_news){ true, true, true, true, true, true };
+			continue;
+		}
+		if (got < 0)
+			return err_errno(e, errno, "changes of the network");
+		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size))
+			note(nlh, &news);
+	}
+	*ret = news;
+	return 0;
+}
+
+void rtnl_watch_close(struct rtnl_watch **w)
+{
+	if (*w) {
+		mnl_socket_close((*w)->sock);
+		free(*w);
+	}
+	*w = NULL;
+}
