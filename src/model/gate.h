@@ -20,6 +20,13 @@
 
 enum door_kind { DOOR_LAN, DOOR_OPENVPN, DOOR_WIREGUARD, DOOR_COMMAND };
 
+/* Where a command's VPN client connects to, as the user says. */
+struct door_server {
+	const char *host; /* name or literal address */
+	uint16_t port;    /* 0: any */
+	uint8_t proto;    /* IPPROTO_TCP or IPPROTO_UDP, 0: either */
+};
+
 struct publish {
 	uint16_t door_port;
 	uint16_t room_port;
@@ -35,6 +42,8 @@ struct door {
 	const char *vpn;        /* path of the VPN's file; NULL for lan and command */
 	const char *command;    /* for /bin/sh -c; NULL unless DOOR_COMMAND */
 	const char *interface;  /* of a command door, NULL: whatever link appears */
+	struct door_server *servers; /* of a command door */
+	size_t n_servers, cap_servers;
 	uint32_t mss;           /* TCP segment size to clamp to, 0: from the interface's MTU */
 	struct ip *listen;      /* lan: only these addresses of the host */
 	size_t n_listen, cap_listen;

@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "wire/draft.h"
+
+#include "base/text.h"
+#include "wire/config.h"
+#include "wire/ini.h"
+#include "wire/near.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PLACE_SIZE 80
+
+int place_wrap(const struct place *at, int r, struct err *e)
+{
+	if (at->flag)
+		return err_wrap(e, r, "%s %.80s", at->flag, at->value);
+	return err_wrap(e, r, "%s:%u:%u", at->file, at->line, at->column);
+}
+
+/* A place as another error names it: "line 3" or "--publish 80". */
+static const char *place_text(const struct place *at, char buf[PLACE_SIZE])
+{
+	if (at->flag)
+		snprintf(buf, PLACE_SIZE, "%s %.60s", at->flag, at->value);
+	else
+		snprintf(buf, PLACE_SIZE, "line %u", at->line);
+	return buf;
+}
+
+void draft_start(struct draft *d, struct arena *a, const char *name,
+		 const char *file)
+{
+	struct door *lan;
+
+	*d = (struct draft){ .a = a };
+	d->gate.name = arena_strdup(a, name);
+	d->gate.file = arena_strdup(a, file);
+	lan = arena_push(a, d->gate.doors, d->gate.n_doors, d->gate.cap_doors);
+	lan->name = "lan";
+	lan->kind = DOOR_LAN;
+}
+
+/* Doors are interfaces of the gate: these names are taken there or mean something. */
+static int check_door_name(const char *name, struct err *e)
+{
+	static const char *const reserved[] = { "lo",      "lan",  "all",
+						"default", "none", "eth0" };
+	int r = config_check_name(name, DOOR_NAME_MAX, "door name", e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
+		if (str_eq(name, reserved[i]))
+			return err_set(
+				e, EINVAL,
+				"a VPN door cannot be called \"%s\": sallyport "
+				"needs the name itself; choose another",
+				name);
+	if (str_starts(name, "room"))
+		return err_set(
+			e, EINVAL,
+			"a door cannot be called \"%s\": names that begin with "
+			"\"room\" are the links to the rooms; choose another",
+			name);
+	return 0;
+}
+
+static int find_door(const struct gate *g, const char *name)
+{
+	for (size_t i = 0; i < g->n_doors; i++)
+		if (str_eq(g->doors[i].name, name))
+			return (int)i;
+	return -1;
+}
+
+int draft_add_vpn_door(struct draft *d, const char *name,
+		       const struct place *at, struct err *e)
+{
+	struct gate *g = &d->gate;
+	struct door *door;
+	int r = check_door_name(name, e);
+
+	if (r < 0)
+		return place_wrap(at, r, e);
+	if (g->n_doors == GATE_DOORS_MAX)
+		return place_wrap(
+			at,
+			err_set(e, EINVAL,
+				"door \"%s\" is one too many; a gate has "
+				"at most %d doors with the lan door, make a second "
+				"gate",
+				name, GATE_DOORS_MAX),
+			e);
+	door = arena_push(d->a, g->doors, g->n_doors, g->cap_doors);
+	door->name = arena_strdup(d->a, name);
+	door->line = at->line;
+	return (int)g->n_doors - 1;
+}
+
+static int check_room_name(const char *name, struct err *e)
+{
+	int r = *name ? config_check_name(name, ROOM_NAME_MAX, "room name", e)
+		      : 0;
+
+	if (r < 0)
+		return r;
+	if (str_eq(name, "gate"))
+		return err_set(
+			e, EINVAL,
+			"a room cannot be called \"gate\": its namespace would "
+			"have the gate's own name; choose another");
+	return 0;
+}
+
+int draft_add_room(struct draft *d, const char *name, const struct place *at,
+		   struct err *e)
+{
+	struct gate *g = &d->gate;
+	struct room *room;
+	int r = check_room_name(name, e);
+
+	if (r < 0)
+		return place_wrap(at, r, e);
+	if (g->n_rooms == GATE_ROOMS_MAX)
+		return place_wrap(
+			at,
+			err_set(e, EINVAL,
+				"room \"%s\" is one too many; a gate has "
+				"at most %d rooms, make a second gate",
+				name, GATE_ROOMS_MAX),
+			e);
+	room = arena_push(d->a, g->rooms, g->n_rooms, g->cap_rooms);
+	room->name = arena_strdup(d->a, name);
+	room->line = at->line;
+	return (int)g->n_rooms - 1;
+}
+
+/* Runs through a list and keeps the place of each word. */
+struct list {
+	struct arena *a;
+	const char *value;
+	const char *next;
+	struct place start;
+	struct place at; /* of the word read last */
+};
+
+static struct list list_start(const struct draft *d, const char *value,
+			      const struct place *at)
+{
+	return (struct list){ .a = d->a,
+			      .value = value,
+			      .next = value,
+			      .start = *at,
+			      .at = *at };
+}
+
+static const char *list_next(struct list *l)
+{
+	uint32_t offset;
+	const char *word = ini_word(l->a, l->value, &l->next, &offset);
+
+	if (word)
+		l->at.column = l->start.column + offset;
+	return word;
+}
+
+int draft_room_publish(struct draft *d, size_t room, const char *value,
+		       const struct place *at, struct err *e)
+{
+	struct list l = list_start(d, value, at);
+	const char *word;
+
+	while ((word = list_next(&l))) {
+		struct publish p;
+		struct draft_word *w;
+		int r = config_publish(word, &p, e);
+
+		if (r < 0)
+			return place_wrap(&l.at, r, e);
+		p.room = room;
+		p.line = l.at.line;
+		w = arena_push(d->a, d->words, d->n_words, d->cap_words);
+		*w = (struct draft_word){ .publish = p, .at = l.at };
+	}
+	return 0;
+}
+
+int draft_door_publish(struct draft *d, size_t door, const char *value,
+		       const struct place *at, struct err *e)
+{
+	struct list l = list_start(d, value, at);
+	const char *word;
+
+	d->is_narrow[door] = true;
+	if (str_eq(value, "none"))
+		return 0;
+	while ((word = list_next(&l))) {
+		struct publish p;
+		struct draft_word *w;
+		int r = config_publish(word, &p, e);
+
+		if (r == 0 && strchr(word, ':'))
+			r = err_set(
+				e, EINVAL,
+				"\"%.40s\" names a port of the room, which only "
+				"[room] can choose; write %u%s here",
+				word, p.door_port,
+				p.proto == IPPROTO_UDP ? "/udp" : "");
+		if (r < 0)
+			return place_wrap(&l.at, r, e);
+		p.door = door;
+		p.line = l.at.line;
+		w = arena_push(d->a, d->narrow, d->n_narrow, d->cap_narrow);
+		*w = (struct draft_word){ .publish = p, .at = l.at };
+	}
+	return 0;
+}
+
+static int read_reach(const char *word, struct prefix *ret, struct err *e)
+{
+	char text[PREFIX_TEXT_SIZE];
+	struct prefix lax;
+
+	if (prefix_parse(word, false, ret))
+		return 0;
+	if (prefix_parse(word, true, &lax))
+		return err_set(
+			e, EINVAL,
+			"prefix \"%.60s\" has bits beyond its length; write %s",
+			word, prefix_text(&lax, text));
+	return err_set(
+		e, EINVAL,
+		"\"%.60s\" is not a prefix; write ADDRESS/LENGTH, such as "
+		"172.16.5.0/24 or fd00:5::/64",
+		word);
+}
+
+/* nft refuses sets whose elements overlap. */
+static int check_reach(const struct room *room, const struct prefix *p,
+		       struct err *e)
+{
+	char mine[PREFIX_TEXT_SIZE], other[PREFIX_TEXT_SIZE];
+
+	for (size_t i = 0; i < room->n_reach; i++) {
+		const struct prefix *q = &room->reach[i];
+		bool inside = prefix_contains(q, p);
+
+		if (!prefix_overlaps(p, q))
+			continue;
+		prefix_text(inside ? p : q, mine);
+		prefix_text(inside ? q : p, other);
+		if (prefix_equal(p, q))
+			return err_set(e, EINVAL,
+				       "%s is given twice; take one out", mine);
+		return err_set(
+			e, EINVAL,
+			"%s lies inside %s, which is given too; take %s out",
+			mine, other, mine);
+	}
+	return 0;
+}
+
+int draft_room_reach(struct draft *d, size_t index, const char *value,
+		     const struct place *at, struct err *e)
+{
+	struct room *room = &d->gate.rooms[index];
+	struct list l = list_start(d, value, at);
+	const char *word;
+
+	while ((word = list_next(&l))) {
+		struct prefix p;
+		int r = read_reach(word, &p, e);
+
+		if (r == 0)
+			r = check_reach(room, &p, e);
+		if (r < 0)
+			return place_wrap(&l.at, r, e);
+		*arena_push(d->a, room->reach, room->n_reach, room->cap_reach) =
+			p;
+	}
+	return 0;
+}
+
+static int read_listen(const struct door *door, const char *word,
+		       struct ip *ret, struct err *e)
+{
+	struct ip ip;
+
+	if (strchr(word, '/'))
+		return err_set(
+			e, EINVAL,
+			"\"%.60s\" is a prefix; write an address of this host, "
+			"without a length",
+			word);
+	if (!ip_parse(word, &ip))
+		return err_set(
+			e, EINVAL,
+			"\"%.60s\" is not an address; write one of this host, "
+			"such as 172.16.5.10",
+			word);
+	if (ip_is_any(&ip))
+		return err_set(
+			e, EINVAL,
+			"%s is every address, which is so without listen; "
+			"take it out",
+			word);
+	for (size_t i = 0; i < door->n_listen; i++)
+		if (ip_equal(&door->listen[i], &ip))
+			return err_set(e, EINVAL,
+				       "%s is given twice; take one out", word);
+	*ret = ip;
+	return 0;
+}
+
+int draft_door_listen(struct draft *d, size_t index, const char *value,
+		      const struct place *at, struct err *e)
+{
+	struct door *door = &d->gate.doors[index];
+	struct list l = list_start(d, value, at);
+	const char *word;
+
+	while ((word = list_next(&l))) {
+		struct ip ip;
+		int r = read_listen(door, word, &ip, e);
+
+		if (r < 0)
+			return place_wrap(&l.at, r, e);
+		*arena_push(d->a, door->listen, door->n_listen,
+			    door->cap_listen) = ip;
+	}
+	return 0;
+}
+
+#define SERVER_FORM                                                            \
+	"write HOST[:PORT][/tcp or /udp], such as vpn.example.com:443/tcp"
+
+/* "host", "host:port", "[v6]:port", "v6"; cuts @text up. */
+static bool split_host(char *text, char **ret_host, char **ret_port)
+{
+	struct ip ip;
+	char *end;
+
+	*ret_host = text;
+	*ret_port = NULL;
+	if (ip_parse(text, &ip))
+		return true;
+	if (*text == '[') {
+		end = strchr(text, ']');
+		if (!end || (end[1] && end[1] != ':'))
+			return false;
+		*end = 0;
+		*ret_host = text + 1;
+		*ret_port = end[1] ? end + 2 : NULL;
+		return ip_parse(text + 1, &ip) && ip.family == AF_INET6;
+	}
+	end = strchr(text, ':');
+	if (end) {
+		*end = 0;
+		*ret_port = end + 1;
+	}
+	if (!*text || *text == '-')
+		return false;
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && !strchr("-._", *text))
+			return false;
+	return true;
+}
+
+static int read_server(struct arena *a, const char *word,
+		       struct door_server *ret, struct err *e)
+{
+	struct door_server server = { 0 };
+	char *text = arena_strdup(a, word);
+	char *slash = strchr(text, '/');
+	char *host, *port;
+	uint32_t number;
+
+	if (slash) {
+		*slash = 0;
+		if (!str_eq(slash + 1, "tcp") && !str_eq(slash + 1, "udp"))
+			return err_set(
+				e, EINVAL,
+				"\"%.60s\" has no such protocol; " SERVER_FORM,
+				word);
+		server.proto = slash[1] == 't' ? IPPROTO_TCP : IPPROTO_UDP;
+	}
+	if (!split_host(text, &host, &port))
+		return err_set(e, EINVAL,
+			       "\"%.60s\" is not a server; " SERVER_FORM, word);
+	if (port) {
+		if (!str_to_u32(port, 65535, &number) || number == 0)
+			return err_set(
+				e, EINVAL,
+				"\"%.60s\" has no port from 1 to 65535; " SERVER_FORM,
+				word);
+		server.port = (uint16_t)number;
+	}
+	server.host = host;
+	*ret = server;
+	return 0;
+}
+
+int draft_door_server(struct draft *d, size_t index, const char *value,
+		      const struct place *at, struct err *e)
+{
+	struct door *door = &d->gate.doors[index];
+	struct list l = list_start(d, value, at);
+	const char *word;
+
+	while ((word = list_next(&l))) {
+		struct door_server server;
+		int r = read_server(d->a, word, &server, e);
+
+		if (r < 0)
+			return place_wrap(&l.at, r, e);
+		*arena_push(d->a, door->servers, door->n_servers,
+			    door->cap_servers) = server;
+	}
+	return 0;
+}
+
+int draft_room_default(struct draft *d, size_t room, const char *value,
+		       const struct place *at, struct err *e)
+{
+	if (value[strcspn(value, " \t,")])
+		return place_wrap(
+			at,
+			err_set(e, EINVAL,
+				"default is one word; write vpn, lan, "
+				"none or the name of a door"),
+			e);
+	d->way[room] = (struct draft_way){ .word = value, .at = *at };
+	return 0;
+}
+
+static int unknown_way(const struct draft *d, const struct draft_way *way,
+		       struct err *e)
+{
+	const char *names[GATE_DOORS_MAX + 2] = { "vpn", "none" };
+	char teach[400];
+
+	for (size_t i = 0; i < d->gate.n_doors; i++)
+		names[i + 2] = d->gate.doors[i].name;
+	near_teach(teach, sizeof(teach), "default", way->word, names,
+		   d->gate.n_doors + 2);
+	return place_wrap(&way->at,
+			  err_set(e, EINVAL, "no door is called \"%.40s\"; %s",
+				  way->word, teach),
+			  e);
+}
+
+/* A door called "vpn" is what `default = vpn` means, first or not. */
+static int resolve_way(const struct draft *d, const struct draft_way *way,
+		       struct room *room, struct err *e)
+{
+	bool has_vpn = d->gate.n_doors > 1;
+	int door = way->word ? find_door(&d->gate, way->word) : -1;
+
+	if (door > 0) {
+		room->way = DEFAULT_DOOR;
+		room->way_door = (size_t)door;
+	} else if (door == 0) {
+		room->way = DEFAULT_LAN;
+	} else if (!way->word || str_eq(way->word, "vpn")) {
+		room->way = has_vpn ? DEFAULT_VPN : DEFAULT_NONE;
+	} else if (str_eq(way->word, "none")) {
+		room->way = DEFAULT_NONE;
+	} else {
+		return unknown_way(d, way, e);
+	}
+	return 0;
+}
+
+static int compare_ports(const struct publish *a, const struct publish *b)
+{
+	if (a->proto != b->proto)
+		return a->proto < b->proto ? -1 : 1;
+	return (int)a->door_port - (int)b->door_port;
+}
+
+/* By port; those of the same port as they were written. */
+static int compare_words(const void *x, const void *y)
+{
+	const struct draft_word *a = *(const struct draft_word *const *)x;
+	const struct draft_word *b = *(const struct draft_word *const *)y;
+	int order = compare_ports(&a->publish, &b->publish);
+
+	return order ? order : a < b ? -1 : a > b;
+}
+
+static const struct draft_word **
+sorted(const struct draft *d, const struct draft_word *words, size_t n)
+{
+	const struct draft_word **s = arena_alloc(d->a, (n + 1) * sizeof(*s));
+
+	for (size_t i = 0; i < n; i++)
+		s[i] = &words[i];
+	if (n)
+		qsort(s, n, sizeof(*s), compare_words);
+	return s;
+}
+
+static const char *proto_text(uint8_t proto)
+{
+	return proto == IPPROTO_UDP ? "udp" : "tcp";
+}
+
+static int err_twice(const struct draft *d, const struct draft_word *first,
+		     const struct draft_word *second, struct err *e)
+{
+	const char *room = d->gate.rooms[first->publish.room].name;
+	const struct publish *p = &second->publish;
+	char where[PLACE_SIZE];
+
+	place_text(&first->at, where);
+	if (first->publish.room == p->room)
+		err_set(e, EINVAL,
+			"%u/%s is published already by %s; take one out",
+			p->door_port, proto_text(p->proto), where);
+	else
+		err_set(e, EINVAL,
+			"%u/%s is published already by [room%s%s] in %s; give this "
+			"room another door port, such as %u:%u",
+			p->door_port, proto_text(p->proto), *room ? " " : "",
+			room, where,
+			p->door_port < 57536 ? p->door_port + 8000
+					     : p->door_port - 8000,
+			p->room_port);
+	return place_wrap(&second->at, -EINVAL, e);
+}
+
+/* The first word, as written, that repeats another. */
+static int check_words(const struct draft *d, const struct draft_word *const *s,
+		       size_t n, struct err *e)
+{
+	const struct draft_word *first = NULL, *second = NULL;
+
+	for (size_t i = 1; i < n; i++) {
+		if (compare_ports(&s[i - 1]->publish, &s[i]->publish) != 0)
+			continue;
+		if (second && second < s[i])
+			continue;
+		first = s[i - 1];
+		second = s[i];
+	}
+	return second ? err_twice(d, first, second, e) : 0;
+}
+
+static const struct draft_word *find_word(const struct draft_word *const *s,
+					  size_t n, const struct publish *p)
+{
+	size_t from = 0, to = n;
+
+	while (from < to) {
+		size_t middle = (from + to) / 2;
+		int order = compare_ports(p, &s[middle]->publish);
+
+		if (order == 0)
+			return s[middle];
+		if (order < 0)
+			to = middle;
+		else
+			from = middle + 1;
+	}
+	return NULL;
+}
+
+static int err_unpublished(const struct draft_word *const *s, size_t n,
+			   const struct draft_word *w, struct err *e)
+{
+	struct publish other = w->publish;
+
+	other.proto = other.proto == IPPROTO_TCP ? IPPROTO_UDP : IPPROTO_TCP;
+	if (find_word(s, n, &other))
+		err_set(e, EINVAL,
+			"no room publishes %u/%s; write %u/%s, which one does",
+			w->publish.door_port, proto_text(w->publish.proto),
+			other.door_port, proto_text(other.proto));
+	else
+		err_set(e, EINVAL,
+			"no room publishes %u/%s; add it to publish of a [room] or "
+			"take it out here",
+			w->publish.door_port, proto_text(w->publish.proto));
+	return place_wrap(&w->at, -EINVAL, e);
+}
+
+static int err_narrow_twice(const struct draft_word *first,
+			    const struct draft_word *second, struct err *e)
+{
+	char where[PLACE_SIZE];
+
+	err_set(e, EINVAL, "%u/%s stands in %s already; take one out",
+		second->publish.door_port, proto_text(second->publish.proto),
+		place_text(&first->at, where));
+	return place_wrap(&second->at, -EINVAL, e);
+}
+
+static void answer(struct draft *d, const struct publish *p, size_t door)
+{
+	struct gate *g = &d->gate;
+	struct publish *q =
+		arena_push(d->a, g->publish, g->n_publish, g->cap_publish);
+
+	*q = *p;
+	q->door = door;
+}
+
+/* What the door says in the room's words; @s are the rooms' words by port. */
+static int narrow_door(struct draft *d, size_t door,
+		       const struct draft_word *const *s, struct err *e)
+{
+	/* For each of the rooms' words the one of this door that asked for it. */
+	const struct draft_word **asked =
+		arena_alloc(d->a, (d->n_words + 1) * sizeof(*asked));
+
+	for (size_t i = 0; i < d->n_narrow; i++) {
+		const struct draft_word *mine = &d->narrow[i], *w;
+
+		if (mine->publish.door != door)
+			continue;
+		w = find_word(s, d->n_words, &mine->publish);
+		if (!w)
+			return err_unpublished(s, d->n_words, mine, e);
+		if (asked[w - d->words])
+			return err_narrow_twice(asked[w - d->words], mine, e);
+		asked[w - d->words] = mine;
+		answer(d, &w->publish, door);
+	}
+	return 0;
+}
+
+static int spread_ports(struct draft *d, struct err *e)
+{
+	const struct draft_word **s = sorted(d, d->words, d->n_words);
+	int r = check_words(d, s, d->n_words, e);
+
+	for (size_t door = 0; r == 0 && door < d->gate.n_doors; door++) {
+		if (d->is_narrow[door]) {
+			r = narrow_door(d, door, s, e);
+			continue;
+		}
+		for (size_t i = 0; i < d->n_words; i++)
+			answer(d, &d->words[i].publish, door);
+	}
+	return r;
+}
+
+int draft_finish(struct draft *d, struct gate *ret, struct err *e)
+{
+	for (size_t i = 0; i < d->gate.n_rooms; i++) {
+		int r = resolve_way(d, &d->way[i], &d->gate.rooms[i], e);
+
+		if (r < 0)
+			return r;
+	}
+	if (spread_ports(d, e) < 0)
+		return -EINVAL;
+	*ret = d->gate;
+	return 0;
+}
