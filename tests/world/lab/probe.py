@@ -181,9 +181,9 @@ class Flow(threading.Thread):
     @interval, each answered. stop() says how it went."""
 
     def __init__(self, host, dst, port, interval=0.002, src='',
-                 patience=10):
+                 sport=0, patience=10):
         super().__init__(daemon=True)
-        self.socket = connect(host, dst, port, src)
+        self.socket = connect(host, dst, port, src, sport)
         self.greeting = _line(self.socket, SOON)
         self.patience = patience
         self.interval = interval

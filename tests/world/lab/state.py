@@ -16,6 +16,7 @@ COMMANDS = (
     ('nft', ('nft', '--stateless', '--handle', 'list', 'ruleset')),
     ('namespaces', ('ls', '-1', '/run/netns')),
     ('mounts', ('findmnt', '--raw', '--noheadings', '-o', 'TARGET,FSTYPE')),
+    ('etc', ('find', '/etc/netns', '/etc/sallyport')),
     ('run', ('find', '/run', '-xdev', '-not', '-path', '/run/etc/*')),
 )
 

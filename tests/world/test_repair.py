@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What somebody else removes of ours is put back, and the log says so."""
+import os
+
+import pytest
+
+from lab.host import until
+from lab.leak import Ear, Talker
+from lab.state import difference, hoststate
+from lab.world import wrong_answers
+
+CONF = '''
+[room]
+publish = 80 80/udp
+[door office]
+vpn = {office}
+'''
+
+
+@pytest.fixture(scope='module')
+def gate(world, sallyport):
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        yield gate
+
+
+COMMANDS = ((('ip', '-4', 'rule'), 'rules'), (('ip', '-6', 'rule'), 'rules6'),
+            (('ip', '-4', 'route', 'show', 'table', 'all'), 'routes'),
+            (('ip', '-6', 'route', 'show', 'table', 'all'), 'routes6'),
+            (('ip', '-o', 'addr', 'show', 'scope', 'global'), 'addresses'),
+            (('nft', '-s', 'list', 'tables'), 'tables'))
+
+
+def settings(where):
+    """Of one namespace, as sorted lines: repairs may change an order that
+    has no meaning (routes), but rules are kept in theirs."""
+    found = {}
+    for argv, title in COMMANDS:
+        lines = [' '.join(l.split()) for l in where.out(*argv).splitlines()]
+        found[title] = lines if 'rules' in title else sorted(
+            l.split(': ', 1)[-1] for l in lines)
+    return found
+
+
+def everywhere(gate):
+    with gate.inner as inner, gate.room() as room:
+        return [settings(w) for w in (gate.host, inner, room)]
+
+
+def check_repaired(world, gate, before, since):
+    def same():
+        return everywhere(gate) == before
+    try:
+        until(same, 'all is as it was', 5)
+    except AssertionError:
+        assert everywhere(gate) == before, gate.log.text()[since:]
+    assert wrong_answers(world) == []
+    assert gate.log.text()[since:].strip(), 'a repair without a word'
+
+
+@pytest.mark.parametrize('family', [4, 6])
+@pytest.mark.parametrize('place', ['gate', 'host'])
+def test_every_rule_that_is_removed_comes_back(world, gate, place, family):
+    """F9."""
+    with gate.inner as inner:
+        where = inner if place == 'gate' else gate.host
+        lines = [l for l in where.out('ip', f'-{family}', 'rule').splitlines()
+                 if l.startswith('0:') and 'local' not in l]
+        assert lines
+        for line in lines:
+            before = everywhere(gate)
+            since = len(gate.log.text())
+            selector = line.split(':', 1)[1].replace('[detached]', '').split()
+            where.run('ip', f'-{family}', 'rule', 'del', 'pref', '0', *selector)
+            check_repaired(world, gate, before, since)
+
+
+@pytest.mark.parametrize('family', [4, 6])
+@pytest.mark.parametrize('place', ['gate', 'host'])
+def test_rules_come_back_after_ip_rule_flush(world, gate, place, family):
+    """F7. Priority 0 survives the flush itself; main and default do not."""
+    before = everywhere(gate)
+    since = len(gate.log.text())
+    with gate.inner as inner:
+        where = inner if place == 'gate' else gate.host
+        where.run('ip', f'-{family}', 'rule', 'flush')
+    if place == 'host':
+        # main and default of the host are not ours; the published port has
+        # to answer the directly connected at least until they are back.
+        gate.host.run('ip', f'-{family}', 'rule', 'add', 'pref', '32766',
+                      'lookup', 'main')
+        if family == 4:
+            gate.host.run('ip', '-4', 'rule', 'add', 'pref', '32767', 'lookup',
+                          'default')
+        until(lambda: everywhere(gate) == before, 'all is as it was')
+        assert wrong_answers(world) == []
+    else:
+        check_repaired(world, gate, before, since)
+
+
+@pytest.mark.parametrize('family', [4, 6])
+@pytest.mark.parametrize('place', ['gate', 'host', 'room'])
+def test_every_route_that_is_removed_comes_back(world, gate, place, family):
+    """F3, F8."""
+    with gate.inner as inner, gate.room() as room:
+        where = {'gate': inner, 'host': gate.host, 'room': room}[place]
+        shown = where.out('ip', f'-{family}', 'route', 'show', 'table', 'all')
+        ours = [l for l in shown.splitlines() if 'table local' not in l and (
+            'proto 222' in l or 'sallyport' in l or ' table 59' in l)]
+        assert ours or place == 'room', shown
+        for line in ours:
+            before = everywhere(gate)
+            since = len(gate.log.text())
+            words = [w for w in line.split() if w not in ('linkdown', 'onlink')]
+            if 'pref' in words:
+                del words[words.index('pref'):]
+            where.run('ip', f'-{family}', 'route', 'del', *words)
+            check_repaired(world, gate, before, since)
+
+
+def test_tables_that_are_flushed_come_back(world, gate):
+    """F8."""
+    before = everywhere(gate)
+    since = len(gate.log.text())
+    with gate.inner as inner:
+        for table in (5900, 5901, 5902):
+            inner.run('ip', 'route', 'flush', 'table', table, ok=False)
+            inner.run('ip', '-6', 'route', 'flush', 'table', table, ok=False)
+    check_repaired(world, gate, before, since)
+
+
+@pytest.mark.parametrize('place, link', [
+    ('gate', 'lan'), ('gate', 'room'), ('host', 'sp-main'), ('room', 'eth0')])
+def test_addresses_that_are_removed_come_back(world, gate, place, link):
+    """F10: the kernel takes the routes of that link with them."""
+    before = everywhere(gate)
+    since = len(gate.log.text())
+    with gate.inner as inner, gate.room() as room:
+        where = {'gate': inner, 'host': gate.host, 'room': room}[place]
+        where.run('ip', 'addr', 'flush', 'dev', link)
+    check_repaired(world, gate, before, since)
+
+
+@pytest.mark.parametrize('place, link', [
+    ('gate', 'lan'), ('gate', 'room'), ('host', 'sp-main'), ('room', 'eth0')])
+def test_a_link_that_is_set_down_comes_up_again(world, gate, place, link):
+    """F10."""
+    before = everywhere(gate)
+    since = len(gate.log.text())
+    with gate.inner as inner, gate.room() as room:
+        where = {'gate': inner, 'host': gate.host, 'room': room}[place]
+        where.run('ip', 'link', 'set', link, 'down')
+    check_repaired(world, gate, before, since)
+
+
+def test_a_tunnel_that_is_set_down_comes_back(world, gate):
+    """F2."""
+    since = len(gate.log.text())
+    with gate.inner as inner:
+        inner.run('ip', 'link', 'set', 'office', 'down')
+    until(lambda: wrong_answers(world, seconds=1) == [],
+          'the tunnel door answers again', 60)
+    assert gate.log.text()[since:].strip()
+
+
+@pytest.mark.parametrize('place', ['sp-main', 'lan', 'room', 'eth0'])
+def test_a_link_that_is_deleted_is_made_again(world, gate, place):
+    since = len(gate.log.text())
+    with gate.inner as inner, gate.room() as room:
+        where = {'sp-main': gate.host, 'eth0': room}.get(place, inner)
+        where.run('ip', 'link', 'del', place)
+    until(lambda: wrong_answers(world, seconds=1) == [],
+          f'everybody is answered\n{gate.log.text()[since:]}', 15)
+    assert gate.log.text()[since:].strip()
+
+
+@pytest.mark.parametrize('place', ['gate', 'host'])
+@pytest.mark.parametrize('how', ['delete table inet sallyport-main',
+                                 'flush table inet sallyport-main',
+                                 'flush ruleset'])
+def test_the_nft_table_comes_back(world, gate, place, how):
+    """A18, and nothing leaks meanwhile."""
+    before = everywhere(gate)
+    since = len(gate.log.text())
+    with gate.inner as inner, gate.room() as room, Ear(world) as ear:
+        where = inner if place == 'gate' else gate.host
+        rules = where.out('nft', '-s', 'list', 'table', 'inet',
+                          'sallyport-main')
+        talker = Talker(room)
+        where.run('nft', how)
+        until(lambda: where.out('nft', '-s', 'list', 'table', 'inet',
+                                'sallyport-main', ok=False) == rules,
+              'the table is as it was')
+        talker.said(20)
+        talker.stop()
+        if place == 'host':
+            assert ear.heard() == []
+    check_repaired(world, gate, before, since)
+
+
+@pytest.mark.parametrize('family', [4, 6])
+@pytest.mark.parametrize('place', ['gate', 'host'])
+@pytest.mark.parametrize('how', ['without a priority', 'at priority 0'])
+def test_a_rule_that_is_put_in_front_of_ours(world, gate, place, family, how):
+    """F6, as wg-quick does. A rule of priority 0 from later stands behind
+    ours; one that is really in front is overtaken by ours."""
+    rule = ['not', 'fwmark', '51820', 'table', '51820']
+    if how == 'at priority 0':
+        rule = ['pref', '0', *rule]
+    with gate.inner as inner:
+        where = inner if place == 'gate' else gate.host
+        where.run('ip', f'-{family}', 'route', 'add', 'unreachable', 'default',
+                  'table', '51820')
+        where.run('ip', f'-{family}', 'rule', 'add', *rule)
+        try:
+            doors = ('lan',) if place == 'host' else ('lan', 'vpn')
+            if place == 'gate':
+                assert wrong_answers(world, doors=doors,
+                                     families=(family,)) == []
+            else:
+                # The host's own replies are not ours; what comes in for the
+                # gate is. mallory is on the host's own LAN: ask the rules.
+                where.run('ip', f'-{family}', 'route', 'get',
+                          gate.address(family=family))
+        finally:
+            where.run('ip', f'-{family}', 'rule', 'del', *rule)
+            where.run('ip', f'-{family}', 'route', 'del', 'unreachable',
+                      'default', 'table', '51820')
+
+
+def test_rules_of_ours_moved_behind_anothers_are_put_in_front(world, gate):
+    """The same as `ip rule add pref 0` before us: delete ours, add theirs at
+    once, so that ours would be appended behind."""
+    with gate.inner as inner:
+        line = next(l for l in inner.out('ip', '-4', 'rule').splitlines()
+                    if l.startswith('0:') and 'fwmark' in l)
+        selector = line.split(':', 1)[1].split()
+        inner.run('ip', '-4', 'route', 'add', 'unreachable', 'default',
+                  'table', '51821')
+        inner.ip('rule add pref 0 iif lan lookup 51821',
+                 f'rule del pref 0 {" ".join(selector)}')
+
+        def in_front():
+            lines = inner.out('ip', '-4', 'rule').splitlines()
+            theirs = next(i for i, l in enumerate(lines) if '51821' in l)
+            ours = [i for i, l in enumerate(lines)
+                    if l.startswith('0:') and ' lookup 59' in l]
+            return len(ours) >= 4 and max(ours) < theirs
+        try:
+            until(in_front, 'all of ours stand before theirs')
+            assert wrong_answers(world) == []
+        finally:
+            inner.run('ip', 'rule', 'del', 'pref', '0', 'iif', 'lan', 'lookup',
+                      '51821')
+            inner.run('ip', 'route', 'flush', 'table', '51821')
+
+
+@pytest.mark.parametrize('value', [0, 1, 2])
+def test_rp_filter_of_the_gate_may_be_anything(world, gate, value):
+    """F18."""
+    with gate.inner as inner:
+        for where in ('all', 'lan', 'room', 'office'):
+            inner.sysctl(f'net/ipv4/conf/{where}/rp_filter', value)
+    assert wrong_answers(world) == []
+
+
+def test_forwarding_that_is_switched_off_is_switched_on(world, gate):
+    gate.host.sysctl('net/ipv4/conf/all/forwarding', 0)
+    until(lambda: wrong_answers(world, families=(4,), doors=('lan',),
+                                seconds=0.5) == [], 'it is put right', 10)
+
+
+def test_repairs_are_counted_in_status(gate):
+    assert gate.status()['repairs']
+    for repair in gate.status()['repairs']:
+        assert repair['when'] and repair['what']
+
+
+def test_an_idle_gate_changes_nothing(world, gate):
+    """No watch on a clock: an idle second shows no change at all."""
+    before = hoststate(world.servera)
+    with gate.inner as inner:
+        monitor = world.servera.popen(
+            ['nsenter', f'--net=/proc/{os.getpid()}/fd/{inner.fd}',
+             'timeout', '2', 'ip', 'monitor', 'link', 'address', 'route',
+             'rule'], stdout=-1)
+        text = monitor.communicate()[0]
+    assert text == ''
+    assert difference(before, hoststate(world.servera)) == ''

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The VPN client is supervised, and nobody on the LAN notices."""
+import os
+import signal
+
+import pytest
+
+from lab import probe
+from lab.host import until
+from lab.world import A4, A_VPN4, B_VPN4, wrong_answers
+
+CONF = '''
+[room]
+publish = 80 80/udp
+[door office]
+vpn = {office}
+'''
+
+
+@pytest.fixture(scope='module')
+def gate(world, sallyport):
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        yield gate
+
+
+@pytest.mark.parametrize('sig', ['SIGUSR1', 'SIGHUP', 'SIGTERM', 'SIGINT',
+                                 'SIGKILL', 'SIGSEGV'])
+def test_the_lan_does_not_notice_and_the_tunnel_comes_back(world, gate, sig):
+    service = gate.children[0].pid
+    flow = probe.Flow(world.laptop, A4, 80)
+    since = len(gate.log.text())
+    os.kill(gate.vpn_pid(), signal.Signals[sig])
+    gate.wait_log('Initialization Sequence Completed', since=since, seconds=25)
+    got = probe.ask_until_answered(world.serverb, 'tcp', A_VPN4, 80)
+    flow.stop()
+    assert (flow.error, flow.total_retransmits) == (None, 0)
+    assert flow.worst < 0.5
+    assert (got.saw, gate.children[0].pid, gate.children[0].poll()) == (
+        B_VPN4, service, None)
+    assert wrong_answers(world) == []
+
+
+def test_a_client_that_hangs_is_replaced(world, gate):
+    """SIGSTOP: no exit, no log line, only silence."""
+    pid = gate.vpn_pid()
+    flow = probe.Flow(world.laptop, A4, 80)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: gate.vpn_pid() not in (None, pid),
+              'the hanging client is replaced', 60, 0.2)
+    finally:
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            pass
+    got = probe.ask_until_answered(world.serverb, 'tcp', A_VPN4, 80, 20)
+    assert flow.stop().error is None
+    assert got.saw == B_VPN4
+
+
+def test_a_dead_wire_and_its_return(world, gate):
+    """F4: the server cannot be reached for a while; the routes stay."""
+    world.inet.ip('link set br198 down')
+    try:
+        assert wrong_answers(world, doors=('lan', 'self')) == []
+        gate.wait_door('office', 'connecting', 40)
+        assert wrong_answers(world, doors=('lan', 'self')) == []
+    finally:
+        world.inet.ip('link set br198 up',
+                      'addr replace 2001:db8:198::1/64 dev br198 nodad')
+    gate.wait_door('office', 'up', 40)
+    got = probe.ask_until_answered(world.serverb, 'tcp', A_VPN4, 80, 15)
+    assert got.saw == B_VPN4
+
+
+def test_a_server_that_restarts_is_found_again(world, gate):
+    world.openvpn.close()
+    world.openvpn.log = type(world.openvpn.log)(world.openvpn.log.path)
+    world.openvpn.start()
+    got = probe.ask_until_answered(world.vpnsrv, 'tcp', A_VPN4, 80, 40)
+    assert got.answered
+
+
+def test_the_clients_lines_carry_the_doors_name(gate):
+    line = gate.wait_log('Initialization Sequence Completed')[0]
+    assert 'office' in line
+
+
+def test_a_client_that_cannot_start_is_tried_again_with_pauses(world,
+                                                              sallyport):
+    path = world.openvpn.profile(f'{world.dir}/bad.ovpn', 'servera')
+    with open(path) as f:
+        text = f.read()
+    with open(path, 'w') as f:
+        f.write(text.replace('<ca>', 'nonsense-option 1\n<ca>'))
+    gate = sallyport.up('bad', '[room]\npublish = 8081:80\n[door bad]\n'
+                        f'vpn = {path}\n', ready=False)
+    with gate:
+        gate.wait_log('bad', 'nonsense-option')
+        until(lambda: gate.log.text().count('nonsense-option') >= 2,
+              'it is tried again', 10)
+        gate.serve('bad', 80)
+        assert probe.ask(world.laptop, 'tcp', A4, 8081).by == 'bad'
+        tries = gate.log.text().count('nonsense-option')
+        assert tries < 12, 'no pause between the tries'
