@@ -238,7 +238,7 @@ int netns_list(struct arena *a, const char ***ret_names, size_t *ret_n, struct e
 /* A process that ended or that is not ours to look at lives nowhere. */
 static bool process_lives_in(int proc_fd, const char *pid, const struct stat *ns)
 {
-	char path[64];
+	char path[PATH_SIZE];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/ns/net", pid);

@@ -18,13 +18,19 @@
  *    resolved outside, a private /run/wireguard, and masks over what scripts
  *    would use to change the host's resolver (/run/resolvconf, resolv.conf
  *    itself: writes of the client stay in its own copy).
+ * @hosts or @private_dir make it a client.
  */
 struct proc_spec {
 	const char *const *argv;
 	const char *const *env;     /* "NAME=value" added to the caller's; NULL for none */
 	int netns_fd;               /* -1: stay */
 	bool own_mounts;            /* new mount namespace with the masks */
-	const char *resolv_conf;    /* path of the file to bind over /etc/resolv.conf, NULL: none */
+	/*
+	 * Path of the file to bind over /etc/resolv.conf: the file itself, so that
+	 * a room follows when it is rewritten in place; for a client a copy of it,
+	 * or of the host's when NULL.
+	 */
+	const char *resolv_conf;
 	const char *hosts;          /* text to bind over /etc/hosts, NULL: none */
 	const char *private_dir;    /* bind this directory over /run/wireguard, NULL: none */
 	int stdin_fd;               /* -1: /dev/null; else dup2'ed; 0,1,2 inherit */
@@ -46,7 +52,8 @@ struct proc_spec {
 /*
  * Starts it; @ret_pidfd is O_CLOEXEC and readable when it ends.  Failure up to
  * and including execve(2) is reported here: -ENOENT and -EACCES of execve are
- * distinguishable by the return value (for exit codes 127 and 126).
+ * distinguishable by the return value (for exit codes 127 and 126); nothing
+ * else fails with these two.
  */
 int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd, struct err *e) MUST_USE;
 /* The same in this very process (for `exec`): returns only on failure. */
