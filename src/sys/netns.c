@@ -196,6 +196,33 @@ int netns_create(const char *name, const char *alias, int *ret_fd, struct err *e
 	return 0;
 }
 
+int netns_keep(const char *name, int fd, struct err *e)
+{
+	char path[PATH_SIZE], source[64];
+	int have CLEANUP_FD = -1;
+	int r;
+
+	r = netns_open(name, &have, e);
+	if (r == 0)
+		return netns_same(have, fd) ? 0 : err_errno(e, EEXIST, "namespace \"%s\"", name);
+	if (r != -ENOENT)
+		return r;
+	r = path_of(name, path, e);
+	if (r == 0)
+		r = make_directory(e);
+	if (r == 0)
+		r = claim_name(name, path, e);
+	if (r < 0)
+		return r;
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", fd);
+	if (mount(source, path, "none", MS_BIND, NULL) < 0) {
+		r = err_errno(e, errno, "bind %s", path);
+		unlink(path);
+		return r;
+	}
+	return 1;
+}
+
 int netns_delete(const char *name, struct err *e)
 {
 	char path[PATH_SIZE];

@@ -84,6 +84,9 @@ static bool rule_equal(const struct rule *a, const struct rule *b)
 	       a->has_uid == b->has_uid && range_equal(&a->uid, &b->uid) &&
 	       a->has_sport == b->has_sport && range_equal(&a->sport, &b->sport) &&
 	       a->has_dport == b->has_dport && range_equal(&a->dport, &b->dport) &&
+	       a->sport_mask == b->sport_mask && a->dport_mask == b->dport_mask &&
+	       a->has_dscp == b->has_dscp && a->dscp == b->dscp && a->dscp_mask == b->dscp_mask &&
+	       a->flowlabel == b->flowlabel && a->flowlabel_mask == b->flowlabel_mask &&
 	       a->tun_id == b->tun_id && prefix_equal(&a->from, &b->from) &&
 	       prefix_equal(&a->to, &b->to) && str_eq(a->iif, b->iif) && str_eq(a->oif, b->oif) &&
 	       str_eq(a->unknown, b->unknown);
@@ -127,7 +130,13 @@ static bool request_takes(const struct rule *asked, const struct rule *have)
 	       takes_range(asked->has_sport, &asked->sport, &have->sport) &&
 	       takes_range(asked->has_dport, &asked->dport, &have->dport) &&
 	       takes_prefix(&asked->from, &have->from) && takes_prefix(&asked->to, &have->to) &&
-	       takes_number(asked->tos, have->tos);
+	       takes_number(asked->tos, have->tos) &&
+	       takes_number(asked->sport_mask, have->sport_mask) &&
+	       takes_number(asked->dport_mask, have->dport_mask) &&
+	       (!asked->has_dscp || (have->has_dscp && asked->dscp == have->dscp &&
+				     asked->dscp_mask == have->dscp_mask)) &&
+	       takes_number(asked->flowlabel_mask, have->flowlabel_mask) &&
+	       (!asked->flowlabel_mask || asked->flowlabel == have->flowlabel);
 }
 
 static size_t first_taken(const struct list *l, const struct rule *asked)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "wire/rtnl_decode.h"
 
+#include "wire/rtnl_attrs.h"
+
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
@@ -12,14 +15,6 @@
 #include <string.h>
 
 #define ATTRS_MAX 128
-
-/* Newer than the oldest headers we build with. */
-#define FRA_DSCP_           25
-#define FRA_FLOWLABEL_      26
-#define FRA_FLOWLABEL_MASK_ 27
-#define FRA_SPORT_MASK_     28
-#define FRA_DPORT_MASK_     29
-#define FRA_DSCP_MASK_      30
 
 /*
  * The attributes of one message or nest by their type.  Readers remember the
@@ -90,6 +85,16 @@ static uint32_t get_u32(struct attrs *t, int type, uint32_t absent)
 	return absent;
 }
 
+static uint16_t get_u16(struct attrs *t, int type)
+{
+	const void *p = get_bytes(t, type, sizeof(uint16_t));
+	uint16_t n = 0;
+
+	if (p)
+		memcpy(&n, p, sizeof(n));
+	return n;
+}
+
 static uint64_t get_be64(struct attrs *t, int type)
 {
 	const uint8_t *p = get_bytes(t, type, 8);
@@ -154,6 +159,7 @@ int rtnl_decode_link(const struct nlmsghdr *nlh, struct link *ret)
 	l.index = ifi->ifi_index;
 	l.flags = ifi->ifi_flags;
 	l.mtu = get_u32(&t, IFLA_MTU, 0);
+	l.group = get_u32(&t, IFLA_GROUP, 0);
 	l.master = (int)get_u32(&t, IFLA_MASTER, 0);
 	l.peer = (int)get_u32(&t, IFLA_LINK, 0);
 	get_text(&t, IFLA_IFNAME, l.name, sizeof(l.name));
@@ -326,6 +332,7 @@ int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh, struct route 
 	r.table = get_u32(&t, RTA_TABLE, rtm->rtm_table);
 	r.metric = get_u32(&t, RTA_PRIORITY, 0);
 	r.nexthop_id = get_u32(&t, RTA_NH_ID, 0);
+	r.pref = get_u8(&t, RTA_PREF, 0);
 	r.dst = (struct prefix){ .ip = get_ip(&t, RTA_DST, r.family), .len = rtm->rtm_dst_len };
 	r.dst.ip.family = r.family;
 	if (rtm->rtm_src_len)
@@ -340,52 +347,33 @@ int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh, struct route 
 	return 1;
 }
 
-static const char *const rule_attributes[] = {
-	[FRA_FLOW] = "realms",
-	[FRA_DSCP_] = "dscp",
-	[FRA_FLOWLABEL_] = "flowlabel",
-	[FRA_FLOWLABEL_MASK_] = "flowlabel mask",
-	[FRA_SPORT_MASK_] = "sport mask",
-	[FRA_DPORT_MASK_] = "dport mask",
-	[FRA_DSCP_MASK_] = "dscp mask",
-};
-
-static bool rule_models(struct attrs *t, int type)
+static bool rule_models(int type)
 {
-	const void *p;
-	uint16_t mask = 0;
-
 	switch (type) {
 	case FRA_UNSPEC: case FRA_DST: case FRA_SRC: case FRA_IIFNAME: case FRA_GOTO:
 	case FRA_PRIORITY: case FRA_FWMARK: case FRA_TUN_ID: case FRA_SUPPRESS_IFGROUP:
 	case FRA_SUPPRESS_PREFIXLEN: case FRA_TABLE: case FRA_FWMASK: case FRA_OIFNAME:
 	case FRA_PAD: case FRA_L3MDEV: case FRA_UID_RANGE: case FRA_PROTOCOL:
 	case FRA_IP_PROTO: case FRA_SPORT_RANGE: case FRA_DPORT_RANGE:
+	case RULE_DSCP: case RULE_DSCP_MASK: case RULE_FLOWLABEL: case RULE_FLOWLABEL_MASK:
+	case RULE_SPORT_MASK: case RULE_DPORT_MASK:
 		return true;
-	case FRA_SPORT_MASK_: case FRA_DPORT_MASK_:
-		/* The kernel adds a full mask to any single port: says nothing new. */
-		p = get_bytes(t, type, sizeof(mask));
-		if (p)
-			memcpy(&mask, p, sizeof(mask));
-		return mask == 0xffff;
 	}
 	return false;
 }
 
-static void note_unknown(struct attrs *t, char *text, size_t size)
+/* Names of what may yet come are not to be had: numbers, but for the one that is old. */
+static void note_unknown(const struct attrs *t, char *text, size_t size)
 {
 	size_t len = 0;
 
 	for (int type = 0; type < ATTRS_MAX && len < size; type++) {
-		const char *name = (size_t)type < sizeof(rule_attributes) / sizeof(*rule_attributes)
-					   ? rule_attributes[type]
-					   : NULL;
 		const char *comma = len ? ", " : "";
 
-		if (!t->at[type] || rule_models(t, type))
+		if (!t->at[type] || rule_models(type))
 			continue;
-		if (name)
-			len += (size_t)snprintf(text + len, size - len, "%s%s", comma, name);
+		if (type == FRA_FLOW)
+			len += (size_t)snprintf(text + len, size - len, "%srealms", comma);
 		else
 			len += (size_t)snprintf(text + len, size - len, "%sattribute %d", comma,
 						type);
@@ -412,10 +400,28 @@ static struct rule_range get_ports(struct attrs *t, int type, bool *ret_has)
 	return p ? (struct rule_range){ p->start, p->end } : (struct rule_range){ 0 };
 }
 
+/* The kernel adds a full mask to a single value, which says nothing new. */
+static uint16_t mask_or_none(unsigned int mask, unsigned int full)
+{
+	return (uint16_t)(mask == full ? 0 : mask);
+}
+
+static void get_masked(struct attrs *t, struct rule *r)
+{
+	r->sport_mask = mask_or_none(get_u16(t, RULE_SPORT_MASK), 0xffff);
+	r->dport_mask = mask_or_none(get_u16(t, RULE_DPORT_MASK), 0xffff);
+	r->has_dscp = t->at[RULE_DSCP] != NULL;
+	r->dscp = get_u8(t, RULE_DSCP, 0);
+	r->dscp_mask = (uint8_t)mask_or_none(get_u8(t, RULE_DSCP_MASK, 0), 0x3f);
+	r->flowlabel = ntohl(get_u32(t, RULE_FLOWLABEL, 0));
+	r->flowlabel_mask = ntohl(get_u32(t, RULE_FLOWLABEL_MASK, 0));
+}
+
 static void get_selectors(struct attrs *t, struct rule *r)
 {
 	const struct fib_rule_uid_range *uid = get_bytes(t, FRA_UID_RANGE, sizeof(*uid));
 
+	get_masked(t, r);
 	r->mark = get_u32(t, FRA_FWMARK, 0);
 	r->mark_mask = get_u32(t, FRA_FWMASK, r->mark ? UINT32_MAX : 0);
 	r->has_mark = r->mark || r->mark_mask;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "wire/rtnl_encode.h"
 
+#include "wire/rtnl_attrs.h"
+
 #include <arpa/inet.h>
 #include <endian.h>
 #include <libmnl/libmnl.h>
@@ -163,6 +165,8 @@ struct nlmsghdr *rtnl_encode_route(struct rtnl_message *m, uint16_t type, const 
 	if (r->metric)
 		mnl_attr_put_u32(nlh, RTA_PRIORITY, r->metric);
 	put_ip(nlh, RTA_PREFSRC, &r->prefsrc);
+	if (r->pref)
+		mnl_attr_put_u8(nlh, RTA_PREF, r->pref);
 	/* Not on deletion: IPv4 would compare them. */
 	if (r->mtu && type == RTM_NEWROUTE) {
 		nest = mnl_attr_nest_start(nlh, RTA_METRICS);
@@ -178,6 +182,22 @@ static void put_ports(struct nlmsghdr *nlh, uint16_t type, const struct rule_ran
 	struct fib_rule_port_range ports = { (uint16_t)range->first, (uint16_t)range->last };
 
 	mnl_attr_put(nlh, type, sizeof(ports), &ports);
+}
+
+static void put_masked(struct nlmsghdr *nlh, const struct rule *r)
+{
+	if (r->sport_mask)
+		mnl_attr_put_u16(nlh, RULE_SPORT_MASK, r->sport_mask);
+	if (r->dport_mask)
+		mnl_attr_put_u16(nlh, RULE_DPORT_MASK, r->dport_mask);
+	if (r->has_dscp)
+		mnl_attr_put_u8(nlh, RULE_DSCP, r->dscp);
+	if (r->dscp_mask)
+		mnl_attr_put_u8(nlh, RULE_DSCP_MASK, r->dscp_mask);
+	if (!r->flowlabel_mask)
+		return;
+	mnl_attr_put_u32(nlh, RULE_FLOWLABEL, htonl(r->flowlabel));
+	mnl_attr_put_u32(nlh, RULE_FLOWLABEL_MASK, htonl(r->flowlabel_mask));
 }
 
 static void put_selectors(struct nlmsghdr *nlh, const struct rule *r)
@@ -208,6 +228,7 @@ static void put_selectors(struct nlmsghdr *nlh, const struct rule *r)
 		mnl_attr_put_u64(nlh, FRA_TUN_ID, htobe64(r->tun_id));
 	if (r->l3mdev)
 		mnl_attr_put_u8(nlh, FRA_L3MDEV, 1);
+	put_masked(nlh, r);
 }
 
 struct nlmsghdr *rtnl_encode_rule(struct rtnl_message *m, uint16_t type, const struct rule *r)
