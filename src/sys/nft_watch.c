@@ -140,7 +140,7 @@ int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32], str
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (got < 0 && errno == EAGAIN)
 			break;
 		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
 			foreign = true;

@@ -130,7 +130,7 @@ int rtnl_talk(struct rtnl *r, struct nlmsghdr *nlh, uint16_t flags, rtnl_answer_
 
 		if (size < 0 && errno == EINTR)
 			continue;
-		if (size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (size < 0 && errno == EAGAIN)
 			return err_set(e, ETIMEDOUT, "no answer from the kernel in %d s",
 				       RTNL_TIMEOUT_S);
 		if (size < 0)

@@ -113,7 +113,7 @@ int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
 
 		if (got < 0 && errno == EINTR)
 			continue;
-		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		if (got < 0 && errno == EAGAIN)
 			break;
 		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
 			news = (struct rtnl_news){ true, true, true, true, true, true };
