@@ -7,6 +7,7 @@
 #include "wire/near.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* sallyport.conf(5): a table of keys, and what each puts into the draft. */
@@ -340,8 +341,24 @@ static int begin_section(struct reader *r, const struct ini_entry *entry)
 	return fail_at(r, entry);
 }
 
+static int find_key(const char *name, unsigned int scopes)
+{
+	for (int i = 0; i < N_KEYS; i++)
+		if (keys[i].scopes & scopes && str_eq(keys[i].name, name))
+			return i;
+	return -1;
+}
+
+static const char *scope_text(unsigned int scopes)
+{
+	return scopes & IN_ROOM  ? "[room]"
+	       : scopes & IN_LAN ? "[door lan]"
+				 : "the section of a VPN door";
+}
+
 static int fail_unknown(struct reader *r, const struct ini_entry *entry)
 {
+	int elsewhere = find_key(entry->name, ~0U);
 	const char *names[N_KEYS];
 	char who[64], teach[256];
 	size_t n = 0;
@@ -349,19 +366,15 @@ static int fail_unknown(struct reader *r, const struct ini_entry *entry)
 	for (size_t i = 0; i < N_KEYS; i++)
 		if (keys[i].scopes & r->scope)
 			names[n++] = keys[i].name;
-	err_set(r->e, EINVAL, "[%.40s]", r->section->name);
-	memcpy(who, r->e->text, strlen(r->e->text) + 1);
+	snprintf(who, sizeof(who), "[%.40s]", r->section->name);
 	near_teach(teach, sizeof(teach), who, entry->name, names, n);
-	err_set(r->e, EINVAL, "unknown key \"%.40s\"; %s", entry->name, teach);
+	if (elsewhere < 0)
+		err_set(r->e, EINVAL, "unknown key \"%.40s\"; %s", entry->name,
+			teach);
+	else
+		err_set(r->e, EINVAL, "\"%s\" belongs to %s; %s", entry->name,
+			scope_text(keys[elsewhere].scopes), teach);
 	return fail_at(r, entry);
-}
-
-static int find_key(const char *name, enum scope scope)
-{
-	for (int i = 0; i < N_KEYS; i++)
-		if (keys[i].scopes & scope && str_eq(keys[i].name, name))
-			return i;
-	return -1;
 }
 
 static int read_key(struct reader *r, const struct ini_entry *entry)

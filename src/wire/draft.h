@@ -27,6 +27,10 @@ struct place {
 /* Puts "file:line:column: " or "--flag value: " in front; returns @r. */
 int place_wrap(const struct place *at, int r, struct err *e) MUST_USE;
 
+/* As another error names it: "line 3" or "--publish 80". */
+#define PLACE_SIZE 80
+const char *place_text(const struct place *at, char buf[PLACE_SIZE]);
+
 struct draft_word {
 	struct publish publish;
 	struct place at;
@@ -72,6 +76,9 @@ int draft_door_server(struct draft *d, size_t door, const char *value,
 		      const struct place *at, struct err *e) MUST_USE;
 int draft_room_default(struct draft *d, size_t room, const char *value,
 		       const struct place *at, struct err *e) MUST_USE;
+
+/* gate.publish from the words of rooms and doors; draft_finish() calls it. */
+int draft_spread_ports(struct draft *d, struct err *e) MUST_USE;
 
 int draft_finish(struct draft *d, struct gate *ret, struct err *e) MUST_USE;
 

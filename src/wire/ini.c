@@ -76,14 +76,22 @@ static int read_section(struct arena *a, const struct lines *l, struct span s,
 	return 0;
 }
 
-static int word_len(struct span s, int max)
+/* Messages show the first word only: what follows may be somebody's key. */
+static size_t word_len(struct span s)
 {
-	int len = 0;
+	size_t len = 0;
 
-	while (len < max && s.from + (size_t)len < s.to &&
-	       !is_blank(s.line->text[s.from + (size_t)len]))
+	while (s.from + len < s.to && !is_blank(s.line->text[s.from + len]) &&
+	       s.line->text[s.from + len] != '=')
 		len++;
 	return len;
+}
+
+static bool is_before_equals(struct span s, size_t word)
+{
+	s.from += word;
+	s = trim(s);
+	return s.from < s.to && s.line->text[s.from] == '=';
 }
 
 static int read_key(struct arena *a, const struct lines *l, struct span whole,
@@ -91,13 +99,14 @@ static int read_key(struct arena *a, const struct lines *l, struct span whole,
 {
 	const char *start = s.line->text + s.from;
 	const char *equals = memchr(start, '=', s.to - s.from);
+	size_t word = word_len(s);
 	struct span key = s, value = s, raw = whole;
 
-	/* Shows the first word only: what follows may be somebody's key. */
-	if (!equals)
-		return lines_err(l, s.line->number, (uint32_t)s.from + 1, e,
-				 "\"%.*s\" has no \"=\"; write KEY = VALUE",
-				 word_len(s, 20), start);
+	if (!equals || !is_before_equals(s, word))
+		return lines_err(
+			l, s.line->number, (uint32_t)s.from + 1, e,
+			"\"%.*s\" is not followed by \"=\"; write KEY = VALUE",
+			(int)(word < 20 ? word : 20), start);
 	key.to = value.from = raw.from = (size_t)(equals - s.line->text);
 	value.from++;
 	raw.from++;

@@ -173,6 +173,10 @@ static const struct proto protos[] = {
 static int read_proto_word(struct reader *r, const struct ovpn_option *o,
 			   size_t word, const char **ret)
 {
+	if (!*o->word[word])
+		return fail_word(r, o, 0,
+				 "%s without a protocol; write udp or tcp",
+				 o->word[0]);
 	for (size_t i = 0; i < ARRAY_LEN(protos); i++) {
 		if (!str_eq(protos[i].name, o->word[word]))
 			continue;
@@ -197,6 +201,11 @@ static int read_port_word(struct reader *r, const struct ovpn_option *o,
 {
 	uint32_t port;
 
+	if (!*o->word[word])
+		return fail_word(
+			r, o, 0,
+			"%s without a number; write one from 1 to 65535",
+			o->word[0]);
 	if (!str_to_u32(o->word[word], 65535, &port) || port == 0)
 		return fail_word(
 			r, o, word,

@@ -92,7 +92,7 @@ static int check_end(const struct ovpnlex *l, const struct cut *c,
 			&l->lines, line->number, c->option->column[c->n], e,
 			"the quote is not closed; write %s at the end of the word",
 			c->state == IN_DOUBLE ? "\"" : "'");
-	if (c->backslash)
+	if (c->backslash && c->state == IN_WORD)
 		return lines_err(
 			&l->lines, line->number, (uint32_t)line->len, e,
 			"a backslash at the end of the line; write \\\\");

@@ -217,7 +217,7 @@ static int read_number(struct reader *r, const struct ini_entry *entry,
 
 static int read_listen_port(struct reader *r, const struct ini_entry *entry)
 {
-	uint32_t port;
+	uint32_t port = 0;
 	int err = read_number(r, entry, 0, 65535, &port);
 
 	if (err < 0)
@@ -358,6 +358,7 @@ static int fail_unknown(struct reader *r, const struct ini_entry *entry)
 			elsewhere->name, section_text(r->section),
 			section_text(other));
 	else
+		/* Not all of it: it may be somebody's key. */
 		err_set(r->e, EINVAL, "unknown key \"%.20s\"; %s", entry->name,
 			teach);
 	return fail_at(r, entry);
