@@ -182,7 +182,10 @@ static int add_rule(struct apply *ap, const struct want_rule *w, struct err *e)
 {
 	struct rule rule = { .family = w->family,
 			     .action = FR_ACT_TO_TBL,
-			     .protocol = ap->want->protocol,
+			     /* `local` is the kernel's, whoever puts it back. */
+			     .protocol = w->table == RT_TABLE_LOCAL ? RTPROT_KERNEL
+								    : ap->want->protocol,
+			     .priority = w->priority,
 			     .table = w->table,
 			     .from = w->from,
 			     .to = w->to,
