@@ -15,6 +15,7 @@
 
 #define LINK_NAME_SIZE 16
 #define LINK_TEXT_SIZE 256
+#define LINK_LOOPBACK  1 /* index of lo, in every namespace */
 
 struct link {
 	int index;
@@ -23,6 +24,7 @@ struct link {
 	char kind[LINK_NAME_SIZE]; /* "veth", "tun", "wireguard", "" for a real device */
 	uint32_t flags;            /* IFF_* of linux/if.h; IFF_LOWER_UP tells the carrier */
 	uint32_t mtu;              /* bytes */
+	uint32_t group;            /* IFLA_GROUP, 0 is the default one */
 	int master;                /* index, 0 for none */
 	int peer;                  /* IFLA_LINK: index of the other end, 0 for none */
 	bool has_mac;
@@ -52,6 +54,7 @@ struct route {
 	uint8_t scope;        /* RT_SCOPE_* */
 	uint8_t protocol;     /* RTPROT_* */
 	uint8_t tos;
+	uint8_t pref;         /* RTA_PREF of IPv6: 0 medium, 1 high, 3 low (RFC 4191) */
 	uint32_t table;
 	uint32_t metric;      /* RTA_PRIORITY */
 	uint32_t nexthop_id;  /* RTA_NH_ID, 0 for none; hops are filled in then too */
@@ -92,6 +95,13 @@ struct rule {
 	bool has_sport, has_dport;
 	struct rule_range sport;
 	struct rule_range dport;
+	uint16_t sport_mask;       /* FRA_SPORT_MASK, 0 for none: first is the value then */
+	uint16_t dport_mask;
+	bool has_dscp;             /* FRA_DSCP: all six bits, where tos knows three */
+	uint8_t dscp;
+	uint8_t dscp_mask;         /* 0 means all six */
+	uint32_t flowlabel;        /* FRA_FLOWLABEL, host order */
+	uint32_t flowlabel_mask;   /* 0 for any label */
 	uint64_t tun_id;
 	struct prefix from;        /* family 0 for any */
 	struct prefix to;

@@ -12,6 +12,7 @@
 #include <net/if.h>
 
 #define METRIC6     1024u /* what IPv6 uses when none is given; said, so that it compares */
+#define WG_MTU      1420u /* fits an outer path of 1500 in either family, as wg-quick(8) */
 #define METRIC_MAIN 4096u /* the gate's default in main: any VPN client's beats it */
 
 static const sa_family_t families[] = { AF_INET, AF_INET6 };
@@ -163,6 +164,9 @@ static void host_forwarding(struct arena *a, const struct plan_facts *f, struct 
 	const struct link *mine = snapshot_link_by_name(f->host, own);
 	bool ipv6 = f->ipv6 && host_has_ipv6(f->host, mine ? mine->index : -1);
 
+	/* Remembered: if it is on at the end and was not, somebody else needs it now. */
+	add_host_sysctl(a, w, "ipv4/ip_forward", NULL);
+
 	for (size_t i = 0; i < f->host->n_links; i++) {
 		const struct link *l = &f->host->links[i];
 
@@ -218,6 +222,7 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 	l->alias = plan_alias(a, g);
 	l->peer_name = "lan";
 	l->peer_place = PLACE_GATE;
+	l->peer_netns = plan_gate_netns(a, g);
 
 	add_address(a, &w, link, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
 	for (size_t i = 0; i < n_families(f); i++) {
@@ -238,6 +243,25 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 	*ret = w;
 }
 
+/* The tunnel's own address and size; its link is made by the supervisor. */
+static void wg_link(struct arena *a, const struct plan_facts *f, struct want *w,
+		    const struct plan_door *d)
+{
+	struct want_link *l = add_link(a, w, d->interface);
+
+	l->mtu = d->wg->mtu ? d->wg->mtu : WG_MTU;
+	for (size_t i = 0; i < d->wg->n_addresses; i++) {
+		const struct wg_address *x = &d->wg->addresses[i];
+		struct want_address *y;
+
+		if (x->ip.family == AF_INET6 && !f->ipv6)
+			continue;
+		add_address(a, w, d->interface, x->ip, RT_SCOPE_UNIVERSE);
+		y = &w->addresses[w->n_addresses - 1];
+		y->len = x->len;
+	}
+}
+
 static void gate_links(struct arena *a, const struct gate *g, const struct plan_facts *f,
 		       struct want *w)
 {
@@ -255,10 +279,14 @@ static void gate_links(struct arena *a, const struct gate *g, const struct plan_
 		l->peer_name = "eth0";
 		l->peer_place = PLACE_ROOM;
 		l->peer_room = i;
+		l->peer_netns = plan_room_netns(a, g, i);
 		add_address(a, w, l->name, slot_gate(&f->slot, AF_INET), RT_SCOPE_LINK);
 		if (f->ipv6)
 			add_address(a, w, l->name, link_local(1), RT_SCOPE_LINK);
 	}
+	for (size_t i = 1; i < g->n_doors; i++)
+		if (f->doors[i].interface && f->doors[i].wg)
+			wg_link(a, f, w, &f->doors[i]);
 }
 
 /* By the lan door to everywhere. IPv6 goes by link-local addresses, which no VPN can push. */
@@ -275,6 +303,43 @@ static void by_lan(struct arena *a, const struct plan_facts *f, struct want *w, 
 	r->prefsrc = slot_gate(&f->slot, family);
 	if (metric)
 		r->metric = metric;
+}
+
+/*
+ * A WireGuard peer's AllowedIPs, as routes in main like those of any VPN
+ * client.  Everything becomes two halves: rule 5 does not look at main's
+ * default.  Of two doors that claim the same, the first in the file wins.
+ */
+static void wg_routes(struct arena *a, struct want *w, const struct plan_door *d, size_t door,
+		      sa_family_t family, const struct prefix *p)
+{
+	struct prefix half = *p;
+
+	if (p->ip.family != family)
+		return;
+	half.len = p->len ? p->len : 1;
+	for (int i = 0; i < (p->len ? 1 : 2); i++) {
+		struct want_route *r =
+			add_route(a, w, RT_TABLE_MAIN, half, d->interface, (struct ip){ 0 });
+
+		r->metric = (family == AF_INET6 ? METRIC6 : 0) + (uint32_t)door;
+		r->optional = true;
+		half.ip.byte[0] |= 0x80;
+	}
+}
+
+static void wg_door(struct arena *a, struct want *w, const struct plan_door *d, size_t door,
+		    sa_family_t family)
+{
+	for (size_t i = 0; i < d->wg->n_peers; i++)
+		for (size_t j = 0; j < d->wg->peers[i].n_allowed; j++)
+			wg_routes(a, w, d, door, family, &d->wg->peers[i].allowed[j]);
+	for (size_t i = 0; i < d->wg->n_addresses; i++) {
+		struct prefix p = prefix_of(&d->wg->addresses[i].ip, d->wg->addresses[i].len);
+
+		if (p.len < ip_bits(family)) /* the connected route */
+			wg_routes(a, w, d, door, family, &p);
+	}
 }
 
 static void gate_routes(struct arena *a, const struct gate *g, const struct plan_facts *f,
@@ -301,6 +366,8 @@ static void gate_routes(struct arena *a, const struct gate *g, const struct plan
 			add_route(a, w, table, everything(family), f->doors[i].interface,
 				  (struct ip){ 0 })
 				->optional = true;
+		if (i > 0 && f->doors[i].interface && f->doors[i].wg)
+			wg_door(a, w, &f->doors[i], i, family);
 	}
 	/* VPN clients look here for the way to their server. */
 	by_lan(a, f, w, RT_TABLE_MAIN, family, METRIC_MAIN);

@@ -3,6 +3,7 @@
 #define PLAN_PLAN_H
 
 #include "model/gate.h"
+#include "model/wgconf.h"
 #include "plan/slot.h"
 #include "plan/want.h"
 
@@ -27,6 +28,8 @@ uint32_t plan_door_mark(size_t door);
 struct plan_door {
 	const char *interface; /* in the gate; NULL while there is none */
 	uint32_t mtu;          /* bytes, of the interface */
+	/* WireGuard: addresses and routes are ours to install; NULL for other kinds. */
+	const struct wg_conf *wg;
 };
 
 struct plan_sysctl {

@@ -87,8 +87,7 @@ bool slot_taken(const struct slot *s, const struct snapshot *net, const char *ow
 	return false;
 }
 
-/* Addresses alone: routes of VPN doors over the slot are harmless (rule `to SLOT`). */
-static bool address_taken(const struct slot *s, const struct snapshot *gate)
+bool slot_clashes(const struct slot *s, const struct snapshot *gate)
 {
 	for (size_t i = 0; i < gate->n_addresses; i++) {
 		struct prefix p = prefix_host(&gate->addresses[i].local);
@@ -109,7 +108,7 @@ bool slot_choose(const char *name, const char *own, const struct snapshot *host,
 	for (uint32_t i = 0; i < SLOT_COUNT; i++) {
 		struct slot s = slot_of((start + i) % SLOT_COUNT);
 
-		if (slot_taken(&s, host, own) || (gate && address_taken(&s, gate)))
+		if (slot_taken(&s, host, own) || (gate && slot_clashes(&s, gate)))
 			continue;
 		*ret = s;
 		return true;

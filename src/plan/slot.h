@@ -40,6 +40,13 @@ bool slot_taken(const struct slot *s, const struct snapshot *net, const char *ow
 bool slot_choose(const char *name, const char *own, const struct snapshot *host,
 		 const struct snapshot *gate, struct slot *ret);
 
+/*
+ * Did a VPN in the gate give itself an address of the slot?  Its routes over
+ * the slot are harmless (rule `to SLOT`), its addresses are not: the local table
+ * comes before every rule.
+ */
+bool slot_clashes(const struct slot *s, const struct snapshot *gate);
+
 /* The slot whose host address stands on link @own, if any. */
 bool slot_find(const struct snapshot *host, const char *own, struct slot *ret);
 

@@ -18,6 +18,7 @@ struct want_link {
 	const char *peer_name;  /* of a veth to create; NULL: the link exists or comes by itself */
 	enum want_place peer_place;
 	size_t peer_room;       /* index, of PLACE_ROOM */
+	const char *peer_netns; /* its name, for people */
 	uint32_t mtu;           /* 0: do not touch */
 	bool up;
 };

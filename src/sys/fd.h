@@ -21,4 +21,12 @@ static inline int fd_take(int *fd)
 
 #define CLEANUP_FD __attribute__((cleanup(fd_close)))
 
+/* int pair[2] CLEANUP_FD_PAIR = { -1, -1 }; */
+static inline void fd_close_pair(int (*pair)[2])
+{
+	fd_close(&(*pair)[0]);
+	fd_close(&(*pair)[1]);
+}
+#define CLEANUP_FD_PAIR __attribute__((cleanup(fd_close_pair)))
+
 #endif

@@ -24,6 +24,11 @@ int netns_open(const char *name, int *ret_fd, struct err *e) MUST_USE;
 int netns_create(const char *name, const char *alias, int *ret_fd, struct err *e) MUST_USE;
 /* Unmounts and unlinks; 0 if it was not there. */
 int netns_delete(const char *name, struct err *e) MUST_USE;
+/*
+ * Puts the name back on @fd's namespace if somebody took it away: 1 if it had
+ * to, 0 if it stands.  A name that now means another namespace: -EEXIST.
+ */
+int netns_keep(const char *name, int fd, struct err *e) MUST_USE;
 /* Are both fds the same namespace (st_dev, st_ino)? */
 bool netns_same(int fd_a, int fd_b);
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "daemon/supervisor.h"
+
+/*
+ * One verb a file.  argv[0] is the verb; the result is the exit status:
+ * 0 done, 1 failed, 2 wrong usage; run and exec pass on the command's.
+ */
+#define EXIT_USAGE 2
+
+struct verb {
+	const char *name;
+	const char *usage; /* behind "sallyport " */
+	const char *words; /* what it does, for `sallyport help` */
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct verb verb_run, verb_up, verb_down, verb_exec, verb_status;
+
+/* "sallyport: ..." on stderr; returns @status. */
+int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same with the verb's usage behind it; returns EXIT_USAGE. */
+int cli_usage(const struct verb *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Root is needed for @what. */
+bool cli_is_root(const struct verb *v);
+
+/* cli/plan.c: --dry-run. Prints the plan as ip and nft commands. */
+int cli_print_plan(struct supervisor *s, struct err *e) MUST_USE;
+
+#endif

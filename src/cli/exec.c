@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cli.h"
+
+#include "sys/fd.h"
+#include "sys/netns.h"
+#include "sys/proc.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static int open_room(struct arena *a, const char *word, int *ret_fd, const char **ret_resolv,
+		     struct err *e)
+{
+	const char *dot = strchr(word, '.');
+	const char *gate = dot ? arena_strndup(a, word, (size_t)(dot - word)) : word;
+	int r;
+
+	if (strchr(word, '/') || !*gate || (dot && str_eq(dot, ".gate")))
+		return err_set(e, EINVAL, "\"%s\" is no room: write GATE or GATE.ROOM", word);
+	*ret_resolv = resolv_path(a, gate, dot ? dot + 1 : "");
+	r = netns_open(word, ret_fd, e);
+	if (r == -ENOENT)
+		return err_set(e, ENOENT, "there is no room %s/%s; `sallyport status` lists gates",
+			       NETNS_DIR, word);
+	return r;
+}
+
+static int exec_verb(int argc, char **argv)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct proc_spec spec = PROC_SPEC_NONE;
+	int fd CLEANUP_FD = -1;
+	const char *room;
+	struct err e;
+	int r;
+
+	if (argc < 3)
+		return cli_usage(&verb_exec, "exec takes a gate's name and a command");
+	room = argv[1];
+	argv += str_eq(argv[2], "--") ? 3 : 2;
+	if (!*argv)
+		return cli_usage(&verb_exec, "exec needs a command, after --");
+	if (!cli_is_root(&verb_exec))
+		return 1;
+	r = open_room(&a, room, &fd, &spec.resolv_conf, &e);
+	if (r < 0)
+		return cli_fail(r == -EINVAL ? EXIT_USAGE : 1, "%s", e.text);
+	spec.argv = (const char *const *)argv;
+	spec.netns_fd = fd;
+	spec.own_mounts = true;
+	spec.stdin_fd = 0;
+	spec.stdout_fd = 1;
+	spec.stderr_fd = 2;
+	r = proc_exec(&spec, &e);
+	return cli_fail(r == -ENOENT ? 127 : r == -EACCES ? 126 : 1, "%s", e.text);
+}
+
+const struct verb verb_exec = {
+	.name = "exec",
+	.usage = "exec NAME[.ROOM] -- COMMAND",
+	.words = "a command inside a room",
+	.run = exec_verb,
+};

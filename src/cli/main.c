@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cli.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct verb *const verbs[] = {
+	&verb_run, &verb_up, &verb_down, &verb_exec, &verb_status,
+};
+
+static void say(const char *fmt, va_list ap)
+{
+	fputs("sallyport: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+int cli_fail(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+	return status;
+}
+
+int cli_usage(const struct verb *v, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "usage: sallyport %s\n", v->usage);
+	return EXIT_USAGE;
+}
+
+bool cli_is_root(const struct verb *v)
+{
+	if (geteuid() == 0)
+		return true;
+	cli_fail(1, "%s makes namespaces and routes, which needs root: try it with sudo", v->name);
+	return false;
+}
+
+static int help(FILE *out)
+{
+	fputs("sallyport: whoever comes in by a door is answered by that door\n\n", out);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		fprintf(out, "  sallyport %s\n      %s\n", verbs[i]->usage, verbs[i]->words);
+	fputs("\nsallyport(8) and sallyport.conf(5) tell the rest.\n", out);
+	return 0;
+}
+
+/* A daemon without 0, 1 or 2 would open a socket there and print into it. */
+static void open_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	open_standard_fds();
+	if (str_eq(name, "help") || str_eq(name, "--help") || str_eq(name, "-h"))
+		return help(stdout);
+	if (str_eq(name, "--version") || str_eq(name, "version"))
+		return printf("sallyport %s\n", SALLYPORT_VERSION) < 0;
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (str_eq(name, verbs[i]->name))
+			return verbs[i]->run(argc - 1, argv + 1);
+	if (*name)
+		cli_fail(EXIT_USAGE, "no such command: %s", name);
+	help(stderr);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cli.h"
+
+#include "ui/plan_text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The interfaces and routes of this host as it is, without a supervisor's handles. */
+static int look_at_host(struct supervisor *s, struct snapshot *ret, struct err *e)
+{
+	struct rtnl *rtnl CLEANUP_RTNL = NULL;
+	int r = rtnl_open(-1, &rtnl, e);
+
+	return r < 0 ? r : rtnl_snapshot(rtnl, &s->arena, ret, e);
+}
+
+int cli_print_plan(struct supervisor *s, struct err *e)
+{
+	struct arena *a = &s->arena;
+	struct text t CLEANUP_TEXT = { 0 };
+	struct snapshot host = { 0 };
+	struct want want = { 0 };
+	const char *link = plan_host_link(a, &s->gate);
+	int r = look_at_host(s, &host, e);
+
+	if (r < 0)
+		return r;
+	if (!slot_find(&host, link, &s->slot) &&
+	    !slot_choose(s->gate.name, link, &host, NULL, &s->slot))
+		return err_set(e, EADDRINUSE, "no free address range for the gate's links");
+	s->ipv6 = true;
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		snprintf(s->doors[i].interface, sizeof(s->doors[i].interface), "%s",
+			 s->gate.doors[i].name);
+	sup_want(s, a, &(struct place){ .kind = PLACE_GATE }, &host, &want);
+	plan_text_namespaces(&t, &s->gate, a);
+	plan_text(&t, &want);
+	for (size_t i = 0; i < s->gate.n_rooms; i++) {
+		sup_want(s, a, &(struct place){ .kind = PLACE_ROOM, .room = i }, &host, &want);
+		plan_text(&t, &want);
+	}
+	sup_want(s, a, &(struct place){ .kind = PLACE_HOST }, &host, &want);
+	plan_text(&t, &want);
+	fputs(text_str(&t), stdout);
+	return 0;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cli.h"
+
+#include "wire/config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct words {
+	const char **items;
+	size_t n, cap;
+};
+
+struct run_options {
+	const char *name;
+	struct words publish, vpn, reach;
+	const char *way;
+	bool user;
+	const char *user_name;
+	bool dry;
+};
+
+static const struct option options[] = {
+	{ "name", required_argument, NULL, 'N' },    { "publish", required_argument, NULL, 'p' },
+	{ "vpn", required_argument, NULL, 'v' },     { "reach", required_argument, NULL, 'r' },
+	{ "default", required_argument, NULL, 'd' }, { "user", optional_argument, NULL, 'u' },
+	{ "dry-run", no_argument, NULL, 'n' },	     { NULL, 0, NULL, 0 },
+};
+
+static void add(struct arena *a, struct words *w, const char *word)
+{
+	*arena_push(a, w->items, w->n, w->cap) = word;
+}
+
+/* The leading "+" stops at the command: its flags are its own. */
+static bool parse(struct arena *a, int argc, char **argv, struct run_options *ret)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "+p:n", options, NULL)) != -1) {
+		switch (c) {
+		case 'N':
+			ret->name = optarg;
+			break;
+		case 'p':
+			add(a, &ret->publish, optarg);
+			break;
+		case 'v':
+			add(a, &ret->vpn, optarg);
+			break;
+		case 'r':
+			add(a, &ret->reach, optarg);
+			break;
+		case 'd':
+			ret->way = optarg;
+			break;
+		case 'u':
+			ret->user = true;
+			ret->user_name = optarg;
+			break;
+		case 'n':
+			ret->dry = true;
+			break;
+		default:
+			return false;
+		}
+	}
+	return true;
+}
+
+/* --user alone: who called sudo(8), as SUDO_UID says. */
+static int find_user(struct supervisor *s, const char *name, struct err *e)
+{
+	const char *sudo = getenv("SUDO_UID");
+	struct passwd *p;
+	uint32_t uid;
+
+	if (name)
+		p = getpwnam(name);
+	else if (sudo && str_to_u32(sudo, UINT32_MAX - 1, &uid))
+		p = getpwuid(uid);
+	else
+		return err_set(e, EINVAL, "--user: who? Not called by sudo; write --user=NAME");
+	if (!p)
+		return err_set(e, EINVAL, "--user: there is no user %s", name ? name : sudo);
+	s->drop_user = true;
+	s->uid = p->pw_uid;
+	s->gid = p->pw_gid;
+	s->user = arena_strdup(&s->arena, p->pw_name);
+	return 0;
+}
+
+static int load(struct supervisor *s, const struct run_options *o, struct err *e)
+{
+	const char *name = o->name ? o->name : arena_printf(&s->arena, "run%d", (int)getpid());
+	struct config_flags flags = {
+		.publish = o->publish.items, .n_publish = o->publish.n, .vpn = o->vpn.items,
+		.n_vpn = o->vpn.n, .reach = o->reach.items, .n_reach = o->reach.n, .way = o->way,
+	};
+	int r = config_check_name(name, GATE_NAME_MAX, "--name", e);
+
+	if (r == 0)
+		r = config_from_flags(&s->arena, name, &flags, &s->gate, e);
+	if (r == 0 && o->user)
+		r = find_user(s, o->user_name, e);
+	return r == 0 ? supervisor_prepare(s, e) : r;
+}
+
+static int run(int argc, char **argv)
+{
+	struct run_options o = { 0 };
+	struct supervisor s = { 0 };
+	struct err e;
+	int r;
+
+	if (!parse(&s.arena, argc, argv, &o))
+		return cli_usage(&verb_run, "wrong flag");
+	if (optind == argc && !o.dry)
+		return cli_usage(&verb_run, "run needs a command, after --");
+	if (!o.dry && !cli_is_root(&verb_run))
+		return 1;
+	r = load(&s, &o, &e);
+	if (r < 0)
+		return cli_fail(r == -EINVAL ? EXIT_USAGE : 1, "%s", e.text);
+	s.command = (const char *const *)argv + optind;
+	r = o.dry ? cli_print_plan(&s, &e) : supervise(&s, &e);
+	if (r < 0)
+		return cli_fail(s.exit_status ? s.exit_status : 1, "%s", e.text);
+	return s.exit_status;
+}
+
+const struct verb verb_run = {
+	.name = "run",
+	.usage = "run [-p PORT]... [--vpn FILE]... [--name NAME] [--user[=NAME]] "
+		 "[--default WAY] [--reach PREFIX]... [--dry-run] -- COMMAND",
+	.words = "a gate and a room for as long as COMMAND runs",
+	.run = run,
+};

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The supervisor's socket: abstract, so it belongs to the host's namespace and
+ * is gone with the process; being bound is also the lock that there is one
+ * supervisor of a gate.  One line in ("status", "down"), text out.
+ */
+#include "daemon/supervisor.h"
+
+#include "sys/fd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* Who connects must say its line by then, in ms. */
+#define REQUEST_LIMIT_MS 1000
+
+static socklen_t address_of(const char *gate, struct sockaddr_un *ret)
+{
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(ret->sun_path + 1, sizeof(ret->sun_path) - 1, "sallyport/%s", gate);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(ret->sun_path + 1));
+}
+
+static bool readable_within(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, ms) > 0;
+}
+
+static bool is_allowed(int fd)
+{
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 &&
+	       (c.uid == 0 || c.uid == geteuid());
+}
+
+static void send_all(int fd, const char *text)
+{
+	size_t left = strlen(text);
+	struct timeval limit = { .tv_sec = 1 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	while (left) {
+		ssize_t n = send(fd, text, left, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return;
+		text += n;
+		left -= (size_t)n;
+	}
+}
+
+static void serve(struct supervisor *s, int fd)
+{
+	char line[64];
+	ssize_t n;
+	int mine = fd;
+
+	if (!is_allowed(fd) || !readable_within(fd, REQUEST_LIMIT_MS)) {
+		fd_close(&mine);
+		return;
+	}
+	n = recv(fd, line, sizeof(line) - 1, MSG_DONTWAIT);
+	line[n > 0 ? n : 0] = 0;
+	line[strcspn(line, "\n")] = 0;
+	if (str_eq(line, "status")) {
+		char *json = status_json(s);
+
+		send_all(fd, json);
+		free(json);
+	} else if (str_eq(line, "down") && s->down_client < 0) {
+		s->down_client = fd_take(&mine); /* answered when all is away */
+		s->loop.stop = true;
+	}
+	fd_close(&mine);
+}
+
+static void control_ready(struct loop_source *source, uint32_t events)
+{
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	(void)events;
+	if (fd >= 0)
+		serve(source->ctx, fd);
+}
+
+int control_listen(struct supervisor *s, struct err *e)
+{
+	struct sockaddr_un me;
+	socklen_t len = address_of(s->gate.name, &me);
+	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return err_errno(e, errno, "socket");
+	if (bind(fd, (struct sockaddr *)&me, len) < 0 && errno == EADDRINUSE)
+		return err_set(e, EADDRINUSE,
+			       "is up already; take it down first: sallyport down %s",
+			       s->gate.name);
+	if (listen(fd, 8) < 0)
+		return err_errno(e, errno, "listen");
+	s->control = (struct loop_source){ .ready = control_ready, .ctx = s };
+	return loop_add(&s->loop, &s->control, fd_take(&fd), e);
+}
+
+int control_ask(struct arena *a, const char *gate, const char *request, int timeout_ms,
+		const char **ret_answer, struct err *e)
+{
+	struct sockaddr_un to;
+	socklen_t len = address_of(gate, &to);
+	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct text answer CLEANUP_TEXT = { 0 };
+	int64_t until = clock_ms() + timeout_ms;
+
+	if (fd < 0)
+		return err_errno(e, errno, "socket");
+	if (connect(fd, (struct sockaddr *)&to, len) < 0)
+		return err_errno(e, errno, "no supervisor of gate %s answers", gate);
+	send_all(fd, request);
+	for (;;) {
+		int64_t left = until - clock_ms();
+		char buf[4096];
+		ssize_t n;
+
+		if (left <= 0 || !readable_within(fd, (int)left))
+			return err_set(e, ETIMEDOUT,
+				       "the supervisor of gate %s does not answer within %d s",
+				       gate, timeout_ms / 1000);
+		n = recv(fd, buf, sizeof(buf), 0);
+		if (n < 0 && errno != ECONNRESET)
+			return err_errno(e, errno, "recv");
+		if (n <= 0)
+			break;
+		text_add_len(&answer, buf, (size_t)n);
+	}
+	*ret_answer = arena_strdup(a, text_str(&answer));
+	return 0;
+}

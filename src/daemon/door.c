@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What all VPN doors share: the client as a supervised child (its start, its
+ * output line by line, its end), names resolved outside before it starts, and
+ * the interface it brings.
+ */
+#include "daemon/supervisor.h"
+
+#include "sys/fd.h"
+#include "sys/netns.h"
+#include "sys/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* How often a door that has no news of its own is looked at, in ms. */
+#define LOOK_CONNECTING_MS 200
+#define LOOK_UP_MS         5000
+
+#define LINE_MAX_SIZE 4096
+
+const struct door_ops *door_ops_of(const struct door *d)
+{
+	switch (d->kind) {
+	case DOOR_OPENVPN:
+		return &door_openvpn;
+	case DOOR_WIREGUARD:
+		return &door_wireguard;
+	case DOOR_COMMAND:
+		return &door_command;
+	case DOOR_LAN:
+		break;
+	}
+	return NULL;
+}
+
+const char *door_state_word(const struct door_run *d)
+{
+	if (d->index == 0)
+		return "up";
+	switch (d->client.state) {
+	case CLIENT_IDLE:
+		return "down";
+	case CLIENT_CONNECTING:
+		return "connecting";
+	case CLIENT_UP:
+		return "up";
+	case CLIENT_KILLED:
+		return "stopping";
+	case CLIENT_WAITING:
+		return "waiting";
+	}
+	return "";
+}
+
+void door_forget_dns(struct door_run *d)
+{
+	free(d->dns);
+	d->dns = NULL;
+	d->n_dns = 0;
+}
+
+void door_note_dns(struct door_run *d, const struct ip *dns, size_t n)
+{
+	struct ip *all = realloc(d->dns, (d->n_dns + n) * sizeof(*all));
+
+	if (!all)
+		abort();
+	d->dns = all;
+	for (size_t i = 0; i < n; i++) {
+		bool known = false;
+
+		for (size_t j = 0; j < d->n_dns; j++)
+			known |= ip_equal(&d->dns[j], &dns[i]);
+		if (!known)
+			d->dns[d->n_dns++] = dns[i];
+	}
+}
+
+/* --- the client's output ------------------------------------------------- */
+
+static void pass_line(struct door_run *d, const char *text)
+{
+	if (*text)
+		sup_log(d->sup, "%s: %s", d->door->name, text);
+}
+
+static void pass_lines(struct door_run *d)
+{
+	char *start = d->line.buf;
+	char *nl;
+
+	while (start && (nl = strchr(start, '\n'))) {
+		*nl = 0;
+		pass_line(d, start);
+		start = nl + 1;
+	}
+	if (start && strlen(start) < LINE_MAX_SIZE) {
+		struct text rest = { 0 };
+
+		text_add(&rest, start);
+		text_free(&d->line);
+		d->line = rest;
+	} else if (start) {
+		pass_line(d, start);
+		text_clear(&d->line);
+	}
+}
+
+static void output_ready(struct loop_source *source, uint32_t events)
+{
+	struct door_run *d = source->ctx;
+	char buf[4096];
+	ssize_t n = read(source->fd, buf, sizeof(buf));
+	int fd = source->fd;
+
+	(void)events;
+	if (n > 0) {
+		for (ssize_t i = 0; i < n; i++)
+			if (!buf[i] || buf[i] == '\r')
+				buf[i] = ' ';
+		text_add_len(&d->line, buf, (size_t)n);
+		pass_lines(d);
+		return;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	loop_remove(&d->sup->loop, source);
+	fd_close(&fd);
+}
+
+static void close_source(struct supervisor *s, struct loop_source *source)
+{
+	int fd = source->fd;
+
+	if (fd < 0)
+		return;
+	loop_remove(&s->loop, source);
+	fd_close(&fd);
+}
+
+/* --- start and end --------------------------------------------------------- */
+
+static void forget_client(struct door_run *d)
+{
+	close_source(d->sup, &d->exited);
+	close_source(d->sup, &d->management);
+	loop_disarm(&d->sup->loop, &d->management_timer);
+	d->pid = 0;
+	d->pidfd = -1;
+	d->wg_configured = false;
+}
+
+static const char *end_words(struct arena *a, int status)
+{
+	if (WIFSIGNALED(status))
+		return arena_printf(a, "was killed by signal %d", WTERMSIG(status));
+	return arena_printf(a, "ended with status %d", WEXITSTATUS(status));
+}
+
+static void client_exited(struct loop_source *source, uint32_t events)
+{
+	struct door_run *d = source->ctx;
+	int status = 0;
+
+	(void)events;
+	if (!proc_reap(d->pid, &status))
+		return;
+	if (d->output.fd >= 0)
+		output_ready(&d->output, 0);
+	sup_log(d->sup, "%s: client %s", d->door->name, end_words(&d->arena, status));
+	/* What the client left behind in its process group goes with it. */
+	kill(-d->pid, SIGKILL);
+	forget_client(d);
+	door_event(d, CLIENT_EV_ENDED);
+}
+
+int door_spawn(struct door_run *d, const char *const *argv, int pass_fd, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_NONE;
+	int out[2] CLEANUP_FD_PAIR = { -1, -1 };
+	int r;
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return err_errno(e, errno, "pipe");
+	spec.argv = argv;
+	spec.netns_fd = d->sup->inner.fd;
+	spec.own_mounts = true;
+	spec.hosts = text_str(&d->names);
+	spec.private_dir = d->dir;
+	spec.stdout_fd = spec.stderr_fd = out[1];
+	spec.pass_fd = pass_fd;
+	spec.own_group = true;
+	r = proc_spawn(&spec, &d->pid, &d->pidfd, e);
+	if (r < 0) {
+		d->pid = 0;
+		return r;
+	}
+	close_source(d->sup, &d->output);
+	text_clear(&d->line);
+	(void)fcntl(out[0], F_SETFL, O_NONBLOCK);
+	d->output = (struct loop_source){ .ready = output_ready, .ctx = d };
+	r = loop_add(&d->sup->loop, &d->output, fd_take(&out[0]), e);
+	d->exited = (struct loop_source){ .ready = client_exited, .ctx = d };
+	return r < 0 ? r : loop_add(&d->sup->loop, &d->exited, d->pidfd, e);
+}
+
+static void start_client(struct door_run *d)
+{
+	struct err e;
+
+	if (door_ops_of(d->door)->start(d, &e) < 0) {
+		sup_log(d->sup, "%s: %s", d->door->name, e.text);
+		door_event(d, CLIENT_EV_FAILED);
+		return;
+	}
+	door_event(d, CLIENT_EV_STARTED);
+}
+
+/* Lines "address name" from the child; its end of file is its end. */
+static void names_ready(struct loop_source *source, uint32_t events)
+{
+	struct door_run *d = source->ctx;
+	char buf[4096];
+	ssize_t n = read(source->fd, buf, sizeof(buf));
+
+	(void)events;
+	if (n > 0 && d->names.len < 65536) {
+		text_add_len(&d->names, buf, (size_t)n);
+		return;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	close_source(d->sup, &d->resolved);
+	if (d->resolver) {
+		kill(d->resolver, SIGKILL);
+		waitpid(d->resolver, NULL, 0);
+		d->resolver = 0;
+	}
+	if (d->client.state != CLIENT_CONNECTING)
+		return;
+	if (!d->names.len) {
+		sup_log(d->sup, "%s: the VPN server's name could not be resolved on the host",
+			d->door->name);
+		door_event(d, CLIENT_EV_FAILED);
+		return;
+	}
+	start_client(d);
+}
+
+static void begin(struct door_run *d)
+{
+	const char **names = NULL;
+	size_t n;
+	struct err e;
+	int fd;
+
+	sup_log(d->sup, "%s: connecting", d->door->name);
+	text_clear(&d->names);
+	arena_free(&d->arena);
+	if (door_ops_of(d->door)->load(d, &e) < 0) {
+		sup_log(d->sup, "%s: %s", d->door->name, e.text);
+		door_event(d, CLIENT_EV_FAILED);
+		return;
+	}
+	n = door_ops_of(d->door)->names(d, &names);
+	if (!n) {
+		start_client(d);
+		return;
+	}
+	d->resolved = (struct loop_source){ .fd = -1, .ready = names_ready, .ctx = d };
+	if (names_resolve(names, n, &d->resolver, &fd, &e) < 0 ||
+	    loop_add(&d->sup->loop, &d->resolved, fd, &e) < 0) {
+		sup_log(d->sup, "%s: %s", d->door->name, e.text);
+		door_event(d, CLIENT_EV_FAILED);
+	}
+}
+
+static void signal_client(struct door_run *d, int sig)
+{
+	if (d->pid > 0)
+		kill(-d->pid, sig);
+}
+
+static void look_again(struct door_run *d)
+{
+	int64_t in = d->client.state == CLIENT_UP ? LOOK_UP_MS : LOOK_CONNECTING_MS;
+	int64_t now = clock_ms();
+
+	if (d->client.state == CLIENT_IDLE)
+		return;
+	if (d->client.deadline && d->client.deadline - now < in)
+		in = d->client.deadline - now;
+	if (d->client.state == CLIENT_WAITING || d->client.state == CLIENT_KILLED)
+		in = d->client.deadline - now;
+	loop_arm(&d->sup->loop, &d->timer, in);
+}
+
+static void timer_fired(struct loop_timer *t)
+{
+	struct door_run *d = t->ctx;
+
+	if (d->client.deadline && clock_ms() >= d->client.deadline) {
+		if (d->client.state == CLIENT_CONNECTING || d->client.state == CLIENT_UP)
+			sup_log(d->sup, "%s: the client hangs; it is ended and started again",
+				d->door->name);
+		door_event(d, CLIENT_EV_TIME);
+		return;
+	}
+	if ((d->client.state == CLIENT_CONNECTING || d->client.state == CLIENT_UP) &&
+	    d->resolved.fd < 0)
+		door_ops_of(d->door)->look(d);
+	look_again(d);
+}
+
+static void note_state(struct door_run *d, enum client_state before)
+{
+	bool up = d->client.state == CLIENT_UP;
+
+	if ((before == CLIENT_UP) == up)
+		return;
+	d->since = up ? clock_now() : 0;
+	sup_log(d->sup, up ? "%s: answers" : "%s: does not answer; what came in by the other "
+					     "doors is not touched",
+		d->door->name);
+	reconcile_soon(d->sup);
+}
+
+void door_event(struct door_run *d, enum client_event event)
+{
+	enum client_state before = d->client.state;
+	enum client_action action = client_step(&d->client, event, clock_ms());
+
+	note_state(d, before);
+	look_again(d);
+	switch (action) {
+	case CLIENT_DO_NOTHING:
+		break;
+	case CLIENT_DO_START:
+		begin(d);
+		break;
+	case CLIENT_DO_TERM:
+		signal_client(d, SIGTERM);
+		signal_client(d, SIGCONT);
+		break;
+	case CLIENT_DO_KILL:
+		signal_client(d, SIGKILL);
+		break;
+	}
+}
+
+void door_start(struct door_run *d)
+{
+	d->timer.fire = timer_fired;
+	d->timer.ctx = d;
+	door_event(d, CLIENT_EV_START);
+}
+
+void door_stop(struct door_run *d, bool hard)
+{
+	if (hard) {
+		signal_client(d, SIGKILL);
+		return;
+	}
+	door_ops_of(d->door)->stop(d);
+	door_event(d, CLIENT_EV_STOP);
+	loop_disarm(&d->sup->loop, &d->timer);
+}
+
+/* --- the interface ----------------------------------------------------------- */
+
+static bool is_ours(const char *name)
+{
+	return str_eq(name, "lo") || str_eq(name, "lan") || str_starts(name, "room");
+}
+
+static bool belongs_to_another(const struct door_run *d, const char *name)
+{
+	for (size_t i = 1; i < d->sup->gate.n_doors; i++) {
+		const struct door_run *x = &d->sup->doors[i];
+
+		if (x != d && (str_eq(x->door->name, name) ||
+			       (x->door->interface && str_eq(x->door->interface, name)) ||
+			       str_eq(x->interface, name)))
+			return true;
+	}
+	return false;
+}
+
+/* Tunnels of the kernel that stand in every namespace, down and unused (fb_tunnels_only_for_init_net). */
+static bool is_fallback(const struct link *l)
+{
+	return !(l->flags & IFF_UP);
+}
+
+static const struct link *find_link(const struct door_run *d, const struct snapshot *gate)
+{
+	if (d->door->kind != DOOR_COMMAND)
+		return snapshot_link_by_name(gate, d->door->name);
+	if (d->door->interface)
+		return snapshot_link_by_name(gate, d->door->interface);
+	for (size_t i = 0; i < gate->n_links; i++) {
+		const struct link *l = &gate->links[i];
+
+		if (!is_ours(l->name) && !is_fallback(l) && !belongs_to_another(d, l->name))
+			return l;
+	}
+	return NULL;
+}
+
+static void note_addresses(struct door_run *d, const struct snapshot *gate, int index)
+{
+	text_clear(&d->addresses);
+	for (size_t i = 0; i < gate->n_addresses; i++) {
+		const struct address *x = &gate->addresses[i];
+		char ip[IP_TEXT_SIZE];
+
+		if (x->link == index && !ip_is_link_local(&x->local))
+			text_addf(&d->addresses, "%s%s", d->addresses.len ? " " : "",
+				  ip_text(&x->local, ip));
+	}
+}
+
+bool door_observe(struct door_run *d, const struct snapshot *gate)
+{
+	const struct link *l = find_link(d, gate);
+	/* WireGuard's link is ours to set up: it counts before it is up. */
+	bool there = l && ((l->flags & IFF_UP) || d->door->kind == DOOR_WIREGUARD);
+	const char *name = there ? l->name : "";
+	uint32_t mtu = there ? l->mtu : 0;
+	bool changed = !str_eq(name, d->interface) || mtu != d->mtu;
+
+	note_addresses(d, gate, there ? l->index : -1);
+	memcpy(d->interface, there ? l->name : (char[LINK_NAME_SIZE]){ 0 }, LINK_NAME_SIZE);
+	d->mtu = mtu;
+	return changed;
+}

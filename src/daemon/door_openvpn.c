@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A door made by openvpn(8).  The user's file is passed on without the lines
+ * that we set ourselves; servers' names come from a private /etc/hosts; the
+ * transport socket carries our mark, so that it leaves by the lan door whatever
+ * the server pushes.  State and pushed name servers are told by the management
+ * interface (management-notes.txt), a unix socket in the door's own directory.
+ */
+#include "daemon/supervisor.h"
+
+#include "sys/fd.h"
+#include "sys/files.h"
+#include "wire/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MANAGEMENT_TRY_MS 20
+#define MANAGEMENT_TRIES  500
+/* openvpn answers its management interface at once even while connecting. */
+#define SILENCE_LIMIT_MS 20000
+/* Names are resolved anew when nothing has come of the old addresses. */
+#define CONNECT_LIMIT_MS 90000
+
+static int load(struct door_run *d, struct err *e)
+{
+	const char *text;
+	size_t size;
+	int r = file_read(&d->arena, d->door->vpn, FILE_READ_MAX, &text, &size, e);
+
+	if (r < 0)
+		return r;
+	d->client.silence_limit = SILENCE_LIMIT_MS;
+	d->client.connect_limit = CONNECT_LIMIT_MS;
+	return ovpnconf_read(&d->arena, d->door->vpn, text, size, &d->ovpn, e);
+}
+
+static size_t names(struct door_run *d, const char ***ret)
+{
+	const char **list = arena_alloc(&d->arena, sizeof(*list) * (d->ovpn.n_remotes + 1));
+	size_t n = 0;
+	struct ip ip;
+
+	for (size_t i = 0; i < d->ovpn.n_remotes; i++) {
+		bool known = ip_parse(d->ovpn.remotes[i].host, &ip);
+
+		for (size_t j = 0; j < n; j++)
+			known |= str_eq(list[j], d->ovpn.remotes[i].host);
+		if (!known)
+			list[n++] = d->ovpn.remotes[i].host;
+	}
+	*ret = list;
+	return n;
+}
+
+/* The configuration as a file that only the client can open; it may read it again on SIGHUP. */
+static int config_fd(struct door_run *d, int *ret_fd, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+	const char *text, *plain;
+	size_t size, plain_size;
+	int r = file_read(&d->arena, d->door->vpn, FILE_READ_MAX, &text, &size, e);
+
+	if (r == 0)
+		r = ovpnconf_rewrite(&d->arena, text, size, &plain, &plain_size) < 0
+			    ? err_set(e, EINVAL, "%s: changed while it was read", d->door->vpn)
+			    : 0;
+	if (r < 0)
+		return r;
+	fd = memfd_create("sallyport-openvpn", 0);
+	if (fd < 0 || write(fd, plain, plain_size) != (ssize_t)plain_size)
+		return err_errno(e, errno, "memfd");
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_errno(e, errno, "memfd");
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static const char *directory_of(struct arena *a, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return ".";
+	return slash == path ? "/" : arena_strndup(a, path, (size_t)(slash - path));
+}
+
+/* "dhcp-option DNS 10.8.0.1" or DNS6 */
+static void note_option(struct door_run *d, const char *option)
+{
+	const char *value = NULL;
+	struct ip ip;
+
+	if (str_starts(option, "dhcp-option DNS "))
+		value = option + strlen("dhcp-option DNS ");
+	else if (str_starts(option, "dhcp-option DNS6 "))
+		value = option + strlen("dhcp-option DNS6 ");
+	if (value && ip_parse(value, &ip))
+		door_note_dns(d, &ip, 1);
+}
+
+/* >STATE:1700000000,CONNECTED,SUCCESS,172.20.0.10,198.51.100.2,1194,, */
+static void note_state_line(struct door_run *d, const char *line)
+{
+	const char *state = strchr(line, ',');
+
+	if (!state)
+		return;
+	state++;
+	if (str_starts(state, "CONNECTED,"))
+		door_event(d, CLIENT_EV_CONNECTED);
+	else if (str_starts(state, "RECONNECTING,") || str_starts(state, "EXITING,"))
+		door_event(d, CLIENT_EV_LOST);
+}
+
+static void management_line(struct door_run *d, char *line)
+{
+	char *option = strstr(line, "foreign_option_");
+
+	door_event(d, CLIENT_EV_ALIVE);
+	if (str_starts(line, ">STATE:"))
+		note_state_line(d, line);
+	else if (str_starts(line, ">UPDOWN:UP"))
+		door_forget_dns(d);
+	else if (str_starts(line, ">UPDOWN:ENV,") && option && (option = strchr(option, '=')))
+		note_option(d, option + 1);
+	else if (str_starts(line, ">PASSWORD:Verification Failed"))
+		sup_log(d->sup, "%s: the server refuses the user name or password (auth-user-pass)",
+			d->door->name);
+	else if (str_starts(line, ">PASSWORD:Need"))
+		sup_log(d->sup,
+			"%s: openvpn asks for a password (%s): name a file with it in %s "
+			"(auth-user-pass FILE or askpass FILE)",
+			d->door->name, line + strlen(">PASSWORD:"), d->door->vpn);
+}
+
+static void management_ready(struct loop_source *source, uint32_t events)
+{
+	struct door_run *d = source->ctx;
+	char buf[4096];
+	ssize_t n = recv(source->fd, buf, sizeof(buf), MSG_DONTWAIT);
+	char *line, *nl;
+	int fd = source->fd;
+
+	(void)events;
+	if (n <= 0) {
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		loop_remove(&d->sup->loop, source);
+		fd_close(&fd);
+		return;
+	}
+	text_add_len(&d->management_line, buf, (size_t)n);
+	while ((nl = memchr(d->management_line.buf, '\n', d->management_line.len))) {
+		size_t used = (size_t)(nl - d->management_line.buf) + 1;
+
+		line = d->management_line.buf;
+		*nl = 0;
+		if (nl > line && nl[-1] == '\r')
+			nl[-1] = 0;
+		management_line(d, line);
+		memmove(line, line + used, d->management_line.len - used + 1);
+		d->management_line.len -= used;
+	}
+	if (d->management_line.len > 65536)
+		text_clear(&d->management_line);
+}
+
+static const char *management_path(struct door_run *d)
+{
+	return arena_printf(&d->arena, "%s/management", d->dir);
+}
+
+static int management_connect(struct door_run *d, struct err *e)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	const char *path = management_path(d);
+	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return err_errno(e, errno, "socket");
+	if (strlen(path) >= sizeof(to.sun_path))
+		return err_set(e, ENAMETOOLONG, "%s: too long for a socket", path);
+	memcpy(to.sun_path, path, strlen(path) + 1);
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
+		return err_errno(e, errno, "connect to openvpn's management interface");
+	d->management = (struct loop_source){ .ready = management_ready, .ctx = d };
+	text_clear(&d->management_line);
+	(void)send(fd, "state on\nstate\n", strlen("state on\nstate\n"), MSG_NOSIGNAL);
+	return loop_add(&d->sup->loop, &d->management, fd_take(&fd), e);
+}
+
+static void management_try(struct loop_timer *t)
+{
+	struct door_run *d = t->ctx;
+	struct err e;
+
+	if (!d->pid || management_connect(d, &e) == 0)
+		return;
+	if (++d->management_tries < MANAGEMENT_TRIES)
+		loop_arm(&d->sup->loop, t, MANAGEMENT_TRY_MS);
+	else
+		sup_log(d->sup, "%s: %s", d->door->name, e.text);
+}
+
+static int start(struct door_run *d, struct err *e)
+{
+	struct arena *a = &d->arena;
+	int conf CLEANUP_FD = -1;
+	int r = config_fd(d, &conf, e);
+
+	if (r < 0)
+		return r;
+	(void)unlink(management_path(d));
+	/* What stands before --config is a default that the user's file overrides. */
+	const char *const argv[] = {
+		"openvpn", "--verb", "3", "--connect-retry", "1", "30", "--cd",
+		d->ovpn.cd ? d->ovpn.cd : directory_of(a, d->door->vpn),
+		"--config", arena_printf(a, "/proc/self/fd/%d", conf),
+		"--dev", d->door->name, "--dev-type", "tun",
+		"--mark", arena_printf(a, "%u", PLAN_MARK_TRANSPORT),
+		"--management", management_path(d), "unix",
+		"--management-query-passwords", "--management-up-down", NULL,
+	};
+
+	r = door_spawn(d, argv, conf, e);
+	if (r < 0)
+		return r;
+	d->management_tries = 0;
+	d->management_timer = (struct loop_timer){ .fire = management_try, .ctx = d };
+	loop_arm(&d->sup->loop, &d->management_timer, MANAGEMENT_TRY_MS);
+	return 0;
+}
+
+/* A client that is alive answers this; one that is stopped or stuck runs into its limit. */
+static void look(struct door_run *d)
+{
+	if (d->management.fd >= 0 && d->client.state == CLIENT_UP)
+		(void)send(d->management.fd, "pid\n", 4, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void stop(struct door_run *d)
+{
+	door_forget_dns(d);
+}
+
+static bool answers(const struct door_run *d)
+{
+	return d->client.state == CLIENT_UP && d->interface[0];
+}
+
+const struct door_ops door_openvpn = {
+	.load = load, .names = names, .start = start, .look = look, .stop = stop, .answers = answers,
+};

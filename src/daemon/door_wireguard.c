@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A door made by WireGuard, from a wg-quick(8) file.  Where the kernel has it,
+ * the device is made on the host and moved into the gate: its encrypted packets
+ * keep leaving by the host (wireguard.com/netns), the gate never sees them.
+ * Else wireguard-go runs in the gate, its socket marked like any client's.
+ * Addresses and routes are the plan's (plan.c, wg_link and wg_routes).
+ */
+#include "daemon/supervisor.h"
+
+#include "sys/files.h"
+#include "sys/netns.h"
+#include "sys/proc.h"
+#include "wire/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/*
+ * The gate stands behind the host's masquerade: without traffic the way in by
+ * the tunnel closes.  25 s is what wg(8) recommends.
+ */
+#define KEEPALIVE_S 25
+/* A session is renewed every 120 s; one older than this is dead (REJECT_AFTER_TIME). */
+#define HANDSHAKE_LIMIT_S 180
+#define TOOL_LIMIT_MS     3000
+#define CONNECT_LIMIT_MS  60000
+
+static int load(struct door_run *d, struct err *e)
+{
+	const char *text;
+	size_t size;
+	int r = file_read(&d->arena, d->door->vpn, FILE_READ_MAX, &text, &size, e);
+
+	if (r < 0)
+		return r;
+	r = wgconf_read(&d->arena, d->door->vpn, text, size, &d->wg, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < d->wg.n_peers; i++)
+		if (d->wg.peers[i].endpoint_host && !d->wg.peers[i].keepalive)
+			d->wg.peers[i].keepalive = KEEPALIVE_S;
+	d->client.connect_limit = CONNECT_LIMIT_MS;
+	return 0;
+}
+
+static size_t names(struct door_run *d, const char ***ret)
+{
+	const char **list = arena_alloc(&d->arena, sizeof(*list) * (d->wg.n_peers + 1));
+	size_t n = 0;
+	struct ip ip;
+
+	for (size_t i = 0; i < d->wg.n_peers; i++) {
+		const char *host = d->wg.peers[i].endpoint_host;
+
+		if (host && !ip_parse(host, &ip))
+			list[n++] = host;
+	}
+	*ret = list;
+	return n;
+}
+
+/* The first address that the host resolved @name to, or NULL. */
+static const char *resolved(struct door_run *d, const char *name)
+{
+	const char *line = text_str(&d->names);
+
+	while (*line) {
+		const char *end = strchr(line, '\n');
+		const char *blank = strchr(line, ' ');
+
+		if (!end)
+			end = line + strlen(line);
+		if (blank && blank < end && (size_t)(end - blank - 1) == strlen(name) &&
+		    strncmp(blank + 1, name, strlen(name)) == 0)
+			return arena_strndup(&d->arena, line, (size_t)(blank - line));
+		line = *end ? end + 1 : end;
+	}
+	return NULL;
+}
+
+/* Each peer's endpoint as a literal address, as wgconf_setconf() wants them. */
+static const char **endpoints(struct door_run *d)
+{
+	const char **list = arena_alloc(&d->arena, sizeof(*list) * (d->wg.n_peers + 1));
+	struct ip ip;
+
+	for (size_t i = 0; i < d->wg.n_peers; i++) {
+		const char *host = d->wg.peers[i].endpoint_host;
+
+		if (host)
+			list[i] = ip_parse(host, &ip) ? host : resolved(d, host);
+	}
+	return list;
+}
+
+static int wg_tool(struct door_run *d, const char *const *argv, const char *input,
+		   const char **ret_output, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_NONE;
+	int status = 0;
+	int r;
+
+	spec.argv = argv;
+	spec.netns_fd = d->sup->inner.fd;
+	spec.own_mounts = true;
+	spec.private_dir = d->dir;
+	r = proc_run(&spec, input, TOOL_LIMIT_MS, &d->arena, ret_output, &status, e);
+	if (r < 0)
+		return r;
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return err_set(e, EIO, "%s %s: %s", argv[0], argv[1], *ret_output);
+	return 0;
+}
+
+static int configure(struct door_run *d, struct err *e)
+{
+	uint32_t mark = d->wg_kernel ? 0 : PLAN_MARK_TRANSPORT;
+	const char *text = wgconf_setconf(&d->arena, &d->wg, endpoints(d), mark);
+	const char *const argv[] = { "wg", "setconf", d->door->name, "/dev/stdin", NULL };
+	const char *output;
+	int r = wg_tool(d, argv, text, &output, e);
+
+	if (r < 0)
+		return r;
+	d->wg_configured = true;
+	door_forget_dns(d);
+	door_note_dns(d, d->wg.dns, d->wg.n_dns);
+	reconcile_soon(d->sup);
+	return 0;
+}
+
+static void drop_link(struct rtnl *r, const char *name)
+{
+	struct err e;
+
+	if (rtnl_link_delete(r, name, &e) < 0)
+		return; /* what comes next fails with a better reason */
+}
+
+/* Made on the host under a name nobody else has, then moved and renamed. */
+static int make_kernel_link(struct door_run *d, struct err *e)
+{
+	const char *name = arena_printf(&d->arena, "spw%u.%zu", d->sup->slot.number, d->index);
+	int r;
+
+	drop_link(d->sup->host.rtnl, name);
+	r = rtnl_link_add_kind(d->sup->host.rtnl, name, "wireguard", e);
+	if (r < 0)
+		return r;
+	r = rtnl_link_move(d->sup->host.rtnl, name, d->sup->inner.fd, d->door->name, e);
+	if (r < 0)
+		drop_link(d->sup->host.rtnl, name);
+	return r;
+}
+
+static int start(struct door_run *d, struct err *e)
+{
+	const char *const argv[] = { "wireguard-go", "--foreground", d->door->name, NULL };
+	int r;
+
+	drop_link(d->sup->inner.rtnl, d->door->name);
+	d->wg_configured = false;
+	r = make_kernel_link(d, e);
+	d->wg_kernel = r == 0;
+	if (r == 0)
+		return configure(d, e);
+	if (r != -EOPNOTSUPP)
+		return r;
+	return door_spawn(d, argv, -1, e);
+}
+
+/*
+ * Do all peers that we call answer?  `wg show X latest-handshakes` says when
+ * each did, in seconds of the wall clock, 0 for never.
+ */
+static bool peers_answer(struct door_run *d, const char *output)
+{
+	int64_t now = clock_now();
+	bool any = false;
+
+	for (size_t i = 0; i < d->wg.n_peers; i++) {
+		const struct wg_peer *p = &d->wg.peers[i];
+		const char *at = strstr(output, p->public_key);
+		long long when = 0;
+
+		if (!p->endpoint_host)
+			continue;
+		any = true;
+		if (at && sscanf(at + strlen(p->public_key), "%lld", &when) == 1 && when &&
+		    now - when < HANDSHAKE_LIMIT_S)
+			return true;
+	}
+	return !any;
+}
+
+static bool link_is_there(struct door_run *d)
+{
+	struct rtnl_counters c;
+	struct err e;
+
+	return rtnl_counters(d->sup->inner.rtnl, d->door->name, &c, &e) == 0;
+}
+
+static void look(struct door_run *d)
+{
+	const char *const argv[] = { "wg", "show", d->door->name, "latest-handshakes", NULL };
+	struct arena kept = d->arena;
+	const char *output = "";
+	struct err e;
+
+	if (!link_is_there(d)) {
+		if (d->wg_kernel)
+			door_event(d, CLIENT_EV_FAILED);
+		return;
+	}
+	if (!d->wg_configured) {
+		if (configure(d, &e) < 0 && d->wg_kernel)
+			sup_log(d->sup, "%s: %s", d->door->name, e.text);
+		return;
+	}
+	/* This is asked for as long as the door stands: its memory must not pile up. */
+	d->arena = (struct arena){ 0 };
+	if (wg_tool(d, argv, NULL, &output, &e) == 0)
+		door_event(d, peers_answer(d, output) ? CLIENT_EV_CONNECTED : CLIENT_EV_LOST);
+	arena_free(&d->arena);
+	d->arena = kept;
+}
+
+static void stop(struct door_run *d)
+{
+	door_forget_dns(d);
+	if (d->wg_kernel)
+		drop_link(d->sup->inner.rtnl, d->door->name);
+}
+
+static bool answers(const struct door_run *d)
+{
+	return d->client.state == CLIENT_UP && d->interface[0];
+}
+
+const struct door_ops door_wireguard = {
+	.load = load, .names = names, .start = start, .look = look, .stop = stop, .answers = answers,
+};

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The host's own firewall.  An accept in our table does not overrule another
+ * chain's drop: every base chain at the forward hook has its say.  Docker keeps
+ * a chain for others (DOCKER-USER), where we put two rules with our name; for
+ * any other chain that drops, the user must add the line that we print, and we
+ * recognise it.
+ */
+#include "daemon/supervisor.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+struct chain {
+	const char *family;
+	const char *table;
+	const char *name;
+};
+
+static const char *member(const json_t *object, const char *key)
+{
+	const char *s = json_string_value(json_object_get(object, key));
+
+	return s ? s : "";
+}
+
+static json_t *list_json(struct nft *n, struct arena *a, const char *what, struct err *e, int *ret_r)
+{
+	const char *text;
+	json_error_t why;
+	json_t *root;
+
+	*ret_r = nft_list_json(n, a, what, &text, e);
+	if (*ret_r < 0)
+		return NULL;
+	root = json_loads(text, 0, &why);
+	if (!root)
+		*ret_r = err_set(e, EPROTO, "nft list %s: %s", what, why.text);
+	return root;
+}
+
+static bool is_ours(const char *table)
+{
+	return str_starts(table, "sallyport-");
+}
+
+/* Base chains of the forward hook whose policy is drop. */
+static bool drops(const json_t *chain)
+{
+	return str_eq(member(chain, "hook"), "forward") && str_eq(member(chain, "policy"), "drop") &&
+	       !is_ours(member(chain, "table"));
+}
+
+static bool matches_link(const json_t *expr, const char *key, const char *link)
+{
+	const json_t *match = json_object_get(expr, "match");
+	const json_t *left = json_object_get(match, "left");
+	const char *meta = member(json_object_get(left, "meta"), "key");
+	const char *right = member(match, "right");
+	size_t len = strlen(right);
+
+	if (!str_eq(meta, key) || !str_eq(member(match, "op"), "==") || !len)
+		return false;
+	if (right[len - 1] == '*')
+		return strncmp(right, link, len - 1) == 0;
+	return str_eq(right, link);
+}
+
+/* Is this rule "iifname LINK accept" and nothing else (a counter apart)? */
+static bool accepts_link(const json_t *rule, const char *key, const char *link)
+{
+	bool match = false, accept = false;
+	json_t *expr;
+	size_t i;
+
+	json_array_foreach(json_object_get(rule, "expr"), i, expr) {
+		if (json_object_get(expr, "match")) {
+			if (!matches_link(expr, key, link))
+				return false;
+			match = true;
+		} else if (json_object_get(expr, "accept")) {
+			accept = true;
+		} else if (!json_object_get(expr, "counter")) {
+			return false;
+		}
+	}
+	return match && accept;
+}
+
+static bool chain_accepts(const json_t *listing, const char *key, const char *link)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(listing, "nftables"), i, item) {
+		const json_t *rule = json_object_get(item, "rule");
+
+		if (rule && accepts_link(rule, key, link))
+			return true;
+	}
+	return false;
+}
+
+static int lets_through(struct nft *n, struct arena *a, const struct chain *c, const char *link,
+			bool ret_has[2], struct err *e)
+{
+	int r;
+	json_t *listing = list_json(
+		n, a, arena_printf(a, "chain %s %s %s", c->family, c->table, c->name), e, &r);
+
+	if (r < 0)
+		return r;
+	ret_has[0] = chain_accepts(listing, "iifname", link);
+	ret_has[1] = chain_accepts(listing, "oifname", link);
+	json_decref(listing);
+	return 0;
+}
+
+/* Docker's place for others' rules in the table of chain @c, if it is there. */
+static bool docker_user(const json_t *chains, const struct chain *c, struct chain *ret)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(chains, "nftables"), i, item) {
+		const json_t *x = json_object_get(item, "chain");
+
+		if (str_eq(member(x, "name"), "DOCKER-USER") &&
+		    str_eq(member(x, "family"), c->family) && str_eq(member(x, "table"), c->table)) {
+			*ret = (struct chain){ c->family, c->table, "DOCKER-USER" };
+			return true;
+		}
+	}
+	return false;
+}
+
+static int add_to_docker(struct supervisor *s, struct arena *a, const struct chain *c,
+			 const char *link, struct err *e)
+{
+	static const char *const keys[] = { "iifname", "oifname" };
+	bool has[2];
+	int r = lets_through(s->host.nft, a, c, link, has, e);
+
+	for (int i = 0; r == 0 && i < 2; i++) {
+		if (has[i])
+			continue;
+		r = nft_run(s->host.nft,
+			    arena_printf(a,
+					 "insert rule %s %s %s %s \"%s\" counter accept comment "
+					 "\"sallyport-%s\"",
+					 c->family, c->table, c->name, keys[i], link, s->gate.name),
+			    e);
+		if (r == 0 && s->settled)
+			sup_repaired(s, "host: chain %s had lost our %s rule", c->name, keys[i]);
+	}
+	return r;
+}
+
+static int need_line(struct supervisor *s, struct arena *a, const struct chain *c, const char *link,
+		     struct err *e)
+{
+	bool has[2];
+	int r = lets_through(s->host.nft, a, c, link, has, e);
+
+	if (r < 0 || (has[0] && has[1]))
+		return r;
+	return err_set(e, EPERM,
+		       "the host's firewall drops what is forwarded to the room: chain %s of table "
+		       "%s %s has policy drop. Add these lines, then try again:\n"
+		       "  nft 'insert rule %s %s %s iifname \"sp-*\" accept'\n"
+		       "  nft 'insert rule %s %s %s oifname \"sp-*\" accept'",
+		       c->name, c->family, c->table, c->family, c->table, c->name, c->family,
+		       c->table, c->name);
+}
+
+int firewall_open(struct supervisor *s, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *link = plan_host_link(&a, &s->gate);
+	json_t *item, *chains;
+	struct chain docker;
+	size_t i;
+	int r;
+
+	if (s->firewall_known)
+		return 0;
+	chains = list_json(s->host.nft, &a, "chains", e, &r);
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(chains, "nftables"), i, item) {
+		const json_t *x = json_object_get(item, "chain");
+		struct chain c = { member(x, "family"), member(x, "table"), member(x, "name") };
+
+		if (r < 0 || !x || !drops(x))
+			continue;
+		if (docker_user(chains, &c, &docker))
+			r = add_to_docker(s, &a, &docker, link, e);
+		else
+			r = need_line(s, &a, &c, link, e);
+	}
+	s->firewall_known = r == 0;
+	json_decref(chains);
+	return r;
+}
+
+/* Deletes the rules with the gate's comment from one chain. */
+static int clear_chain(struct nft *n, struct arena *a, const struct chain *c, const char *gate,
+		       struct err *e)
+{
+	const char *comment = arena_printf(a, "sallyport-%s", gate);
+	json_t *item, *listing;
+	size_t i;
+	int r;
+
+	listing = list_json(n, a, arena_printf(a, "chain %s %s %s", c->family, c->table, c->name),
+			    e, &r);
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(listing, "nftables"), i, item) {
+		const json_t *rule = json_object_get(item, "rule");
+
+		if (r < 0 || !rule || !str_eq(member(rule, "comment"), comment))
+			continue;
+		r = nft_run(n,
+			    arena_printf(a, "delete rule %s %s %s handle %lld", c->family, c->table,
+					 c->name,
+					 (long long)json_integer_value(
+						 json_object_get(rule, "handle"))),
+			    e);
+	}
+	json_decref(listing);
+	return r;
+}
+
+int firewall_undo(struct nft *n, const char *gate, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	json_t *item, *chains;
+	size_t i;
+	int r;
+
+	chains = list_json(n, &a, "chains", e, &r);
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(chains, "nftables"), i, item) {
+		const json_t *x = json_object_get(item, "chain");
+		struct chain c = { member(x, "family"), member(x, "table"), member(x, "name") };
+
+		if (r == 0 && x && str_eq(c.name, "DOCKER-USER"))
+			r = clear_chain(n, &a, &c, gate, e);
+	}
+	json_decref(chains);
+	return r;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/supervisor.h"
+
+#include "sys/fd.h"
+#include "sys/netns.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The namespace of @netns, made when there is none; one that is not ours is refused. */
+static int open_netns(struct place *p, struct err *e)
+{
+	const char *alias = plan_alias(&p->sup->arena, &p->sup->gate);
+	struct rtnl *rtnl CLEANUP_RTNL = NULL;
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot net;
+	const struct link *lo;
+	int r;
+
+	if (!p->netns)
+		return netns_open_self(&p->fd, e);
+	r = netns_open(p->netns, &p->fd, e);
+	if (r == -ENOENT)
+		return netns_create(p->netns, alias, &p->fd, e);
+	if (r < 0)
+		return r;
+	r = rtnl_open(p->fd, &rtnl, e);
+	if (r < 0)
+		return r;
+	r = rtnl_snapshot_tables(rtnl, &a, 0, 0, &net, e);
+	if (r < 0)
+		return r;
+	lo = snapshot_link_by_name(&net, "lo");
+	if (lo && str_starts(lo->alias, "sallyport "))
+		return 0;
+	return err_set(e, EEXIST,
+		       "namespace %s/%s exists and is not sallyport's: choose another name for "
+		       "the gate, or remove it with: ip netns del %s",
+		       NETNS_DIR, p->netns, p->netns);
+}
+
+int place_open(struct place *p, struct supervisor *s, enum want_place kind, size_t room,
+	       const char *netns, struct err *e)
+{
+	int r;
+
+	*p = (struct place){ .sup = s, .kind = kind, .room = room, .netns = netns, .fd = -1,
+			     .watch_source.fd = -1, .nft_source.fd = -1 };
+	r = open_netns(p, e);
+	if (r < 0)
+		return r;
+	r = rtnl_open(p->fd, &p->rtnl, e);
+	if (r < 0 || kind == PLACE_ROOM)
+		return r;
+	return nft_open(p->fd, &p->nft, e);
+}
+
+void place_close(struct place *p)
+{
+	loop_remove(&p->sup->loop, &p->watch_source);
+	loop_remove(&p->sup->loop, &p->nft_source);
+	rtnl_watch_close(&p->watch);
+	nft_watch_close(&p->nft_watch);
+	rtnl_close(&p->rtnl);
+	nft_close(&p->nft);
+	fd_close(&p->fd);
+	free(p->nft_text);
+	free(p->nft_listed);
+	p->nft_text = p->nft_listed = NULL;
+}
+
+static void network_changed(struct loop_source *source, uint32_t events)
+{
+	struct place *p = source->ctx;
+	struct rtnl_news news = { 0 };
+	struct err e;
+
+	(void)events;
+	if (rtnl_watch_read(p->watch, &news, &e) < 0) {
+		sup_log(p->sup, "%s", e.text);
+		news.lost = true;
+	}
+	if (news.links || news.addresses || news.rules || news.deletions || news.lost)
+		reconcile_soon(p->sup);
+	else if (news.routes && p->kind == PLACE_GATE)
+		reconcile_later(p->sup);
+}
+
+/*
+ * The listing as it is compared: without chain `before`, the last one, to which
+ * another gate that goes away may have added what it knows.
+ */
+static size_t compared_size(const char *listed)
+{
+	const char *before = strstr(listed, "chain before {");
+
+	return before ? (size_t)(before - listed) : strlen(listed);
+}
+
+static bool same_table(const char *a, const char *b)
+{
+	size_t size = compared_size(a);
+
+	return size == compared_size(b) && strncmp(a, b, size) == 0;
+}
+
+/*
+ * Somebody else made an nft transaction in this namespace: was it our table?
+ * On the host it may also be a firewall that came back without our entries.
+ */
+static void nft_changed(struct loop_source *source, uint32_t events)
+{
+	struct place *p = source->ctx;
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct supervisor *s = p->sup;
+	char who[32] = "";
+	const char *listed;
+	bool foreign = true;
+	struct err e;
+	int r;
+
+	(void)events;
+	if (nft_watch_read(p->nft_watch, &foreign, who, &e) < 0)
+		sup_log(s, "%s", e.text);
+	if (!foreign || !p->nft_listed)
+		return;
+	r = nft_list_table(p->nft, &a, arena_printf(&a, "sallyport-%s", s->gate.name), &listed, &e);
+	if (r < 0 || !same_table(listed, p->nft_listed)) {
+		sup_repaired(s, "nft table inet sallyport-%s of the %s was %s%s%s", s->gate.name,
+			     p->kind == PLACE_HOST ? "host" : "gate",
+			     r < 0 ? "deleted" : "changed", who[0] ? " by " : "", who);
+		free(p->nft_text);
+		p->nft_text = NULL;
+	}
+	s->firewall_known = s->firewall_known && p->kind != PLACE_HOST;
+	s->before_known = s->before_known && p->kind != PLACE_HOST;
+	reconcile_soon(s);
+}
+
+int place_watch(struct place *p, struct err *e)
+{
+	int r = rtnl_watch_open(p->fd, &p->watch, e);
+
+	if (r < 0)
+		return r;
+	p->watch_source = (struct loop_source){ .ready = network_changed, .ctx = p };
+	r = loop_add(&p->sup->loop, &p->watch_source, rtnl_watch_fd(p->watch), e);
+	if (r < 0 || !p->nft)
+		return r;
+	r = nft_watch_open(p->fd, &p->nft_watch, e);
+	if (r < 0)
+		return r;
+	p->nft_source = (struct loop_source){ .ready = nft_changed, .ctx = p };
+	return loop_add(&p->sup->loop, &p->nft_source, nft_watch_fd(p->nft_watch), e);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A published port is taken from the host: were a program of the host listening
+ * there, its clients would silently get the room instead.  So each is bound
+ * (never listened on) while the gate stands; who has it already is named.
+ */
+#include "daemon/supervisor.h"
+
+#include "sys/fd.h"
+#include "sys/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static bool is_wanted(const struct door *lan, const struct ip *ip)
+{
+	if (!lan->n_listen)
+		return !ip_is_link_local(ip) && (!ip_is_loopback(ip) || ip->byte[3] == 1);
+	for (size_t i = 0; i < lan->n_listen; i++)
+		if (ip_equal(&lan->listen[i], ip))
+			return true;
+	return false;
+}
+
+static int bind_port(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd)
+{
+	int type = proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
+	int fd CLEANUP_FD = socket(ip->family, type | SOCK_CLOEXEC, 0);
+	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int r, one = 1;
+
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	memcpy(&a4.sin_addr, ip->byte, 4);
+	memcpy(&a6.sin6_addr, ip->byte, 16);
+	if (ip->family == AF_INET)
+		r = bind(fd, (struct sockaddr *)&a4, sizeof(a4));
+	else
+		r = bind(fd, (struct sockaddr *)&a6, sizeof(a6));
+	if (r < 0)
+		return -errno;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+/* The inode of the socket that has the port, from /proc/net/tcp and the like; 0 if none. */
+static unsigned long find_inode(struct arena *a, const char *table, uint16_t port)
+{
+	const char *text, *line;
+	size_t size;
+	struct err e;
+
+	if (file_read(a, table, FILE_READ_MAX, &text, &size, &e) < 0)
+		return 0;
+	for (line = strchr(text, '\n'); line; line = strchr(line + 1, '\n')) {
+		unsigned int local, state;
+		unsigned long inode;
+
+		/* sl local:port remote:port st queues timer retransmits uid timeout inode */
+		if (sscanf(line + 1,
+			   "%*d: %*32[0-9A-F]:%x %*32[0-9A-F]:%*x %x %*s %*s %*s %*u %*u %lu",
+			   &local, &state, &inode) == 3 &&
+		    local == port && inode && (state == 0x0a || state == 0x07))
+			return inode;
+	}
+	return 0;
+}
+
+static bool process_has(struct arena *a, const char *pid, unsigned long inode)
+{
+	const char *dir = arena_printf(a, "/proc/%s/fd", pid);
+	const char *want = arena_printf(a, "socket:[%lu]", inode);
+	DIR *d = opendir(dir);
+	struct dirent *f;
+	bool found = false;
+
+	while (d && !found && (f = readdir(d))) {
+		char to[64] = "";
+
+		if (readlink(arena_printf(a, "%s/%s", dir, f->d_name), to, sizeof(to) - 1) > 0)
+			found = str_eq(to, want);
+	}
+	if (d)
+		closedir(d);
+	return found;
+}
+
+/* " (nginx, pid 123)" or "". */
+static const char *holder(struct arena *a, uint8_t proto, uint16_t port)
+{
+	static const char *const tables[2][2] = { { "/proc/net/tcp", "/proc/net/tcp6" },
+						  { "/proc/net/udp", "/proc/net/udp6" } };
+	const char *const *t = tables[proto == IPPROTO_UDP];
+	unsigned long inode = find_inode(a, t[0], port);
+	const char *ret = "";
+	struct dirent *p;
+	DIR *d;
+
+	if (!inode)
+		inode = find_inode(a, t[1], port);
+	d = inode ? opendir("/proc") : NULL;
+	while (d && (p = readdir(d))) {
+		const char *name;
+		size_t size;
+		struct err e;
+
+		if (p->d_name[0] < '1' || p->d_name[0] > '9' || !process_has(a, p->d_name, inode))
+			continue;
+		if (file_read(a, arena_printf(a, "/proc/%s/comm", p->d_name), 256, &name, &size,
+			      &e) < 0)
+			continue;
+		ret = arena_printf(a, " (by %.*s, pid %s)", (int)strcspn(name, "\n"), name,
+				   p->d_name);
+		break;
+	}
+	if (d)
+		closedir(d);
+	return ret;
+}
+
+static int taken(const struct publish *p, const struct ip *ip, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *proto = p->proto == IPPROTO_UDP ? "udp" : "tcp";
+	char text[IP_TEXT_SIZE];
+
+	return err_set(e, EADDRINUSE,
+		       "port %u/%s of %s is in use on the host%s: publish another one "
+		       "(%u:%u) or name the address the lan door listens on",
+		       p->door_port, proto, ip_text(ip, text), holder(&a, p->proto, p->door_port),
+		       p->door_port % 10000 + 8000, p->room_port);
+}
+
+/* Of the file descriptors we may have, the last ones are for everything else. */
+static bool may_keep(int fd)
+{
+	struct rlimit l;
+
+	return getrlimit(RLIMIT_NOFILE, &l) == 0 && (rlim_t)fd + 256 < l.rlim_cur;
+}
+
+static int hold(struct supervisor *s, const struct publish *p, const struct ip *ip, struct err *e)
+{
+	int fd = -1;
+	int r = bind_port(ip, p->proto, p->door_port, &fd);
+
+	if (r == -EADDRINUSE)
+		return taken(p, ip, e);
+	if (r < 0)
+		return 0; /* not to be had for another reason: nobody else has it either */
+	if (may_keep(fd))
+		s->held_ports[s->n_held++] = fd;
+	else
+		close(fd);
+	return 0;
+}
+
+int ports_hold(struct supervisor *s, const struct snapshot *host, struct err *e)
+{
+	const struct door *lan = &s->gate.doors[0];
+	size_t most = s->gate.n_publish * host->n_addresses;
+	int r = 0;
+
+	s->held_ports = arena_alloc(&s->arena, (most + 1) * sizeof(int));
+	for (size_t i = 0; i < s->gate.n_publish; i++)
+		for (size_t j = 0; r == 0 && j < host->n_addresses; j++)
+			if (s->gate.publish[i].door == 0 &&
+			    is_wanted(lan, &host->addresses[j].local))
+				r = hold(s, &s->gate.publish[i], &host->addresses[j].local, e);
+	if (r < 0)
+		ports_release(s);
+	return r;
+}
+
+void ports_release(struct supervisor *s)
+{
+	while (s->n_held)
+		fd_close(&s->held_ports[--s->n_held]);
+}

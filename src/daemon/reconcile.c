@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * snapshot -> want -> diff -> apply, for host, gate and rooms.  Used for the
+ * first start, after `kill -9`, when a tunnel comes and goes, and for repair:
+ * what differs decides, not what we think has happened.
+ *
+ * The order closes before it opens: first the gate's sysctls and its nft table
+ * (the kill switch), then links, addresses, routes and rules, the host's way in
+ * last.
+ */
+#include "daemon/supervisor.h"
+
+#include "plan/diff.h"
+#include "sys/netns.h"
+#include "sys/sysctl.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Links made in one round get their addresses in the next; one more sees that nothing is left. */
+#define ROUNDS 6
+
+#define LAZY_MS  50
+#define RETRY_MS 1000
+
+static int netns_of(void *ctx, enum want_place place, size_t room)
+{
+	struct supervisor *s = ctx;
+
+	switch (place) {
+	case PLACE_HOST:
+		return s->host.fd;
+	case PLACE_GATE:
+		return s->inner.fd;
+	case PLACE_ROOM:
+		return s->rooms[room].fd;
+	}
+	return -1;
+}
+
+static const char *place_name(const struct place *p)
+{
+	return p->netns ? p->netns : "host";
+}
+
+static const struct plan_sysctl *find_before(const struct supervisor *s, const char *path)
+{
+	for (size_t i = 0; i < s->n_before; i++)
+		if (str_eq(s->before[i].path, path))
+			return &s->before[i];
+	return NULL;
+}
+
+static void remember(struct supervisor *s, const char *path, const char *value)
+{
+	struct plan_sysctl *b;
+
+	if (find_before(s, path))
+		return;
+	b = arena_push(&s->arena, s->before, s->n_before, s->cap_before);
+	b->path = arena_strdup(&s->arena, path);
+	b->value = arena_strdup(&s->arena, value);
+}
+
+/* Would @x change something now?  Reads its value into @ret_now. */
+static bool sysctl_differs(struct arena *a, const struct want_sysctl *x, const char **ret_now)
+{
+	struct err e;
+
+	if (sysctl_get(a, x->path, ret_now, &e) < 0)
+		return false; /* a kernel without it, or an interface that has just gone */
+	if (!x->value || str_eq(*ret_now, x->value))
+		return false;
+	return !x->only_if || str_eq(*ret_now, x->only_if);
+}
+
+/*
+ * Notes the values that the host had, before anything is written: they go into
+ * the nft table first, so that whoever takes us away finds them there.
+ */
+static void remember_sysctls(struct supervisor *s, struct arena *a, const struct want *w)
+{
+	bool change = false;
+	const char *now;
+
+	for (size_t i = 0; i < w->n_sysctls; i++)
+		if (w->sysctls[i].restore && sysctl_differs(a, &w->sysctls[i], &now)) {
+			remember(s, w->sysctls[i].path, now);
+			change = true;
+		}
+	for (size_t i = 0; change && i < w->n_sysctls; i++) {
+		struct err e;
+
+		if (!w->sysctls[i].restore || w->sysctls[i].value)
+			continue;
+		if (sysctl_get(a, w->sysctls[i].path, &now, &e) == 0)
+			remember(s, w->sysctls[i].path, now);
+	}
+}
+
+static int apply_sysctls(struct place *p, struct arena *a, const struct want *w, struct err *e)
+{
+	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	const char *now;
+	int r;
+
+	if (p->netns) {
+		r = netns_enter(p->fd, &visit, e);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < w->n_sysctls; i++) {
+		const struct want_sysctl *x = &w->sysctls[i];
+
+		if (!sysctl_differs(a, x, &now))
+			continue;
+		r = sysctl_set(x->path, x->value, NULL, e);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (p->had_sysctls && !x->restore)
+			sup_repaired(p->sup, "%s: sysctl %s was %s", place_name(p), x->path, now);
+	}
+	return 0;
+}
+
+static int apply_nft(struct place *p, struct arena *a, const struct want *w, struct err *e)
+{
+	const char *table = arena_printf(a, "sallyport-%s", p->sup->gate.name);
+	const char *listed;
+	int r;
+
+	if (!w->nft || (p->nft_text && str_eq(p->nft_text, w->nft)))
+		return 0;
+	r = nft_run(p->nft, w->nft, e);
+	if (r < 0)
+		return err_wrap(e, r, "nft table inet %s of %s", table, place_name(p));
+	free(p->nft_text);
+	p->nft_text = strdup(w->nft);
+	r = nft_list_table(p->nft, a, table, &listed, e);
+	if (r < 0)
+		return r;
+	free(p->nft_listed);
+	p->nft_listed = strdup(listed);
+	return 0;
+}
+
+static int take_snapshot(struct place *p, struct arena *a, const struct want *w,
+			 struct snapshot *ret, struct err *e)
+{
+	return rtnl_snapshot_tables(p->rtnl, a, w->table_first, w->table_last, ret, e);
+}
+
+/*
+ * Told to the log only when somebody else did it: not at the first start, and
+ * not when a door has just come or gone and the plan follows.  What follows
+ * from one deletion (a renewed list of rules) is one repair.
+ */
+static void report(struct place *p, struct arena *a, const struct diff *d)
+{
+	struct supervisor *s = p->sup;
+
+	if (!s->settled || s->facts_changed)
+		return;
+	for (size_t i = 0; i < d->n_ops; i++) {
+		if (d->ops[i].kind == OP_RULE_DEL)
+			continue;
+		sup_repaired(s, "%s: %s", place_name(p), diff_op_text(a, &d->ops[i]));
+		if (d->ops[i].kind == OP_RULE_ADD || d->ops[i].kind == OP_RULE_MOVE) {
+			while (i + 1 < d->n_ops && (d->ops[i + 1].kind == OP_RULE_ADD ||
+						    d->ops[i + 1].kind == OP_RULE_MOVE ||
+						    d->ops[i + 1].kind == OP_RULE_DEL))
+				i++;
+		}
+	}
+}
+
+static int apply_place(struct place *p, struct arena *a, const struct want *w, size_t *ret_steps,
+		       struct err *e)
+{
+	struct snapshot have = { 0 };
+	struct diff diff = { 0 };
+	int r;
+
+	r = take_snapshot(p, a, w, &have, e);
+	if (r < 0)
+		return err_wrap(e, r, "%s", place_name(p));
+	diff_make(a, &have, w, &diff);
+	report(p, a, &diff);
+	*ret_steps += diff.n_ops;
+	r = rtnl_apply(p->rtnl, w, &diff, netns_of, p->sup, e);
+	return r < 0 ? err_wrap(e, r, "%s", place_name(p)) : 0;
+}
+
+static void hash_facts(uint64_t *h, const struct door_run *d)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s/%u", d->interface, d->mtu);
+	*h = str_hash(text, *h);
+}
+
+/*
+ * What the plan needs to know of the gate as it is: which doors have an
+ * interface.  A VPN that gave itself an address of our slot makes us move.
+ */
+static int observe(struct supervisor *s, struct arena *a, struct err *e)
+{
+	struct snapshot gate = { 0 }, host = { 0 };
+	uint64_t h = s->slot.number;
+	int r;
+
+	r = rtnl_snapshot_tables(s->inner.rtnl, a, 0, 0, &gate, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 1; i < s->gate.n_doors; i++) {
+		if (door_observe(&s->doors[i], &gate))
+			s->dirty = true; /* status and readiness follow */
+		hash_facts(&h, &s->doors[i]);
+	}
+	if (slot_clashes(&s->slot, &gate)) {
+		r = rtnl_snapshot(s->host.rtnl, a, &host, e);
+		if (r < 0)
+			return r;
+		if (!slot_choose(s->gate.name, plan_host_link(a, &s->gate), &host, &gate, &s->slot))
+			return err_set(e, EADDRINUSE, "no free range for the gate's links");
+		sup_log(s, "a VPN took an address of our links: they move to %u.%u.%u.%u/26",
+			s->slot.net4.ip.byte[0], s->slot.net4.ip.byte[1], s->slot.net4.ip.byte[2],
+			s->slot.net4.ip.byte[3]);
+		h = str_hash("moved", h + s->slot.number);
+	}
+	s->facts_changed = h != s->facts_hash;
+	s->facts_hash = h;
+	return 0;
+}
+
+static size_t find_claims_all(struct supervisor *s, struct arena *a)
+{
+	struct snapshot gate = { 0 };
+	struct err e;
+
+	if (rtnl_snapshot_tables(s->inner.rtnl, a, 0, 0, &gate, &e) < 0)
+		return 0;
+	for (size_t i = 0; i < gate.n_routes; i++) {
+		const struct route *r = &gate.routes[i];
+		const struct link *l =
+			r->n_hops ? snapshot_link_by_index(&gate, r->hops[0].link) : NULL;
+
+		if (r->dst.len || r->table != RT_TABLE_MAIN || r->type != RTN_UNICAST || !l)
+			continue;
+		for (size_t d = 1; d < s->gate.n_doors; d++)
+			if (str_eq(l->name, s->doors[d].interface))
+				return d;
+	}
+	return 0;
+}
+
+static struct plan_facts facts_of(struct supervisor *s, struct arena *a,
+				  const struct snapshot *host)
+{
+	struct plan_facts f = { .slot = s->slot, .ipv6 = s->ipv6, .host = host,
+				.before = s->before, .n_before = s->n_before };
+
+	f.doors = arena_alloc(a, sizeof(*f.doors) * s->gate.n_doors);
+	for (size_t i = 1; i < s->gate.n_doors; i++) {
+		struct door_run *d = &s->doors[i];
+
+		f.doors[i].interface = d->interface[0] ? d->interface : NULL;
+		f.doors[i].mtu = d->mtu;
+		if (d->door->kind == DOOR_WIREGUARD)
+			f.doors[i].wg = &d->wg;
+	}
+	f.claims_all = s->inner.rtnl ? find_claims_all(s, a) : 0;
+	return f;
+}
+
+void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
+	      const struct snapshot *host, struct want *ret)
+{
+	struct plan_facts f = facts_of(s, a, host);
+
+	switch (p->kind) {
+	case PLACE_HOST:
+		plan_host(a, &s->gate, &f, ret);
+		break;
+	case PLACE_GATE:
+		plan_gate(a, &s->gate, &f, ret);
+		break;
+	case PLACE_ROOM:
+		plan_room(a, &s->gate, &f, p->room, ret);
+		break;
+	}
+}
+
+/* What stands in chain `before`: ours from before a `kill -9`, or another gate's legacy. */
+static int merge_before(struct supervisor *s, struct arena *a, struct err *e)
+{
+	struct plan_sysctl *found;
+	size_t n;
+	int r;
+
+	if (s->before_known)
+		return 0;
+	r = before_read(s->host.nft, a, s->gate.name, &found, &n, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		remember(s, found[i].path, found[i].value);
+	s->before_known = true;
+	return 0;
+}
+
+/* The host's plan, with the old sysctls noted in it before they are changed. */
+static int want_host(struct supervisor *s, struct arena *a, struct want *ret, struct err *e)
+{
+	struct snapshot *host = arena_new(a, struct snapshot);
+	int r;
+
+	r = rtnl_snapshot_tables(s->host.rtnl, a, SLOT_TABLE + s->slot.number,
+				 SLOT_TABLE + s->slot.number, host, e);
+	if (r < 0)
+		return r;
+	sup_want(s, a, &s->host, host, ret);
+	r = merge_before(s, a, e);
+	if (r < 0)
+		return r;
+	remember_sysctls(s, a, ret);
+	sup_want(s, a, &s->host, host, ret);
+	return 0;
+}
+
+static int one_round(struct supervisor *s, size_t *ret_steps, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot none = { 0 };
+	struct want want = { 0 };
+	int r;
+
+	r = observe(s, &a, e);
+	if (r < 0)
+		return r;
+	sup_want(s, &a, &s->inner, &none, &want);
+	r = apply_sysctls(&s->inner, &a, &want, e);
+	if (r == 0)
+		r = apply_nft(&s->inner, &a, &want, e);
+	if (r == 0)
+		r = apply_place(&s->inner, &a, &want, ret_steps, e);
+	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++) {
+		sup_want(s, &a, &s->rooms[i], &none, &want);
+		r = apply_sysctls(&s->rooms[i], &a, &want, e);
+		if (r == 0)
+			r = apply_place(&s->rooms[i], &a, &want, ret_steps, e);
+	}
+	if (r == 0)
+		r = want_host(s, &a, &want, e);
+	if (r == 0)
+		r = apply_nft(&s->host, &a, &want, e);
+	if (r == 0)
+		r = apply_place(&s->host, &a, &want, ret_steps, e);
+	if (r == 0)
+		r = apply_sysctls(&s->host, &a, &want, e);
+	return r;
+}
+
+static int keep_names(struct supervisor *s, struct err *e)
+{
+	int r = netns_keep(s->inner.netns, s->inner.fd, e);
+
+	if (r > 0)
+		sup_repaired(s, "the name %s/%s was gone", NETNS_DIR, s->inner.netns);
+	for (size_t i = 0; r >= 0 && i < s->gate.n_rooms; i++) {
+		r = netns_keep(s->rooms[i].netns, s->rooms[i].fd, e);
+		if (r > 0)
+			sup_repaired(s, "the name %s/%s was gone", NETNS_DIR, s->rooms[i].netns);
+	}
+	return r < 0 ? r : 0;
+}
+
+static void settle(struct supervisor *s)
+{
+	s->settled = true;
+	s->host.had_sysctls = s->inner.had_sysctls = true;
+	for (size_t i = 0; i < s->gate.n_rooms; i++)
+		s->rooms[i].had_sysctls = true;
+}
+
+int reconcile(struct supervisor *s, struct err *e)
+{
+	size_t steps = 1;
+	int r = keep_names(s, e);
+
+	for (int i = 0; r == 0 && steps && i < ROUNDS; i++) {
+		steps = 0;
+		r = one_round(s, &steps, e);
+	}
+	if (r == 0)
+		r = firewall_open(s, e);
+	if (r < 0)
+		return r;
+	settle(s);
+	return resolv_write(s, e);
+}
+
+static void lazy_fired(struct loop_timer *t)
+{
+	reconcile_soon(t->ctx);
+}
+
+static void arm_lazy(struct supervisor *s, int64_t in_ms)
+{
+	s->lazy.fire = lazy_fired;
+	s->lazy.ctx = s;
+	loop_arm(&s->loop, &s->lazy, in_ms);
+}
+
+void reconcile_if_dirty(struct supervisor *s)
+{
+	struct err e;
+
+	if (!s->dirty)
+		return;
+	s->dirty = false;
+	if (reconcile(s, &e) == 0) {
+		free(s->last_error);
+		s->last_error = NULL;
+		return;
+	}
+	if (!s->last_error || !str_eq(s->last_error, e.text)) {
+		sup_log(s, "%s; trying again every second", e.text);
+		free(s->last_error);
+		s->last_error = strdup(e.text);
+	}
+	arm_lazy(s, RETRY_MS);
+}
+
+void reconcile_soon(struct supervisor *s)
+{
+	s->dirty = true;
+}
+
+
+void reconcile_later(struct supervisor *s)
+{
+	if (!s->lazy.at_ms)
+		arm_lazy(s, LAZY_MS);
+}

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of one supervisor: check everything, change nothing; then lock, make
+ * (or take over) the namespaces, reconcile, let the VPN clients start; then
+ * wait for what happens; at the end take everything away.
+ */
+#include "daemon/supervisor.h"
+
+#include "sys/fd.h"
+#include "sys/files.h"
+#include "sys/netns.h"
+#include "sys/notify.h"
+#include "sys/proc.h"
+#include "sys/sysctl.h"
+#include "wire/config.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What no event tells of (arp_ignore and the like) is looked at this often, in ms. */
+#define SWEEP_MS 30000
+/* VPN clients may take this long to say goodbye, in ms. */
+#define FAREWELL_MS 3000
+
+static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH };
+
+/* --- before anything is changed --------------------------------------------- */
+
+static int check_tools(struct supervisor *s, struct err *e)
+{
+	for (size_t i = 1; i < s->gate.n_doors; i++) {
+		const struct door *d = &s->gate.doors[i];
+
+		if (access("/dev/net/tun", R_OK | W_OK) < 0 && d->kind != DOOR_WIREGUARD)
+			return err_errno(e, errno,
+					 "door \"%s\": /dev/net/tun, which VPN clients need (try: "
+					 "modprobe tun)",
+					 d->name);
+	}
+	return 0;
+}
+
+static int find_kind(struct supervisor *s, struct door *d, struct err *e)
+{
+	const char *text;
+	size_t size;
+	int r;
+
+	if (!d->vpn)
+		return 0;
+	r = file_read(&s->arena, d->vpn, FILE_READ_MAX, &text, &size, e);
+	if (r == 0)
+		r = config_vpn_kind(d->vpn, text, size, &d->kind, e);
+	return r;
+}
+
+static void warn_of(struct supervisor *s, const struct door_run *d)
+{
+	for (size_t i = 0; d->door->kind == DOOR_OPENVPN && i < d->ovpn.n_warnings; i++)
+		sup_log(s, "%s", d->ovpn.warnings[i]);
+	for (size_t i = 0; d->door->kind == DOOR_WIREGUARD && i < d->wg.n_warnings; i++)
+		sup_log(s, "%s", d->wg.warnings[i]);
+}
+
+static int prepare_door(struct supervisor *s, size_t index, struct err *e)
+{
+	struct door_run *d = &s->doors[index];
+	int r;
+
+	*d = (struct door_run){ .sup = s, .index = index, .door = &s->gate.doors[index],
+				.pidfd = -1, .exited.fd = -1, .output.fd = -1, .resolved.fd = -1,
+				.management.fd = -1 };
+	if (index == 0)
+		return 0;
+	r = find_kind(s, &s->gate.doors[index], e);
+	if (r < 0)
+		return r;
+	d->dir = arena_printf(&s->arena, RUN_DIR "/%s/%s", s->gate.name, d->door->name);
+	r = door_ops_of(d->door)->load(d, e);
+	if (r == 0)
+		warn_of(s, d);
+	return r;
+}
+
+int supervisor_prepare(struct supervisor *s, struct err *e)
+{
+	int r = 0;
+
+	s->doors = arena_alloc(&s->arena, sizeof(*s->doors) * s->gate.n_doors);
+	s->rooms = arena_alloc(&s->arena, sizeof(*s->rooms) * s->gate.n_rooms);
+	s->host.fd = s->inner.fd = -1;
+	s->control.fd = s->signals.fd = s->netns_dir.fd = s->command_exited.fd = -1;
+	s->down_client = -1;
+	for (size_t i = 0; r == 0 && i < s->gate.n_doors; i++)
+		r = prepare_door(s, i, e);
+	return r;
+}
+
+/* --- start ---------------------------------------------------------------------- */
+
+/* A link called sp-NAME that is not ours would be taken for ours. */
+static int check_link(struct supervisor *s, const struct snapshot *host, struct err *e)
+{
+	const char *name = plan_host_link(&s->arena, &s->gate);
+	const struct link *l = snapshot_link_by_name(host, name);
+
+	if (l && !str_starts(l->alias, "sallyport "))
+		return err_set(e, EEXIST,
+			       "link %s exists and is not sallyport's: choose another name for the "
+			       "gate",
+			       name);
+	return 0;
+}
+
+static int choose_slot(struct supervisor *s, const struct snapshot *host, struct err *e)
+{
+	const char *link = plan_host_link(&s->arena, &s->gate);
+
+	if (slot_find(host, link, &s->slot) || slot_choose(s->gate.name, link, host, NULL, &s->slot))
+		return 0;
+	return err_set(e, EADDRINUSE, "no free address range for the gate's links: the host's "
+				      "routes cover 198.18.0.0/15 and all the others");
+}
+
+static int open_places(struct supervisor *s, struct err *e)
+{
+	struct arena *a = &s->arena;
+	int r = place_open(&s->inner, s, PLACE_GATE, 0, plan_gate_netns(a, &s->gate), e);
+
+	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
+		r = place_open(&s->rooms[i], s, PLACE_ROOM, i, plan_room_netns(a, &s->gate, i), e);
+	return r;
+}
+
+/* VPN clients of a supervisor that was killed: their doors are started anew. */
+static int end_leftovers(struct supervisor *s, struct err *e)
+{
+	return end_processes(s->inner.fd, FAREWELL_MS, e);
+}
+
+static int watch_places(struct supervisor *s, struct err *e)
+{
+	int r = place_watch(&s->host, e);
+
+	if (r == 0)
+		r = place_watch(&s->inner, e);
+	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
+		r = place_watch(&s->rooms[i], e);
+	return r;
+}
+
+static int check_host(struct supervisor *s, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot host = { 0 };
+	const char *value;
+	struct err ignored;
+	int r = place_open(&s->host, s, PLACE_HOST, 0, NULL, e);
+
+	s->ipv6 = sysctl_get(&a, "ipv6/conf/all/forwarding", &value, &ignored) == 0;
+	if (r == 0)
+		r = rtnl_snapshot(s->host.rtnl, &a, &host, e);
+	if (r == 0)
+		r = check_link(s, &host, e);
+	if (r == 0)
+		r = choose_slot(s, &host, e);
+	if (r == 0)
+		r = ports_hold(s, &host, e);
+	if (r == 0)
+		r = firewall_open(s, e);
+	return r;
+}
+
+static int make_dirs(struct supervisor *s, struct err *e)
+{
+	int r = file_mkdirs(arena_printf(&s->arena, RUN_DIR "/%s", s->gate.name), e);
+
+	for (size_t i = 1; r == 0 && i < s->gate.n_doors; i++)
+		r = file_mkdirs(s->doors[i].dir, e);
+	return r;
+}
+
+static int build(struct supervisor *s, struct err *e)
+{
+	int lock CLEANUP_FD = -1;
+	int r = host_lock(&lock, e);
+
+	if (r == 0)
+		r = check_host(s, e);
+	if (r < 0)
+		return r;
+	/* From here on there is something to take away again. */
+	r = make_dirs(s, e);
+	if (r == 0)
+		r = open_places(s, e);
+	if (r == 0)
+		r = end_leftovers(s, e);
+	if (r == 0)
+		r = watch_places(s, e);
+	if (r == 0)
+		r = reconcile(s, e);
+	if (r < 0) {
+		struct err ignored;
+		bool found;
+
+		fd_close(&lock);
+		if (teardown(s->gate.name, &found, &ignored) < 0)
+			sup_log(s, "%s", ignored.text);
+	}
+	return r;
+}
+
+/* --- while it stands -------------------------------------------------------------- */
+
+static void say_ready(struct supervisor *s)
+{
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		if (!door_ops_of(&s->gate.doors[i])->answers(&s->doors[i]))
+			return;
+	if (s->ready_said)
+		return;
+	s->ready_said = true;
+	sup_log(s, "every door answers");
+	notify_send(getenv("NOTIFY_SOCKET"), "READY=1\nSTATUS=every door answers");
+}
+
+static void idle(void *ctx)
+{
+	struct supervisor *s = ctx;
+
+	reconcile_if_dirty(s);
+	say_ready(s);
+}
+
+static void sweep(struct loop_timer *t)
+{
+	struct supervisor *s = t->ctx;
+
+	reconcile_soon(s);
+	loop_arm(&s->loop, t, SWEEP_MS);
+}
+
+/*
+ * Ctrl-C at the terminal reaches the command of `run` by itself, as it is in the
+ * same process group (si_code SI_KERNEL); what somebody sent to us is passed on.
+ */
+static void signal_came(struct loop_source *source, uint32_t events)
+{
+	struct supervisor *s = source->ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (s->command_pid > 0) {
+		if (info.ssi_code != SI_KERNEL)
+			kill(s->command_pid, (int)info.ssi_signo);
+		return;
+	}
+	if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP ||
+	    info.ssi_signo == SIGQUIT)
+		s->loop.stop = true;
+}
+
+static int watch_signals(struct supervisor *s, struct err *e)
+{
+	sigset_t set;
+	int fd, r;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
+		sigaddset(&set, forwarded[i]);
+	sigaddset(&set, SIGPIPE);
+	r = signals_open(&set, &fd, e);
+	s->signals = (struct loop_source){ .ready = signal_came, .ctx = s };
+	return r < 0 ? r : loop_add(&s->loop, &s->signals, fd, e);
+}
+
+static void names_changed(struct loop_source *source, uint32_t events)
+{
+	char buf[4096];
+
+	(void)events;
+	while (read(source->fd, buf, sizeof(buf)) > 0)
+		;
+	reconcile_soon(source->ctx);
+}
+
+/* Somebody may take a namespace's name away (ip netns del). */
+static int watch_names(struct supervisor *s, struct err *e)
+{
+	int fd CLEANUP_FD = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	if (fd < 0 || inotify_add_watch(fd, NETNS_DIR, IN_DELETE | IN_MOVED_FROM) < 0)
+		return err_errno(e, errno, "inotify %s", NETNS_DIR);
+	s->netns_dir = (struct loop_source){ .ready = names_changed, .ctx = s };
+	return loop_add(&s->loop, &s->netns_dir, fd_take(&fd), e);
+}
+
+static void command_ended(struct loop_source *source, uint32_t events)
+{
+	struct supervisor *s = source->ctx;
+	int status = 0;
+
+	(void)events;
+	if (!proc_reap(s->command_pid, &status))
+		return;
+	s->command_pid = 0;
+	s->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	loop_remove(&s->loop, &s->command_exited);
+	s->loop.stop = true;
+}
+
+static int start_command(struct supervisor *s, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_NONE;
+	int r;
+
+	if (!s->command)
+		return 0;
+	spec.argv = s->command;
+	spec.netns_fd = s->rooms[0].fd;
+	spec.own_mounts = true;
+	spec.resolv_conf = resolv_path(&s->arena, s->gate.name, s->gate.rooms[0].name);
+	spec.stdin_fd = 0;
+	spec.stdout_fd = 1;
+	spec.stderr_fd = 2;
+	spec.drop_user = s->drop_user;
+	spec.uid = s->uid;
+	spec.gid = s->gid;
+	spec.user = s->user;
+	r = proc_spawn(&spec, &s->command_pid, &s->command_pidfd, e);
+	if (r < 0) {
+		s->command_pid = 0;
+		s->exit_status = r == -ENOENT ? 127 : r == -EACCES ? 126 : 1;
+		return r;
+	}
+	s->command_exited = (struct loop_source){ .ready = command_ended, .ctx = s };
+	return loop_add(&s->loop, &s->command_exited, s->command_pidfd, e);
+}
+
+/* --- the end ------------------------------------------------------------------------ */
+
+static bool any_client(const struct supervisor *s)
+{
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		if (s->doors[i].pid > 0)
+			return true;
+	return false;
+}
+
+static void farewell_over(struct loop_timer *t)
+{
+	struct supervisor *s = t->ctx;
+
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		door_stop(&s->doors[i], true);
+	s->loop.stop = true;
+}
+
+static void stop_when_alone(void *ctx)
+{
+	struct supervisor *s = ctx;
+
+	if (!any_client(s))
+		s->loop.stop = true;
+}
+
+/* VPN clients may tell their servers that they go; the gate stays closed meanwhile. */
+static void stop_doors(struct supervisor *s)
+{
+	struct loop_timer limit = { .fire = farewell_over, .ctx = s };
+	struct err e;
+
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		door_stop(&s->doors[i], false);
+	loop_disarm(&s->loop, &s->lazy);
+	loop_disarm(&s->loop, &s->sweep);
+	s->loop.stop = false;
+	s->loop.idle = stop_when_alone;
+	loop_arm(&s->loop, &limit, FAREWELL_MS);
+	if (loop_run(&s->loop, &e) < 0)
+		sup_log(s, "%s", e.text);
+	loop_disarm(&s->loop, &limit);
+}
+
+static int take_away(struct supervisor *s, struct err *e)
+{
+	bool found;
+	int r;
+
+	stop_doors(s);
+	for (size_t i = 0; i < s->gate.n_rooms; i++)
+		place_close(&s->rooms[i]);
+	place_close(&s->inner);
+	place_close(&s->host);
+	r = teardown(s->gate.name, &found, e);
+	ports_release(s);
+	if (s->down_client >= 0) {
+		const char *answer = r < 0 ? e->text : "done";
+
+		(void)send(s->down_client, answer, strlen(answer), MSG_NOSIGNAL);
+		fd_close(&s->down_client);
+	}
+	return r;
+}
+
+static int run_loop(struct supervisor *s, struct err *e)
+{
+	int r = watch_names(s, e);
+
+	if (r == 0)
+		r = start_command(s, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		door_start(&s->doors[i]);
+	s->sweep = (struct loop_timer){ .fire = sweep, .ctx = s };
+	loop_arm(&s->loop, &s->sweep, SWEEP_MS);
+	s->loop.idle = idle;
+	s->loop.idle_ctx = s;
+	return loop_run(&s->loop, e);
+}
+
+int supervise(struct supervisor *s, struct err *e)
+{
+	struct err later;
+	int r = check_tools(s, e);
+
+	s->since = clock_now();
+	s->doors[0].since = s->since;
+	if (r == 0)
+		r = loop_open(&s->loop, e);
+	if (r == 0)
+		r = control_listen(s, e);
+	if (r == 0)
+		r = watch_signals(s, e);
+	if (r == 0)
+		r = build(s, e);
+	if (r < 0)
+		return r;
+	sup_log(s, "the lan door answers");
+	r = run_loop(s, e);
+	notify_send(getenv("NOTIFY_SOCKET"), "STOPPING=1");
+	if (s->command_pid > 0)
+		kill(s->command_pid, SIGTERM);
+	if (take_away(s, &later) < 0) {
+		sup_log(s, "%s", later.text);
+		return r < 0 ? r : err_set(e, EIO, "%s", later.text);
+	}
+	return r;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DAEMON_SUPERVISOR_H
+#define DAEMON_SUPERVISOR_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/text.h"
+#include "model/gate.h"
+#include "model/ovpnconf.h"
+#include "model/wgconf.h"
+#include "plan/plan.h"
+#include "super/client.h"
+#include "sys/loop.h"
+#include "sys/nft.h"
+#include "sys/rtnl.h"
+
+#include <sys/types.h>
+
+/*
+ * The supervisor of one gate: one process, one thread, one loop.  Whatever
+ * happens ends in reconcile(), which compares what the kernel has with the
+ * plan and puts right what differs.
+ */
+
+struct supervisor;
+
+/* One namespace with what we hold open in it. */
+struct place {
+	struct supervisor *sup;
+	enum want_place kind;
+	size_t room;
+	const char *netns; /* below /run/netns; NULL for the host */
+	int fd;
+	struct rtnl *rtnl;
+	struct rtnl_watch *watch;
+	struct loop_source watch_source;
+	struct nft *nft; /* NULL in rooms, which have no table */
+	struct nft_watch *nft_watch;
+	struct loop_source nft_source;
+	char *nft_text;   /* as applied last; NULL: not yet, or somebody changed it */
+	char *nft_listed; /* as the kernel lists it since */
+	bool had_sysctls; /* they were set once: a difference is somebody else's doing */
+};
+
+/* One VPN door at work. doors[0] (lan) has only index and since. */
+struct door_run {
+	struct supervisor *sup;
+	size_t index;
+	const struct door *door;
+	struct arena arena; /* of this start of the client */
+	struct client client;
+	struct loop_timer timer;
+	int64_t since; /* wall clock, seconds: when it began to answer; 0 if it does not */
+
+	const char *dir; /* /run/sallyport/NAME/DOOR: sockets of the client */
+	pid_t pid;       /* 0: not running */
+	int pidfd;
+	struct loop_source exited;
+	struct loop_source output; /* the client's stdout and stderr */
+	struct text line;
+	pid_t resolver; /* child that resolves server names on the host; 0: none */
+	struct loop_source resolved;
+	struct text names; /* "address name" lines, as in /etc/hosts */
+	struct loop_source management; /* openvpn(8)'s management interface */
+	struct text management_line;
+	struct loop_timer management_timer;
+	int management_tries;
+
+	struct ovpn_conf ovpn;
+	struct wg_conf wg;
+	bool wg_kernel;
+	bool wg_configured;
+
+	char interface[LINK_NAME_SIZE]; /* "" while there is none */
+	uint32_t mtu;
+	struct text addresses; /* of the interface, blank-separated, for status */
+	struct ip *dns;        /* name servers the VPN offers; malloc'ed */
+	size_t n_dns;
+};
+
+struct repair {
+	int64_t when; /* wall clock, seconds */
+	char *what;
+};
+
+struct supervisor {
+	struct arena arena; /* as long as the supervisor */
+	struct gate gate;
+	struct loop loop;
+	struct loop_source signals;
+	struct place host;
+	struct place inner; /* the gate's namespace */
+	struct place *rooms;
+	struct slot slot;
+	struct door_run *doors;
+	bool ipv6;
+	bool settled; /* the first reconcile is done: differences are repairs from now on */
+	bool dirty;
+	bool lazy_dirty;
+	bool facts_changed;
+	bool firewall_known; /* the host's other chains were looked at since they changed */
+	bool before_known;   /* likewise chain `before` */
+	char *last_error;    /* of reconcile(), so that it is said once */
+	struct loop_timer lazy;
+	struct loop_timer sweep;
+	uint64_t facts_hash;
+	struct plan_sysctl *before;
+	size_t n_before, cap_before;
+	struct repair *repairs; /* the last REPAIRS_KEPT */
+	size_t n_repairs;
+	uint64_t n_repairs_ever;
+	struct loop_source control;
+	struct loop_source netns_dir;
+	int *held_ports;
+	size_t n_held;
+	int64_t since;
+	bool ready_said;
+	int down_client; /* connection that waits for "done"; -1 */
+
+	/* `run`: */
+	const char *const *command;
+	bool drop_user;
+	uid_t uid;
+	gid_t gid;
+	const char *user;
+	pid_t command_pid;
+	int command_pidfd;
+	struct loop_source command_exited;
+	int exit_status; /* of the supervisor as a process */
+};
+
+#define REPAIRS_KEPT 50
+#define RUN_DIR      "/run/sallyport"
+
+/* daemon/log.c: "sallyport: office: ..." on stderr. */
+void sup_log(const struct supervisor *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void sup_repaired(struct supervisor *s, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* daemon/place.c */
+int place_open(struct place *p, struct supervisor *s, enum want_place kind, size_t room,
+	       const char *netns, struct err *e) MUST_USE;
+void place_close(struct place *p);
+int place_watch(struct place *p, struct err *e) MUST_USE;
+
+/* daemon/reconcile.c */
+int reconcile(struct supervisor *s, struct err *e) MUST_USE;
+/* Something happened: look at it when all events at hand are delivered. */
+void reconcile_soon(struct supervisor *s);
+void reconcile_if_dirty(struct supervisor *s);
+/* The same for what cannot have hurt us (a VPN client adds routes): in a moment. */
+void reconcile_later(struct supervisor *s);
+/* The plan of one place as it is now. */
+void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
+	      const struct snapshot *host, struct want *ret);
+
+/* daemon/before.c: the host's sysctls as they were before us. */
+int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
+		size_t *ret_n, struct err *e) MUST_USE;
+
+/* daemon/firewall.c: other chains on the host that drop what is forwarded. */
+/*
+ * Makes them let ours through where there is a place for it (Docker's
+ * DOCKER-USER), or fails naming the chain and the line to add.
+ */
+int firewall_open(struct supervisor *s, struct err *e) MUST_USE;
+int firewall_undo(struct nft *n, const char *gate, struct err *e) MUST_USE;
+
+/* daemon/door.c */
+void door_start(struct door_run *d);
+void door_stop(struct door_run *d, bool hard);
+void door_event(struct door_run *d, enum client_event event);
+/* Looks at the gate's links for the door's interface; true if anything changed. */
+bool door_observe(struct door_run *d, const struct snapshot *gate);
+void door_note_dns(struct door_run *d, const struct ip *dns, size_t n);
+void door_forget_dns(struct door_run *d);
+int door_spawn(struct door_run *d, const char *const *argv, int pass_fd, struct err *e) MUST_USE;
+const char *door_state_word(const struct door_run *d);
+
+struct door_ops {
+	/* Reads the user's file; errors name it. Called before anything is changed. */
+	int (*load)(struct door_run *d, struct err *e);
+	/* Host names that must be resolved outside before the client starts. */
+	size_t (*names)(struct door_run *d, const char ***ret);
+	int (*start)(struct door_run *d, struct err *e);
+	/* The interface came, or some time has passed while connecting or up. */
+	void (*look)(struct door_run *d);
+	void (*stop)(struct door_run *d);
+	bool (*answers)(const struct door_run *d);
+};
+extern const struct door_ops door_openvpn, door_wireguard, door_command;
+void door_release(struct door_run *d);
+const struct door_ops *door_ops_of(const struct door *d);
+
+/* daemon/names.c: getaddrinfo(3) in a child on the host, so that it cannot hang us. */
+int names_resolve(const char *const *names, size_t n, pid_t *ret_pid, int *ret_fd,
+		  struct err *e) MUST_USE;
+
+/* daemon/resolv.c: the rooms' resolv.conf. */
+const char *resolv_path(struct arena *a, const char *gate, const char *room);
+#define RESOLV_SERVERS_MAX 8
+/* The host's own name servers that are not on its loopback; their number. */
+size_t resolv_host_servers(struct arena *a, struct ip ret[RESOLV_SERVERS_MAX]);
+int resolv_write(struct supervisor *s, struct err *e) MUST_USE;
+
+/* daemon/ports.c: keeps the host's programs from binding published ports. */
+int ports_hold(struct supervisor *s, const struct snapshot *host, struct err *e) MUST_USE;
+void ports_release(struct supervisor *s);
+
+/* daemon/control.c */
+int control_listen(struct supervisor *s, struct err *e) MUST_USE;
+/* Asks the supervisor of @gate; -ECONNREFUSED if there is none. */
+int control_ask(struct arena *a, const char *gate, const char *request, int timeout_ms,
+		const char **ret_answer, struct err *e) MUST_USE;
+
+/* daemon/status.c */
+char *status_json(struct supervisor *s); /* malloc'ed */
+
+/* daemon/teardown.c: takes a gate away by what the kernel tells; 0 if there was none. */
+int teardown(const char *gate, bool *ret_found, struct err *e) MUST_USE;
+/* A lock over what gates share on the host; released by closing the fd. */
+int host_lock(int *ret_fd, struct err *e) MUST_USE;
+/* Ends what runs in the namespace: SIGTERM, then SIGKILL after @grace_ms. */
+int end_processes(int netns_fd, int grace_ms, struct err *e) MUST_USE;
+
+/* daemon/supervise.c */
+int supervise(struct supervisor *s, struct err *e) MUST_USE;
+/* doors[] and rooms[] for the gate, VPN files read; nothing is changed yet. */
+int supervisor_prepare(struct supervisor *s, struct err *e) MUST_USE;
+
+#endif

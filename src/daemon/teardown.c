@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Takes a gate away by what the kernel tells of it, whoever made it: after a
+ * clean end, after `kill -9`, half made.  First what uses it ends, then the way
+ * in goes, then the table that guards, then the sysctls get their old values.
+ * Nothing is touched that does not carry our name.
+ */
+#include "daemon/supervisor.h"
+
+#include "plan/diff.h"
+#include "sys/fd.h"
+#include "sys/files.h"
+#include "sys/netns.h"
+#include "sys/sysctl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOCK_LIMIT_MS 20000
+#define STEP_MS       10
+#define GRACE_MS      2000
+
+static void pause_ms(int ms)
+{
+	struct timespec t = { .tv_nsec = (long)ms * 1000000 };
+
+	nanosleep(&t, NULL);
+}
+
+int host_lock(int *ret_fd, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+
+	if (mkdir(NETNS_DIR, 0755) < 0 && errno != EEXIST)
+		return err_errno(e, errno, "mkdir %s", NETNS_DIR);
+	fd = open(NETNS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(e, errno, "%s", NETNS_DIR);
+	for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += STEP_MS) {
+		if (errno != EWOULDBLOCK || waited >= LOCK_LIMIT_MS)
+			return err_errno(e, errno, "wait for another gate's start or end (lock on %s)",
+					 NETNS_DIR);
+		pause_ms(STEP_MS);
+	}
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int end_processes(int netns_fd, int grace_ms, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+
+	for (int waited = 0;; waited += STEP_MS) {
+		int sig = waited == 0 ? SIGTERM : waited < grace_ms ? 0 : SIGKILL;
+		size_t n = 0;
+		int *pids;
+		int r = netns_pids(&a, netns_fd, &pids, &n, e);
+
+		if (r < 0 || !n)
+			return r;
+		if (waited > grace_ms + GRACE_MS)
+			return err_set(e, EBUSY, "process %d does not end", pids[0]);
+		for (size_t i = 0; i < n; i++)
+			kill(pids[i], sig);
+		pause_ms(STEP_MS);
+	}
+}
+
+struct remains {
+	const char *gate;
+	const char *link;
+	struct rtnl *rtnl;
+	struct nft *nft;
+	struct snapshot host;
+	bool run; /* made by `run`: what runs in its rooms ends with it */
+	bool found;
+};
+
+/* NAME.gate, NAME and NAME.ROOM, as far as their loopback carries our alias. */
+static bool is_our_netns(struct arena *a, const char *gate, const char *name, int fd, bool *ret_run)
+{
+	size_t len = strlen(gate);
+	struct rtnl *rtnl CLEANUP_RTNL = NULL;
+	struct snapshot net = { 0 };
+	const char *alias = arena_printf(a, "sallyport %s", gate);
+	const struct link *lo;
+	struct err e;
+
+	if (strncmp(name, gate, len) != 0 || (name[len] && name[len] != '.'))
+		return false;
+	if (rtnl_open(fd, &rtnl, &e) < 0 || rtnl_snapshot_tables(rtnl, a, 0, 0, &net, &e) < 0)
+		return false;
+	lo = snapshot_link_by_name(&net, "lo");
+	if (!lo || !str_starts(lo->alias, alias))
+		return false;
+	*ret_run = str_eq(lo->alias + strlen(alias), " run");
+	return *ret_run || !lo->alias[strlen(alias)];
+}
+
+static int remove_netns(struct remains *x, struct arena *a, struct err *e)
+{
+	const char **names;
+	size_t n = 0;
+	int r = netns_list(a, &names, &n, e);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		bool is_gate = str_eq(names[i], arena_printf(a, "%s.gate", x->gate));
+		int fd CLEANUP_FD = -1;
+		bool run = false;
+		struct err ignored;
+
+		if (netns_open(names[i], &fd, &ignored) < 0 ||
+		    !is_our_netns(a, x->gate, names[i], fd, &run))
+			continue;
+		x->found = true;
+		if (is_gate || run)
+			r = end_processes(fd, GRACE_MS, e);
+		if (r == 0)
+			r = netns_delete(names[i], e);
+	}
+	return r;
+}
+
+/* Rules and the table of the gate's slot, and those of gates whose link has gone. */
+static bool slot_is_dead(const struct remains *x, uint32_t number, const char *ours)
+{
+	struct slot s = slot_of(number);
+	struct ip host = slot_host(&s, AF_INET);
+
+	for (size_t i = 0; i < x->host.n_addresses; i++) {
+		const struct address *a = &x->host.addresses[i];
+		const struct link *l = snapshot_link_by_index(&x->host, a->link);
+
+		if (ip_equal(&a->local, &host) && l && !str_eq(l->name, ours))
+			return false;
+	}
+	return true;
+}
+
+static int remove_policy(struct remains *x, struct arena *a, struct err *e)
+{
+	for (size_t i = 0; i < x->host.n_rules; i++) {
+		const struct rule *r = &x->host.rules[i];
+		uint32_t number = r->table - SLOT_TABLE;
+		struct want nothing = { .place = PLACE_HOST, .protocol = RTPROT_KERNEL,
+					.table_first = r->table, .table_last = r->table };
+		struct snapshot now = { 0 };
+		struct diff diff = { 0 };
+		int res;
+
+		if (r->priority != 0 || r->protocol != RTPROT_KERNEL || r->table < SLOT_TABLE ||
+		    number >= SLOT_COUNT || !slot_is_dead(x, number, x->link))
+			continue;
+		res = rtnl_snapshot_tables(x->rtnl, a, r->table, r->table, &now, e);
+		if (res < 0)
+			return res;
+		diff_make(a, &now, &nothing, &diff);
+		x->found |= diff.n_ops > 0;
+		res = rtnl_apply(x->rtnl, &nothing, &diff, NULL, NULL, e);
+		if (res < 0)
+			return res;
+	}
+	return 0;
+}
+
+/* Another gate that still stands, by its link; NULL if this was the last. */
+static const char *other_gate(struct remains *x, struct arena *a)
+{
+	for (size_t i = 0; i < x->host.n_links; i++) {
+		const struct link *l = &x->host.links[i];
+		const char *name = l->alias + strlen("sallyport ");
+
+		if (str_starts(l->alias, "sallyport ") && !str_eq(l->name, x->link) &&
+		    str_starts(l->name, "sp-"))
+			return arena_strndup(a, name, strcspn(name, " "));
+	}
+	return NULL;
+}
+
+/* The other gate needs the sysctls as they are now: it inherits what they were. */
+static int bequeath(struct remains *x, struct arena *a, const char *heir,
+		    const struct plan_sysctl *before, size_t n, struct err *e)
+{
+	struct plan_sysctl *has;
+	size_t n_has;
+	int r = before_read(x->nft, a, heir, &has, &n_has, e);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		bool known = false;
+
+		for (size_t j = 0; j < n_has; j++)
+			known |= str_eq(has[j].path, before[i].path);
+		if (!known)
+			r = nft_run(x->nft,
+				    arena_printf(a,
+						 "add rule inet sallyport-%s before continue "
+						 "comment \"%s %s\"",
+						 heir, before[i].path, before[i].value),
+				    e);
+	}
+	return r;
+}
+
+static const char *value_before(const struct plan_sysctl *before, size_t n, const char *path)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(before[i].path, path))
+			return before[i].value;
+	return NULL;
+}
+
+static int put_back(const struct plan_sysctl *b, struct err *e)
+{
+	int r = sysctl_set(b->path, b->value, NULL, e);
+
+	return r == -ENOENT ? 0 : r; /* the interface has gone */
+}
+
+/*
+ * IPv6's "all" first: it sets every interface, and those come after.  IPv4's
+ * stay on if ip_forward was switched on meanwhile: somebody else forwards.
+ */
+static int restore(struct arena *a, const struct plan_sysctl *before, size_t n, struct err *e)
+{
+	const char *forward = value_before(before, n, "ipv4/ip_forward");
+	const char *now = "0";
+	int r = 0;
+
+	if (sysctl_get(a, "ipv4/ip_forward", &now, e) < 0)
+		now = "0";
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (str_eq(before[i].path, "ipv6/conf/all/forwarding"))
+			r = put_back(&before[i], e);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		bool ipv4 = str_starts(before[i].path, "ipv4/");
+
+		if (str_eq(before[i].path, "ipv4/ip_forward") ||
+		    (ipv4 && forward && str_eq(forward, "0") && str_eq(now, "1")))
+			continue;
+		r = put_back(&before[i], e);
+	}
+	return r;
+}
+
+static int remove_table(struct remains *x, struct arena *a, struct err *e)
+{
+	const char *table = arena_printf(a, "sallyport-%s", x->gate);
+	const char *heir = other_gate(x, a);
+	struct plan_sysctl *before;
+	const char *text;
+	size_t n;
+	int r;
+
+	if (nft_list_table(x->nft, a, table, &text, e) == -ENOENT)
+		return 0;
+	x->found = true;
+	r = before_read(x->nft, a, x->gate, &before, &n, e);
+	if (r == 0)
+		r = heir ? bequeath(x, a, heir, before, n, e) : restore(a, before, n, e);
+	if (r == 0)
+		r = nft_run(x->nft, arena_printf(a, "delete table inet %s", table), e);
+	return r;
+}
+
+static int remove_link(struct remains *x, struct err *e)
+{
+	const struct link *l = snapshot_link_by_name(&x->host, x->link);
+
+	if (!l || !str_starts(l->alias, "sallyport "))
+		return 0;
+	x->found = true;
+	return rtnl_link_delete(x->rtnl, x->link, e);
+}
+
+static int remove_all(struct remains *x, struct arena *a, struct err *e)
+{
+	int r = rtnl_snapshot_tables(x->rtnl, a, 0, 0, &x->host, e);
+
+	if (r == 0)
+		r = remove_netns(x, a, e);
+	if (r == 0)
+		r = remove_policy(x, a, e);
+	if (r == 0)
+		r = remove_link(x, e);
+	if (r == 0)
+		r = firewall_undo(x->nft, x->gate, e);
+	if (r == 0)
+		r = remove_table(x, a, e);
+	if (r == 0)
+		r = file_remove_tree(arena_printf(a, RUN_DIR "/%s", x->gate), e);
+	if (r == 0)
+		(void)rmdir(RUN_DIR); /* only when this was the last */
+	return r;
+}
+
+int teardown(const char *gate, bool *ret_found, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct rtnl *rtnl CLEANUP_RTNL = NULL;
+	struct nft *nft CLEANUP_NFT = NULL;
+	int lock CLEANUP_FD = -1;
+	struct remains x = { .gate = gate, .link = arena_printf(&a, "sp-%s", gate) };
+	int r = host_lock(&lock, e);
+
+	if (r == 0)
+		r = rtnl_open(-1, &rtnl, e);
+	if (r == 0)
+		r = nft_open(-1, &nft, e);
+	if (r < 0)
+		return r;
+	x.rtnl = rtnl;
+	x.nft = nft;
+	r = remove_all(&x, &a, e);
+	*ret_found = x.found;
+	return r;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/files.h"
+
+#include "sys/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int file_read(struct arena *a, const char *path, size_t max, const char **ret, size_t *ret_size,
+	      struct err *e)
+{
+	int fd CLEANUP_FD = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	size_t len = 0;
+	char *buf;
+
+	if (fd < 0)
+		return err_errno(e, errno, "%s", path);
+	if (fstat(fd, &st) < 0)
+		return err_errno(e, errno, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, EINVAL, "%s: is not a regular file", path);
+	if ((size_t)st.st_size > max)
+		return err_set(e, EFBIG, "%s: is larger than %zu bytes", path, max);
+	/* Files of /proc say size 0. */
+	buf = arena_alloc(a, (st.st_size ? (size_t)st.st_size : max) + 1);
+	while (len < (st.st_size ? (size_t)st.st_size : max)) {
+		ssize_t n = read(fd, buf + len, (st.st_size ? (size_t)st.st_size : max) - len);
+
+		if (n < 0)
+			return err_errno(e, errno, "%s", path);
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	buf[len] = 0;
+	*ret = buf;
+	*ret_size = len;
+	return 0;
+}
+
+int file_write(const char *path, const char *text, struct err *e)
+{
+	int fd CLEANUP_FD = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	size_t len = strlen(text);
+
+	if (fd < 0)
+		return err_errno(e, errno, "%s", path);
+	if (write(fd, text, len) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0)
+		return err_errno(e, errno ? errno : ENOSPC, "%s", path);
+	return 0;
+}
+
+int file_mkdirs(const char *path, struct err *e)
+{
+	char part[4096];
+
+	if (strlen(path) >= sizeof(part))
+		return err_set(e, ENAMETOOLONG, "%s: too long", path);
+	for (size_t i = 1; i <= strlen(path); i++) {
+		if (path[i] != '/' && path[i] != 0)
+			continue;
+		memcpy(part, path, i);
+		part[i] = 0;
+		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+			return err_errno(e, errno, "mkdir %s", part);
+	}
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+int file_remove_tree(const char *path, struct err *e)
+{
+	if (nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) < 0 && errno != ENOENT)
+		return err_errno(e, errno, "remove %s", path);
+	return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SYS_FILES_H
+#define SYS_FILES_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#define FILE_READ_MAX ((size_t)1 << 20)
+
+/*
+ * The whole file, at most @max bytes (-EFBIG), zero-terminated after @ret_size
+ * bytes.  Only regular files and what reads like one: a FIFO or device would
+ * make us wait.
+ */
+int file_read(struct arena *a, const char *path, size_t max, const char **ret, size_t *ret_size,
+	      struct err *e) MUST_USE;
+/* Replaces the content in place: bind mounts of the file see it. Created if missing. */
+int file_write(const char *path, const char *text, struct err *e) MUST_USE;
+/* `mkdir -p`, mode 0755; no error if it is there. */
+int file_mkdirs(const char *path, struct err *e) MUST_USE;
+/* `rm -r` of a small directory of ours: plain files, sockets and directories; no error if missing. */
+int file_remove_tree(const char *path, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef UI_PLAN_TEXT_H
+#define UI_PLAN_TEXT_H
+
+#include "base/text.h"
+#include "plan/plan.h"
+
+/* `ip netns add ...` for gate and rooms. */
+void plan_text_namespaces(struct text *t, const struct gate *g, struct arena *a);
+/* One namespace's plan as shell commands that a person could type, in their order. */
+void plan_text(struct text *t, const struct want *w);
+
+#endif
