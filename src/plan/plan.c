@@ -487,7 +487,7 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 	static const char *const sysctls[][2] = {
 		/* The room is the service's own: it may bind port 80 without being root. */
 		{ "ipv4/ip_unprivileged_port_start", "0" },
-		{ "ipv4/ping_group_range", "0 2147483647" },
+		{ "ipv4/ping_group_range", "0\t2147483647" },
 	};
 	static const char *const sysctls6[][2] = {
 		{ "ipv6/conf/default/disable_ipv6", "0" },
