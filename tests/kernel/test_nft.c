@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "lab.h"
+
+#include "base/text.h"
+#include "sys/fd.h"
+#include "sys/netns.h"
+#include "sys/nft.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+static const char table[] = "table inet sallyport-office {\n"
+			    "\tchain forward {\n"
+			    "\t\ttype filter hook forward priority filter; policy drop;\n"
+			    "\t\tcounter comment \"seen\"\n"
+			    "\t}\n"
+			    "}\n";
+
+static void a_table_is_listed_as_it_was_given(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft *n CLEANUP_NFT = NULL;
+	const char *text;
+	struct err e;
+
+	(void)state;
+	assert_ok(nft_open(-1, &n, &e));
+	assert_int_equal(nft_list_table(n, &a, "sallyport-office", &text, &e), -ENOENT);
+	assert_ok(nft_run(n, table, &e));
+	assert_ok(nft_list_table(n, &a, "sallyport-office", &text, &e));
+	assert_non_null(strstr(text, "counter comment \"seen\""));
+	assert_null(strstr(text, "packets"));
+	assert_null(strstr(text, "handle"));
+	assert_ok(nft_list_json(n, &a, "table inet sallyport-office", &text, &e));
+	assert_int_equal(text[0], '{');
+	assert_non_null(strstr(text, "\"packets\": 0"));
+	/* And text is text again. */
+	assert_ok(nft_list_table(n, &a, "sallyport-office", &text, &e));
+	assert_int_equal(text[0], 't');
+}
+
+static void a_transaction_is_done_whole_or_not_at_all(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft *n CLEANUP_NFT = NULL;
+	const char *before, *after;
+	struct err e;
+
+	(void)state;
+	assert_ok(nft_open(-1, &n, &e));
+	assert_ok(nft_run(n, table, &e));
+	assert_ok(nft_list_table(n, &a, "sallyport-office", &before, &e));
+	/* The kernel finds out about the last line only when all is sent. */
+	assert_int_equal(nft_run(n,
+				 "flush table inet sallyport-office\n"
+				 "add rule inet sallyport-office forward accept\n"
+				 "delete element inet sallyport-office nothing { 1 }\n",
+				 &e),
+			 -ENOENT);
+	assert_ok(nft_list_table(n, &a, "sallyport-office", &after, &e));
+	assert_string_equal(before, after);
+	assert_int_equal(nft_run(n, "add rule inet sallyport-office forward gibberish\n", &e),
+			 -EINVAL);
+	assert_non_null(strstr(e.text, "gibberish"));
+	/* No word of the failure is left for the next. */
+	assert_int_equal(nft_run(n, "delete table inet absent", &e), -ENOENT);
+	assert_null(strstr(e.text, "gibberish"));
+	assert_ok(nft_list_table(n, &a, "sallyport-office", &after, &e));
+	assert_string_equal(before, after);
+}
+
+static void replacing_a_table_leaves_no_moment_without_it(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft *n CLEANUP_NFT = NULL;
+	const char *before, *after;
+	struct err e;
+
+	(void)state;
+	assert_ok(nft_open(-1, &n, &e));
+	assert_ok(nft_run(n, table, &e));
+	assert_ok(nft_list_table(n, &a, "sallyport-office", &before, &e));
+	assert_ok(nft_run(n,
+			  arena_printf(&a, "table inet sallyport-office\n"
+					   "delete table inet sallyport-office\n%s",
+				       table),
+			  &e));
+	assert_ok(nft_list_table(n, &a, "sallyport-office", &after, &e));
+	assert_string_equal(before, after);
+}
+
+static void the_context_stays_in_the_namespace_where_it_was_made(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft *here CLEANUP_NFT = NULL;
+	struct nft *there CLEANUP_NFT = NULL;
+	int fd CLEANUP_FD = -1;
+	const char *text;
+	struct err e;
+
+	(void)state;
+	assert_ok(netns_create("office", "sallyport office", &fd, &e));
+	assert_ok(nft_open(fd, &there, &e));
+	assert_ok(nft_open(-1, &here, &e));
+	assert_ok(nft_run(there, table, &e));
+	assert_ok(nft_list_table(there, &a, "sallyport-office", &text, &e));
+	assert_int_equal(nft_list_table(here, &a, "sallyport-office", &text, &e), -ENOENT);
+}
+
+/* A room's process with a socket of the host's nftables would be a way out. */
+static void no_socket_of_libnftables_reaches_a_child(void **state)
+{
+	struct nft *n CLEANUP_NFT = NULL;
+	struct arena a CLEANUP_ARENA = { 0 };
+	char before[1024] = "", after[1024] = "";
+	struct err e;
+	FILE *p;
+
+	(void)state;
+	p = popen("ls -l /proc/self/fd | grep -c socket", "re");
+	assert_non_null(fgets(before, sizeof(before), p));
+	pclose(p);
+	assert_ok(nft_open(-1, &n, &e));
+	p = popen("ls -l /proc/self/fd | grep -c socket", "re");
+	assert_non_null(fgets(after, sizeof(after), p));
+	pclose(p);
+	assert_string_equal(before, after);
+}
+
+static void wait_for(struct nft_watch *w)
+{
+	struct pollfd p = { .fd = nft_watch_fd(w), .events = POLLIN };
+
+	assert_int_equal(poll(&p, 1, 5000), 1);
+}
+
+static void the_watch_tells_own_transactions_from_others(void **state)
+{
+	struct nft *n CLEANUP_NFT = NULL;
+	struct nft_watch *w = NULL;
+	bool foreign = true;
+	char who[32];
+	struct err e;
+
+	(void)state;
+	assert_ok(nft_open(-1, &n, &e));
+	assert_ok(nft_watch_open(-1, &w, &e));
+	assert_ok(nft_run(n, table, &e));
+	wait_for(w);
+	assert_ok(nft_watch_read(w, &foreign, who, &e));
+	assert_false(foreign);
+	assert_string_equal(who, "");
+	assert_int_equal(system("nft flush ruleset"), 0);
+	wait_for(w);
+	assert_ok(nft_watch_read(w, &foreign, who, &e));
+	assert_true(foreign);
+	assert_string_equal(who, "nft");
+	nft_watch_close(&w);
+	assert_null(w);
+}
+
+static void what_is_beside_our_table_does_not_matter(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft *n CLEANUP_NFT = NULL;
+	const char *text;
+	struct err e;
+
+	(void)state;
+	assert_ok(nft_open(-1, &n, &e));
+	/* Expressions that libnftables cannot show, if this machine has iptables-nft. */
+	assert_int_equal(system("iptables-nft -t filter -A FORWARD -m statistic --mode nth "
+				"--every 3 --packet 0 -j ACCEPT 2>/dev/null; true"),
+			 0);
+	assert_ok(nft_run(n, "table ip foreign { set s { type ipv4_addr; flags interval; "
+			     "elements = { 10.0.0.0/8, 192.168.0.0/16 }; }; }\n", &e));
+	assert_ok(nft_run(n, table, &e));
+	assert_int_equal(system("nft delete table ip foreign"), 0);
+	assert_ok(nft_run(n, "add rule inet sallyport-office forward accept\n", &e));
+	assert_ok(nft_list_table(n, &a, "sallyport-office", &text, &e));
+	assert_null(strstr(text, "foreign"));
+	assert_null(strstr(text, "FORWARD"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(a_table_is_listed_as_it_was_given, lab_enter),
+		cmocka_unit_test_setup(a_transaction_is_done_whole_or_not_at_all, lab_enter),
+		cmocka_unit_test_setup(replacing_a_table_leaves_no_moment_without_it, lab_enter),
+		cmocka_unit_test_setup(the_context_stays_in_the_namespace_where_it_was_made,
+				       lab_enter),
+		cmocka_unit_test_setup(no_socket_of_libnftables_reaches_a_child, lab_enter),
+		cmocka_unit_test_setup(the_watch_tells_own_transactions_from_others, lab_enter),
+		cmocka_unit_test_setup(what_is_beside_our_table_does_not_matter, lab_enter),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
