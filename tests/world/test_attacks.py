@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Attacks that must fail, each with its negative control: the same attack
+succeeds on a bare host or against a plain namespace behind DNAT."""
+import os
+import signal
+import socket
+import struct
+
+import pytest
+
+from lab import probe
+from lab.host import Host, join
+from lab.leak import Ear, Talker
+from lab.probe import How
+from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
+                       inject_tun, ip_packet, mac, pton, tcp_packet,
+                       udp_packet)
+from lab.vpn import OpenVpnClient
+from lab.world import (A4, A6, A_VPN4, A_VPN6, B_INET4, B_VPN4, B_VPN6,
+                       LAPTOP2_4, LAPTOP4, MALLORY4, MALLORY6, wrong_answers)
+
+SYN, SYN_ACK = 0x02, 0x12
+
+CONF = '''
+[room]
+publish = 80 80/udp
+reach   = {laptop2}/32
+[door office]
+vpn = {office}
+'''
+
+
+@pytest.fixture(scope='module')
+def gate(world, sallyport):
+    with sallyport.up('main', CONF.format(office=world.office,
+                                          laptop2=LAPTOP2_4)) as gate:
+        gate.serve('room', 80, 90)  # 90 is not published
+        gate.r4, gate.r6 = gate.address(), gate.address(family=6)
+        yield gate
+
+
+@pytest.fixture
+def ear(world):
+    with Ear(world) as ear:
+        yield ear
+
+
+@pytest.fixture
+def tun(world):
+    with Sniffer(world.vpnsrv, 'tun0') as tun:
+        yield tun
+
+
+@pytest.fixture
+def bare_vpn(program, world):
+    """The bare host with the same VPN and the same service. Run these first:
+    the gate of this module is not there yet."""
+    child = world.serve(world.servera, 'host', 80)
+    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
+    yield client
+    client.close()
+    child.kill()
+
+
+class PlainRoom:
+    """What many people build: a namespace, a veth, a DNAT rule."""
+
+    def __init__(self, world):
+        self.host = world.servera
+        self.room = Host('plain')
+        join(self.host, 'plain0', self.room, 'eth0')
+        self.host.ip('addr add 10.200.0.1/24 dev plain0')
+        self.room.ip('addr add 10.200.0.2/24 dev eth0',
+                     'route add default via 10.200.0.1')
+        self.forward = self.host.sysctl('net/ipv4/ip_forward')
+        self.host.sysctl('net/ipv4/ip_forward', 1)
+        self.host.nft('''table ip plain {
+            chain pre { type nat hook prerouting priority -100;
+                iifname "eth0" tcp dport 80 dnat to 10.200.0.2:80;
+                ip daddr 127.0.0.1 tcp dport 9090 dnat to 10.200.0.2:80; };
+            chain post { type nat hook postrouting priority 100;
+                ip saddr 10.200.0.0/24 oifname "eth0" masquerade; }; }''')
+        self.child = world.serve(self.room, 'plain', 80, 90)
+
+    def close(self):
+        self.child.kill()
+        self.host.nft('delete table ip plain')
+        self.host.ip('link del plain0')
+        self.host.sysctl('net/ipv4/ip_forward', self.forward)
+        self.room.close()
+
+
+@pytest.fixture
+def plain(world):
+    plain = PlainRoom(world)
+    yield plain
+    plain.close()
+
+
+def routed(host, prefix, via):
+    """@host sends @prefix to @via: a neighbour who uses us as a router."""
+    class Route:
+        def __enter__(self):
+            host.ip(f'route add {prefix} via {via}')
+
+        def __exit__(self, *_):
+            host.ip(f'route del {prefix} via {via}')
+    return Route()
+
+
+def arp_answers(world, target):
+    """Does Server A answer a neighbour's ARP for @target?"""
+    me = bytes.fromhex(mac(world.mallory, 'eth0').replace(':', ''))
+    with Sniffer(world.mallory, 'eth0', (world.core, 'mallory')) as sniffer:
+        with world.mallory.inside():
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            s.bind(('eth0', 0))
+        request = struct.pack('!HHBBH6s4s6s4s', 1, 0x800, 6, 4, 1, me,
+                              pton(MALLORY4), bytes(6), pton(target))
+        with s:
+            for _ in range(3):
+                s.send(b'\xff' * 6 + me + struct.pack('!H', ETH_P_ARP) +
+                       request)
+        probe.tcp(world.mallory, A4, 80, seconds=0.5)  # time for an answer
+        sniffer.prove()
+        return any(a[6:8] == b'\0\2' and a[14:18] == pton(target)
+                   for a in sniffer.arps)
+
+
+# The controls: all of these succeed without us ----------------------------
+
+def test_control_a4_a6_a_neighbour_reaches_the_tunnel_address(world, bare_vpn):
+    assert arp_answers(world, A_VPN4)
+    with routed(world.mallory, A_VPN4, A4):
+        got = probe.ask(world.mallory, 'tcp', A_VPN4, 80, src=MALLORY4)
+    assert got.answered
+    with routed(world.mallory, A_VPN6, A6):
+        got = probe.ask(world.mallory, 'tcp', A_VPN6, 80, src=MALLORY6)
+    assert got.answered
+
+
+def rogue(world):
+    """A VPN server that delivers whatever it likes to Server A."""
+    world.openvpn.give_a(extra='iroute 172.16.5.0 255.255.255.0\n'
+                         'iroute 198.18.0.0 255.254.0.0\n'
+                         f'iroute {B_INET4} 255.255.255.255\n'
+                         'iroute-ipv6 fd00:16:5::/64\niroute-ipv6 fc00::/8\n'
+                         'iroute-ipv6 fd00::/9\niroute-ipv6 2000::/3')
+
+
+def test_control_a5_a_rogue_vpn_server_reflects_into_the_lan(world, program):
+    rogue(world)
+    child = world.serve(world.servera, 'host', 80)
+    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
+    with Sniffer(world.mallory, 'eth0', (world.core, 'mallory')) as victim:
+        probe.tcp(world.mallory, A4, 80)  # warm neighbours
+        inject_tun(world.vpnsrv, 'tun0',
+                   tcp_packet(MALLORY4, 4000, A4, 80, SYN))
+        seen = victim.wait_for(
+            lambda p: p.src == A4 and p.flags == SYN_ACK and p.dport == 4000)
+    client.close()
+    child.kill()
+    world.openvpn.give_a()
+    assert seen
+
+
+def test_control_a8_a_bare_router_forwards_for_vpn_peers(world, program, ear):
+    rogue(world)
+    world.servera.sysctl('net/ipv4/ip_forward', 1)
+    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
+    inject_tun(world.vpnsrv, 'tun0', udp_packet(B_VPN4, 4000, B_INET4, 4001))
+    seen = ear.wait_for(lambda p: p.dport == 4001)
+    client.close()
+    world.servera.sysctl('net/ipv4/ip_forward', 0)
+    world.openvpn.give_a()
+    assert seen
+
+
+def test_control_a14_a_plain_room_is_reached_past_its_published_ports(world,
+                                                                     plain):
+    with routed(world.mallory, '10.200.0.0/24', A4):
+        assert probe.ask(world.mallory, 'tcp', '10.200.0.2', 90).by == 'plain'
+
+
+def test_control_a15_a_crafted_frame_reaches_127_0_0_1(world, plain):
+    assert crafted_loopback(world, 9090)
+
+
+def crafted_loopback(world, port):
+    probe.tcp(world.mallory, A4, port, seconds=0.5)  # warm neighbours
+    with Sniffer(world.mallory, 'eth0', (world.core, 'mallory')) as sniffer:
+        inject(world.mallory, 'eth0', mac(world.servera, 'eth0'),
+               tcp_packet(MALLORY4, 4567, '127.0.0.1', port, SYN))
+        return sniffer.wait_for(lambda p: p.dport == 4567 and
+                                p.flags == SYN_ACK, 0.7)
+
+
+def shadow(world, room):
+    """A16: a room speaks from the port that a service of the host has; may
+    it take that service's answers? Returns who answered the laptop."""
+    child = world.serve(world.servera, 'host', 51820)
+    s = room.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('0.0.0.0', 51820))
+    s.sendto(b'mine now', (LAPTOP2_4, 4444))
+    probe.tcp(world.laptop, A4, 51820)  # the datagram is out by now
+    got = probe.udp(world.laptop2, A4, 51820, sport=4444,
+                    seconds=probe.SILENCE)
+    child.kill()
+    s.close()
+    return got
+
+
+def test_control_a16_port_shadow_takes_the_hosts_clients(world, plain):
+    got = shadow(world, plain.room)
+    assert got.how is How.SILENT, 'the host should have lost this client'
+
+
+# And with us ---------------------------------------------------------------
+
+@pytest.mark.parametrize('proto', ['tcp', 'udp'])
+@pytest.mark.parametrize('dst, via, src', [
+    (A_VPN4, A4, MALLORY4), (A_VPN6, A6, MALLORY6)])
+def test_a4_a_neighbour_does_not_reach_the_tunnel_address(
+        gate, world, dst, via, src, proto):
+    with routed(world.mallory, dst, via):
+        got = probe.ask(world.mallory, proto, dst, 80, src=src,
+                        seconds=probe.SILENCE)
+    assert got.how in (How.SILENT, How.UNREACHABLE)
+
+
+def test_a6_arp_discloses_neither_tunnel_nor_slot(gate, world):
+    assert arp_answers(world, A4), 'the question itself works'
+    slot = gate.r4.rsplit('.', 1)
+    for target in (A_VPN4, gate.r4, f'{slot[0]}.{int(slot[1]) - 1}'):
+        assert not arp_answers(world, target), target
+
+
+@pytest.fixture(scope='module')
+def rogue_gate(gate, world):
+    """The gate's VPN server turns rogue."""
+    rogue(world)
+    since = len(gate.log.text())
+    os.kill(gate.vpn_pid(), signal.SIGUSR1)
+    gate.wait_log('Initialization Sequence Completed', since=since, seconds=15)
+    yield gate
+    world.openvpn.give_a()
+
+
+@pytest.mark.parametrize('src', [LAPTOP2_4, MALLORY4, '198.18.0.1'])
+def test_a5_a_rogue_vpn_server_reaches_no_other_address(rogue_gate, world, ear,
+                                                        tun, src):
+    r = rogue_gate.r4.rsplit('.', 1)
+    targets = [A4, rogue_gate.r4, f'{r[0]}.{int(r[1]) - 1}',
+               f'{r[0]}.{int(r[1]) - 2}']
+    for i, dst in enumerate(targets):
+        for port in (80, 90):
+            inject_tun(world.vpnsrv, 'tun0',
+                       tcp_packet(src, 4100 + i, dst, port, SYN))
+            inject_tun(world.vpnsrv, 'tun0',
+                       udp_packet(src, 4100 + i, dst, port))
+    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered  # all delivered
+    ports = range(4100, 4100 + len(targets))
+    assert [str(p) for p in ear.seen(lambda p: p.dport in ports)] == []
+    assert [str(p) for p in tun.seen(lambda p: p.dport in ports and
+                                     not p.outgoing)] == []
+
+
+def test_a5_a_forged_source_is_answered_into_the_tunnel_only(rogue_gate, world,
+                                                             ear, tun):
+    """To the right address: that is a peer like twin."""
+    inject_tun(world.vpnsrv, 'tun0',
+               tcp_packet(LAPTOP2_4, 4200, A_VPN4, 80, SYN))
+    assert tun.wait_for(lambda p: p.dport == 4200 and p.flags == SYN_ACK)
+    assert ear.seen(lambda p: p.dport == 4200) == []
+
+
+def test_a7_a_forged_too_big_by_the_tunnel_does_not_touch_the_lan(
+        rogue_gate, world):
+    flow = probe.Flow(world.laptop, A4, 80)
+    port = flow.socket.getsockname()[1]
+    for inner_src in (A4, rogue_gate.r4):
+        quoted = tcp_packet(inner_src, 80, LAPTOP4, port, 0x10)[:28]
+        for outer in (A_VPN4, rogue_gate.r4, A4):
+            inject_tun(world.vpnsrv, 'tun0', icmp_packet(
+                '172.20.0.1', outer, 3, 4, struct.pack('!HH', 0, 600), quoted))
+    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered  # all delivered
+    flow.stop()
+    with rogue_gate.room() as room, rogue_gate.inner as inner:
+        for where in (room, inner, rogue_gate.host):
+            assert 'mtu' not in where.out('ip', 'route', 'get', LAPTOP4)
+
+
+def test_control_a7_a_true_too_big_by_the_lan_is_heard(gate, world):
+    flow = probe.Flow(world.laptop2, A4, 80)
+    port = flow.socket.getsockname()[1]
+    quoted = tcp_packet(A4, 80, LAPTOP2_4, port, 0x10)[:28]
+    inject(world.core, 'br5', mac(world.servera, 'eth0'), icmp_packet(
+        '172.16.5.1', A4, 3, 4, struct.pack('!HH', 0, 1000), quoted))
+    assert probe.ask(world.laptop2, 'tcp', A4, 80).answered
+    flow.stop()
+    with gate.room() as room:
+        assert 'mtu 1000' in room.out('ip', 'route', 'get', LAPTOP2_4)
+
+
+@pytest.mark.parametrize('src', [B_VPN4, LAPTOP4])
+@pytest.mark.parametrize('dst', [B_INET4, LAPTOP2_4, MALLORY4])
+def test_a8_the_gate_is_no_router_for_vpn_peers(rogue_gate, world, ear, src,
+                                                dst):
+    inject_tun(world.vpnsrv, 'tun0', udp_packet(src, 4300, dst, 4301))
+    inject_tun(world.vpnsrv, 'tun0', tcp_packet(src, 4300, dst, 4301, SYN))
+    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered  # all delivered
+    assert ear.seen(lambda p: p.dport == 4301) == []
+
+
+@pytest.mark.parametrize('dst, via', [(B_VPN4, A4), (B_VPN6, A6)])
+def test_a8_the_gate_is_no_router_for_neighbours(gate, world, tun, dst, via):
+    with routed(world.mallory, dst, via):
+        probe.ask(world.mallory, 'udp', dst, 4302, seconds=0.3)
+    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered
+    assert tun.seen(lambda p: p.dport == 4302) == []
+
+
+@pytest.mark.parametrize('port', [1194, 4444, 53])
+def test_a9_a_room_does_not_reach_the_vpn_servers_address_in_clear(
+        gate, world, ear, port):
+    with gate.room() as room:
+        talker = Talker(room, ('198.51.100.2', '2001:db8:198::2'), port)
+        talker.said()
+        talker.connect_all()
+        s = room.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind(('0.0.0.0', 1194))
+        try:
+            s.sendto(b'said-in-the-room', ('198.51.100.2', port))
+        except OSError:
+            pass
+        talker.stop()
+        s.close()
+    heard = ear.seen(lambda p: b'said-in-the-room' in p.payload or
+                     (p.proto == TCP and p.dport == port))
+    assert [str(p) for p in heard] == []
+
+
+def test_a10_a_lan_that_claims_public_addresses_gets_nothing(gate, world, ear):
+    """TunnelCrack LocalNet: the rogue LAN is numbered like the victim."""
+    world.servera.ip('addr add 203.0.113.9/24 dev eth0')
+    try:
+        with gate.room() as room:
+            talker = Talker(room, (B_INET4,))
+            talker.said()
+            talker.connect_all()
+            talker.stop()
+        assert ear.heard() == []
+    finally:
+        world.servera.ip('addr del 203.0.113.9/24 dev eth0')
+
+
+def test_a11_routes_from_a_rogue_dhcp_server_change_nothing(gate, world):
+    """TunnelVision (option 121): /32s for room, gate and VPN."""
+    r = gate.r4.rsplit('.', 1)
+    ends = [f'{r[0]}.{int(r[1]) - i}/32' for i in (0, 1, 2)]
+    routes = [*ends, f'{B_VPN4}/32', '172.20.0.0/16', '198.18.0.0/15']
+    world.servera.ip(*[f'route add {p} via {MALLORY4}' for p in routes],
+                     f'-6 route add {gate.r6}/128 via {MALLORY6}')
+    try:
+        assert wrong_answers(world) == []
+    finally:
+        world.servera.ip(*[f'route del {p} via {MALLORY4}' for p in routes],
+                         f'-6 route del {gate.r6}/128 via {MALLORY6}')
+
+
+def test_a12_router_advertisements_on_the_lan_change_nothing_inside(gate,
+                                                                    world):
+    world.servera.sysctl('net/ipv6/conf/eth0/accept_ra', 2)
+    prefix = struct.pack('!BBBBIII', 3, 4, 64, 0xc0, 86400, 14400, 0) + \
+        pton('fd00:16:20::')
+    packet = icmp_packet('fe80::1', 'ff02::1', 134, 0,
+                         struct.pack('!BBHII', 64, 0, 1800, 0, 0)[:12], prefix)
+    packet = packet[:7] + b'\xff' + packet[8:]  # hop limit 255
+    try:
+        inject(world.mallory, 'eth0', '33:33:00:00:00:01', packet)
+        probe.ask(world.mallory, 'tcp', A6, 80)
+        with gate.inner as inner, gate.room() as room:
+            for where in (inner, room):
+                assert 'proto ra' not in where.out('ip', '-6', 'route')
+        assert wrong_answers(world, doors=('vpn', 'lan')) == []
+    finally:
+        world.servera.sysctl('net/ipv6/conf/eth0/accept_ra', 0)
+        world.servera.run('ip', '-6', 'addr', 'flush', 'dev', 'eth0',
+                          'dynamic', ok=False)
+        world.servera.run('ip', '-6', 'route', 'flush', 'proto', 'ra', ok=False)
+        world.servera.run('ip', '-6', 'route', 'flush', 'root', 'fd00:16:20::/64',
+                          ok=False)
+
+
+@pytest.mark.parametrize('port', [80, 90])
+@pytest.mark.parametrize('proto', ['tcp', 'udp'])
+@pytest.mark.parametrize('family', [4, 6])
+def test_a14_a_neighbour_does_not_route_to_the_room(gate, world, family, proto,
+                                                    port):
+    dst, via = ((gate.r4, A4), (gate.r6, A6))[family == 6]
+    with routed(world.mallory, dst, via):
+        got = probe.ask(world.mallory, proto, dst, port,
+                        seconds=probe.SILENCE)
+    assert got.how in (How.SILENT, How.UNREACHABLE)
+
+
+def test_a15_a_crafted_frame_does_not_reach_127_0_0_1(gate, world):
+    assert not crafted_loopback(world, 80)
+
+
+@pytest.mark.parametrize('sport', [51820, 80, 40000])
+def test_a16_no_room_takes_a_port_of_the_host(gate, world, sport):
+    with gate.room() as room:
+        got = shadow(world, room)
+    assert (got.how, got.by) == (How.ANSWERED, 'host')
+
+
+def test_redirects_and_source_routes_are_not_believed(gate, world):
+    redirect = icmp_packet('172.20.0.1', A_VPN4, 5, 1, pton(MALLORY4),
+                           tcp_packet(A_VPN4, 80, B_VPN4, 1, 0x10)[:28])
+    inject_tun(world.vpnsrv, 'tun0', redirect)
+    assert wrong_answers(world, doors=('vpn',)) == []
+
+
+def test_unknown_protocols_are_not_forwarded(gate, world, ear, tun):
+    """GRE to the published address, both ways."""
+    inject_tun(world.vpnsrv, 'tun0', ip_packet(B_VPN4, A_VPN4, 47, bytes(40)))
+    inject(world.mallory, 'eth0', mac(world.servera, 'eth0'),
+           ip_packet(MALLORY4, A4, 47, bytes(40)))
+    assert wrong_answers(world, families=(4,), protos=('tcp',)) == []
+    assert ear.seen(lambda p: p.proto == 47 and p.src != MALLORY4) == []
