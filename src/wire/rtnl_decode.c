@@ -487,8 +487,12 @@ int rtnl_decode_error(const struct nlmsghdr *nlh, char *ret_text, size_t size)
 		if (nlh->nlmsg_len < start)
 			return EBADMSG;
 		/* The request is echoed unless NETLINK_CAP_ACK is on. */
-		if (!(nlh->nlmsg_flags & NLM_F_CAPPED) && err->msg.nlmsg_len >= NLMSG_HDRLEN)
-			start += NLMSG_ALIGN((size_t)err->msg.nlmsg_len) - NLMSG_HDRLEN;
+		if (!(nlh->nlmsg_flags & NLM_F_CAPPED)) {
+			if (err->msg.nlmsg_len < NLMSG_HDRLEN ||
+			    err->msg.nlmsg_len > nlh->nlmsg_len)
+				return -code;
+			start += NLMSG_ALIGN(err->msg.nlmsg_len) - NLMSG_HDRLEN;
+		}
 	}
 	if (start >= nlh->nlmsg_len)
 		return -code;
