@@ -21,8 +21,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MANAGEMENT_TRY_MS 20
-#define MANAGEMENT_TRIES  500
+#define MANAGEMENT_TRY_MS 5
+#define MANAGEMENT_TRIES  2000
 /* openvpn answers its management interface at once even while connecting. */
 #define SILENCE_LIMIT_MS 20000
 /* Names are resolved anew when nothing has come of the old addresses. */
@@ -179,6 +179,8 @@ static const char *management_path(struct door_run *d)
 
 static int management_connect(struct door_run *d, struct err *e)
 {
+	/* The client waits (--management-hold) until we hear all that it says. */
+	static const char greeting[] = "state on\nhold off\nhold release\n";
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
 	const char *path = management_path(d);
 	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -192,7 +194,7 @@ static int management_connect(struct door_run *d, struct err *e)
 		return err_errno(e, errno, "connect to openvpn's management interface");
 	d->management = (struct loop_source){ .ready = management_ready, .ctx = d };
 	text_clear(&d->management_line);
-	(void)send(fd, "state on\nstate\n", strlen("state on\nstate\n"), MSG_NOSIGNAL);
+	(void)send(fd, greeting, strlen(greeting), MSG_NOSIGNAL);
 	return loop_add(&d->sup->loop, &d->management, fd_take(&fd), e);
 }
 
@@ -226,7 +228,7 @@ static int start(struct door_run *d, struct err *e)
 		"--dev", d->door->name, "--dev-type", "tun",
 		"--mark", arena_printf(a, "%u", PLAN_MARK_TRANSPORT),
 		"--management", management_path(d), "unix",
-		"--management-query-passwords", "--management-up-down", NULL,
+		"--management-query-passwords", "--management-up-down", "--management-hold", NULL,
 	};
 
 	r = door_spawn(d, argv, conf, e);

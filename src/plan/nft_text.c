@@ -358,7 +358,9 @@ static void gate_arrive(struct nft_text *n)
 	line(n, "\t\tct state invalid counter drop");
 	line(n, "\t\ticmp type redirect counter drop");
 	line(n, "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop");
-	line(n, "\t\tiifname \"room*\" meta mark set ct mark and 0x%x accept", PLAN_MARK_MASK);
+	line(n, "\t\tiifname \"room*\" meta mark set ct mark and 0x%x", PLAN_MARK_MASK);
+	/* Its own rule: what conntrack does not know (neighbour discovery) has no mark to read. */
+	line(n, "\t\tiifname \"room*\" accept");
 	line(n, "\t\tiifname \"lan\" goto arrive_lan");
 	line(n, "\t\tip daddr %s counter drop", n->slot4);
 	line(n, "\t\tip saddr %s counter drop", n->slot4);
