@@ -5,12 +5,14 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+/* Needs those above. */
+#include <cmocka.h>
 
 /*
  * Tables of texts that a reader must refuse, one test each: -EINVAL, exactly
