@@ -22,31 +22,36 @@
  */
 struct proc_spec {
 	const char *const *argv;
-	const char *const *env;     /* "NAME=value" added to the caller's; NULL for none */
-	int netns_fd;               /* -1: stay */
-	bool own_mounts;            /* new mount namespace with the masks */
+	const char *const
+		*env; /* "NAME=value" added to the caller's; NULL for none */
+	int netns_fd; /* -1: stay */
+	bool own_mounts; /* new mount namespace with the masks */
 	/*
 	 * Path of the file to bind over /etc/resolv.conf: the file itself, so that
 	 * a room follows when it is rewritten in place; for a client a copy of it,
 	 * or of the host's when NULL.
 	 */
 	const char *resolv_conf;
-	const char *hosts;          /* text to bind over /etc/hosts, NULL: none */
-	const char *private_dir;    /* bind this directory over /run/wireguard, NULL: none */
-	int stdin_fd;               /* -1: /dev/null; else dup2'ed; 0,1,2 inherit */
+	const char *hosts; /* text to bind over /etc/hosts, NULL: none */
+	const char *
+		private_dir; /* bind this directory over /run/wireguard, NULL: none */
+	int stdin_fd; /* -1: /dev/null; else dup2'ed; 0,1,2 inherit */
 	int stdout_fd;
 	int stderr_fd;
-	int pass_fd;                /* -1, or an fd that stays open in the child under its number */
-	const char *cwd;            /* NULL: stay */
-	bool drop_user;             /* to @uid @gid with the groups of @user */
+	int pass_fd; /* -1, or an fd that stays open in the child under its number */
+	const char *cwd; /* NULL: stay */
+	bool drop_user; /* to @uid @gid with the groups of @user */
 	uid_t uid;
 	gid_t gid;
-	const char *user;           /* also sets HOME, USER, LOGNAME */
-	bool own_group;             /* setpgid(0, 0): VPN clients; not `run`'s command */
+	const char *user; /* also sets HOME, USER, LOGNAME */
+	bool own_group; /* setpgid(0, 0): VPN clients; not `run`'s command */
 };
 
-#define PROC_SPEC_NONE                                                                             \
-	((struct proc_spec){ .netns_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1,         \
+#define PROC_SPEC_NONE                                                         \
+	((struct proc_spec){ .netns_fd = -1,                                   \
+			     .stdin_fd = -1,                                   \
+			     .stdout_fd = -1,                                  \
+			     .stderr_fd = -1,                                  \
 			     .pass_fd = -1 })
 
 /*
@@ -55,14 +60,16 @@ struct proc_spec {
  * distinguishable by the return value (for exit codes 127 and 126); nothing
  * else fails with these two.
  */
-int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd, struct err *e) MUST_USE;
+int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd,
+	       struct err *e) MUST_USE;
 /* The same in this very process (for `exec`): returns only on failure. */
 int proc_exec(const struct proc_spec *s, struct err *e) MUST_USE;
 
 /* Runs to the end with a time limit (ms), output (stdout+stderr) collected up to 64 KiB;
  * killed when late: -ETIMEDOUT.  @ret_status is the exit status as of waitpid. */
-int proc_run(const struct proc_spec *s, const char *input, int timeout_ms, struct arena *a,
-	     const char **ret_output, int *ret_status, struct err *e) MUST_USE;
+int proc_run(const struct proc_spec *s, const char *input, int timeout_ms,
+	     struct arena *a, const char **ret_output, int *ret_status,
+	     struct err *e) MUST_USE;
 
 /* Reaps @pid if it ended: true and its wait status. */
 bool proc_reap(pid_t pid, int *ret_status);

@@ -20,8 +20,9 @@ struct rtnl_watch {
 };
 
 static const int groups[] = {
-	RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE,
-	RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE,
+	RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+	RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
+	RTNLGRP_IPV6_RULE,
 };
 
 static int join(struct mnl_socket *sock, struct err *e)
@@ -30,9 +31,11 @@ static int join(struct mnl_socket *sock, struct err *e)
 	int fd = mnl_socket_get_fd(sock);
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
-		if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i],
+		if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP,
+					  (void *)&groups[i],
 					  sizeof(groups[i])) < 0)
-			return err_errno(e, errno, "listen for changes of the network");
+			return err_errno(e, errno,
+					 "listen for changes of the network");
 	/* FORCE needs CAP_NET_ADMIN in the first user namespace. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -76,7 +79,8 @@ static void note(const struct nlmsghdr *nlh, struct rtnl_news *news)
 	case RTM_NEWLINK:
 		news->links = true;
 		/* IPv4 routes of a link that goes down vanish without a word. */
-		if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ifi)) || !(ifi->ifi_flags & IFF_UP))
+		if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ifi)) ||
+		    !(ifi->ifi_flags & IFF_UP))
 			news->deletions = true;
 		break;
 	case RTM_DELLINK:
@@ -116,12 +120,14 @@ int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
 		if (got < 0 && errno == EAGAIN)
 			break;
 		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-			news = (struct rtnl_news){ true, true, true, true, true, true };
+			news = (struct rtnl_news){ true, true, true,
+						   true, true, true };
 			continue;
 		}
 		if (got < 0)
 			return err_errno(e, errno, "changes of the network");
-		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size))
+		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size);
+		     nlh = mnl_nlmsg_next(nlh, &size))
 			note(nlh, &news);
 	}
 	*ret = news;
