@@ -75,7 +75,6 @@ static void a_room_reads_its_own_resolv_conf_and_a_tame_nsswitch(void **state)
 
 static void a_rewrite_in_place_is_seen_in_the_room(void **state)
 {
-	struct arena a CLEANUP_ARENA = { 0 };
 	const char *const argv[] = { "/bin/sh", "-c",
 				     "read x; cat /etc/resolv.conf", NULL };
 	struct proc_spec spec = room();

@@ -123,7 +123,6 @@ static void the_context_stays_in_the_namespace_where_it_was_made(void **state)
 static void no_socket_of_libnftables_reaches_a_child(void **state)
 {
 	struct nft *n CLEANUP_NFT = NULL;
-	struct arena a CLEANUP_ARENA = { 0 };
 	char before[1024] = "", after[1024] = "";
 	struct err e;
 	FILE *p;
