@@ -516,7 +516,6 @@ static struct rtnl_news read_news(struct rtnl_watch *w)
 
 static void the_watch_tells_what_was_touched(void **state)
 {
-	struct scene s CLEANUP_SCENE = scene_open();
 	struct rtnl_watch *w = NULL;
 	struct rtnl_news n;
 	struct err e;
@@ -549,7 +548,6 @@ static void the_watch_tells_what_was_touched(void **state)
 
 static void a_watch_that_overflows_says_so_and_goes_on(void **state)
 {
-	struct scene s CLEANUP_SCENE = scene_open();
 	const int small = 4096;
 	struct rtnl_watch *w = NULL;
 	struct rtnl_news n;
