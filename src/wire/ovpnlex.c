@@ -138,6 +138,12 @@ static bool is_tag(const char *s)
 	return len > 2 && s[0] == '<' && s[len - 1] == '>';
 }
 
+/* Its lines are options, not a file. */
+static bool is_connection(const char *tag)
+{
+	return str_eq(tag, "<connection>") || str_eq(tag, "</connection>");
+}
+
 static bool closes(const struct line *line, const char *tag)
 {
 	size_t from = 0, len = strlen(tag);
@@ -156,6 +162,11 @@ static int read_inline(struct ovpnlex *l, struct ovpn_option *option,
 	char *tag;
 	int r;
 
+	if (*name == '/')
+		return lines_err(
+			&l->lines, option->line, option->column[0], e,
+			"<%.40s closes nothing; write <%.40s above it, or take it out",
+			name, name + 1);
 	option->is_inline = true;
 	option->word[0] = arena_strndup(l->a, name, strlen(name) - 1);
 	option->body = l->lines.text + l->lines.at;
@@ -217,7 +228,7 @@ static int read_line(struct ovpnlex *l, const struct line *line,
 	option.from = (size_t)(line->text - l->lines.text);
 	drop_dashes(&option);
 	if (is_tag(option.word[0]) && !*option.word[1] &&
-	    !str_eq(option.word[0], "<connection>") && option.word[0][1] != '/')
+	    !is_connection(option.word[0]))
 		r = read_inline(l, &option, e);
 	if (r < 0)
 		return r;

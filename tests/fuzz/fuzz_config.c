@@ -22,7 +22,7 @@ static void check_error(const struct err *e, const char *start)
 {
 	must(str_starts(e->text, start));
 	for (const char *p = e->text; *p; p++)
-		must((unsigned char)*p >= ' ' && *p != 0x7f);
+		must(((unsigned char)*p >= ' ' && *p != 0x7f) || *p == '\t');
 }
 
 static void check_room(const struct gate *g, const struct room *room)

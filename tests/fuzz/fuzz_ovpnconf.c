@@ -22,7 +22,7 @@ static void check_error(const struct err *e)
 {
 	must(str_starts(e->text, "f:"));
 	for (const char *p = e->text; *p; p++)
-		must((unsigned char)*p >= ' ' && *p != 0x7f);
+		must(((unsigned char)*p >= ' ' && *p != 0x7f) || *p == '\t');
 }
 
 static size_t count_lines(const char *text, size_t size)

@@ -19,7 +19,7 @@ static void check_error(const struct err *e)
 {
 	must(str_starts(e->text, "f:"));
 	for (const char *p = e->text; *p; p++)
-		must((unsigned char)*p >= ' ' && *p != 0x7f);
+		must(((unsigned char)*p >= ' ' && *p != 0x7f) || *p == '\t');
 }
 
 static bool same_or_none(const char *a, const char *b)

@@ -216,6 +216,9 @@ static const struct bad bad_ovpn[] = {
 	    "-----BEGIN CERTIFICATE-----\n",
 	    "office.ovpn:2:1: <ca> is not closed; write </ca> on a line "
 	    "of its own below"),
+	BAD("an inline file that was not opened", "client\n</ca>\n",
+	    "office.ovpn:2:1: </ca> closes nothing; write <ca> above it, or "
+	    "take it out"),
 	BAD("a quote that is not closed",
 	    "remote vpn.example.com 1194\n"
 	    "  verify-x509-name \"vpn.example.com name\n",
