@@ -385,6 +385,7 @@ static void stop_doors(struct supervisor *s)
 	loop_disarm(&s->loop, &s->sweep);
 	s->loop.stop = false;
 	s->loop.idle = stop_when_alone;
+	s->loop.idle_ctx = s;
 	loop_arm(&s->loop, &limit, FAREWELL_MS);
 	if (loop_run(&s->loop, &e) < 0)
 		sup_log(s, "%s", e.text);
@@ -425,7 +426,6 @@ static int run_loop(struct supervisor *s, struct err *e)
 	s->sweep = (struct loop_timer){ .fire = sweep, .ctx = s };
 	loop_arm(&s->loop, &s->sweep, SWEEP_MS);
 	s->loop.idle = idle;
-	s->loop.idle_ctx = s;
 	return loop_run(&s->loop, e);
 }
 
@@ -438,6 +438,7 @@ int supervise(struct supervisor *s, struct err *e)
 	s->doors[0].since = s->since;
 	if (r == 0)
 		r = loop_open(&s->loop, e);
+	s->loop.idle_ctx = s;
 	if (r == 0)
 		r = control_listen(s, e);
 	if (r == 0)

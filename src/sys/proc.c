@@ -85,8 +85,13 @@ static char **make_env(const struct proc_spec *s, struct arena *a,
 	const char **env = NULL;
 	size_t n = 0, cap = 0;
 
+	/*
+	 * Only the supervisor speaks to the service manager: openvpn would tell
+	 * it READY=1 by itself, and block once nobody reads.
+	 */
 	for (char **v = environ; v && *v; v++)
-		*arena_push(a, env, n, cap) = *v;
+		if (strncmp(*v, "NOTIFY_SOCKET=", 14) != 0)
+			*arena_push(a, env, n, cap) = *v;
 	if (s->drop_user)
 		env_set(a, &env, &n, &cap,
 			arena_printf(a, "HOME=%s", id->home));
