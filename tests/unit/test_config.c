@@ -305,6 +305,9 @@ static const struct bad bad_config[] = {
 	    "publish = 80 443 80/tcp\n",
 	    "office.conf:2:18: 80/tcp is published already by line 2; "
 	    "take one out"),
+	BAD("the first of two repeated ports",
+	    "[room]\npublish = 9 9 8 8\n[room web]\npublish = 7 7\n",
+	    "office.conf:2:13: 9/tcp is published already by line 2; take one out"),
 	BAD("a port of two rooms",
 	    "[room]\n"
 	    "publish = 80\n"
@@ -796,9 +799,9 @@ static const struct good good_config[] = {
 	  "door lan lan line=0\n"
 	  "room - default=none line=1\n" },
 	{ "names may be as long as an interface allows",
-	  "[room abcdefghij]\n[door abcdefghijklmno]\nvpn = x y.ovpn\nmss = 536\n",
+	  "[room abcdefghij]\n[door abcdefghijklmno]\nvpn = x y#z;.ovpn\nmss = 536\n",
 	  "door lan lan line=0\n"
-	  "door abcdefghijklmno openvpn vpn=/etc/sallyport/x y.ovpn mss=536 line=2\n"
+	  "door abcdefghijklmno openvpn vpn=/etc/sallyport/x y#z;.ovpn mss=536 line=2\n"
 	  "room abcdefghij default=vpn line=1\n" },
 	{ "files of other systems read the same",
 	  "\xef\xbb\xbf[room]\r\n\tpublish=80\t443\r\n;x\r\n[ door  lan ]\r\n",

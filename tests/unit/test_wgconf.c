@@ -48,7 +48,7 @@ static const struct bad bad_wg[] = {
 	    "base64 (44 characters that end in \"=\"), as wg genkey prints"),
 	BAD("a private key with bits too many",
 	    "[Interface]\n"
-	    "PrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBml=\n",
+	    "PrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmm=\n",
 	    "wg.conf:2:14: PrivateKey is not a key; write 32 bytes in "
 	    "base64 (44 characters that end in \"=\"), as wg genkey prints"),
 	BAD("a private key with a letter outside base64",
