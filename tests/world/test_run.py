@@ -36,7 +36,7 @@ def test_a_port_that_is_not_published_is_the_hosts(ran, world):
     (['true'], 0), (['false'], 1), (['sh', '-c', 'exit 7'], 7),
     (['sh', '-c', 'kill -TERM $$'], 128 + signal.SIGTERM),
     (['sh', '-c', 'kill -KILL $$'], 128 + signal.SIGKILL),
-    (['/nowhere/at/all'], 127), (['/etc/hostname'], 126)])
+    (['/nowhere/at/all'], 127), (['/etc/passwd'], 126)])
 def test_run_passes_on_the_exit_status(sallyport, command, status):
     done = sallyport('run', '--name', 'status', '--', *command)
     assert done.returncode == status, done.stderr

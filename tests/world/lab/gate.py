@@ -120,7 +120,8 @@ class Gate:
         """Waits until one line since offset @since has all of @words."""
         return until(lambda: [l for l in self.log.text()[since:].splitlines()
                               if all(w in l for w in words)],
-                     f'the log says {words}; it says:\n{self.log.text()}',
+                     lambda: f'the log says {words}; it says:\n' +
+                     self.log.text()[since:],
                      seconds)
 
     def status(self):
@@ -133,7 +134,8 @@ class Gate:
     def wait_door(self, name, state='up', seconds=15):
         """The door's entry in status once it has @state."""
         return until(lambda: (lambda d: d if d['state'] == state else None)(
-            self.door(name)), f'door {name} is {state}\n{self.log.text()}',
+            self.door(name)),
+            lambda: f'door {name} is {state}\n{self.log.text()}',
             seconds, 0.05)
 
     @property

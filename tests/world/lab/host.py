@@ -22,14 +22,16 @@ class TimedOut(AssertionError):
 
 
 def until(probe, what, seconds=5.0, pause=0.02):
-    """Returns the first true value of @probe()."""
+    """Returns the first true value of @probe(). @what may be a function: the
+    state at the end is of more use than that at the beginning."""
     end = time.monotonic() + seconds
     while True:
         value = probe()
         if value:
             return value
         if time.monotonic() > end:
-            raise TimedOut(f'not within {seconds} s: {what}')
+            text = what() if callable(what) else what
+            raise TimedOut(f'not within {seconds} s: {text}')
         time.sleep(pause)
 
 

@@ -247,8 +247,8 @@ class OpenConnectServer:
 auth = "plain[passwd={self.dir}/passwd]"
 tcp-port = 443
 udp-port = 443
-run-as-user = nobody
-run-as-group = nogroup
+run-as-user = root
+run-as-group = root
 socket-file = {self.dir}/socket
 server-cert = {keys.path('server.crt')}
 server-key = {keys.path('server.key')}
