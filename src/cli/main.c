@@ -11,7 +11,7 @@ static const struct verb *const verbs[] = {
 	&verb_run, &verb_up, &verb_down, &verb_exec, &verb_status,
 };
 
-static void say(const char *fmt, va_list ap)
+static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list ap)
 {
 	fputs("sallyport: ", stderr);
 	vfprintf(stderr, fmt, ap);

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void say(const struct supervisor *s, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+say(const struct supervisor *s, const char *fmt, va_list ap)
 {
 	char text[2048];
 

@@ -210,7 +210,7 @@ static int add_rule(struct apply *ap, const struct want_rule *w, struct err *e)
 		.family = w->family,
 		.action = FR_ACT_TO_TBL,
 		/* `local` is the kernel's, whoever puts it back. */
-		.protocol = w->table == RT_TABLE_LOCAL ? RTPROT_KERNEL
+		.protocol = w->table == RT_TABLE_LOCAL || w->priority ? RTPROT_KERNEL
 						       : ap->want->protocol,
 		.priority = w->priority,
 		.table = w->table,

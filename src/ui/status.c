@@ -25,7 +25,11 @@ static const char *when_text(long long seconds, char buf[32])
 
 	if (!seconds || !gmtime_r(&t, &tm))
 		return "-";
-	strftime(buf, 32, "%Y-%m-%d %H:%M:%SZ", &tm);
+	/* Not strftime(3): it looks at TZ and the file that TZ names. */
+	snprintf(buf, 32, "%04u-%02u-%02u %02u:%02u:%02uZ", (unsigned int)tm.tm_year % 8099 + 1900,
+		 (unsigned int)tm.tm_mon % 12 + 1, (unsigned int)tm.tm_mday % 32,
+		 (unsigned int)tm.tm_hour % 24, (unsigned int)tm.tm_min % 60,
+		 (unsigned int)tm.tm_sec % 61);
 	return buf;
 }
 
