@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hosts whose firewall drops what is forwarded."""
+
+import pytest
+
+from lab import host as hosts
+from lab import probe
+from lab.host import until
+from lab.state import difference, hoststate
+from lab.world import A4, wrong_answers
+
+CONF = '''
+[room]
+publish = 80 80/udp
+reach = 172.16.9.21
+[door office]
+vpn = {office}
+'''
+
+
+@pytest.fixture
+def docker(world, tmp_path):
+    """A real dockerd, in Server A's namespace."""
+    base = str(tmp_path)
+    log = open(f'{base}/log', 'w')
+    child = world.servera.popen(
+        ['dockerd', '--data-root', f'{base}/data', '--exec-root',
+         f'{base}/exec', '-H', f'unix://{base}/sock', '--pidfile',
+         f'{base}/pid', '--storage-driver', 'vfs'], stdout=log, stderr=log)
+
+    def client(*argv, **kw):
+        return world.servera.run('docker', '-H', f'unix://{base}/sock', *argv,
+                                 **kw)
+    until(lambda: child.poll() is not None or
+          client('version', ok=False).returncode == 0, 'dockerd answers', 30,
+          0.1)
+    assert child.poll() is None, open(f'{base}/log').read()[-2000:]
+    yield client
+    hosts.stop(child, seconds=20)
+    log.close()
+    for family in ('iptables', 'ip6tables'):
+        for table in ('filter', 'nat'):
+            world.servera.run(family, '-t', table, '-F', ok=False)
+            world.servera.run(family, '-t', table, '-X', ok=False)
+    world.servera.run('iptables', '-P', 'FORWARD', 'ACCEPT', ok=False)
+    world.servera.run('ip', 'link', 'del', 'docker0', ok=False)
+
+
+def forward_policy(world):
+    out = world.servera.out('iptables', '-S', 'FORWARD')
+    return out.splitlines()[0].split()[-1]
+
+
+def test_beside_a_running_dockerd(world, sallyport, docker):
+    assert forward_policy(world) == 'DROP'
+    before = hoststate(world.servera)
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        assert wrong_answers(world) == []
+        with gate.room() as room:
+            child = world.serve(world.laptop2, 'l2', 7000)
+            assert probe.ask(room, 'tcp', '172.16.9.21', 7000).by == 'l2'
+            child.kill()
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+def test_control_dockerd_drops_what_a_plain_dnat_forwards(world, docker):
+    room = hosts.Host('plain')
+    hosts.join(world.servera, 'plain0', room, 'eth0')
+    world.servera.ip('addr add 10.200.0.1/24 dev plain0')
+    room.ip('addr add 10.200.0.2/24 dev eth0',
+            'route add default via 10.200.0.1')
+    world.servera.nft('''table ip plain {
+        chain pre { type nat hook prerouting priority -100;
+            tcp dport 80 dnat to 10.200.0.2:80; }; }''')
+    child = world.serve(room, 'plain', 80)
+    try:
+        got = probe.ask(world.laptop, 'tcp', A4, 80, seconds=probe.SILENCE)
+        assert got.how is probe.How.SILENT
+    finally:
+        child.kill()
+        world.servera.nft('delete table ip plain')
+        world.servera.ip('link del plain0')
+        room.close()
+
+
+def test_dockerd_that_starts_after_the_gate(world, sallyport, request):
+    """Its policy arrives while the gate stands: the repair sees it."""
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        request.getfixturevalue('docker')
+        assert forward_policy(world) == 'DROP'
+        until(lambda: wrong_answers(world, seconds=1) == [],
+              lambda: 'everybody is answered\n' + gate.log.text(), 20)
+
+
+DROPS = {
+    'nft': ('add table inet fw; add chain inet fw forward '
+            '{ type filter hook forward priority 0; policy drop; }',
+            'delete table inet fw', ('inet fw', 'forward')),
+    'nft, a final drop rule': (
+        'add table inet fw; add chain inet fw forward '
+        '{ type filter hook forward priority 0; policy accept; }; '
+        'add rule inet fw forward ct state established accept; '
+        'add rule inet fw forward drop',
+        'delete table inet fw', ('inet fw', 'forward')),
+}
+
+
+@pytest.mark.parametrize('firewall', list(DROPS))
+def test_a_firewall_that_drops_forwarded_packets(world, sallyport, firewall):
+    """Either it works, or it fails at once, names the chain and says which
+    line to add; and with that line it works."""
+    rules, undo, words = DROPS[firewall]
+    world.servera.run('nft', rules)
+    try:
+        held = hoststate(world.servera)
+        sallyport.write('main', CONF.format(office=world.office))
+        gate = sallyport.up('main', ready=False)
+        with gate:
+            try:
+                gate.wait_ready()
+            except AssertionError:
+                text = gate.log.text()
+                assert gate.child.wait(5) == 1
+                assert all(w in text for w in words), text
+                assert 'sp-main' in text, text
+                assert difference(held, hoststate(world.servera)) == ''
+                lines = [l.strip() for l in text.splitlines()
+                         if 'nft ' in l and 'rule' in l]
+                assert lines, f'no line to add:\n{text}'
+                return
+            gate.serve('room', 80)
+            assert wrong_answers(world) == []
+    finally:
+        world.servera.run('nft', undo)

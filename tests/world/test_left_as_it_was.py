@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host is left byte for byte as it was, however a gate ends."""
+import os
+import signal
+
+import pytest
+
+from lab import probe
+from lab.host import until
+from lab.state import difference, hoststate
+from lab.world import A4, wrong_answers
+
+CONF = '''
+[room]
+publish = 80 80/udp
+reach = 172.16.9.0/24
+[room two]
+publish = 81
+[door office]
+vpn = {office}
+'''
+
+# What an administrator may have there already.
+FOREIGN = '''
+table inet admin {
+	set friends { type ipv4_addr; elements = { 172.16.9.20 } }
+	chain input { type filter hook input priority 0; policy accept;
+		ip saddr @friends counter accept
+	}
+}
+'''
+
+
+@pytest.fixture(scope='module')
+def host(world):
+    """A host with settings of its own in every table."""
+    a = world.servera
+    a.nft(FOREIGN)
+    a.ip('rule add pref 0 to 192.0.2.77 lookup 77',
+         'rule add pref 1000 fwmark 0x77 lookup 77',
+         'rule add to 192.0.2.78 lookup 77',
+         'route add 192.0.2.77/32 via 172.16.5.1 table 77',
+         'route add unreachable 192.0.2.79/32',
+         'link add other type veth peer name other2',
+         'addr add 10.9.9.9/24 dev other',
+         'route add 2001:db8:77::/64 via fd00:16:5::1 table 77')
+    a.sysctl('net/ipv4/conf/eth0/rp_filter', 2)
+    a.sysctl('net/ipv6/conf/eth0/accept_ra', 2)
+    a.sysctl('net/ipv6/conf/other/forwarding', 1)
+    yield a
+
+
+@pytest.fixture
+def before(host):
+    return hoststate(host)
+
+
+def ended(world, gate, before):
+    assert difference(before, hoststate(world.servera)) == '', gate.log.text()
+    for pid in gate.pids:
+        assert not os.path.exists(f'/proc/{pid}') or state_of(pid) == 'Z'
+
+
+def state_of(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        return f.read().rsplit(')', 1)[1].split()[0]
+
+
+@pytest.fixture
+def gate(world, sallyport, before):
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        gate.pids = [gate.child.pid, gate.vpn_pid()]
+        assert wrong_answers(world) == []
+        yield gate
+
+
+def test_after_down(world, gate, before):
+    assert gate.down().returncode == 0
+    gate.child.wait(10)
+    ended(world, gate, before)
+
+
+@pytest.mark.parametrize('sig', ['SIGTERM', 'SIGINT', 'SIGHUP'])
+def test_after_a_signal(world, gate, before, sig):
+    assert gate.stop(signal.Signals[sig]) in (0, 128 + signal.Signals[sig])
+    ended(world, gate, before)
+
+
+def test_after_kill_9_and_down(world, gate, before):
+    gate.kill9()
+    assert gate.down().returncode == 0
+    ended(world, gate, before)
+
+
+def test_after_kill_9_of_everything_and_down(world, gate, before):
+    client = gate.vpn_pid()
+    gate.kill9()
+    try:
+        os.kill(client, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    assert gate.down().returncode == 0
+    ended(world, gate, before)
+
+
+def test_after_down_of_a_gate_that_was_damaged(world, gate, before):
+    """Nobody is there to repair; what is left must still be found."""
+    gate.kill9()
+    world.servera.run('nft', 'delete', 'table', 'inet', 'sallyport-main')
+    with gate.inner as inner:
+        inner.run('ip', 'link', 'del', 'room')
+    assert gate.down().returncode == 0
+    # Old sysctls stood in the table that somebody deleted.
+    left = difference(before, hoststate(world.servera))
+    assert all('forwarding' in l or 'accept_ra' in l
+               for l in left.splitlines()[2:] if not l.startswith('@@')), left
+    for line in left.splitlines()[2:]:
+        if line.startswith('-'):
+            key, _, value = line[1:].partition(' = ')
+            world.servera.sysctl('net/' + key.removeprefix('net/'), value)
+
+
+def test_up_after_kill_9_takes_over_without_a_lost_connection(world, gate,
+                                                             before, sallyport):
+    flow = probe.Flow(world.laptop, A4, 80)
+    gate.kill9()
+    until(lambda: flow.count > 10, 'it goes on without us')
+    with sallyport.up('main') as again:
+        assert flow.stop().error is None and flow.total_retransmits == 0
+        assert wrong_answers(world) == []
+        again.pids = [again.vpn_pid()]
+        assert again.down().returncode == 0
+        again.child.wait(10)
+        ended(world, again, before)
+
+
+def test_twenty_times_up_and_kill_9_leave_nothing(world, sallyport, before):
+    for _ in range(10):
+        gate = sallyport.up('main', CONF.format(office=world.office),
+                            ready=False)
+        gate.wait_log('lan door answers')
+        gate.kill9()
+        gate.notify.close()
+    with sallyport.up('main') as gate:
+        assert wrong_answers(world, doors=('lan',), by='room') != []  # nobody
+        gate.pids = []
+        gate.down()
+    ended(world, gate, before)
+
+
+@pytest.mark.parametrize('moment', [0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 130])
+def test_kill_9_at_any_moment_of_the_start_and_down(world, sallyport, before,
+                                                    moment):
+    gate = sallyport.up('main', CONF.format(office=world.office), ready=False)
+    try:
+        gate.child.wait(moment / 1000)
+    except Exception:
+        pass
+    gate.kill9()
+    gate.notify.close()
+    done = sallyport('down', 'main')
+    assert done.returncode in (0, 1), done.stderr
+    gate.pids = []
+    ended(world, gate, before)
+
+
+def test_a_second_up_of_the_same_gate_is_refused(world, gate, before,
+                                                 sallyport):
+    done = sallyport('up', 'main')
+    assert done.returncode == 1 and 'main' in done.stderr
+    assert wrong_answers(world) == []
+    gate.stop()
+    ended(world, gate, before)
+
+
+def test_two_gates_side_by_side(world, gate, before, sallyport):
+    second = world.openvpn.profile(f'{world.dir}/second.ovpn', 'servera2')
+    conf = f'[room]\npublish = 8000:80\n[door second]\nvpn = {second}\n'
+    flow = probe.Flow(world.laptop, A4, 80)
+    with sallyport.up('other', conf) as other:
+        other.serve('other', 80)
+        assert probe.ask(world.laptop, 'tcp', A4, 8000).by == 'other'
+        assert probe.ask(world.twin, 'tcp', '172.20.0.11', 8000).by == 'other'
+        assert wrong_answers(world) == []
+        # The one does not reach into the other.
+        with gate.room() as room:
+            got = probe.ask(room, 'tcp', other.address(), 80, seconds=0.7)
+            assert not got.answered
+    assert wrong_answers(world) == []
+    assert flow.stop().error is None and flow.total_retransmits == 0
+    gate.stop()
+    ended(world, gate, before)
+
+
+def test_the_same_port_twice_on_one_host_is_refused(world, gate, before,
+                                                    sallyport):
+    sallyport.write('other', '[room]\npublish = 80\n')
+    held = hoststate(world.servera)
+    done = sallyport('up', 'other')
+    assert done.returncode == 1
+    assert '80' in done.stderr and 'main' in done.stderr, done.stderr
+    assert difference(held, hoststate(world.servera)) == ''
+    os.unlink(world.servera.path('/etc/sallyport/other.conf'))
+
+
+def test_gates_that_end_in_another_order_restore_what_was_first(
+        world, gate, before, sallyport):
+    with sallyport.up('other', '[room]\npublish = 8000\n') as other:
+        gate.stop()
+        assert probe.ask(world.laptop, 'tcp', A4, 8000).how is \
+            probe.How.REFUSED, 'the other gate still forwards'
+        other.stop()
+        other.pids = gate.pids
+    os.unlink(world.servera.path('/etc/sallyport/other.conf'))
+    ended(world, gate, before)

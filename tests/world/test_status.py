@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""status and --dry-run."""
+import json
+import os
+import re
+import time
+
+import pytest
+
+from lab import probe
+from lab.state import difference, hoststate
+from lab.world import A4, A6, A_VPN4, A_VPN6, SERVICE
+
+CONF = '''
+[room]
+publish = 80 80/udp 8080:81
+[room web]
+publish = 443
+[door office]
+vpn = {office}
+'''
+
+
+@pytest.fixture(scope='module')
+def gate(world, sallyport):
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80, 81)
+        yield gate
+
+
+def test_json_has_everything(gate, world, sallyport):
+    doc = sallyport.status()
+    assert doc['schema'] == 1
+    g = doc['gates'][0]
+    assert (g['name'], g['supervisor_pid']) == ('main', gate.child.pid)
+    assert g['state'] == 'up'
+    doors = {d['name']: d for d in g['doors']}
+    assert (doors['lan']['kind'], doors['office']['kind']) == (
+        'lan', 'openvpn')
+    assert {d['state'] for d in doors.values()} == {'up'}
+    plain = {a.split('/')[0] for a in doors['office']['addresses']}
+    assert {A_VPN4, A_VPN6} <= plain
+    assert {A4, A6} <= {a.split('/')[0] for a in doors['lan']['addresses']}
+    assert {r['name'] for r in g['rooms']} == {'', 'web'}
+    ports = {(p['door'], p['proto'], p['port'], p['room'], p['room_port'])
+             for p in g['ports']}
+    assert ports == {(d, proto, port, room, inner)
+                     for d in ('lan', 'office')
+                     for proto, port, room, inner in (
+                         ('tcp', 80, '', 80), ('udp', 80, '', 80),
+                         ('tcp', 8080, '', 81), ('tcp', 443, 'web', 443))}
+    assert g['repairs'] == []
+
+
+@pytest.mark.parametrize('door, asker, dst', [
+    ('lan', 'laptop', A4), ('office', 'serverb', A_VPN4)])
+def test_each_door_counts_its_own(gate, world, door, asker, dst):
+    before = gate.door(door)
+    other = 'office' if door == 'lan' else 'lan'
+    size = 200000
+    assert probe.fetch(world.hosts[asker], dst, 80, size) == size
+    after = gate.door(door)
+    assert after['bytes_out'] - before['bytes_out'] >= size
+    assert after['packets_in'] > before['packets_in']
+    # The tunnel's own packets go by the lan door, but are counted once.
+    if door == 'lan':
+        assert gate.door(other)['bytes_out'] < size
+
+
+def test_since_is_the_time_of_the_change(gate):
+    since = gate.door('office')['since']
+    value = since if isinstance(since, (int, float)) else time.time()
+    assert abs(time.time() - value) < 300
+
+
+def test_the_table_names_doors_ports_and_rooms(gate, sallyport):
+    text = sallyport('status', 'main', ok=True).stdout
+    for word in ('main', 'lan', 'office', A4, A_VPN4, '80', '8080', '443',
+                 'web'):
+        assert word in text, text
+    assert '\x1b' not in text
+
+
+def test_status_of_nothing(sallyport):
+    done = sallyport('status', 'nope')
+    assert done.returncode == 1 and 'nope' in done.stderr
+
+
+def test_status_after_kill_9_says_that_nobody_supervises(world, sallyport):
+    with sallyport.up('dead', '[room]\npublish = 99\n') as gate:
+        gate.kill9()
+        g = sallyport.status('dead')['gates'][0]
+        assert g['state'] != 'up'
+        assert not g.get('supervisor_pid')
+        gate.down()
+
+
+def commands(text):
+    """The lines of a dry run that a person would type."""
+    return [l for l in text.splitlines() if l.strip() and
+            not l.lstrip().startswith('#')]
+
+
+def test_dry_run_changes_nothing_and_needs_no_gate(world, sallyport):
+    before = hoststate(world.servera)
+    done = sallyport('run', '--name', 'dry', '-p', '80', '--vpn', world.office,
+                     '--dry-run', '--', 'true', ok=True)
+    sallyport.write('dry2', CONF.format(office=world.office))
+    up = sallyport('up', 'dry2', '--dry-run', ok=True)
+    os.unlink(world.servera.path('/etc/sallyport/dry2.conf'))
+    assert difference(before, hoststate(world.servera)) == ''
+    for text in (done.stdout, up.stdout):
+        assert re.search(r'^\s*ip ', text, re.M), text
+        assert 'nft' in text
+
+
+def test_what_dry_run_prints_can_be_typed(world, sallyport):
+    """On a host of its own: sh runs every line, and the lan door answers."""
+    text = sallyport('run', '--name', 'typed', '-p', '8090:80', '--dry-run',
+                     '--', 'true', ok=True).stdout
+    before = hoststate(world.servera)
+    done = world.servera.run('sh', '-e', input=text, ok=False)
+    assert done.returncode == 0, f'{done.stderr}\n{text}'
+    service = world.servera.popen(
+        ['ip', 'netns', 'exec', 'typed', '/usr/bin/python3', '-I',
+         SERVICE, '--name', 'typed', '80'],
+        stdout=-1)
+    assert service.stdout.readline() == 'ready\n'
+    got = [probe.ask(world.laptop, 'tcp', a, 8090) for a in (A4, A6)]
+    service.kill()
+    done = sallyport('down', 'typed')
+    assert [g.by for g in got] == ['typed', 'typed']
+    assert done.returncode == 0, done.stderr
+    left = difference(before, hoststate(world.servera))
+    assert [l for l in left.splitlines()[2:] if 'forwarding' not in l and
+            'accept_ra' not in l and not l.startswith('@@')] == []
+
+
+def test_status_without_any_gate_is_empty(world, sallyport, gate):
+    gate.stop()
+    doc = json.loads(sallyport('status', '--json', ok=True).stdout)
+    assert doc['gates'] == []
