@@ -17,8 +17,11 @@ static long long number(const json_t *object, const char *key)
 	return (long long)json_integer_value(json_object_get(object, key));
 }
 
+/* As many digits as six ints may have, as far as gcc can tell. */
+#define WHEN_SIZE 80
+
 /* Seconds since 1970 as UTC, "-" for 0. */
-static const char *when_text(long long seconds, char buf[32])
+static const char *when_text(long long seconds, char buf[WHEN_SIZE])
 {
 	time_t t = (time_t)seconds;
 	struct tm tm;
@@ -26,10 +29,8 @@ static const char *when_text(long long seconds, char buf[32])
 	if (!seconds || !gmtime_r(&t, &tm))
 		return "-";
 	/* Not strftime(3): it looks at TZ and the file that TZ names. */
-	snprintf(buf, 32, "%04u-%02u-%02u %02u:%02u:%02uZ", (unsigned int)tm.tm_year % 8099 + 1900,
-		 (unsigned int)tm.tm_mon % 12 + 1, (unsigned int)tm.tm_mday % 32,
-		 (unsigned int)tm.tm_hour % 24, (unsigned int)tm.tm_min % 60,
-		 (unsigned int)tm.tm_sec % 61);
+	snprintf(buf, WHEN_SIZE, "%04d-%02d-%02d %02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 	return buf;
 }
 
@@ -49,7 +50,7 @@ static const char *size_text(long long bytes, char buf[32])
 
 static void door_text(struct text *t, const json_t *door)
 {
-	char since[32], in[32], out[32];
+	char since[WHEN_SIZE], in[32], out[32];
 	const json_t *list = json_object_get(door, "addresses");
 	struct text where CLEANUP_TEXT = { 0 };
 	json_t *ip;
@@ -88,7 +89,7 @@ static void list_text(struct text *t, const json_t *gate, const char *key, const
 
 static void repair_text(struct text *t, const json_t *repair)
 {
-	char when[32];
+	char when[WHEN_SIZE];
 
 	text_addf(t, "  %s  %s\n", when_text(number(repair, "when"), when), member(repair, "what"));
 }
