@@ -515,6 +515,9 @@ int rtnl_decode_error(const struct nlmsghdr *nlh, char *ret_text, size_t size)
 	if (nlh->nlmsg_len < start)
 		return EBADMSG;
 	memcpy(&code, err, sizeof(code));
+	/* The kernel's errors lie in -MAX_ERRNO..0; INT_MIN has no negation. */
+	if (code > 0 || code < -4095)
+		return EBADMSG;
 	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS))
 		return -code;
 	if (nlh->nlmsg_type == NLMSG_ERROR) {
