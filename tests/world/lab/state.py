@@ -16,12 +16,16 @@ COMMANDS = (
     ('nft', ('nft', '--stateless', '--handle', 'list', 'ruleset')),
     ('namespaces', ('ls', '-1', '/run/netns')),
     ('mounts', ('findmnt', '--raw', '--noheadings', '-o', 'TARGET,FSTYPE')),
-    ('etc', ('find', '/etc/netns', '/etc/sallyport')),
-    ('run', ('find', '/run', '-xdev', '-not', '-path', '/run/etc/*')),
+    ('etc', ('find', '/etc/netns')),
+    ('run', ('find', '/run', '-xdev', '-not', '-path', '/run/etc/*',
+             '-not', '-type', 'd')),
 )
 
 # Readings, not settings.
 VOLATILE = re.compile(r'nf_conntrack_count$|/route/flush$|ip_local_reserved$')
+
+CLOCKS = re.compile(r'expires \d+sec|valid_lft \d+sec|preferred_lft \d+sec|'
+                    r'[a-z_]+_timer +[\d.]+')
 
 
 def _sysctls(fd):
@@ -45,8 +49,7 @@ def hoststate(host):
     parts = []
     for title, argv in COMMANDS:
         done = host.run(*argv, ok=False)
-        text = re.sub(r'expires \d+sec|valid_lft \d+sec|preferred_lft \d+sec',
-                      '', done.stdout)
+        text = CLOCKS.sub('', done.stdout)
         # As after any `ip netns add`, the empty directory may stay.
         text = re.sub(r'(?m)^/run/netns( tmpfs)?\n', '', text)
         parts.append(f'== {title}\n{text}')
