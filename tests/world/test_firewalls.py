@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hosts whose firewall drops what is forwarded."""
 
+import os
+
 import pytest
 
 from lab import host as hosts
@@ -19,9 +21,10 @@ vpn = {office}
 
 
 @pytest.fixture
-def docker(world, tmp_path):
+def docker(world):
     """A real dockerd, in Server A's namespace."""
-    base = str(tmp_path)
+    base = f'{world.dir}/docker'
+    os.makedirs(base, exist_ok=True)
     log = open(f'{base}/log', 'w')
     child = world.servera.popen(
         ['dockerd', '--data-root', f'{base}/data', '--exec-root',

@@ -76,8 +76,7 @@ def test_a_dead_wire_and_its_return(world, gate):
 
 def test_a_server_that_restarts_is_found_again(world, gate):
     world.openvpn.close()
-    world.openvpn.log = type(world.openvpn.log)(world.openvpn.log.path)
-    world.openvpn.start()
+    world.openvpn_again()
     got = probe.ask_until_answered(world.vpnsrv, 'tcp', A_VPN4, 80, 40)
     assert got.answered
 

@@ -215,3 +215,13 @@ class Flow(threading.Thread):
         self.total_retransmits = self.retransmits() if not self.error else -1
         self.socket.close()
         return self
+
+
+def until_true(ask, kind, seconds=15):
+    """The first answer of @kind, or the last one of all."""
+    end = time.monotonic() + seconds
+    while True:
+        got = ask()
+        if isinstance(got, kind) or time.monotonic() > end:
+            return got
+        time.sleep(0.01)

@@ -19,6 +19,10 @@ MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 PR_SET_PDEATHSIG = 1
 
+# A directory that every Debian has and nobody builds in; in the sandbox it is
+# empty, and its files go with the sandbox.
+SCRATCH = '/media'
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -85,6 +89,7 @@ def enter():
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     mount('none', '/', None, MS_REC | MS_PRIVATE)
     mount('proc', '/proc', 'proc')
+    mount('sandbox', SCRATCH, 'tmpfs')
     worker = os.fork()
     if worker:
         _pass_on(worker)

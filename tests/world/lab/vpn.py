@@ -89,7 +89,6 @@ class OpenVpnServer:
         self.proto = proto
         self.dir = os.path.join(directory, f'openvpn-{port}-{proto}')
         os.makedirs(self.dir + '/ccd')
-        self.log = Log(self.dir + '/log')
         self.conf = hosts.keep(self.dir + '/server.conf', f'''
 dev tun0
 dev-type tun
@@ -115,6 +114,7 @@ verb 3
         self.start()
 
     def start(self):
+        self.log = Log(self.dir + '/log')
         self.child = self.host.popen(
             ['openvpn', '--config', self.conf], stdout=self.log.file,
             stderr=self.log.file)

@@ -15,12 +15,14 @@ twin is a VPN peer that has the laptop's own address. mallory sits on Server
 A's own LAN and is up to no good.
 """
 import os
+import signal
 import tempfile
 
 from . import host as hosts
 from . import probe
+from . import sandbox
 from . import vpn
-from .host import Host, join
+from .host import Host, join, until
 
 A4, A6 = '172.16.5.10', 'fd00:16:5::10'
 A_VPN4, A_VPN6 = '172.20.0.10', 'fd00:16:20::10'
@@ -47,7 +49,7 @@ class World:
     """Everything above, made in about a second. close() ends it."""
 
     def __init__(self, wireguard=False, openconnect=False, serverb=True):
-        self.dir = tempfile.mkdtemp(prefix='sallyport-world-')
+        self.dir = tempfile.mkdtemp(prefix='world-', dir=sandbox.SCRATCH)
         self.closers = []
         self.hosts = {}
         for name in ('laptop', 'laptop2', 'laptop3', 'core', 'inet', 'vpnsrv',
@@ -167,6 +169,14 @@ class World:
         profile = self.openvpn.profile(f'{self.dir}/b.ovpn', 'serverb')
         self.b_client = self.closing(
             vpn.OpenVpnClient(self.serverb, profile, self.dir)).wait()
+
+    def openvpn_again(self):
+        """Starts the OpenVPN server after a close(); B comes back at once
+        instead of when its patience ends."""
+        self.openvpn.start()
+        self.b_client.child.send_signal(signal.SIGUSR1)
+        until(lambda: probe.ping(self.serverb, VPN_GW4, seconds=1),
+              'B is connected again', 15)
 
     def serve(self, host, name, *ports):
         """Runs the service on @host itself; returns its process."""

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One clear error with file:line:column or flag, and nothing changed."""
+import os
+
+import pytest
+
+from lab import sandbox
+from lab.state import difference, hoststate
+
+OK = '[room]\npublish = 80\n'
+
+
+@pytest.fixture(autouse=True)
+def nothing_changes(world):
+    before = hoststate(world.servera)
+    yield
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+@pytest.mark.parametrize('text, where, words', [
+    ('[room]\npublihs = 80\n', '2:1', ['publihs', 'publish']),
+    ('[room]\npublish = 80\npublish = 81\n', '3:1', ['publish']),
+    ('[room]\npublish = 0\n', '2:11', ['0']),
+    ('[room]\npublish = 65536\n', '2:11', ['65536']),
+    ('[room]\npublish = 80 443 80\n', '2:18', ['80']),
+    ('[room]\npublish = 80/sctp\n', '2:', ['sctp']),
+    ('[room]\npublish = eighty\n', '2:11', ['eighty']),
+    ('[room a]\npublish = 80\n[room b]\npublish = 80\n', '4:', ['80']),
+    ('[room]\nreach = 172.16.5.0/33\n', '2:9', ['172.16.5.0/33']),
+    ('[room]\nreach = 172.16.5.999\n', '2:9', ['172.16.5.999']),
+    ('[room]\ndefault = somewhere\n', '2:11', ['somewhere']),
+    ('[room]\n[room]\n', '2:', ['room']),
+    ('[roam]\n', '1:', ['roam']),
+    ('publish = 80\n', '1:', []),
+    ('[room', '1:', []),
+    ('[door office]\n', '1:', ['office']),
+    ('[door office]\nvpn = a\ncommand = b\n', '3:', []),
+    ('[door a/b]\nvpn = x\n', '1:', ['a/b']),
+    ('[door averyveryverylongname]\nvpn = x\n', '1:', []),
+    ('[room]\npublish = 80\n[door lan]\npublish = 81\n', '4:', ['81']),
+    ('[door lan]\nlisten = 1.2.3\n', '2:10', ['1.2.3']),
+])
+def test_configuration(sallyport, text, where, words):
+    path = sallyport.write('wrong', text)
+    done = sallyport('up', 'wrong')
+    os.unlink(sallyport.host.path(path))
+    assert done.returncode == 2, done.stderr
+    assert f'{path}:{where}' in done.stderr
+    assert all(w in done.stderr for w in words)
+    assert len(done.stderr.strip().splitlines()) <= 2
+
+
+@pytest.mark.parametrize('argv, words', [
+    (['run', '-p', '99999', '--', 'true'], ['-p', '99999']),
+    (['run', '-p', '80', '-p', '80', '--', 'true'], ['80']),
+    (['run', '--name', 'a/b', '--', 'true'], ['a/b']),
+    (['run', '--name', 'muchtoolongname', '--', 'true'], ['muchtoolongname']),
+    (['run', '--vpn', '/nowhere.ovpn', '--', 'true'], ['/nowhere.ovpn']),
+    (['run', '--nonsense', '--', 'true'], ['nonsense']),
+    (['run'], ['command']),
+    (['up'], []), (['down'], []), (['exec'], []), (['frobnicate'], []),
+    (['up', 'nosuchgate'], ['nosuchgate']),
+    (['up', '../../etc/passwd'], []),
+])
+def test_flags(sallyport, argv, words):
+    done = sallyport(*argv)
+    assert done.returncode in (1, 2)
+    assert done.stderr and all(w in done.stderr for w in words), done.stderr
+
+
+def vpn_file(world, text):
+    path = f'{world.dir}/bad.ovpn'
+    with open(path, 'w') as f:
+        f.write(text)
+    return path
+
+
+@pytest.mark.parametrize('extra, words', [
+    ('auth-user-pass\n', ['auth-user-pass']),
+    ('askpass\n', ['askpass']),
+    ('dev tap\n', ['tap']),
+])
+def test_an_ovpn_that_asks_or_is_no_tun(world, sallyport, extra, words):
+    path = vpn_file(world, 'client\nremote 198.51.100.2 1194\n' + extra)
+    done = sallyport('run', '--vpn', path, '--', 'true')
+    assert done.returncode == 2
+    assert 'bad.ovpn:3' in done.stderr and all(w in done.stderr for w in words)
+
+
+def test_a_file_that_is_no_vpns(world, sallyport):
+    path = vpn_file(world, 'once upon a time\n')
+    done = sallyport('run', '--vpn', path, '--', 'true')
+    assert done.returncode == 2 and 'bad.ovpn' in done.stderr
+
+
+def test_not_root(world, sallyport):
+    done = world.servera.run('setpriv', '--reuid', '65534', '--clear-groups',
+                             '--inh-caps=-all', sallyport.program, 'run', '--',
+                             'true', ok=False)
+    assert done.returncode == 1 and 'root' in done.stderr
+
+
+def test_no_dev_net_tun(world, sallyport):
+    done = world.servera.run(
+        'unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /dev/net && exec '
+        f'{sallyport.program} run --name notun --vpn {world.office} -- true',
+        ok=False)
+    assert done.returncode == 1 and '/dev/net/tun' in done.stderr
+
+
+def test_a_namespace_of_that_name_that_is_not_ours(world, sallyport):
+    world.servera.run('ip', 'netns', 'add', 'mine')
+    try:
+        held = hoststate(world.servera)
+        done = sallyport('run', '--name', 'mine', '--', 'true')
+        assert done.returncode == 1 and 'mine' in done.stderr
+        down = sallyport('down', 'mine')
+        assert down.returncode == 1
+        assert difference(held, hoststate(world.servera)) == ''
+    finally:
+        world.servera.run('ip', 'netns', 'del', 'mine')
+
+
+def test_a_link_of_that_name_that_is_not_ours(world, sallyport):
+    world.servera.ip('link add sp-mine type veth peer name sp-mine2')
+    try:
+        held = hoststate(world.servera)
+        done = sallyport('run', '--name', 'mine', '--', 'true')
+        assert done.returncode == 1 and 'sp-mine' in done.stderr
+        assert sallyport('down', 'mine').returncode == 1
+        assert difference(held, hoststate(world.servera)) == ''
+    finally:
+        world.servera.ip('link del sp-mine')
+
+
+def test_a_port_that_the_host_itself_listens_on(world, sallyport):
+    child = world.serve(world.servera, 'host', 8123)
+    done = sallyport('run', '-p', '8123:80', '--', 'true')
+    child.kill()
+    child.wait()
+    assert done.returncode == 1 and '8123' in done.stderr
+
+
+def test_the_tests_are_in_their_sandbox():
+    assert sandbox.entered()

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Files as providers ship them."""
+import pytest
+
+from lab import probe
+from lab.host import keep, until
+from lab.leak import Ear
+from lab.sniff import TCP, Sniffer
+from lab.vpn import OpenVpnServer, wg_key
+from lab.world import (A4, A_VPN4, A_VPN6, A_WG4, A_WG6, B_VPN4, B_VPN6,
+                       PARTNER4, PARTNER6, wrong_answers)
+
+CONF = '[room]\npublish = 80 80/udp\n[door {door}]\nvpn = {file}\n'
+
+
+def up(sallyport, path, door='office', extra='', **kw):
+    text = CONF.format(door=door, file=path) + extra
+    gate = sallyport.up('main', text, **kw)
+    gate.serve('room', 80)
+    return gate
+
+
+@pytest.fixture
+def server(wide_world):
+    """The first OpenVPN server as it is, afterwards too."""
+    yield wide_world.openvpn
+    wide_world.openvpn.give_a()
+
+
+@pytest.fixture
+def second(wide_world):
+    """Starts one more OpenVPN server, of another make-up."""
+    made = []
+
+    def start(**kw):
+        w = wide_world
+        s = OpenVpnServer(w.vpnsrv, w.keys, w.dir, **kw)
+        made.append(s)
+        return s
+    # One tun0 and one pool: the first server makes room.
+    wide_world.openvpn.close()
+    yield start
+    for s in made:
+        s.close()
+    wide_world.openvpn_again()
+
+
+def profile(world, name, **kw):
+    return world.openvpn.profile(f'{world.dir}/{name}.ovpn', 'servera', **kw)
+
+
+def test_the_first_of_several_remotes_is_dead(wide_world, wide):
+    path = profile(wide_world, 'remotes', remotes=[
+        '198.51.100.99 1194 udp', '198.51.100.2 1194 udp'])
+    with up(wide, path, seconds=30):
+        assert wrong_answers(wide_world) == []
+
+
+def test_a_remote_by_name_is_resolved_on_the_host(wide_world, wide):
+    hosts = wide_world.servera.path('/etc/hosts')
+    with open(hosts) as f:
+        old = f.read()
+    with open(hosts, 'a') as f:
+        f.write('198.51.100.2 vpn.office.example\n')
+    try:
+        path = profile(wide_world, 'byname',
+                       remotes=['vpn.office.example 1194 udp'])
+        with up(wide, path):
+            assert wrong_answers(wide_world) == []
+    finally:
+        with open(hosts, 'w') as f:
+            f.write(old)
+
+
+def test_inline_connection_blocks(wide_world, wide):
+    path = profile(wide_world, 'blocks', remotes=[], extra='''
+<connection>
+remote 198.51.100.2 1194 udp
+</connection>''')
+    with up(wide, path):
+        assert wrong_answers(wide_world) == []
+
+
+def test_dns_and_ipv6_of_the_push_reach_the_room(wide_world, wide, server):
+    server.give_a((*server.PUSH, 'dhcp-option DNS 172.20.0.1',
+                   'dhcp-option DNS6 fd00:16:20::1'))
+    with up(wide, profile(wide_world, 'dns')) as gate:
+        text = gate.exec('cat', '/etc/resolv.conf', ok=True).stdout
+        assert 'nameserver 172.20.0.1' in text
+        assert 'nameserver fd00:16:20::1' in text
+
+
+def test_redirect_gateway_in_the_file(wide_world, wide, server):
+    server.give_a(())
+    path = profile(wide_world, 'redirect', extra='redirect-gateway def1 ipv6')
+    with up(wide, path) as gate, Sniffer(wide_world.vpnsrv, 'tun0') as tun:
+        assert wrong_answers(wide_world) == []
+        with gate.room() as room:
+            s = room.socket(2, 2)
+            s.sendto(b'out', ('203.0.113.30', 4001))
+            assert tun.wait_for(lambda p: p.dport == 4001)
+            s.close()
+
+
+def test_user_and_password_from_a_file(wide_world, wide, second):
+    w = wide_world
+    check = keep(f'{w.dir}/check', '#!/bin/sh\n'
+                 '[ "$(cat "$1")" = "$(printf \'me\\nsecret\')" ]\n', 0o755)
+    server = second(port=1195, extra='script-security 2\n'
+                    f'auth-user-pass-verify {check} via-file\n'
+                    'tmp-dir /tmp')
+    server.give_a()
+    keep(f'{w.dir}/pass', 'me\nsecret\n', 0o600)
+    path = server.profile(f'{w.dir}/userpass.ovpn', 'servera',
+                          extra='auth-user-pass pass')
+    with up(wide, path):
+        assert wrong_answers(w, doors=('lan', 'self')) == []
+        assert probe.ask(w.vpnsrv, 'tcp', A_VPN4, 80).saw == '172.20.0.1'
+
+
+def test_a_wrong_password_is_told(wide_world, wide, second):
+    w = wide_world
+    check = keep(f'{w.dir}/check', '#!/bin/sh\nexit 1\n', 0o755)
+    server = second(port=1196, extra='script-security 2\n'
+                    f'auth-user-pass-verify {check} via-file\n'
+                    'tmp-dir /tmp')
+    keep(f'{w.dir}/pass', 'me\nwrong\n', 0o600)
+    path = server.profile(f'{w.dir}/wrongpass.ovpn', 'servera',
+                          extra='auth-user-pass pass')
+    gate = wide.up('main', CONF.format(door='office', file=path), ready=False)
+    with gate:
+        gate.wait_log('office', 'password', seconds=15)
+
+
+def test_over_tcp(wide_world, wide, second):
+    w = wide_world
+    server = second(port=1197, proto='tcp')
+    path = server.profile(f'{w.dir}/tcp.ovpn', 'servera')
+    with up(wide, path):
+        assert probe.ask(w.vpnsrv, 'tcp', A_VPN4, 80).saw == '172.20.0.1'
+        assert wrong_answers(w, doors=('lan', 'self')) == []
+
+
+def test_transport_over_ipv6(wide_world, wide, second):
+    w = wide_world
+    server = second(port=1198, proto='udp6', address='2001:db8:198::2')
+    path = server.profile(f'{w.dir}/six.ovpn', 'servera')
+    server.give_a(('redirect-gateway def1 ipv6',))
+    with up(wide, path):
+        assert probe.ask(w.vpnsrv, 'tcp', A_VPN4, 80).saw == '172.20.0.1'
+        assert wrong_answers(w, doors=('lan', 'self')) == []
+
+
+# MSS --------------------------------------------------------------------
+
+def test_a_small_tunnel_mtu_never_stalls_a_connection(wide_world, wide, server):
+    server.give_a(extra='push "tun-mtu 1280"')
+    with up(wide, profile(wide_world, 'small')), \
+            Sniffer(wide_world.vpnsrv, 'tun0') as tun:
+        # Nobody hears of "too big".
+        wide_world.vpnsrv.nft('''table inet deaf {
+            chain f { type filter hook forward priority 0
+                icmp type destination-unreachable drop
+                icmpv6 type packet-too-big drop
+            }
+            chain i { type filter hook input priority 0
+                icmp type destination-unreachable drop
+                icmpv6 type packet-too-big drop
+            }
+        }''')
+        try:
+            for dst in (A_VPN4, A_VPN6):
+                assert probe.fetch(wide_world.serverb, dst, 80,
+                                   2000000) == 2000000
+        finally:
+            wide_world.vpnsrv.nft('delete table inet deaf')
+        syn = tun.wait_for(lambda p: p.proto == TCP and p.flags & 2)
+        assert syn
+
+
+def test_mss_of_the_configuration(wide_world, wide):
+    with up(wide, profile(wide_world, 'mss'), extra='mss = 900\n') as gate, \
+            Sniffer(wide_world.vpnsrv, 'tun0') as tun:
+        assert probe.fetch(wide_world.serverb, A_VPN4, 80, 500000) == 500000
+        biggest = max(len(p.payload) for p in tun.seen(
+            lambda p: p.proto == TCP and p.sport == 80))
+        assert 0 < biggest <= 900
+        assert gate.child.poll() is None
+
+
+# WireGuard ----------------------------------------------------------------
+
+@pytest.mark.parametrize('proto', ['tcp', 'udp'])
+def test_wireguard_as_a_provider_ships_it(wide_world, wide, proto):
+    w = wide_world
+    path = w.partner_server.conf(
+        f'{w.dir}/wg-prov.conf', 'DNS = 10.66.0.1, corp.example\nMTU = 1380\n'
+        'Table = off\nPostUp = touch /tmp/never\n')
+    with up(wide, path, 'wg') as gate:
+        for dst, saw in ((A_WG4, PARTNER4), (A_WG6, PARTNER6)):
+            got = probe.ask(w.partner, proto, dst, 80)
+            assert (got.by, got.saw, got.source) == ('room', saw, dst)
+        text = gate.log.text()
+        for word in ('Table', 'PostUp'):
+            assert any(word in l and 'ignored' in l
+                       for l in text.splitlines()), text
+        assert 'nameserver 10.66.0.1' in gate.exec(
+            'cat', '/etc/resolv.conf').stdout
+        with gate.inner as inner:
+            assert 'mtu 1380' in inner.out('ip', 'link', 'show', 'wg')
+
+
+def test_wireguard_that_claims_everything(wide_world, wide):
+    """AllowedIPs = 0.0.0.0/0, ::/0: the way to its own server stays."""
+    w = wide_world
+    path = w.partner_server.conf(f'{w.dir}/wg-all.conf',
+                                 allowed='0.0.0.0/0, ::/0')
+    with up(wide, path, 'wg') as gate, Ear(w) as ear, \
+            Sniffer(w.partner, 'wg0') as far:
+        assert wrong_answers(w, doors=('lan', 'self')) == []
+        assert probe.ask(w.partner, 'tcp', A_WG4, 80).saw == PARTNER4
+        with gate.room() as room:
+            s = room.socket(2, 2)
+            s.sendto(b'said-in-the-room', ('203.0.113.30', 4444))
+            assert far.wait_for(lambda p: p.dport == 4444)
+            s.close()
+        assert ear.heard() == []
+
+
+def test_wireguard_with_several_peers(wide_world, wide):
+    w = wide_world
+    other, other_public = wg_key()
+    path = w.partner_server.conf(f'{w.dir}/wg-two.conf', extra_peer=f'''
+[Peer]
+PublicKey = {other_public}
+AllowedIPs = 10.67.0.0/24
+''')
+    with up(wide, path, 'wg') as gate:
+        assert probe.ask(w.partner, 'tcp', A_WG4, 80).saw == PARTNER4
+        with gate.inner as inner:
+            assert 'dev wg' in inner.out('ip', 'route', 'get', '10.67.0.1')
+    assert other
+
+
+def test_wireguard_endpoint_by_name_and_over_ipv6(wide_world, wide):
+    w = wide_world
+    hosts = w.servera.path('/etc/hosts')
+    with open(hosts) as f:
+        old = f.read()
+    with open(hosts, 'a') as f:
+        f.write('203.0.113.77 wg.partner.example\n')
+    try:
+        for endpoint in ('wg.partner.example:51820',
+                         '[2001:db8:203::77]:51820'):
+            path = w.partner_server.conf(f'{w.dir}/wg-end.conf',
+                                         endpoint=endpoint)
+            with up(wide, path, 'wg'):
+                got = probe.ask_until_answered(w.partner, 'tcp', A_WG4, 80)
+                assert got.saw == PARTNER4
+    finally:
+        with open(hosts, 'w') as f:
+            f.write(old)
+
+
+def test_openvpn_and_wireguard_do_not_disturb_each_other(wide_world, wide):
+    w = wide_world
+    extra = f'[door wg]\nvpn = {w.partner_conf}\n'
+    with up(wide, w.office, extra=extra) as gate:
+        assert wrong_answers(w) == []
+        assert probe.ask(w.partner, 'tcp', A_WG4, 80).saw == PARTNER4
+        until(lambda: gate.door('wg')['state'] == 'up', 'wg is up')
+        got = [probe.ask(w.serverb, p, d, 80).saw
+               for p in ('tcp', 'udp') for d in (A_VPN4, A_VPN6)]
+        assert got == [B_VPN4, B_VPN6] * 2
+        assert probe.ask(w.laptop, 'tcp', A4, 80).answered
