@@ -21,7 +21,8 @@ int cli_print_plan(struct supervisor *s, struct err *e)
 	struct arena *a = &s->arena;
 	struct text t CLEANUP_TEXT = { 0 };
 	struct snapshot host = { 0 };
-	struct want want = { 0 };
+	struct want *wants;
+	size_t n = 0;
 	const char *link = plan_host_link(a, &s->gate);
 	int r = look_at_host(s, &host, e);
 
@@ -34,15 +35,22 @@ int cli_print_plan(struct supervisor *s, struct err *e)
 	for (size_t i = 1; i < s->gate.n_doors; i++)
 		snprintf(s->doors[i].interface, sizeof(s->doors[i].interface), "%s",
 			 s->gate.doors[i].name);
-	sup_want(s, a, &(struct place){ .kind = PLACE_GATE }, &host, &want);
 	plan_text_namespaces(&t, &s->gate, a);
-	plan_text(&t, &want);
-	for (size_t i = 0; i < s->gate.n_rooms; i++) {
-		sup_want(s, a, &(struct place){ .kind = PLACE_ROOM, .room = i }, &host, &want);
-		plan_text(&t, &want);
-	}
-	sup_want(s, a, &(struct place){ .kind = PLACE_HOST }, &host, &want);
-	plan_text(&t, &want);
+	wants = arena_alloc(a, sizeof(*wants) * (s->gate.n_rooms + 2));
+	sup_want(s, a, &(struct place){ .kind = PLACE_GATE }, &host, &wants[n++]);
+	sup_want(s, a, &(struct place){ .kind = PLACE_HOST }, &host, &wants[n++]);
+	for (size_t i = 0; i < s->gate.n_rooms; i++)
+		sup_want(s, a, &(struct place){ .kind = PLACE_ROOM, .room = i }, &host,
+			 &wants[n++]);
+	plan_text_guard(&t, &wants[0]);
+	plan_text_links(&t, &wants[1]);
+	for (size_t i = 0; i < n; i++)
+		if (i != 1)
+			plan_text_links(&t, &wants[i]);
+	for (size_t i = 0; i < n; i++)
+		plan_text_routes(&t, &wants[i]);
+	for (size_t i = 1; i < n; i++)
+		plan_text_guard(&t, &wants[i]);
 	fputs(text_str(&t), stdout);
 	return 0;
 }

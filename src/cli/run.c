@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include "sys/fd.h"
+#include "sys/netns.h"
 #include "wire/config.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <pwd.h>
@@ -95,9 +98,37 @@ static int find_user(struct supervisor *s, const char *name, struct err *e)
 	return 0;
 }
 
-static int load(struct supervisor *s, const struct run_options *o, struct err *e)
+static bool is_free(struct arena *a, const char *name)
 {
-	const char *name = o->name ? o->name : arena_printf(&s->arena, "run%d", (int)getpid());
+	int room CLEANUP_FD = -1, gate CLEANUP_FD = -1;
+	struct err e;
+
+	return netns_open(name, &room, &e) == -ENOENT &&
+	       netns_open(arena_printf(a, "%s.gate", name), &gate, &e) == -ENOENT;
+}
+
+/* Called as its command, with a number when that is taken: nginx, nginx2, ... */
+static const char *name_from(struct arena *a, const char *command)
+{
+	const char *slash = strrchr(command, '/');
+	char base[GATE_NAME_MAX - 2] = "";
+	size_t len = 0;
+	const char *name = base;
+
+	for (const char *c = slash ? slash + 1 : command; *c && len < sizeof(base) - 1; c++)
+		if (isalnum((unsigned char)*c) || (len && strchr("-_", *c)))
+			base[len++] = *c;
+	if (!len)
+		snprintf(base, sizeof(base), "run");
+	for (int i = 2; i < 1000 && !is_free(a, name); i++)
+		name = arena_printf(a, "%s%d", base, i);
+	return arena_strdup(a, name);
+}
+
+static int load(struct supervisor *s, const struct run_options *o, const char *command,
+		struct err *e)
+{
+	const char *name = o->name ? o->name : name_from(&s->arena, command ? command : "run");
 	struct config_flags flags = {
 		.publish = o->publish.items, .n_publish = o->publish.n, .vpn = o->vpn.items,
 		.n_vpn = o->vpn.n, .reach = o->reach.items, .n_reach = o->reach.n, .way = o->way,
@@ -124,7 +155,7 @@ static int run(int argc, char **argv)
 		return cli_usage(&verb_run, "run needs a command, after --");
 	if (!o.dry && !cli_is_root(&verb_run))
 		return 1;
-	r = load(&s, &o, &e);
+	r = load(&s, &o, argv[optind], &e);
 	if (r < 0)
 		return cli_fail(r == -EINVAL ? EXIT_USAGE : 1, "%s", e.text);
 	s.command = (const char *const *)argv + optind;

@@ -27,6 +27,8 @@
 
 #define LINE_MAX_SIZE 4096
 
+#define HOSTS_HEAD "127.0.0.1 localhost\n::1 localhost\n"
+
 const struct door_ops *door_ops_of(const struct door *d)
 {
 	switch (d->kind) {
@@ -194,8 +196,12 @@ int door_spawn(struct door_run *d, const char *const *argv, int pass_fd, struct 
 	spec.argv = argv;
 	spec.netns_fd = d->sup->inner.fd;
 	spec.own_mounts = true;
-	spec.hosts = text_str(&d->names);
-	spec.private_dir = d->dir;
+	spec.client = true;
+	if (d->names.len)
+		spec.hosts = arena_printf(&d->arena, HOSTS_HEAD "%s", text_str(&d->names));
+	if (d->door->kind == DOOR_WIREGUARD)
+		spec.private_dir = d->dir;
+	spec.resolv_conf = d->resolv_conf;
 	spec.stdout_fd = spec.stderr_fd = out[1];
 	spec.pass_fd = pass_fd;
 	spec.own_group = true;
@@ -266,6 +272,8 @@ static void begin(struct door_run *d)
 	sup_log(d->sup, "%s: connecting", d->door->name);
 	text_clear(&d->names);
 	arena_free(&d->arena);
+	d->servers = NULL;
+	d->n_servers = d->cap_servers = 0;
 	if (door_ops_of(d->door)->load(d, &e) < 0) {
 		sup_log(d->sup, "%s: %s", d->door->name, e.text);
 		door_event(d, CLIENT_EV_FAILED);

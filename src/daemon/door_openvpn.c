@@ -25,8 +25,13 @@
 #define MANAGEMENT_TRIES  2000
 /* openvpn answers its management interface at once even while connecting. */
 #define SILENCE_LIMIT_MS 20000
-/* Names are resolved anew when nothing has come of the old addresses. */
-#define CONNECT_LIMIT_MS 90000
+/*
+ * A server that says nothing for so long is given up for the next remote
+ * (openvpn's own default is 120 s); the user's file overrides it.
+ */
+#define CONNECT_TIMEOUT "15"
+/* When all of them were tried twice the client starts anew, with names resolved anew. */
+#define CONNECT_LIMIT_MS 300000
 
 static int load(struct door_run *d, struct err *e)
 {
@@ -222,7 +227,8 @@ static int start(struct door_run *d, struct err *e)
 	(void)unlink(management_path(d));
 	/* What stands before --config is a default that the user's file overrides. */
 	const char *const argv[] = {
-		"openvpn", "--verb", "3", "--connect-retry", "1", "30", "--cd",
+		"openvpn", "--verb", "3", "--suppress-timestamps", "--connect-retry", "1", "30",
+		"--connect-timeout", CONNECT_TIMEOUT, "--cd",
 		d->ovpn.cd ? d->ovpn.cd : directory_of(a, d->door->vpn),
 		"--config", arena_printf(a, "/proc/self/fd/%d", conf),
 		"--dev", d->door->name, "--dev-type", "tun",

@@ -107,6 +107,7 @@ static int wg_tool(struct door_run *d, const char *const *argv, const char *inpu
 	spec.argv = argv;
 	spec.netns_fd = d->sup->inner.fd;
 	spec.own_mounts = true;
+	spec.client = true;
 	spec.private_dir = d->dir;
 	r = proc_run(&spec, input, TOOL_LIMIT_MS, &d->arena, ret_output, &status, e);
 	if (r < 0)

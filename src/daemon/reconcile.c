@@ -270,6 +270,8 @@ static struct plan_facts facts_of(struct supervisor *s, struct arena *a,
 
 		f.doors[i].interface = d->interface[0] ? d->interface : NULL;
 		f.doors[i].mtu = d->mtu;
+		f.doors[i].servers = d->servers;
+		f.doors[i].n_servers = d->n_servers;
 		if (d->door->kind == DOOR_WIREGUARD)
 			f.doors[i].wg = &d->wg;
 	}

@@ -53,6 +53,7 @@ struct door_run {
 	int64_t since; /* wall clock, seconds: when it began to answer; 0 if it does not */
 
 	const char *dir; /* /run/sallyport/NAME/DOOR: sockets of the client */
+	const char *resolv_conf; /* for the client; NULL: a copy of the host's */
 	pid_t pid;       /* 0: not running */
 	int pidfd;
 	struct loop_source exited;
@@ -70,6 +71,8 @@ struct door_run {
 	struct wg_conf wg;
 	bool wg_kernel;
 	bool wg_configured;
+	struct plan_server *servers; /* of a command door, in arena */
+	size_t n_servers, cap_servers;
 
 	char interface[LINK_NAME_SIZE]; /* "" while there is none */
 	uint32_t mtu;
@@ -190,7 +193,6 @@ struct door_ops {
 	bool (*answers)(const struct door_run *d);
 };
 extern const struct door_ops door_openvpn, door_wireguard, door_command;
-void door_release(struct door_run *d);
 const struct door_ops *door_ops_of(const struct door *d);
 
 /* daemon/names.c: getaddrinfo(3) in a child on the host, so that it cannot hang us. */

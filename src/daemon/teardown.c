@@ -295,8 +295,11 @@ static int remove_all(struct remains *x, struct arena *a, struct err *e)
 		r = remove_table(x, a, e);
 	if (r == 0)
 		r = file_remove_tree(arena_printf(a, RUN_DIR "/%s", x->gate), e);
-	if (r == 0)
-		(void)rmdir(RUN_DIR); /* only when this was the last */
+	if (r < 0)
+		return r;
+	/* Only when they are empty: the last gate's, and where wireguard-go's socket stood. */
+	(void)rmdir(RUN_DIR);
+	(void)rmdir("/run/wireguard");
 	return r;
 }
 

@@ -498,12 +498,36 @@ static void gate_forward(struct nft_text *n)
 	end_chain(n);
 }
 
-static bool has_command_door(const struct gate *g)
+static const char *server_ports(struct nft_text *n, const struct plan_server *s)
 {
-	for (size_t i = 0; i < g->n_doors; i++)
-		if (g->doors[i].kind == DOOR_COMMAND)
-			return true;
-	return false;
+	const char *protos = s->proto == IPPROTO_TCP ? "tcp" :
+			     s->proto == IPPROTO_UDP ? "udp" :
+						       "{ tcp, udp }";
+
+	if (!s->port)
+		return s->proto ? arena_printf(n->arena, " meta l4proto %s", protos) : "";
+	return arena_printf(n->arena, " meta l4proto %s th dport %u", protos, s->port);
+}
+
+/*
+ * A client of another make cannot be told to mark its sockets, but they are the
+ * only ones in the gate.  With `server` it reaches just those and the host's
+ * name servers; without, whatever it asks for.
+ */
+static void gate_command(struct nft_text *n, size_t door)
+{
+	const struct plan_door *d = &n->facts->doors[door];
+	char ip[IP_TEXT_SIZE];
+
+	if (!n->gate->doors[door].n_servers) {
+		line(n, "\t\tip saddr %s accept", n->gate4);
+		line(n, "\t\tip6 saddr %s accept", n->gate6);
+		return;
+	}
+	for (size_t i = 0; i < d->n_servers; i++)
+		line(n, "\t\t%s daddr %s%s accept",
+		     d->servers[i].ip.family == AF_INET ? "ip" : "ip6",
+		     ip_text(&d->servers[i].ip, ip), server_ports(n, &d->servers[i]));
 }
 
 /* The gate's own sockets are the VPN clients': only what they marked goes out by the lan door. */
@@ -514,11 +538,9 @@ static void gate_local(struct nft_text *n)
 	line(n, "\t\tmeta mark and 0x%x == { 0x%x, 0x%x } accept", PLAN_MARK_MASK,
 	     PLAN_MARK_TRANSPORT, plan_door_mark(0));
 	line(n, "\t\t" NEIGHBOUR " accept");
-	/* A client of another make cannot be told to mark: its sockets are the gate's only ones. */
-	if (has_command_door(n->gate)) {
-		line(n, "\t\tip saddr %s accept", n->gate4);
-		line(n, "\t\tip6 saddr %s accept", n->gate6);
-	}
+	for (size_t i = 1; i < n->gate->n_doors; i++)
+		if (n->gate->doors[i].kind == DOOR_COMMAND)
+			gate_command(n, i);
 	line(n, "\t\tcounter drop");
 	end_chain(n);
 	chain(n, "input", "filter", "input", "0", "drop");

@@ -250,6 +250,7 @@ static void wg_link(struct arena *a, const struct plan_facts *f, struct want *w,
 	struct want_link *l = add_link(a, w, d->interface);
 
 	l->mtu = d->wg->mtu ? d->wg->mtu : WG_MTU;
+	l->optional = true;
 	for (size_t i = 0; i < d->wg->n_addresses; i++) {
 		const struct wg_address *x = &d->wg->addresses[i];
 		struct want_address *y;
@@ -259,6 +260,7 @@ static void wg_link(struct arena *a, const struct plan_facts *f, struct want *w,
 		add_address(a, w, d->interface, x->ip, RT_SCOPE_UNIVERSE);
 		y = &w->addresses[w->n_addresses - 1];
 		y->len = x->len;
+		y->optional = true;
 	}
 }
 

@@ -25,11 +25,21 @@ uint32_t plan_door_mark(size_t door);
 /* Mark that VPN clients put on their own sockets. */
 #define PLAN_MARK_TRANSPORT (PLAN_TABLE_ROOMS << 16)
 
+/* Where a command's client connects to: a door_server with its name resolved. */
+struct plan_server {
+	struct ip ip;
+	uint16_t port; /* 0: any */
+	uint8_t proto; /* 0: TCP and UDP */
+};
+
 struct plan_door {
 	const char *interface; /* in the gate; NULL while there is none */
 	uint32_t mtu;          /* bytes, of the interface */
 	/* WireGuard: addresses and routes are ours to install; NULL for other kinds. */
 	const struct wg_conf *wg;
+	/* Command doors: the only destinations of its transport; none given: any. */
+	const struct plan_server *servers;
+	size_t n_servers;
 };
 
 struct plan_sysctl {

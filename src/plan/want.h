@@ -21,6 +21,7 @@ struct want_link {
 	const char *peer_netns; /* its name, for people */
 	uint32_t mtu;           /* 0: do not touch */
 	bool up;
+	bool optional;          /* a VPN door's: comes and goes with its client */
 };
 
 struct want_address {
@@ -28,6 +29,7 @@ struct want_address {
 	struct ip local;
 	uint8_t len;
 	uint8_t scope;
+	bool optional;
 };
 
 struct want_route {

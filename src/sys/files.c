@@ -66,7 +66,7 @@ int file_mkdirs(const char *path, struct err *e)
 			continue;
 		memcpy(part, path, i);
 		part[i] = 0;
-		if (mkdir(part, 0755) < 0 && errno != EEXIST)
+		if (mkdir(part, 0700) < 0 && errno != EEXIST)
 			return err_errno(e, errno, "mkdir %s", part);
 	}
 	return 0;

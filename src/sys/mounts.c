@@ -126,12 +126,6 @@ static int take_copy(const char *path, const char *content, int *ret,
 	return take(path, ret, e);
 }
 
-/* A VPN client: what it writes to resolv.conf must stay with it. */
-static bool is_client(const struct proc_spec *s)
-{
-	return s->hosts || s->private_dir;
-}
-
 static int take_copies(const struct proc_spec *s, const struct text *resolv,
 		       const struct text *nsswitch, struct sources *src,
 		       struct err *e)
@@ -146,7 +140,8 @@ static int take_copies(const struct proc_spec *s, const struct text *resolv,
 			      &src->nsswitch, e);
 	if (r == 0 && s->hosts)
 		r = take_copy(STAGE "/hosts", s->hosts, &src->hosts, e);
-	if (r == 0 && is_client(s))
+	/* What a VPN client writes to resolv.conf must stay with it. */
+	if (r == 0 && s->client)
 		r = take_copy(STAGE "/resolv.conf", text_str(resolv),
 			      &src->resolv_conf, e);
 	/* What was taken of it lives on. */
@@ -166,7 +161,7 @@ static int take_sources(const struct proc_spec *s, struct sources *src,
 	/* Without the file libc's own default is the same. */
 	if (read_file(NSSWITCH_CONF, &have, e) == 0)
 		tame_nsswitch(&have, &nsswitch);
-	if (is_client(s)) {
+	if (s->client) {
 		r = read_file(s->resolv_conf ? s->resolv_conf : RESOLV_CONF,
 			      &resolv, e);
 		if (r < 0 && s->resolv_conf)

@@ -18,7 +18,6 @@
  *    resolved outside, a private /run/wireguard, and masks over what scripts
  *    would use to change the host's resolver (/run/resolvconf, resolv.conf
  *    itself: writes of the client stay in its own copy).
- * @hosts or @private_dir make it a client.
  */
 struct proc_spec {
 	const char *const *argv;
@@ -32,6 +31,7 @@ struct proc_spec {
 	 * or of the host's when NULL.
 	 */
 	const char *resolv_conf;
+	bool client; /* the second way in */
 	const char *hosts; /* text to bind over /etc/hosts, NULL: none */
 	const char *
 		private_dir; /* bind this directory over /run/wireguard, NULL: none */

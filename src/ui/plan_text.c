@@ -15,6 +15,13 @@ void plan_text_namespaces(struct text *t, const struct gate *g, struct arena *a)
 		text_addf(t, "ip netns add %s\n", plan_room_netns(a, g, i));
 }
 
+/* What cannot be typed before a VPN client runs is a comment. */
+static void when_there(struct text *t, bool optional)
+{
+	if (optional)
+		text_add(t, "# once the tunnel is there: ");
+}
+
 /* "ip -n NAME" or "ip" */
 static void ip_command(struct text *t, const struct want *w, sa_family_t family)
 {
@@ -35,13 +42,12 @@ static void sysctl_lines(struct text *t, const struct want *w)
 {
 	for (size_t i = 0; i < w->n_sysctls; i++) {
 		const struct want_sysctl *s = &w->sysctls[i];
+		const char *quote = strpbrk(s->value ? s->value : "", " \t") ? "'" : "";
 
 		if (!s->value)
 			continue;
 		shell_in(t, w);
-		text_addf(t, "sysctl -w net/%s=%s%s%s%s\n", s->path,
-			  strchr(s->value, ' ') ? "\"" : "", s->value,
-			  strchr(s->value, ' ') ? "\"" : "",
+		text_addf(t, "sysctl -w net/%s=%s%s%s%s\n", s->path, quote, s->value, quote,
 			  s->only_if ? " # only where it is 1" : "");
 	}
 }
@@ -53,6 +59,7 @@ static void link_line(struct text *t, const struct want *w, const struct want_li
 		text_addf(t, " link add %s type veth peer name %s netns %s\n", l->name,
 			  l->peer_name, l->peer_netns);
 	}
+	when_there(t, l->optional);
 	ip_command(t, w, 0);
 	text_addf(t, " link set %s", l->name);
 	if (l->alias)
@@ -66,6 +73,7 @@ static void address_line(struct text *t, const struct want *w, const struct want
 {
 	char ip[IP_TEXT_SIZE];
 
+	when_there(t, a->optional);
 	ip_command(t, w, a->local.family);
 	text_addf(t, " address add %s/%u dev %s%s noprefixroute%s\n", ip_text(&a->local, ip),
 		  a->len, a->link, a->scope == RT_SCOPE_LINK ? " scope link" : "",
@@ -76,8 +84,7 @@ static void route_line(struct text *t, const struct want *w, const struct want_r
 {
 	char to[PREFIX_TEXT_SIZE], ip[IP_TEXT_SIZE];
 
-	if (r->optional)
-		text_add(t, "# once the tunnel is there:\n");
+	when_there(t, r->optional);
 	ip_command(t, w, r->family);
 	text_addf(t, " route add %s%s", r->type == RTN_UNREACHABLE ? "unreachable " : "",
 		  r->dst.len ? prefix_text(&r->dst, to) : "default");
@@ -125,14 +132,28 @@ static void nft_lines(struct text *t, const struct want *w)
 	text_addf(t, "nft -f - <<'END'\n%sEND\n", w->nft);
 }
 
-void plan_text(struct text *t, const struct want *w)
+static void title(struct text *t, const struct want *w)
 {
 	text_addf(t, "\n# %s\n", w->netns ? w->netns : "the host");
-	if (w->place == PLACE_GATE)
-		sysctl_lines(t, w);
+}
+
+void plan_text_guard(struct text *t, const struct want *w)
+{
+	title(t, w);
+	sysctl_lines(t, w);
 	nft_lines(t, w);
+}
+
+void plan_text_links(struct text *t, const struct want *w)
+{
+	title(t, w);
 	for (size_t i = 0; i < w->n_links; i++)
 		link_line(t, w, &w->links[i]);
+}
+
+void plan_text_routes(struct text *t, const struct want *w)
+{
+	title(t, w);
 	for (size_t i = 0; i < w->n_addresses; i++)
 		address_line(t, w, &w->addresses[i]);
 	for (size_t i = 0; i < w->n_routes; i++)
@@ -140,6 +161,4 @@ void plan_text(struct text *t, const struct want *w)
 	for (size_t i = 0; i < w->n_rules; i++)
 		if (w->rules[i].priority == 0)
 			rule_line(t, w, &w->rules[i]);
-	if (w->place != PLACE_GATE)
-		sysctl_lines(t, w);
 }

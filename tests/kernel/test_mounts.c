@@ -203,6 +203,7 @@ static void a_client_writes_only_to_its_own_copies(void **state)
 	struct proc_spec spec = room();
 
 	(void)state;
+	spec.client = true;
 	spec.hosts = "192.0.2.7 vpn.example\n";
 	assert_string_equal(
 		shell(&a, spec,
@@ -228,6 +229,7 @@ static void a_client_has_a_wireguard_directory_of_its_own(void **state)
 
 	(void)state;
 	assert_int_equal(mkdir("/run/private", 0700), 0);
+	spec.client = true;
 	spec.private_dir = "/run/private";
 	shell(&a, spec, "echo key >/run/wireguard/wg0.sock");
 	assert_string_equal(file(&a, "/run/private/wg0.sock"), "key\n");
@@ -243,6 +245,7 @@ static void nothing_stays_behind(void **state)
 	const char *before;
 
 	(void)state;
+	spec.client = true;
 	spec.hosts = "192.0.2.7 vpn.example\n";
 	before = shell(&a, outside, look);
 	shell(&a, spec, "true");
