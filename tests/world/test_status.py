@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lab import probe
+from lab.host import stop
 from lab.state import difference, hoststate
 from lab.world import A4, A6, A_VPN4, A_VPN6, SERVICE
 
@@ -114,29 +115,30 @@ def test_dry_run_changes_nothing_and_needs_no_gate(world, sallyport):
         assert 'nft' in text
 
 
+def test_status_without_any_gate_is_empty(world, sallyport, gate):
+    gate.stop()
+    doc = json.loads(sallyport('status', '--json', ok=True).stdout)
+    assert doc['gates'] == []
+
+
 def test_what_dry_run_prints_can_be_typed(world, sallyport):
     """On a host of its own: sh runs every line, and the lan door answers."""
     text = sallyport('run', '--name', 'typed', '-p', '8090:80', '--dry-run',
                      '--', 'true', ok=True).stdout
     before = hoststate(world.servera)
-    done = world.servera.run('sh', '-e', input=text, ok=False)
-    assert done.returncode == 0, f'{done.stderr}\n{text}'
-    service = world.servera.popen(
-        ['ip', 'netns', 'exec', 'typed', '/usr/bin/python3', '-I',
-         SERVICE, '--name', 'typed', '80'],
-        stdout=-1)
-    assert service.stdout.readline() == 'ready\n'
-    got = [probe.ask(world.laptop, 'tcp', a, 8090) for a in (A4, A6)]
-    service.kill()
-    done = sallyport('down', 'typed')
+    try:
+        done = world.servera.run('sh', '-e', input=text, ok=False)
+        assert done.returncode == 0, f'{done.stderr}\n{text}'
+        service = world.servera.popen(
+            ['ip', 'netns', 'exec', 'typed', '/usr/bin/python3', '-I', SERVICE,
+             '--name', 'typed', '80'], stdout=-1)
+        assert service.stdout.readline() == 'ready\n'
+        got = [probe.ask(world.laptop, 'tcp', a, 8090) for a in (A4, A6)]
+        stop(service)
+    finally:
+        done = sallyport('down', 'typed')
     assert [g.by for g in got] == ['typed', 'typed']
     assert done.returncode == 0, done.stderr
     left = difference(before, hoststate(world.servera))
     assert [l for l in left.splitlines()[2:] if 'forwarding' not in l and
             'accept_ra' not in l and not l.startswith('@@')] == []
-
-
-def test_status_without_any_gate_is_empty(world, sallyport, gate):
-    gate.stop()
-    doc = json.loads(sallyport('status', '--json', ok=True).stdout)
-    assert doc['gates'] == []
