@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 /* Who connects must say its line by then, in ms. */
 #define REQUEST_LIMIT_MS 1000
@@ -93,18 +94,38 @@ static void control_ready(struct loop_source *source, uint32_t events)
 		serve(source->ctx, fd);
 }
 
+/*
+ * The children of a supervisor that was killed hold its socket until their
+ * execve: a name that is in use may be free a moment later.
+ */
+static int bind_patiently(int fd, const struct sockaddr_un *me, socklen_t len)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+
+	for (int tries = 0; bind(fd, (const struct sockaddr *)me, len) < 0; tries++) {
+		if (errno != EADDRINUSE || tries == 50)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
 int control_listen(struct supervisor *s, struct err *e)
 {
 	struct sockaddr_un me;
 	socklen_t len = address_of(s->gate.name, &me);
 	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r;
 
 	if (fd < 0)
 		return err_errno(e, errno, "socket");
-	if (bind(fd, (struct sockaddr *)&me, len) < 0 && errno == EADDRINUSE)
+	r = bind_patiently(fd, &me, len);
+	if (r == -EADDRINUSE)
 		return err_set(e, EADDRINUSE,
 			       "is up already; take it down first: sallyport down %s",
 			       s->gate.name);
+	if (r < 0)
+		return err_errno(e, -r, "bind");
 	if (listen(fd, 8) < 0)
 		return err_errno(e, errno, "listen");
 	s->control = (struct loop_source){ .ready = control_ready, .ctx = s };
