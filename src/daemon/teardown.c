@@ -83,18 +83,23 @@ struct remains {
 	bool found;
 };
 
-/* NAME.gate, NAME and NAME.ROOM, as far as their loopback carries our alias. */
-static bool is_our_netns(struct arena *a, const char *gate, const char *name, int fd, bool *ret_run)
+/* NAME.gate, NAME and NAME.ROOM */
+static bool has_our_name(const char *gate, const char *name)
 {
 	size_t len = strlen(gate);
+
+	return strncmp(name, gate, len) == 0 && (!name[len] || name[len] == '.');
+}
+
+/* Does its loopback carry our alias? */
+static bool is_our_netns(struct arena *a, const char *gate, int fd, bool *ret_run)
+{
 	struct rtnl *rtnl CLEANUP_RTNL = NULL;
 	struct snapshot net = { 0 };
 	const char *alias = arena_printf(a, "sallyport %s", gate);
 	const struct link *lo;
 	struct err e;
 
-	if (strncmp(name, gate, len) != 0 || (name[len] && name[len] != '.'))
-		return false;
 	if (rtnl_open(fd, &rtnl, &e) < 0 || rtnl_snapshot_tables(rtnl, a, 0, 0, &net, &e) < 0)
 		return false;
 	lo = snapshot_link_by_name(&net, "lo");
@@ -116,9 +121,16 @@ static int remove_netns(struct remains *x, struct arena *a, struct err *e)
 		bool run = false;
 		struct err ignored;
 
-		if (netns_open(names[i], &fd, &ignored) < 0 ||
-		    !is_our_netns(a, x->gate, names[i], fd, &run))
+		r = has_our_name(x->gate, names[i]) ? netns_open(names[i], &fd, &ignored) : -EXDEV;
+		if (r == -ENOENT) { /* its maker died before it was mounted: a name of nothing */
+			x->found = true;
+			r = netns_delete(names[i], e);
 			continue;
+		}
+		if (r < 0 || !is_our_netns(a, x->gate, fd, &run)) {
+			r = 0;
+			continue;
+		}
 		x->found = true;
 		if (is_gate || run)
 			r = end_processes(fd, GRACE_MS, e);

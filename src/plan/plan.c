@@ -152,6 +152,13 @@ static bool host_has_ipv6(const struct snapshot *host, int own)
 	return false;
 }
 
+/* A gate's link, also when it has just been made and has no alias yet. */
+static bool is_gates_link(const struct link *l)
+{
+	return str_starts(l->alias, "sallyport ") ||
+	       (str_eq(l->kind, "veth") && str_starts(l->name, "sp-"));
+}
+
 /*
  * Forwarding is switched on where packets come in, not for the whole host:
  * IPv4 asks the incoming interface (IN_DEV_FORWARD).  IPv6 asks the whole
@@ -170,7 +177,7 @@ static void host_forwarding(struct arena *a, const struct plan_facts *f, struct 
 	for (size_t i = 0; i < f->host->n_links; i++) {
 		const struct link *l = &f->host->links[i];
 
-		if ((l->flags & IFF_LOOPBACK) || str_starts(l->alias, "sallyport "))
+		if ((l->flags & IFF_LOOPBACK) || is_gates_link(l))
 			continue;
 		add_host_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/forwarding", l->name), "1");
 		if (ipv6)
@@ -183,7 +190,7 @@ static void host_forwarding(struct arena *a, const struct plan_facts *f, struct 
 	for (size_t i = 0; i < f->host->n_links; i++) {
 		const struct link *l = &f->host->links[i];
 
-		if (!str_starts(l->alias, "sallyport "))
+		if (!is_gates_link(l))
 			add_host_sysctl(a, w,
 					arena_printf(a, "ipv6/conf/%s/forwarding", l->name),
 					NULL);
@@ -267,8 +274,8 @@ static void wg_link(struct arena *a, const struct plan_facts *f, struct want *w,
 static void gate_links(struct arena *a, const struct gate *g, const struct plan_facts *f,
 		       struct want *w)
 {
+	add_link(a, w, "lo")->alias = plan_alias(a, g); /* whose namespace it is */
 	add_link(a, w, "lan");
-	add_link(a, w, "lo");
 	add_address(a, w, "lan", slot_gate(&f->slot, AF_INET), RT_SCOPE_UNIVERSE);
 	if (f->ipv6) {
 		add_address(a, w, "lan", slot_gate(&f->slot, AF_INET6), RT_SCOPE_UNIVERSE);
@@ -505,7 +512,7 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 		add_sysctl(a, &w, sysctls[i][0], sysctls[i][1]);
 	for (size_t i = 0; f->ipv6 && i < ARRAY_LEN(sysctls6); i++)
 		add_sysctl(a, &w, sysctls6[i][0], sysctls6[i][1]);
-	add_link(a, &w, "lo");
+	add_link(a, &w, "lo")->alias = plan_alias(a, g);
 	add_link(a, &w, "eth0");
 	for (size_t i = 0; i < n_families(f); i++) {
 		sa_family_t family = families[i];
