@@ -45,11 +45,25 @@ static bool is_ours(const char *table)
 	return str_starts(table, "sallyport-");
 }
 
-/* Base chains of the forward hook whose policy is drop. */
-static bool drops(const json_t *chain)
+static bool at_forward(const json_t *chain)
 {
-	return str_eq(member(chain, "hook"), "forward") && str_eq(member(chain, "policy"), "drop") &&
-	       !is_ours(member(chain, "table"));
+	return str_eq(member(chain, "hook"), "forward") && !is_ours(member(chain, "table"));
+}
+
+/* A rule that drops or rejects whatever comes to it, as firewalld's last one does. */
+static bool drops_all(const json_t *rule)
+{
+	bool ends = false;
+	json_t *expr;
+	size_t i;
+
+	json_array_foreach(json_object_get(rule, "expr"), i, expr) {
+		if (json_object_get(expr, "drop") || json_object_get(expr, "reject"))
+			ends = true;
+		else if (!json_object_get(expr, "counter") && !json_object_get(expr, "log"))
+			return false;
+	}
+	return ends;
 }
 
 static bool matches_link(const json_t *expr, const char *key, const char *link)
@@ -157,8 +171,32 @@ static int add_to_docker(struct supervisor *s, struct arena *a, const struct cha
 	return r;
 }
 
+/* How chain @c, whose definition is @def, drops what no rule of it accepts; NULL if it does not. */
+static int how_it_drops(struct nft *n, struct arena *a, const json_t *def, const struct chain *c,
+			const char **ret, struct err *e)
+{
+	json_t *item, *listing;
+	size_t i;
+	int r;
+
+	*ret = NULL;
+	if (str_eq(member(def, "policy"), "drop")) {
+		*ret = "has policy drop";
+		return 0;
+	}
+	listing = list_json(n, a, arena_printf(a, "chain %s %s %s", c->family, c->table, c->name),
+			    e, &r);
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(listing, "nftables"), i, item)
+		if (drops_all(json_object_get(item, "rule")))
+			*ret = "ends in a rule that drops everything";
+	json_decref(listing);
+	return 0;
+}
+
 static int need_line(struct supervisor *s, struct arena *a, const struct chain *c, const char *link,
-		     struct err *e)
+		     const char *how, struct err *e)
 {
 	bool has[2];
 	int r = lets_through(s->host.nft, a, c, link, has, e);
@@ -167,10 +205,10 @@ static int need_line(struct supervisor *s, struct arena *a, const struct chain *
 		return r;
 	return err_set(e, EPERM,
 		       "the host's firewall drops what is forwarded to the room: chain %s of table "
-		       "%s %s has policy drop. Add these lines, then try again:\n"
+		       "%s %s %s. Add these lines, then try again:\n"
 		       "  nft 'insert rule %s %s %s iifname \"sp-*\" accept'\n"
 		       "  nft 'insert rule %s %s %s oifname \"sp-*\" accept'",
-		       c->name, c->family, c->table, c->family, c->table, c->name, c->family,
+		       c->name, c->family, c->table, how, c->family, c->table, c->name, c->family,
 		       c->table, c->name);
 }
 
@@ -191,13 +229,17 @@ int firewall_open(struct supervisor *s, struct err *e)
 	json_array_foreach(json_object_get(chains, "nftables"), i, item) {
 		const json_t *x = json_object_get(item, "chain");
 		struct chain c = { member(x, "family"), member(x, "table"), member(x, "name") };
+		const char *how;
 
-		if (r < 0 || !x || !drops(x))
+		if (r < 0 || !x || !at_forward(x))
+			continue;
+		r = how_it_drops(s->host.nft, &a, x, &c, &how, e);
+		if (r < 0 || !how)
 			continue;
 		if (docker_user(chains, &c, &docker))
 			r = add_to_docker(s, &a, &docker, link, e);
 		else
-			r = need_line(s, &a, &c, link, e);
+			r = need_line(s, &a, &c, link, how, e);
 	}
 	s->firewall_known = r == 0;
 	json_decref(chains);
