@@ -161,7 +161,7 @@ def test_established_connections_of_the_tunnel_do_not_move_to_the_lan(
         world, gate, ear):
     """Finding 9: a guard that says "established" leaks here."""
     gate.serve('room', 80)
-    flow = probe.Flow(world.twin, '172.20.0.10', 80)
+    flow = probe.Flow(world.twin, '172.20.0.10', 80, patience=2)
     until(lambda: flow.count > 20, 'the conversation goes on')
     ear.forget()
     with gate.inner as inner:
