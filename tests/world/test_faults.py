@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Faults that nobody means ill by."""
+import json
+import os
+import signal
+import socket
+import struct
+
+import pytest
+
+from lab import probe
+from lab.host import until
+from lab.leak import Ear, Talker
+from lab.vpn import OpenVpnServer
+from lab.world import (A4, A6, A_VPN4, LAPTOP4, LAPTOP6, wrong_answers)
+
+CONF = '''
+[room]
+publish = 80 80/udp
+[door office]
+vpn = {office}
+'''
+
+
+@pytest.fixture
+def gate(world, sallyport):
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        yield gate
+    world.openvpn.give_a()
+
+
+def reconnect(gate):
+    since = len(gate.log.text())
+    os.kill(gate.vpn_pid(), signal.SIGUSR1)
+    gate.wait_log('Initialization Sequence Completed', since=since, seconds=15)
+    return since
+
+
+def test_f11_rules_on_the_host_are_of_protocol_kernel(gate, world):
+    """systemd-networkd deletes those of every other protocol."""
+    for family in (4, 6):
+        rules = json.loads(world.servera.out('ip', '-details', '-j',
+                                             f'-{family}', 'rule'))
+        ours = [r for r in rules if str(r.get('table', '')).isdigit()]
+        assert ours
+        assert {r['protocol'] for r in ours} == {'kernel'}
+        assert {r['priority'] for r in ours} == {0}
+
+
+def test_f14_the_vpn_gives_us_the_laptops_own_address(gate, world):
+    """Nobody can serve that laptop then, but it must be said, and the others
+    are served."""
+    world.openvpn.give('servera', LAPTOP4, 'fd00:16:20::10')
+    since = reconnect(gate)
+    other = probe.ask(world.laptop2, 'tcp', A4, 80)
+    assert other.answered
+    six = probe.ask(world.laptop, 'tcp', A6, 80)
+    assert six.saw == LAPTOP6
+    until(lambda: gate.door('office')['addresses'], 'the door has addresses')
+    got = probe.ask(world.laptop, 'tcp', A4, 80, seconds=probe.SILENCE)
+    assert got.answered or LAPTOP4 in gate.log.text()[since:]
+
+
+@pytest.mark.parametrize('which', ['gate', 'host', 'room'])
+def test_f15_the_vpn_gives_us_an_address_of_our_own_links(gate, world, which):
+    r = gate.address().rsplit('.', 1)
+    number = int(r[1]) - {'room': 0, 'gate': 1, 'host': 2}[which]
+    world.openvpn.give('servera', f'{r[0]}.{number}', 'fd00:16:20::10')
+    reconnect(gate)
+    until(lambda: wrong_answers(world, doors=('lan', 'self'), seconds=0.5)
+          == [], lambda: 'the lan door answers\n' + gate.log.text(), 10)
+
+
+def test_the_vpns_subnet_holds_our_links(gate, world, sallyport):
+    """Renumbered at the next start at the latest; the lan answers always."""
+    r = gate.address().rsplit('.', 1)
+    net = f'{r[0]}.{int(r[1]) // 64 * 64}'
+    world.openvpn.give_a((*OpenVpnServer.PUSH, f'route {net} 255.255.255.192'))
+    reconnect(gate)
+    assert wrong_answers(world) == []
+    gate.stop()
+    with sallyport.up('main') as again:
+        again.serve('room', 80)
+        assert wrong_answers(world) == []
+
+
+def test_conntrack_is_flushed_under_a_running_conversation(gate, world):
+    flows = [probe.Flow(world.laptop, A4, 80), probe.Flow(world.twin, A_VPN4,
+                                                          80)]
+    with gate.inner as inner:
+        inner.run('conntrack', '-F')
+    for flow in flows:
+        count = flow.count
+        until(lambda: flow.count > count + 20 or flow.error,
+              'the conversation goes on', 10)
+        assert flow.stop().error is None
+    assert wrong_answers(world) == []
+
+
+def test_f10_the_hosts_own_link_flaps(gate, world):
+    """The host's routes are the host's to put back; ours are ours."""
+    a = world.servera
+    a.ip('link set eth0 down')
+    a.ip('link set eth0 up', 'addr replace fd00:16:5::10/64 dev eth0 nodad',
+         'route replace default via 172.16.5.1',
+         'route replace default via fd00:16:5::1')
+    until(lambda: wrong_answers(world, seconds=0.5) == [],
+          lambda: 'everybody is answered\n' + gate.log.text(), 30)
+
+
+def test_the_host_gets_another_address(gate, world):
+    world.servera.ip('addr add 172.16.5.13/24 dev eth0')
+    try:
+        assert probe.ask(world.laptop, 'tcp', '172.16.5.13', 80).saw == LAPTOP4
+    finally:
+        world.servera.ip('addr del 172.16.5.13/24 dev eth0')
+
+
+def test_a_flood_of_foreign_routes_loses_nothing(gate, world):
+    """10,000 routes overflow a netlink socket: a removal among them is still
+    put right."""
+    with gate.inner as inner:
+        rule = next(l for l in inner.out('ip', '-4', 'rule').splitlines()
+                    if l.startswith('0:') and 'fwmark' in l)
+        selector = rule.split(':', 1)[1]
+        nets = [f'10.{i >> 8}.{i & 255}.0/24' for i in range(10000)]
+        inner.ip(*[f'route add {n} dev office' for n in nets[:5000]],
+                 f'rule del pref 0 {selector}',
+                 *[f'route add {n} dev office' for n in nets[5000:]])
+        until(lambda: selector.strip() in inner.out('ip', '-4', 'rule'),
+              'the rule is back', 10)
+    assert wrong_answers(world) == []
+
+
+def test_the_service_restarts_and_nothing_else(gate, world):
+    service = gate.children.pop()
+    service.kill()
+    service.wait()
+    assert probe.ask(world.laptop, 'tcp', A4, 80).how is probe.How.REFUSED
+    gate.serve('again', 80)
+    assert wrong_answers(world, by='again') == []
+
+
+def test_pings_of_the_lan_client_by_both_doors_at_once(gate, world):
+    for host, dst in ((world.laptop, A4), (world.twin, A_VPN4)) * 3:
+        assert probe.ping(host, dst)
+
+
+def test_only_the_supervisor_speaks_to_the_service_manager(world, sallyport):
+    """READY=1 of a VPN client would be believed too early."""
+    sallyport.write('said', CONF.format(office=world.office).replace(
+        '80 80/udp', '8055'))
+    gate = sallyport.up('said', ready=False)
+    with gate:
+        gate.notify.socket.setsockopt(socket.SOL_SOCKET, 16, 1)  # PASSCRED
+        gate.notify.socket.settimeout(15)
+        said = {}
+        while not any('READY=1' in text for text in said):
+            data, control, _, _ = gate.notify.socket.recvmsg(4096, 256)
+            said[data.decode()] = struct.unpack('iii', control[0][2])[0]
+        assert set(said.values()) == {gate.child.pid}
+        pid = gate.vpn_pid()
+        with open(f'/proc/{pid}/environ') as f:
+            assert 'NOTIFY_SOCKET' not in f.read()
+
+
+def test_a_room_that_floods_does_not_leak_while_rules_are_flapped(gate, world):
+    """F9 under load: our rules are deleted again and again."""
+    with gate.inner as inner, gate.room() as room, Ear(world) as ear:
+        talker = Talker(room)
+        lines = [l.split(':', 1)[1] for l in
+                 inner.out('ip', '-4', 'rule').splitlines()
+                 if l.startswith('0:') and 'local' not in l]
+        for _ in range(10):
+            for line in lines:
+                inner.run('ip', 'rule', 'del', 'pref', '0', *line.split(),
+                          ok=False)
+        talker.said(20)
+        talker.stop()
+        assert ear.heard() == []
+    until(lambda: wrong_answers(world, seconds=0.5) == [], 'all is right', 10)
