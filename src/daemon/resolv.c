@@ -7,6 +7,8 @@
 #include "daemon/supervisor.h"
 
 #include "sys/files.h"
+#include "sys/mounts.h"
+#include "sys/netns.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -103,5 +105,32 @@ int resolv_write(struct supervisor *s, struct err *e)
 			continue;
 		r = file_write(path, text_str(&t), e);
 	}
+	return r;
+}
+
+static int renew_room(struct supervisor *s, size_t room, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *path = resolv_path(&a, s->gate.name, s->gate.rooms[room].name);
+	size_t n = 0, renewed = 0;
+	int *pids;
+	int r = netns_pids(&a, s->rooms[room].fd, &pids, &n, e);
+
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		r = mounts_renew(pids[i], path, e);
+		renewed += r > 0;
+	}
+	if (renewed)
+		sup_repaired(s, "%s: the host replaced its resolv.conf and uncovered it",
+			     s->rooms[room].netns);
+	return r < 0 ? r : 0;
+}
+
+int resolv_renew(struct supervisor *s, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
+		r = renew_room(s, i, e);
 	return r;
 }

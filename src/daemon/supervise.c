@@ -96,7 +96,7 @@ int supervisor_prepare(struct supervisor *s, struct err *e)
 	s->doors = arena_alloc(&s->arena, sizeof(*s->doors) * s->gate.n_doors);
 	s->rooms = arena_alloc(&s->arena, sizeof(*s->rooms) * s->gate.n_rooms);
 	s->host.fd = s->inner.fd = -1;
-	s->control.fd = s->signals.fd = s->netns_dir.fd = s->command_exited.fd = -1;
+	s->control.fd = s->signals.fd = s->netns_dir.fd = s->etc_dir.fd = s->command_exited.fd = -1;
 	s->down_client = -1;
 	for (size_t i = 0; r == 0 && i < s->gate.n_doors; i++)
 		r = prepare_door(s, i, e);
@@ -283,25 +283,56 @@ static int watch_signals(struct supervisor *s, struct err *e)
 	return r < 0 ? r : loop_add(&s->loop, &s->signals, fd, e);
 }
 
-static void names_changed(struct loop_source *source, uint32_t events)
+static void drain(int fd)
 {
 	char buf[4096];
 
-	(void)events;
-	while (read(source->fd, buf, sizeof(buf)) > 0)
+	while (read(fd, buf, sizeof(buf)) > 0)
 		;
+}
+
+static void names_changed(struct loop_source *source, uint32_t events)
+{
+	(void)events;
+	drain(source->fd);
 	reconcile_soon(source->ctx);
 }
 
-/* Somebody may take a namespace's name away (ip netns del). */
-static int watch_names(struct supervisor *s, struct err *e)
+static void etc_changed(struct loop_source *source, uint32_t events)
+{
+	struct supervisor *s = source->ctx;
+	struct err e;
+
+	(void)events;
+	drain(source->fd);
+	if (resolv_renew(s, &e) < 0)
+		sup_log(s, "%s", e.text);
+	reconcile_soon(s); /* the host's name servers may be others now */
+}
+
+static int watch_dir(struct supervisor *s, struct loop_source *source, const char *dir,
+		     uint32_t mask, struct err *e)
 {
 	int fd CLEANUP_FD = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
-	if (fd < 0 || inotify_add_watch(fd, NETNS_DIR, IN_DELETE | IN_MOVED_FROM) < 0)
-		return err_errno(e, errno, "inotify %s", NETNS_DIR);
-	s->netns_dir = (struct loop_source){ .ready = names_changed, .ctx = s };
-	return loop_add(&s->loop, &s->netns_dir, fd_take(&fd), e);
+	if (fd < 0 || inotify_add_watch(fd, dir, mask) < 0)
+		return err_errno(e, errno, "inotify %s", dir);
+	source->ctx = s;
+	return loop_add(&s->loop, source, fd_take(&fd), e);
+}
+
+/*
+ * Somebody may take a namespace's name away (ip netns del); the host may
+ * replace its resolv.conf (a DHCP client does).
+ */
+static int watch_dirs(struct supervisor *s, struct err *e)
+{
+	int r;
+
+	s->netns_dir.ready = names_changed;
+	s->etc_dir.ready = etc_changed;
+	r = watch_dir(s, &s->netns_dir, NETNS_DIR, IN_DELETE | IN_MOVED_FROM, e);
+	return r < 0 ? r : watch_dir(s, &s->etc_dir, "/etc", IN_MOVED_TO | IN_CREATE | IN_DELETE, e);
 }
 
 static void command_ended(struct loop_source *source, uint32_t events)
@@ -415,7 +446,7 @@ static int take_away(struct supervisor *s, struct err *e)
 
 static int run_loop(struct supervisor *s, struct err *e)
 {
-	int r = watch_names(s, e);
+	int r = watch_dirs(s, e);
 
 	if (r == 0)
 		r = start_command(s, e);

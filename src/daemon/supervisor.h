@@ -114,6 +114,7 @@ struct supervisor {
 	uint64_t n_repairs_ever;
 	struct loop_source control;
 	struct loop_source netns_dir;
+	struct loop_source etc_dir;
 	int *held_ports;
 	size_t n_held;
 	int64_t since;
@@ -205,6 +206,8 @@ const char *resolv_path(struct arena *a, const char *gate, const char *room);
 /* The host's own name servers that are not on its loopback; their number. */
 size_t resolv_host_servers(struct arena *a, struct ip ret[RESOLV_SERVERS_MAX]);
 int resolv_write(struct supervisor *s, struct err *e) MUST_USE;
+/* Puts it back where a host that renames its own has uncovered that one. */
+int resolv_renew(struct supervisor *s, struct err *e) MUST_USE;
 
 /* daemon/ports.c: keeps the host's programs from binding published ports. */
 int ports_hold(struct supervisor *s, const struct snapshot *host, struct err *e) MUST_USE;

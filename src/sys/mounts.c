@@ -23,6 +23,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
+#include <sys/wait.h>
 #include <sys/stat.h>
 
 #define RESOLV_CONF   "/etc/resolv.conf"
@@ -31,6 +33,9 @@
 #define WIREGUARD_DIR "/run/wireguard"
 /* Where copies are written before they are taken; covered for a moment, here only. */
 #define STAGE "/run"
+
+/* What our mounts are called in /proc/PID/mounts, by which we know them again. */
+#define SOURCE "sallyport"
 
 static const char *const masks[] = {
 	"/run/nscd",
@@ -132,7 +137,7 @@ static int take_copies(const struct proc_spec *s, const struct text *resolv,
 {
 	int r = 0;
 
-	if (mount("sallyport", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+	if (mount(SOURCE, STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  "mode=0755,size=1m,nr_inodes=16") < 0)
 		return err_errno(e, errno, "mount tmpfs");
 	if (nsswitch->len)
@@ -183,7 +188,7 @@ static int mask_all(struct err *e)
 
 		if (stat(masks[i], &st) < 0 || !S_ISDIR(st.st_mode))
 			continue;
-		if (mount("sallyport", masks[i], "tmpfs",
+		if (mount(SOURCE, masks[i], "tmpfs",
 			  MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
 			  "mode=0555,size=4k,nr_inodes=1") < 0)
 			return err_errno(e, errno, "mask %s", masks[i]);
@@ -259,4 +264,61 @@ int mounts_enter(const struct proc_spec *s, struct err *e)
 	if (r == 0)
 		r = mask_all(e);
 	return r < 0 ? r : place_all(&src, e);
+}
+
+static bool is_ours(pid_t pid)
+{
+	char path[64];
+	struct text mounts CLEANUP_TEXT = { 0 };
+	struct err e;
+
+	snprintf(path, sizeof(path), "/proc/%d/mounts", (int)pid);
+	return read_file(path, &mounts, &e) == 0 && strstr(text_str(&mounts), "\n" SOURCE " ");
+}
+
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return lstat(a, &x) == 0 && lstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+/* In a child: setns(2) into a mount namespace is for good. */
+static int renew_in(int mnt_fd, const char *resolv_conf, struct err *e)
+{
+	int file CLEANUP_FD = -1;
+	int r = take(resolv_conf, &file, e);
+
+	if (r < 0)
+		return r;
+	if (setns(mnt_fd, CLONE_NEWNS) < 0)
+		return err_errno(e, errno, "enter mount namespace");
+	return place_file(file, RESOLV_CONF, e);
+}
+
+int mounts_renew(pid_t pid, const char *resolv_conf, struct err *e)
+{
+	char path[64];
+	int mnt CLEANUP_FD = -1;
+	int status;
+	pid_t child;
+
+	if (!is_ours(pid))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/root" RESOLV_CONF, (int)pid);
+	if (is_same_file(path, resolv_conf))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+	mnt = open(path, O_RDONLY | O_CLOEXEC);
+	if (mnt < 0)
+		return 0; /* it has just ended */
+	child = fork();
+	if (child < 0)
+		return err_errno(e, errno, "fork");
+	if (child == 0)
+		_exit(renew_in(mnt, resolv_conf, e) < 0);
+	if (waitpid(child, &status, 0) < 0 || status)
+		return err_set(e, EIO, "put resolv.conf back for process %d", (int)pid);
+	return 1;
 }

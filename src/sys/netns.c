@@ -20,6 +20,9 @@
 #define SELF      "/proc/thread-self/ns/net"
 #define PATH_SIZE 300
 
+/* ip(8) makes its files with 0: so ours is told from one of somebody else. */
+#define NAME_MODE 0400
+
 int netns_open_self(int *ret_fd, struct err *e)
 {
 	int fd = open(SELF, O_RDONLY | O_CLOEXEC);
@@ -124,7 +127,7 @@ static int make_directory(struct err *e)
 static int claim_name(const char *name, const char *path, struct err *e)
 {
 	int fd CLEANUP_FD =
-		open(path, O_RDONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0);
+		open(path, O_RDONLY | O_CLOEXEC | O_CREAT | O_EXCL, NAME_MODE);
 
 	if (fd >= 0)
 		return 0;
@@ -244,6 +247,16 @@ int netns_delete(const char *name, struct err *e)
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_errno(e, errno, "delete namespace \"%s\"", name);
 	return 0;
+}
+
+bool netns_is_leftover(const char *name)
+{
+	char path[PATH_SIZE];
+	struct stat st;
+	struct err e;
+
+	return path_of(name, path, &e) == 0 && lstat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+	       (st.st_mode & 07777) == NAME_MODE && st.st_size == 0 && st.st_uid == geteuid();
 }
 
 static void dir_close(DIR **d)

@@ -24,6 +24,9 @@ int netns_open(const char *name, int *ret_fd, struct err *e) MUST_USE;
 int netns_create(const char *name, const char *alias, int *ret_fd, struct err *e) MUST_USE;
 /* Unmounts and unlinks; 0 if it was not there. */
 int netns_delete(const char *name, struct err *e) MUST_USE;
+
+/* Is @name a mere file of ours, because its maker died before the namespace came or after it went? */
+bool netns_is_leftover(const char *name);
 /*
  * Puts the name back on @fd's namespace if somebody took it away: 1 if it had
  * to, 0 if it stands.  A name that now means another namespace: -EEXIST.

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "sys/fd.h"
+#include "sys/mounts.h"
 #include "sys/proc.h"
 
 #include <errno.h>
@@ -257,10 +258,11 @@ static void nothing_stays_behind(void **state)
  * is renamed over in another mount namespace.  DHCP clients write so.
  */
 static void
-a_replaced_resolv_conf_uncovers_the_hosts_in_running_rooms(void **state)
+a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed(void **state)
 {
 	const char *const argv[] = { "/bin/sh", "-c",
-				     "read x; cat /etc/resolv.conf", NULL };
+				     "read x; cat /etc/resolv.conf; read x; cat /etc/resolv.conf",
+				     NULL };
 	struct proc_spec spec = room();
 	int pidfd CLEANUP_FD = -1;
 	int in[2], out[2];
@@ -280,6 +282,13 @@ a_replaced_resolv_conf_uncovers_the_hosts_in_running_rooms(void **state)
 	assert_int_equal(write(in[1], "\n", 1), 1);
 	assert_true(read(out[0], buf, sizeof(buf) - 1) > 0);
 	assert_string_equal(buf, "nameserver 192.0.2.1\n");
+	/* The fact; and its cure. */
+	assert_int_equal(mounts_renew(pid, spec.resolv_conf, &e), 1);
+	assert_int_equal(mounts_renew(pid, spec.resolv_conf, &e), 0);
+	assert_int_equal(write(in[1], "\n", 1), 1);
+	memset(buf, 0, sizeof(buf));
+	assert_true(read(out[0], buf, sizeof(buf) - 1) > 0);
+	assert_string_equal(buf, "nameserver 198.18.0.2\n");
 	close(in[0]);
 	close(in[1]);
 	close(out[0]);
@@ -312,7 +321,7 @@ int main(void)
 			a_client_has_a_wireguard_directory_of_its_own, enter),
 		cmocka_unit_test_setup(nothing_stays_behind, enter),
 		cmocka_unit_test_setup(
-			a_replaced_resolv_conf_uncovers_the_hosts_in_running_rooms,
+			a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed,
 			enter),
 	};
 
