@@ -3,6 +3,9 @@
 
 static void enter(struct client *c, enum client_state state, int64_t now, int64_t limit)
 {
+	/* However it ends being up: losing its server, falling silent, exit. */
+	if (c->state == CLIENT_UP && now - c->since >= CLIENT_PROVEN)
+		c->failures = 0;
 	c->state = state;
 	c->since = now;
 	c->deadline = limit ? now + limit : 0;
@@ -19,10 +22,9 @@ static int64_t backoff(unsigned int failures)
 
 static void wait_again(struct client *c, int64_t now)
 {
-	bool proven = c->state == CLIENT_UP && now - c->since >= CLIENT_PROVEN;
-
-	c->failures = proven ? 1 : c->failures + 1;
-	enter(c, CLIENT_WAITING, now, backoff(c->failures));
+	enter(c, CLIENT_WAITING, now, 0);
+	c->failures++;
+	c->deadline = now + backoff(c->failures);
 }
 
 static enum client_action time_is_up(struct client *c, int64_t now)
