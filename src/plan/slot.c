@@ -64,6 +64,16 @@ static bool overlaps(const struct slot *s, const struct prefix *p)
 	return prefix_overlaps(&s->net4, p) || prefix_overlaps(&s->net6, p);
 }
 
+/*
+ * A default, or a VPN's half of everything, covers all and means none.  So does
+ * a route around the whole /48 of the slots: nobody else has drawn its random
+ * bits, and RFC 4193 (4.3) asks routers for one to fc00::/7 that goes nowhere.
+ */
+static bool means_none(const struct prefix *p)
+{
+	return p->len < (p->ip.family == AF_INET ? 2 : 48);
+}
+
 bool slot_taken(const struct slot *s, const struct snapshot *net, const char *own)
 {
 	const struct link *mine = snapshot_link_by_name(net, own);
@@ -80,8 +90,7 @@ bool slot_taken(const struct slot *s, const struct snapshot *net, const char *ow
 		bool ours = (r->n_hops && r->hops[0].link == own_index) ||
 			    r->table == SLOT_TABLE + s->number;
 
-		/* A default, or a VPN's half of everything, covers all and means none. */
-		if (r->dst.len > 1 && !ours && overlaps(s, &r->dst))
+		if (!means_none(&r->dst) && !ours && overlaps(s, &r->dst))
 			return true;
 	}
 	return false;

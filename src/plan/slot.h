@@ -28,7 +28,7 @@ struct ip slot_room(const struct slot *s, sa_family_t family, size_t room);
 
 /*
  * Does anything on these links, addresses or routes use a part of the slot?
- * Default routes do not count, nor do links called @own (and routes by them).
+ * Routes to everything do not count, nor do links called @own (and routes by them).
  */
 bool slot_taken(const struct slot *s, const struct snapshot *net, const char *own);
 
