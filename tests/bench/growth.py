@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What more ports, more gates and more of other people's rules cost."""
+import time
+
+import table
+from scene import NEAR_A
+
+ROUNDS = 5
+MS = 500
+PORTS = 1000
+GATES = 200
+RULES = 1000
+
+LAN_ONLY = '[room]\npublish = {}\n'
+
+
+def conns(scene, port):
+    return lambda: scene.measure('conns', NEAR_A, port, MS)
+
+
+def timed(function):
+    begin = time.monotonic()
+    result = function()
+    return time.monotonic() - begin, result
+
+
+def up(scene, name, publish):
+    text = LAN_ONLY.format(publish)
+    return timed(lambda: scene.sallyport.up(name, text))
+
+
+def ports(scene):
+    """Both gates stand all the time: what differs is which one is asked."""
+    many = ' '.join(f'{10000 + i}:80' for i in range(PORTS))
+    few_s, few = up(scene, 'few', '9000:80')
+    many_s, lots = up(scene, 'lots', many)
+    with few, lots:
+        scene.serve_room('few')
+        scene.serve_room('lots')
+        last = 10000 + PORTS - 1
+        found = table.alternate({'few': conns(scene, 9000),
+                                 'many': conns(scene, last)}, ROUNDS)
+    return [
+        table.ratio(f'connections/s, {PORTS} ports / 1 port', found['many'],
+                    found['few'], 0.95),
+        table.Row('  set-up time, 1 port', [few_s * 1e3], 'ms'),
+        table.Row(f'  set-up time, {PORTS} ports', [many_s * 1e3], 'ms'),
+    ]
+
+
+def rules(scene):
+    add = [f'rule add pref {1000 + i} from 192.0.2.{i % 250} lookup 100'
+           for i in range(RULES)]
+    delete = [f'rule del pref {1000 + i}' for i in range(RULES)]
+
+    def with_rules():
+        scene.servera.ip(*add)
+        try:
+            return scene.measure('conns', NEAR_A, 9000, MS)
+        finally:
+            scene.servera.ip(*delete)
+
+    _, gate = up(scene, 'few', '9000:80')
+    with gate:
+        scene.serve_room('few')
+        found = table.alternate({'none': conns(scene, 9000),
+                                 'rules': with_rules}, ROUNDS)
+    return [table.ratio(f'connections/s, {RULES} foreign rules / none',
+                        found['rules'], found['none'], 0.95)]
+
+
+def gates(scene):
+    """In the order of their making: nothing else can alternate here."""
+    up_s, first = up(scene, 'g0', '9000:80')
+    taken, more = [up_s], []
+    try:
+        scene.serve_room('g0')
+        one = [conns(scene, 9000)() for _ in range(ROUNDS)]
+        for i in range(1, GATES):
+            up_s, gate = up(scene, f'g{i}', f'{9000 + i}:80')
+            taken.append(up_s)
+            more.append(gate)
+        many = [conns(scene, 9000)() for _ in range(ROUNDS)]
+    finally:
+        for gate in [*more, first]:
+            gate.close()
+    tenth = GATES // 10
+    begin, end = taken[:tenth], taken[-tenth:]
+    return [
+        table.ratio(f'connections/s, {GATES} gates / 1 gate', many, one, 0.95),
+        table.Row(f'  set-up time, first {tenth} gates',
+                  table.scaled(begin, 1e3), 'ms'),
+        table.Row(f'  set-up time, last {tenth} gates',
+                  table.scaled(end, 1e3), 'ms'),
+        table.ratio('  set-up time, last / first', sorted(end), sorted(begin),
+                    1.25, at_most=True),
+    ]
+
+
+def measure(scene):
+    return ports(scene) + rules(scene) + gates(scene)

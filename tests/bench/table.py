@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Figures as rows: a median, how far the rounds lie apart, and the goal."""
+import operator
+import statistics
+from dataclasses import dataclass
+
+
+@dataclass
+class Row:
+    title: str
+    values: list
+    unit: str = ''
+    goal: float = None
+    at_most: bool = False
+
+    @property
+    def median(self):
+        return statistics.median(self.values)
+
+    @property
+    def verdict(self):
+        if self.goal is None:
+            return ''
+        good = operator.le if self.at_most else operator.ge
+        word = 'met' if good(self.median, self.goal) else 'MISSED'
+        return f'{"<=" if self.at_most else ">="} {self.goal:g}: {word}'
+
+    def __str__(self):
+        spread = ''
+        if len(self.values) > 1:
+            spread = f'{number(min(self.values))} .. {number(max(self.values))}'
+        return (f'{self.title:48} {number(self.median):>9} {self.unit:7}'
+                f'{spread:22} {self.verdict}').rstrip()
+
+
+def number(value):
+    if value == int(value) and abs(value) < 100:
+        return str(int(value))
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    return f'{value:.{digits}f}'
+
+
+def scaled(values, scale):
+    return [v * scale for v in values]
+
+
+def ratio(title, values, others, goal=None, **kw):
+    """Round by round: what disturbs one of a round disturbs the other."""
+    return Row(title, [v / o for v, o in zip(values, others)], 'x', goal, **kw)
+
+
+def alternate(measures, rounds):
+    """{name: function} into {name: [value of each round]}, in turns."""
+    found = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, function in measures.items():
+            found[name].append(function())
+    return found
