@@ -13,6 +13,9 @@
  * 3. When no hop of an IPv4 route by next-hop object fits, the kernel also
  *    passes over all routes with the same network address, shorter ones too
  *    (they share a leaf of its trie).
+ * 4. IPv6 routes with a source hide those without one to the same prefix, if
+ *    no source fits: fib6_node_lookup_1() goes outwards then.  Not so for
+ *    ::/0, and not once some route was found that would not do.
  */
 #include "fib/choose.h"
 
@@ -252,12 +255,29 @@ static bool choose_ipv6(const struct search *s, const struct fib_node *node,
 	return best.route;
 }
 
+static bool is_hidden(const struct search *s, const struct fib_node *node)
+{
+	uint32_t i;
+
+	if (!node->len || !fib_node_route(s->table, node, 0)->src.len)
+		return false;
+	for (i = 0; i < node->n; i++) {
+		const struct route *r = fib_node_route(s->table, node, i);
+
+		if (r->src.len && source_fits(s, r))
+			return false;
+	}
+	return true;
+}
+
 static struct fib_pick search_ipv6(const struct search *s)
 {
 	const struct fib_node *node;
 	struct fib_pick pick = { 0 };
 
 	node = fib_table_longest(s->table, &s->flow->dst);
+	while (node && is_hidden(s, node))
+		node = fib_table_shorter(s->table, node);
 	while (node && !choose_ipv6(s, node, &pick))
 		node = fib_table_shorter(s->table, node);
 	return pick;

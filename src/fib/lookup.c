@@ -51,6 +51,12 @@ static void refuse(struct fib_result *r, int error, const char *why_not)
 				  .why_not = why_not };
 }
 
+static void cannot(struct fib_result *r, const char *why_not)
+{
+	r->verdict = FIB_CANNOT_MODEL;
+	r->why_not = why_not;
+}
+
 /* Sends by @link without asking the routes. */
 static void send_by(struct fib_result *r, int link, enum fib_verdict verdict)
 {
@@ -59,18 +65,38 @@ static void send_by(struct fib_result *r, int link, enum fib_verdict verdict)
 				  .src = r->src };
 }
 
+static int link_of_address(const struct fib *fib, const struct ip *ip)
+{
+	const struct snapshot *net = fib_snapshot(fib);
+
+	for (size_t i = 0; i < net->n_addresses; i++)
+		if (ip_equal(&net->addresses[i].local, ip))
+			return net->addresses[i].link;
+	return 0;
+}
+
 /* __ip_dev_find(): an address of a link, or what local calls local. */
 static int link_of_source(const struct fib *fib, const struct ip *src)
 {
-	const struct snapshot *net = fib_snapshot(fib);
 	struct flow to_src = { .dst = *src };
+	int link = link_of_address(fib, src);
 	const struct route *r;
 
-	for (size_t i = 0; i < net->n_addresses; i++)
-		if (ip_equal(&net->addresses[i].local, src))
-			return net->addresses[i].link;
+	if (link)
+		return link;
 	r = fib_in_local(fib, &to_src).route;
 	return r && r->type == RTN_LOCAL && r->n_hops ? r->hops[0].link : 0;
+}
+
+static bool stands_on_others(const struct fib *fib, const struct ip *ip, int link)
+{
+	const struct snapshot *net = fib_snapshot(fib);
+
+	for (size_t i = 0; i < net->n_addresses; i++)
+		if (net->addresses[i].link != link &&
+		    ip_equal(&net->addresses[i].local, ip))
+			return true;
+	return false;
 }
 
 /* True if that decided. */
@@ -84,10 +110,19 @@ static bool source_decides(const struct fib *fib, const struct flow *flow,
 		refuse(r, EINVAL, "no packet may have this source address");
 		return true;
 	}
+	if (!link_of_address(fib, &flow->src) &&
+	    fib_local_hangs_on_history(fib, &flow->src)) {
+		cannot(r, "whether the source is local hangs on whether this "
+			  "namespace ever had a rule of its own");
+		return true;
+	}
 	link = link_of_source(fib, &flow->src);
 	if (!flow->oif && link &&
 	    (is_multicast(&flow->dst) || is_broadcast(&flow->dst))) {
 		send_by(r, link, FIB_UNICAST);
+		if (stands_on_others(fib, &flow->src, link))
+			cannot(r, "the source stands on several links, and "
+				  "the kernel takes the one that got it last");
 		return true;
 	}
 	if (!link)
@@ -153,6 +188,24 @@ static bool decided_before(const struct fib *fib, const struct flow *flow,
 	return true;
 }
 
+/*
+ * IPv4 keeps the source with the next-hop object, found with the scope of the
+ * object when it was made and with that of some route by it later.
+ */
+static bool hangs_on_scope(const struct fib *fib, const struct flow *flow,
+			   const struct fib_result *r)
+{
+	struct route narrow = *r->pick.route;
+	struct ip src[2];
+
+	for (int i = 0; i < 2; i++) {
+		narrow.scope = i ? RT_SCOPE_HOST : RT_SCOPE_LINK;
+		src[i] = source_by_route(fib_snapshot(fib), &narrow, r->pick.hop,
+					 &flow->dst);
+	}
+	return !ip_equal(&src[0], &r->src) || !ip_equal(&src[1], &r->src);
+}
+
 static void choose_source(const struct fib *fib, const struct flow *flow,
 			  struct fib_result *r)
 {
@@ -166,6 +219,8 @@ static void choose_source(const struct fib *fib, const struct flow *flow,
 	else
 		r->src = source_by_route(fib_snapshot(fib), route, r->pick.hop,
 					 &flow->dst);
+	if (flow->dst.family == AF_INET && route->nexthop_id)
+		r->src_unsure |= hangs_on_scope(fib, flow, r);
 }
 
 /* __mkroute_output() */
@@ -183,9 +238,11 @@ static void check_leaving(const struct fib *fib, const struct flow *flow,
 	}
 	if (is_broadcast(&dst)) {
 		r->verdict = FIB_BROADCAST;
+		r->link = link;
 		r->via = (struct ip){ 0 };
 	} else if (is_multicast(&dst)) {
 		r->verdict = FIB_MULTICAST;
+		r->link = link;
 		if (r->pick.route && r->pick.route->dst.len < 4)
 			r->via = (struct ip){ 0 };
 	} else if (is_zeronet(&dst)) {
@@ -246,14 +303,17 @@ void fib_lookup(const struct fib *fib, const struct flow *flow,
 void fib_take_hop(const struct fib *fib, const struct flow *flow,
 		  const struct hop *hop, struct fib_result *result)
 {
-	result->pick.hop = hop;
 	result->pick.by_hash = false;
-	result->link = hop->link;
-	result->via = hop->via;
-	if (!ip_is_none(&flow->src) || flow->iif)
+	result->via = (struct ip){ 0 };
+	fib_go_by(result, hop);
+	if (flow->iif)
 		return;
-	result->src = (struct ip){ 0 };
-	choose_source(fib, flow, result);
+	if (ip_is_none(&flow->src)) {
+		result->src = (struct ip){ 0 };
+		choose_source(fib, flow, result);
+	}
+	if (flow->dst.family == AF_INET)
+		check_leaving(fib, flow, result);
 }
 
 const char *fib_verdict_name(enum fib_verdict verdict)

@@ -44,6 +44,7 @@ struct fib_result {
 	int link;                /* index of the link it leaves by, 0 for none */
 	struct ip via;           /* the gateway, none if the peer is on the link */
 	struct ip src;           /* the flow's, or the one the kernel chooses */
+	bool src_unsure;         /* the kernel may choose another: see walk.c */
 	const char *why_not;     /* of FIB_CANNOT_MODEL and FIB_REFUSED, for people */
 };
 
@@ -89,12 +90,21 @@ void fib_lookup(const struct fib *fib, const struct flow *flow,
 void fib_take_hop(const struct fib *fib, const struct flow *flow,
 		  const struct hop *hop, struct fib_result *result);
 
+/* Fills in where the packet goes by @hop of its route (may be NULL). */
+void fib_go_by(struct fib_result *r, const struct hop *hop);
+
 /* Rules and routes alone: fib_lookup() inside the kernel. */
 void fib_walk(const struct fib *fib, const struct flow *flow,
 	      struct fib_result *ret, struct fib_trace *trace);
 
 /* The local table alone; .route NULL if nothing there fits. */
 struct fib_pick fib_in_local(const struct fib *fib, const struct flow *flow);
+
+/*
+ * IPv4 without rules of its own may have local and main in one, or not: does
+ * that decide whether @ip, which stands on no link, is local?
+ */
+bool fib_local_hangs_on_history(const struct fib *fib, const struct ip *ip);
 
 const struct snapshot *fib_snapshot(const struct fib *fib);
 /* Other rules than the kernel's own. */

@@ -269,6 +269,9 @@ struct ip source_by_route(const struct snapshot *net, const struct route *r,
 {
 	if (!ip_is_none(&r->prefsrc))
 		return r->prefsrc;
+	/* Of a group of next-hop objects IPv6 always asks the first. */
+	if (dst->family == AF_INET6 && r->nexthop_id && r->n_hops)
+		hop = &r->hops[0];
 	if (dst->family == AF_INET6)
 		return source_by_rfc6724(net, hop ? hop->link : LINK_LOOPBACK, dst);
 	return hop ? by_hop_ipv4(net, r, hop) : (struct ip){ 0 };

@@ -34,6 +34,8 @@ struct ruleset {
 
 struct fib {
 	const struct snapshot *net;
+	bool shares_nexthops;      /* IPv6 */
+	bool shares_with_prefsrc;
 	const struct fib_tables *tables;
 	struct ruleset ipv4;
 	struct ruleset ipv6;
@@ -82,9 +84,10 @@ static bool is_default(const struct rule *r)
 	return false;
 }
 
+/* IPv6 does not take note when one of its own rules is deleted. */
 static bool all_default(const struct ruleset *set, sa_family_t family)
 {
-	if (set->n != (family == AF_INET ? 3 : 2))
+	if (family == AF_INET && set->n != 3)
 		return false;
 	for (size_t i = 0; i < set->n; i++)
 		if (!is_default(set->rules[i].rule))
@@ -129,12 +132,30 @@ static void make_ruleset(struct arena *a, const struct snapshot *net,
 	ret->custom = !all_default(ret, family);
 }
 
+static void find_shared_nexthops(struct fib *fib)
+{
+	size_t n = 0;
+	bool prefsrc = false;
+
+	for (size_t i = 0; i < fib->net->n_routes; i++) {
+		const struct route *r = &fib->net->routes[i];
+
+		if (r->family != AF_INET6 || !r->nexthop_id)
+			continue;
+		n++;
+		prefsrc |= !ip_is_none(&r->prefsrc);
+	}
+	fib->shares_nexthops = n > 1;
+	fib->shares_with_prefsrc = n > 1 && prefsrc;
+}
+
 struct fib *fib_new(struct arena *a, const struct snapshot *net)
 {
 	struct fib *fib = arena_new(a, struct fib);
 
 	fib->net = net;
 	fib->tables = fib_tables_new(a, net);
+	find_shared_nexthops(fib);
 	make_ruleset(a, net, AF_INET, &fib->ipv4);
 	make_ruleset(a, net, AF_INET6, &fib->ipv6);
 	return fib;
@@ -156,6 +177,35 @@ bool fib_has_custom_rules(const struct fib *fib, sa_family_t family)
 }
 
 /* ---- Walking ---- */
+
+static struct fib_pick in_table(const struct fib *fib, uint32_t table,
+				const struct flow *flow)
+{
+	const struct fib_table *t =
+		fib_tables_find(fib->tables, flow->dst.family, table);
+
+	if (!t)
+		return (struct fib_pick){ 0 };
+	return choose_in_table(t, flow, &flow->src, 0, false);
+}
+
+struct fib_pick fib_in_local(const struct fib *fib, const struct flow *flow)
+{
+	return in_table(fib, RT_TABLE_LOCAL, flow);
+}
+
+bool fib_local_hangs_on_history(const struct fib *fib, const struct ip *ip)
+{
+	struct flow to = { .dst = *ip };
+	const struct route *local = fib_in_local(fib, &to).route;
+	const struct route *main = in_table(fib, RT_TABLE_MAIN, &to).route;
+
+	if (fib->ipv4.custom || ip->family != AF_INET || !main)
+		return false;
+	if (local && local->dst.len >= main->dst.len)
+		return false;
+	return main->type == RTN_LOCAL || (local && local->type == RTN_LOCAL);
+}
 
 static bool cannot(struct walk *w, struct fib_step *step, const char *why_not)
 {
@@ -200,6 +250,40 @@ static bool refuse_by_rule(struct walk *w, struct fib_step *step)
 	return cannot(w, step, "the rule's action is not known to sallyport");
 }
 
+/*
+ * A gateway of IPv4 counts if it is a neighbour (nhc_scope is link).  A route
+ * of scope link must not have such: the kernel lets in only one that is this
+ * machine itself.
+ */
+void fib_go_by(struct fib_result *r, const struct hop *hop)
+{
+	r->pick.hop = hop;
+	if (!hop)
+		return;
+	r->link = hop->link;
+	if (hop->via.family != AF_INET || r->pick.route->scope < RT_SCOPE_LINK)
+		r->via = hop->via;
+}
+
+/* The kernel decided that when the route was made. */
+static bool may_be_self(const struct fib_pick *pick)
+{
+	const struct hop *hop = pick->hop;
+
+	return hop && hop->link == LINK_LOOPBACK &&
+	       hop->via.family == AF_INET && !(hop->flags & RTNH_F_ONLINK);
+}
+
+/*
+ * IPv6 keeps the route of the last packet with the next-hop object, for all
+ * routes by that object: their lengths and sources get mixed up.
+ */
+static bool mixes_up(const struct walk *w, const struct fib_pick *pick)
+{
+	return w->fib->shares_nexthops && pick->route->family == AF_INET6 &&
+	       pick->route->nexthop_id;
+}
+
 static bool decide(struct walk *w, struct fib_step *step,
 		   const struct fib_pick *pick)
 {
@@ -209,10 +293,12 @@ static bool decide(struct walk *w, struct fib_step *step,
 	r->rule = step->rule;
 	r->pick = *pick;
 	r->table = pick->route->table;
-	if (pick->hop) {
-		r->link = pick->hop->link;
-		r->via = pick->hop->via;
-	}
+	r->src_unsure = ip_is_none(&w->flow->src) && mixes_up(w, pick) &&
+			w->fib->shares_with_prefsrc;
+	fib_go_by(r, pick->hop);
+	if (may_be_self(pick))
+		return cannot(w, step,
+			      "a gateway by lo may be this machine or not");
 	for (size_t i = 0; i < ARRAY_LEN(route_verdicts); i++) {
 		if (route_verdicts[i].type != pick->route->type)
 			continue;
@@ -286,8 +372,10 @@ static bool rule_asks_hop(const struct walk *w, const struct rule *rule)
 static bool try_table(struct walk *w, struct fib_step *step)
 {
 	const struct rule *rule = step->rule;
+	/* No table is main: so it is for "not l3mdev". */
 	const struct fib_table *t = fib_tables_find(
-		w->fib->tables, w->flow->dst.family, rule->table);
+		w->fib->tables, w->flow->dst.family,
+		rule->table ? rule->table : RT_TABLE_MAIN);
 	struct fib_pick pick = { 0 };
 
 	if (t)
@@ -301,6 +389,11 @@ static bool try_table(struct walk *w, struct fib_step *step)
 		return cannot(w, step,
 			      "the rule looks at the next hop, and the kernel "
 			      "takes one of several by a hash");
+	if (rule->suppress_len >= 0 && mixes_up(w, &pick))
+		return cannot(w, step,
+			      "the rule looks at the prefix length, and the "
+			      "kernel mixes those of routes up that share a "
+			      "next-hop object");
 	if (!source_fits(w, &pick, rule)) {
 		step->why = FIB_WHY_OTHER_SOURCE;
 		return false;
@@ -363,30 +456,24 @@ static void walk_rules(struct walk *w, const struct ruleset *set,
 	w->result->error = ENETUNREACH;
 }
 
-struct fib_pick fib_in_local(const struct fib *fib, const struct flow *flow)
-{
-	const struct fib_table *t = fib_tables_find(
-		fib->tables, flow->dst.family, RT_TABLE_LOCAL);
-
-	if (!t)
-		return (struct fib_pick){ 0 };
-	return choose_in_table(t, flow, &flow->src, 0, false);
-}
-
 /*
  * Until a namespace gets its first rule, IPv4 keeps local and main in one
  * trie: a longer prefix in main beats local then.  Whether it ever had a rule
  * cannot be seen from outside.  Nor does a refusal in main keep the kernel
- * from looking into default as long as there was none.
+ * from looking into default as long as there was none; and a throw in local
+ * passes over main, too.
  */
-static bool hangs_on_history(const struct walk *w)
+static bool hangs_on_history_ipv4(const struct walk *w)
 {
 	const struct fib_result *r = w->result;
 	const struct fib_table *t;
 	struct fib_pick pick;
 
-	if (w->fib->ipv4.custom)
-		return false;
+	if (r->table != RT_TABLE_LOCAL) {
+		pick = fib_in_local(w->fib, w->flow);
+		if (pick.route && pick.route->type == RTN_THROW)
+			return true;
+	}
 	if (r->error && r->pick.route &&
 	    fib_tables_find(w->fib->tables, AF_INET, RT_TABLE_DEFAULT))
 		return true;
@@ -395,6 +482,23 @@ static bool hangs_on_history(const struct walk *w)
 		return false;
 	pick = choose_in_table(t, w->flow, &w->src, w->oif, false);
 	return pick.route && pick.route->dst.len > r->pick.route->dst.len;
+}
+
+/*
+ * IPv6 without rules of its own asks local and main, even if the rules for that
+ * were deleted.
+ */
+static bool hangs_on_history_ipv6(const struct walk *w)
+{
+	return w->fib->ipv6.n < 2;
+}
+
+static bool hangs_on_history(const struct walk *w, sa_family_t family)
+{
+	if (rules_of(w->fib, family)->custom)
+		return false;
+	return family == AF_INET ? hangs_on_history_ipv4(w) :
+				   hangs_on_history_ipv6(w);
 }
 
 /* IPv6 takes no other link for what means something only on a link. */
@@ -439,10 +543,10 @@ void fib_walk(const struct fib *fib, const struct flow *flow,
 		w.strict = needs_strict(&flow->dst) ||
 			   (flow->oif && !flow->iif && ip_is_none(&flow->src));
 	walk_rules(&w, rules_of(fib, flow->dst.family), trace);
-	if (!ipv6 && ret->verdict != FIB_CANNOT_MODEL && hangs_on_history(&w)) {
+	if (ret->verdict != FIB_CANNOT_MODEL &&
+	    hangs_on_history(&w, flow->dst.family)) {
 		*ret = (struct fib_result){ .verdict = FIB_CANNOT_MODEL };
-		ret->why_not = "a longer prefix in main competes with local, "
-			       "and the kernel's choice hangs on whether this "
+		ret->why_not = "the kernel's choice hangs on whether this "
 			       "namespace ever had a rule of its own";
 	}
 }
