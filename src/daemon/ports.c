@@ -11,10 +11,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -144,7 +146,25 @@ static bool may_keep(int fd)
 {
 	struct rlimit l;
 
-	return getrlimit(RLIMIT_NOFILE, &l) == 0 && (rlim_t)fd + 256 < l.rlim_cur;
+	return getrlimit(RLIMIT_NOFILE, &l) == 0 && (rlim_t)fd + 256 < l.rlim_cur &&
+	       fd + 256 < FD_SETSIZE;
+}
+
+/*
+ * libnftables waits with select(), which knows no descriptor from FD_SETSIZE on
+ * and ends the process when it gets one: those numbers are for the ports.
+ */
+static void keep(struct supervisor *s, int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
+
+	if (high < 0 && may_keep(fd)) {
+		s->held_ports[s->n_held++] = fd;
+		return;
+	}
+	close(fd);
+	if (high >= 0)
+		s->held_ports[s->n_held++] = high;
 }
 
 static int hold(struct supervisor *s, const struct publish *p, const struct ip *ip, struct err *e)
@@ -156,10 +176,7 @@ static int hold(struct supervisor *s, const struct publish *p, const struct ip *
 		return taken(p, ip, e);
 	if (r < 0)
 		return 0; /* not to be had for another reason: nobody else has it either */
-	if (may_keep(fd))
-		s->held_ports[s->n_held++] = fd;
-	else
-		close(fd);
+	keep(s, fd);
 	return 0;
 }
 
