@@ -181,10 +181,18 @@ static void diff_routes_del(struct work *w)
 	}
 }
 
+/* Looks in a table, and for nothing that struct want_rule cannot say. */
+static bool is_plain(const struct rule *r)
+{
+	return r->action == FR_ACT_TO_TBL && !r->invert && !r->ip_proto && !r->has_uid &&
+	       !r->has_sport && !r->has_dport && !r->tos && !r->has_dscp && !r->flowlabel_mask &&
+	       !r->tun_id && !r->l3mdev && r->suppress_group == -1 && !r->oif[0] && !r->unknown[0];
+}
+
 static bool is_local_rule(const struct rule *r)
 {
-	return r->priority == 0 && r->table == RT_TABLE_LOCAL && r->action == FR_ACT_TO_TBL &&
-	       !r->from.ip.family && !r->to.ip.family && !r->iif[0] && !r->oif[0] && !r->has_mark;
+	return r->priority == 0 && r->table == RT_TABLE_LOCAL && is_plain(r) && !r->from.len &&
+	       !r->to.len && !r->iif[0] && !r->has_mark;
 }
 
 static bool prefix_is(const struct prefix *a, const struct prefix *b)
@@ -200,9 +208,7 @@ static bool rule_is(const struct rule *r, const struct want_rule *x)
 	bool mark = x->mark_mask != 0;
 
 	return r->family == x->family && r->priority == x->priority && r->table == x->table &&
-	       r->action == FR_ACT_TO_TBL && !r->invert && !r->ip_proto && !r->has_uid &&
-	       !r->has_sport && !r->has_dport && !r->tos && !r->oif[0] && !r->unknown[0] &&
-	       r->suppress_len == x->suppress_len && prefix_is(&r->from, &x->from) &&
+	       is_plain(r) && r->suppress_len == x->suppress_len && prefix_is(&r->from, &x->from) &&
 	       prefix_is(&r->to, &x->to) && str_eq(r->iif, x->iif ? x->iif : "") &&
 	       r->has_mark == mark &&
 	       (!mark || (r->mark == x->mark && r->mark_mask == x->mark_mask));
@@ -309,7 +315,7 @@ static void renew_rules(struct work *w, sa_family_t family)
 
 		if (r->family == family && rule_is_ours(w->want, r))
 			add_op(w, OP_RULE_DEL)->rule = r;
-		else if (r->family == family && rule_disturbs(w->want, r) && !r->unknown[0])
+		else if (r->family == family && rule_disturbs(w->want, r))
 			add_op(w, OP_RULE_MOVE)->rule = r;
 	}
 }
@@ -323,12 +329,24 @@ static void need_rule(struct work *w, const struct want_rule *x)
 	add_op(w, OP_RULE_ADD)->want_rule = x;
 }
 
+/* A kernel may be without IPv6; then nothing of it is wanted here. */
+static bool is_spoken(const struct work *w, sa_family_t family)
+{
+	for (size_t i = 0; i < w->want->n_routes; i++)
+		if (w->want->routes[i].family == family)
+			return true;
+	for (size_t i = 0; i < w->have->n_rules; i++)
+		if (w->have->rules[i].family == family)
+			return true;
+	return false;
+}
+
 static void diff_rules(struct work *w)
 {
 	static const sa_family_t families[] = { AF_INET, AF_INET6 };
 
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
-		if (!rules_in_order(w, families[i]))
+		if (is_spoken(w, families[i]) && !rules_in_order(w, families[i]))
 			renew_rules(w, families[i]);
 	for (size_t i = 0; i < w->want->n_rules; i++)
 		if (w->want->rules[i].priority != 0)
