@@ -2,7 +2,6 @@
 #include "plan/diff.h"
 
 #include "base/text.h"
-#include "plan/slot.h"
 
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
@@ -223,7 +222,7 @@ static bool rule_is_ours(const struct want *w, const struct rule *r)
 
 /*
  * Can a rule in front of ours take our packets?  On the host only what speaks
- * of our slot matters, and other gates' rules never do; in a gate, all do.
+ * of our slot matters, which other gates' rules do not; in a gate, all do.
  */
 static bool rule_disturbs(const struct want *w, const struct rule *r)
 {
@@ -231,9 +230,6 @@ static bool rule_disturbs(const struct want *w, const struct rule *r)
 		return false;
 	if (w->place != PLACE_HOST)
 		return true;
-	if (r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT &&
-	    r->protocol == RTPROT_KERNEL)
-		return false;
 	if (!r->to.ip.family)
 		return true;
 	for (size_t i = 0; i < w->n_rules; i++)
