@@ -96,7 +96,7 @@ int supervisor_prepare(struct supervisor *s, struct err *e)
 	s->doors = arena_alloc(&s->arena, sizeof(*s->doors) * s->gate.n_doors);
 	s->rooms = arena_alloc(&s->arena, sizeof(*s->rooms) * s->gate.n_rooms);
 	s->host.fd = s->inner.fd = -1;
-	s->control.fd = s->signals.fd = s->netns_dir.fd = s->etc_dir.fd = s->command_exited.fd = -1;
+	s->control.fd = s->signals.fd = s->dirs.fd = s->command_exited.fd = -1;
 	s->down_client = -1;
 	for (size_t i = 0; r == 0 && i < s->gate.n_doors; i++)
 		r = prepare_door(s, i, e);
@@ -291,14 +291,7 @@ static void drain(int fd)
 		;
 }
 
-static void names_changed(struct loop_source *source, uint32_t events)
-{
-	(void)events;
-	drain(source->fd);
-	reconcile_soon(source->ctx);
-}
-
-static void etc_changed(struct loop_source *source, uint32_t events)
+static void dirs_changed(struct loop_source *source, uint32_t events)
 {
 	struct supervisor *s = source->ctx;
 	struct err e;
@@ -310,29 +303,30 @@ static void etc_changed(struct loop_source *source, uint32_t events)
 	reconcile_soon(s); /* the host's name servers may be others now */
 }
 
-static int watch_dir(struct supervisor *s, struct loop_source *source, const char *dir,
-		     uint32_t mask, struct err *e)
-{
-	int fd CLEANUP_FD = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-
-	if (fd < 0 || inotify_add_watch(fd, dir, mask) < 0)
-		return err_errno(e, errno, "inotify %s", dir);
-	source->ctx = s;
-	return loop_add(&s->loop, source, fd_take(&fd), e);
-}
-
 /*
  * Somebody may take a namespace's name away (ip netns del); the host may
- * replace its resolv.conf (a DHCP client does).
+ * replace its resolv.conf (a DHCP client does).  One instance for both: root
+ * has but 128 of them for all gates and everybody else, and a gate that gets
+ * none works without.
  */
 static int watch_dirs(struct supervisor *s, struct err *e)
 {
-	int r;
+	int fd CLEANUP_FD = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
-	s->netns_dir.ready = names_changed;
-	s->etc_dir.ready = etc_changed;
-	r = watch_dir(s, &s->netns_dir, NETNS_DIR, IN_DELETE | IN_MOVED_FROM, e);
-	return r < 0 ? r : watch_dir(s, &s->etc_dir, "/etc", IN_MOVED_TO | IN_CREATE | IN_DELETE, e);
+	if (fd < 0 && errno == EMFILE) {
+		sup_log(s, "does not hear of a new /etc/resolv.conf or of removed namespaces: "
+			   "fs.inotify.max_user_instances is used up");
+		return 0;
+	}
+	if (fd < 0)
+		return err_errno(e, errno, "inotify");
+	if (inotify_add_watch(fd, NETNS_DIR, IN_DELETE | IN_MOVED_FROM) < 0)
+		return err_errno(e, errno, "inotify " NETNS_DIR);
+	if (inotify_add_watch(fd, "/etc", IN_MOVED_TO | IN_CREATE | IN_DELETE) < 0)
+		return err_errno(e, errno, "inotify /etc");
+	s->dirs.ready = dirs_changed;
+	s->dirs.ctx = s;
+	return loop_add(&s->loop, &s->dirs, fd_take(&fd), e);
 }
 
 static void command_ended(struct loop_source *source, uint32_t events)

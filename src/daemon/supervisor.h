@@ -113,8 +113,7 @@ struct supervisor {
 	size_t n_repairs;
 	uint64_t n_repairs_ever;
 	struct loop_source control;
-	struct loop_source netns_dir;
-	struct loop_source etc_dir;
+	struct loop_source dirs; /* /run/netns and /etc */
 	int *held_ports;
 	size_t n_held;
 	int64_t since;
@@ -203,7 +202,9 @@ int names_resolve(const char *const *names, size_t n, pid_t *ret_pid, int *ret_f
 /* daemon/resolv.c: the rooms' resolv.conf. */
 const char *resolv_path(struct arena *a, const char *gate, const char *room);
 #define RESOLV_SERVERS_MAX 8
-/* The host's own name servers that are not on its loopback; their number. */
+/* The name servers of a resolv.conf(5) that are not on loopback; their number. */
+size_t resolv_read(struct arena *a, const char *path, struct ip ret[RESOLV_SERVERS_MAX]);
+/* The host's own. */
 size_t resolv_host_servers(struct arena *a, struct ip ret[RESOLV_SERVERS_MAX]);
 int resolv_write(struct supervisor *s, struct err *e) MUST_USE;
 /* Puts it back where a host that renames its own has uncovered that one. */
