@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A door made by WireGuard, from a wg-quick(8) file.  Where the kernel has it,
- * the device is made on the host and moved into the gate: its encrypted packets
+ * the device is the host's and stands in the gate: its encrypted packets
  * keep leaving by the host (wireguard.com/netns), the gate never sees them.
  * Else wireguard-go runs in the gate, its socket marked like any client's.
  * Addresses and routes are the plan's (plan.c, wg_link and wg_routes).
@@ -142,20 +142,14 @@ static void drop_link(struct rtnl *r, const char *name)
 		return; /* what comes next fails with a better reason */
 }
 
-/* Made on the host under a name nobody else has, then moved and renamed. */
+/*
+ * Asked for by the host, so that its encrypted packets leave from there, and
+ * made in the gate at once: nothing of it ever stands on the host.
+ */
 static int make_kernel_link(struct door_run *d, struct err *e)
 {
-	const char *name = arena_printf(&d->arena, "spw%u.%zu", d->sup->slot.number, d->index);
-	int r;
-
-	drop_link(d->sup->host.rtnl, name);
-	r = rtnl_link_add_kind(d->sup->host.rtnl, name, "wireguard", e);
-	if (r < 0)
-		return r;
-	r = rtnl_link_move(d->sup->host.rtnl, name, d->sup->inner.fd, d->door->name, e);
-	if (r < 0)
-		drop_link(d->sup->host.rtnl, name);
-	return r;
+	return rtnl_link_add_kind(d->sup->host.rtnl, d->door->name, "wireguard", d->sup->inner.fd,
+				  e);
 }
 
 static int start(struct door_run *d, struct err *e)

@@ -204,6 +204,18 @@ static void hash_facts(uint64_t *h, const struct door_run *d)
 }
 
 /*
+ * A host end whose other end is not in our gate belongs to a gate that is being
+ * taken apart: the kernel will remove it, at a time of its own.
+ */
+static int drop_stale_link(struct supervisor *s, struct arena *a, const struct snapshot *gate,
+			   struct err *e)
+{
+	if (snapshot_link_by_name(gate, "lan"))
+		return 0;
+	return rtnl_link_delete(s->host.rtnl, plan_host_link(a, &s->gate), e);
+}
+
+/*
  * What the plan needs to know of the gate as it is: which doors have an
  * interface.  A VPN that gave itself an address of our slot makes us move.
  */
@@ -214,6 +226,8 @@ static int observe(struct supervisor *s, struct arena *a, struct err *e)
 	int r;
 
 	r = rtnl_snapshot_tables(s->inner.rtnl, a, 0, 0, &gate, e);
+	if (r == 0)
+		r = drop_stale_link(s, a, &gate, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 1; i < s->gate.n_doors; i++) {

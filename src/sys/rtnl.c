@@ -215,7 +215,7 @@ int rtnl_link_move(struct rtnl *r, const char *name, int netns_fd,
 }
 
 int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind,
-		       struct err *e)
+		       int netns_fd, struct err *e)
 {
 	struct rtnl_message m;
 	int status;
@@ -223,7 +223,7 @@ int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind,
 	if (strlen(name) >= LINK_NAME_SIZE)
 		return err_set(e, EINVAL, "link \"%s\": name is too long",
 			       name);
-	status = rtnl_talk(r, rtnl_encode_link_add(&m, name, kind),
+	status = rtnl_talk(r, rtnl_encode_link_add(&m, name, kind, netns_fd),
 			   NLM_F_CREATE | NLM_F_EXCL, NULL, NULL, e);
 	return status < 0
 		       ? err_wrap(e, status, "add %s link \"%s\"", kind, name)

@@ -46,9 +46,13 @@ int rtnl_link_delete(struct rtnl *r, const char *name, struct err *e) MUST_USE;
 /* Moves a link into another namespace and renames it there. */
 int rtnl_link_move(struct rtnl *r, const char *name, int netns_fd,
 		   const char *new_name, struct err *e) MUST_USE;
-/* Creates a link of @kind ("wireguard"): -EOPNOTSUPP if the kernel has no such kind. */
+/*
+ * Creates a link of @kind ("wireguard") here, or straight in the namespace
+ * @netns_fd (-1: none) as a link of this one: -EOPNOTSUPP if the kernel has no
+ * such kind.
+ */
 int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind,
-		       struct err *e) MUST_USE;
+		       int netns_fd, struct err *e) MUST_USE;
 int rtnl_link_set(struct rtnl *r, const char *name, bool up,
 		  uint32_t mtu /* 0: keep */,
 		  const char *alias /* NULL: keep */, struct err *e) MUST_USE;

@@ -332,13 +332,15 @@ struct nlmsghdr *rtnl_encode_link_delete(struct rtnl_message *m, int index)
 }
 
 struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name,
-				      const char *kind)
+				      const char *kind, int netns_fd)
 {
 	struct nlmsghdr *nlh;
 	struct nlattr *info;
 
 	start_link(m, RTM_NEWLINK, 0, &nlh);
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	if (netns_fd >= 0)
+		mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)netns_fd);
 	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
 	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, kind);
 	mnl_attr_nest_end(nlh, info);

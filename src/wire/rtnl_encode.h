@@ -40,8 +40,9 @@ struct nlmsghdr *rtnl_encode_listed_rule(struct rtnl_message *m, uint16_t type,
 /* RTM_GETLINK of one, by name. */
 struct nlmsghdr *rtnl_encode_link_get(struct rtnl_message *m, const char *name);
 struct nlmsghdr *rtnl_encode_link_delete(struct rtnl_message *m, int index);
+/* In the namespace @netns_fd, or with -1 in that of the socket. */
 struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name,
-				      const char *kind);
+				      const char *kind, int netns_fd);
 /*
  * Both ends down: a peer created with IFF_UP fails with ENOTCONN.  @mtu 0 is
  * the kernel's default.
