@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
+#include <linux/netconf.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -20,9 +21,9 @@ struct rtnl_watch {
 };
 
 static const int groups[] = {
-	RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-	RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
-	RTNLGRP_IPV6_RULE,
+	RTNLGRP_LINK,         RTNLGRP_IPV4_IFADDR,  RTNLGRP_IPV6_IFADDR,
+	RTNLGRP_IPV4_ROUTE,   RTNLGRP_IPV6_ROUTE,   RTNLGRP_IPV4_RULE,
+	RTNLGRP_IPV6_RULE,    RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
 };
 
 static int join(struct mnl_socket *sock, struct err *e)
@@ -85,6 +86,9 @@ static void note(const struct nlmsghdr *nlh, struct rtnl_news *news)
 		break;
 	case RTM_DELLINK:
 		news->links = news->deletions = true;
+		break;
+	case RTM_NEWNETCONF: /* forwarding or rp_filter of a link, or of all */
+		news->links = true;
 		break;
 	case RTM_NEWADDR:
 		news->addresses = true;

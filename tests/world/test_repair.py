@@ -289,6 +289,20 @@ def test_forwarding_that_is_switched_off_is_switched_on(world, gate):
                                 seconds=0.5) == [], 'it is put right', 10)
 
 
+@pytest.mark.parametrize('key', ['net/ipv4/ip_forward',
+                                 'net/ipv6/conf/all/forwarding'])
+def test_sysctls_of_the_gate_come_back_at_once(world, gate, key):
+    """The kernel tells of these; of others nobody does, and they are looked
+    at now and then."""
+    since = len(gate.log.text())
+    with gate.inner as inner:
+        value = inner.sysctl(key)
+        inner.sysctl(key, 1 if value == '0' else 0)
+        until(lambda: inner.sysctl(key) == value, 'it is as it was', 1)
+    gate.wait_log('sysctl', since=since)
+    assert wrong_answers(world) == []
+
+
 def test_repairs_are_counted_in_status(gate):
     assert gate.status()['repairs']
     for repair in gate.status()['repairs']:
