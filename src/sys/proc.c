@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -150,7 +151,7 @@ static int prepare(const struct proc_spec *s, struct arena *a,
 	return r;
 }
 
-int proc_exec(const struct proc_spec *s, struct err *e)
+static int become(const struct proc_spec *s, bool forked, struct err *e)
 {
 	struct arena arena CLEANUP_ARENA = { 0 };
 	struct identity id = { 0 };
@@ -165,8 +166,15 @@ int proc_exec(const struct proc_spec *s, struct err *e)
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (forked)
+		prctl(PR_SET_PDEATHSIG, 0);
 	execvpe(s->argv[0], (char *const *)s->argv, make_env(s, &arena, &id));
 	return err_errno(e, errno, "%s", s->argv[0]);
+}
+
+int proc_exec(const struct proc_spec *s, struct err *e)
+{
+	return become(s, false, e);
 }
 
 /* What a child that could not start tells. */
@@ -182,16 +190,28 @@ static void reset_signals(void)
 		signal(sig, SIG_DFL);
 }
 
-static _Noreturn void child(const struct proc_spec *s, int report)
+/*
+ * Until it is what it shall be: a supervisor that takes over finds processes by
+ * their namespace, and would not find one that has yet to enter it.
+ */
+static void die_with_parent(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(126);
+}
+
+static _Noreturn void child(const struct proc_spec *s, pid_t parent, int report)
 {
 	struct failure f = { 0 };
 	/* Out of the way of 0, 1, 2, should the parent have had none. */
 	int fd = fcntl(report, F_DUPFD_CLOEXEC, 10);
 
+	die_with_parent(parent);
 	reset_signals();
 	if (s->own_group)
 		setpgid(0, 0);
-	f.status = proc_exec(s, &f.err);
+	f.status = become(s, true, &f.err);
 	if (write(fd, &f, sizeof(f)) < 0)
 		_exit(126);
 	_exit(127);
@@ -240,6 +260,7 @@ int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd,
 	int hear CLEANUP_FD = -1;
 	int report CLEANUP_FD = -1;
 	int ends[2];
+	pid_t parent = getpid();
 	pid_t pid;
 	int r;
 
@@ -251,7 +272,7 @@ int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd,
 	if (pid < 0)
 		return err_errno(e, errno, "fork");
 	if (pid == 0)
-		child(s, report);
+		child(s, parent, report);
 	fd_close(&report);
 	pidfd = pidfd_open(pid, 0);
 	r = pidfd < 0 ? err_errno(e, errno, "pidfd") : hear_start(hear, e);
