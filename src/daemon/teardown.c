@@ -122,7 +122,7 @@ static int remove_netns(struct remains *x, struct arena *a, struct err *e)
 		struct err ignored;
 
 		r = has_our_name(x->gate, names[i]) ? netns_open(names[i], &fd, &ignored) : -EXDEV;
-		if (r == -ENOENT) { /* its maker died before it was mounted: a name of nothing */
+		if (r == -ENOENT && netns_is_leftover(names[i])) {
 			x->found = true;
 			r = netns_delete(names[i], e);
 			continue;
