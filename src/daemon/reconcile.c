@@ -204,15 +204,22 @@ static void hash_facts(uint64_t *h, const struct door_run *d)
 }
 
 /*
- * A host end whose other end is not in our gate belongs to a gate that is being
- * taken apart: the kernel will remove it, at a time of its own.
+ * An end whose other end is not where it belongs comes from a gate or a room
+ * that was taken apart: the kernel will remove it, at a time of its own.
  */
-static int drop_stale_link(struct supervisor *s, struct arena *a, const struct snapshot *gate,
-			   struct err *e)
+static int drop_stale_links(struct supervisor *s, struct arena *a, const struct snapshot *gate,
+			    struct err *e)
 {
-	if (snapshot_link_by_name(gate, "lan"))
-		return 0;
-	return rtnl_link_delete(s->host.rtnl, plan_host_link(a, &s->gate), e);
+	struct rtnl_counters ignored;
+	struct err away;
+	int r = 0;
+
+	if (!snapshot_link_by_name(gate, "lan"))
+		r = rtnl_link_delete(s->host.rtnl, plan_host_link(a, &s->gate), e);
+	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
+		if (rtnl_counters(s->rooms[i].rtnl, "eth0", &ignored, &away) == -ENODEV)
+			r = rtnl_link_delete(s->inner.rtnl, plan_room_link(a, &s->gate, i), e);
+	return r;
 }
 
 /*
@@ -227,7 +234,7 @@ static int observe(struct supervisor *s, struct arena *a, struct err *e)
 
 	r = rtnl_snapshot_tables(s->inner.rtnl, a, 0, 0, &gate, e);
 	if (r == 0)
-		r = drop_stale_link(s, a, &gate, e);
+		r = drop_stale_links(s, a, &gate, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 1; i < s->gate.n_doors; i++) {
