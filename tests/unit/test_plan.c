@@ -404,6 +404,59 @@ static void the_hosts_rules_and_routes_are_about_the_slot(void **state)
 	}
 }
 
+/* AllowedIPs = 0.0.0.0/0, ::/0 claims all but what the gate itself sends. */
+static void a_wireguard_peer_for_everything_gets_everything(void **state)
+{
+	static const char *const targets[] = { "1.1.1.1", "126.255.0.0", "128.0.0.1", "223.9.9.9",
+					       "2001:db8::1", "9000::1" };
+	struct prefix all[] = { { .ip.family = AF_INET }, { .ip.family = AF_INET6 } };
+	struct wg_peer peer = { .allowed = all, .n_allowed = ARRAY_LEN(all) };
+	struct wg_conf wg = { .peers = &peer, .n_peers = 1 };
+	struct plan_door facts[] = { { 0 }, { .interface = "tun", .wg = &wg } };
+	struct door doors[] = { { .name = "lan" }, { .name = "tun", .kind = DOOR_WIREGUARD } };
+	struct room room = { .name = "", .way = DEFAULT_NONE };
+	struct scene s CLEANUP_SCENE = { 0 };
+
+	(void)state;
+	s.g.gate = (struct gate){ .name = "office", .doors = doors, .n_doors = 2, .rooms = &room,
+				  .n_rooms = 1 };
+	s.g.facts = (struct plan_facts){ .slot = slot_of(3), .ipv6 = true, .doors = facts };
+	plan_gate(&s.sim.arena, &s.g.gate, &s.g.facts, &s.want);
+	sim_link_add(&s.sim, "lo");
+	sim_link_add(&s.sim, "lan");
+	sim_link_add(&s.sim, "tun");
+	sim_first_rules(&s.sim, true);
+	sim_reconcile(&s.sim, &s.want);
+	for (size_t i = 0; i < s.sim.s.n_links; i++)
+		s.sim.s.links[i].flags |= IFF_UP | IFF_RUNNING | IFF_LOWER_UP;
+	s.fib = fib_new(&s.sim.arena, &s.sim.s);
+	for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
+		struct ip dst;
+
+		assert_true(ip_parse(targets[i], &dst));
+		assert_string_equal(way(&s, "room", slot_room(&s.g.facts.slot, dst.family, 0), dst,
+					0),
+				    "tun");
+		assert_string_equal(own_way(&s, dst, PLAN_MARK_TRANSPORT), "lan");
+	}
+}
+
+/* A client of another make marks nothing and finds its server by main's default. */
+static void an_unmarked_client_finds_its_server_by_lan(void **state)
+{
+	(void)state;
+	for (unsigned int i = 1; i <= 200; i++) {
+		struct scene s CLEANUP_SCENE;
+		struct ip dst;
+
+		scene_open(&s, i);
+		dst = random_target(&s);
+		if (goes_somewhere(&dst) && !in_slot(&s, &dst) && !claimed(&s, &dst) &&
+		    s.sim.s.n_routes == s.pushed)
+			assert_string_equal(own_way(&s, dst, 0), "lan");
+	}
+}
+
 /* Each that is changed on the host is put back, but those of our own link. */
 static void a_host_sysctl_is_restored_or_ours(void **state)
 {
@@ -443,6 +496,8 @@ int main(void)
 		cmocka_unit_test(a_room_has_one_way_out),
 		cmocka_unit_test(the_doors_marks_and_tables_do_not_meet),
 		cmocka_unit_test(the_hosts_rules_and_routes_are_about_the_slot),
+		cmocka_unit_test(a_wireguard_peer_for_everything_gets_everything),
+		cmocka_unit_test(an_unmarked_client_finds_its_server_by_lan),
 		cmocka_unit_test(a_host_sysctl_is_restored_or_ours),
 	};
 
