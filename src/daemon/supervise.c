@@ -8,6 +8,7 @@
 
 #include "sys/fd.h"
 #include "sys/files.h"
+#include "sys/memory.h"
 #include "sys/netns.h"
 #include "sys/notify.h"
 #include "sys/proc.h"
@@ -25,7 +26,8 @@
 #include <unistd.h>
 
 /* What no event tells of (arp_ignore and the like) is looked at this often, in ms. */
-#define SWEEP_MS 30000
+#define SWEEP_MS       30000
+#define FIRST_SWEEP_MS 1000
 /* VPN clients may take this long to say goodbye, in ms. */
 #define FAREWELL_MS 3000
 
@@ -237,6 +239,9 @@ static void idle(void *ctx)
 
 	reconcile_if_dirty(s);
 	say_ready(s);
+	if (s->swept)
+		memory_give_back();
+	s->swept = false;
 }
 
 static void sweep(struct loop_timer *t)
@@ -244,6 +249,7 @@ static void sweep(struct loop_timer *t)
 	struct supervisor *s = t->ctx;
 
 	reconcile_soon(s);
+	s->swept = true;
 	loop_arm(&s->loop, t, SWEEP_MS);
 }
 
@@ -449,7 +455,7 @@ static int run_loop(struct supervisor *s, struct err *e)
 	for (size_t i = 1; i < s->gate.n_doors; i++)
 		door_start(&s->doors[i]);
 	s->sweep = (struct loop_timer){ .fire = sweep, .ctx = s };
-	loop_arm(&s->loop, &s->sweep, SWEEP_MS);
+	loop_arm(&s->loop, &s->sweep, FIRST_SWEEP_MS);
 	s->loop.idle = idle;
 	return loop_run(&s->loop, e);
 }

@@ -99,7 +99,7 @@ struct supervisor {
 	bool ipv6;
 	bool settled; /* the first reconcile is done: differences are repairs from now on */
 	bool dirty;
-	bool lazy_dirty;
+	bool swept; /* the sweep was just done: what it needed can be given back */
 	bool facts_changed;
 	bool firewall_known; /* the host's other chains were looked at since they changed */
 	bool before_known;   /* likewise chain `before` */
