@@ -213,6 +213,23 @@ static void deliver_broadcast(const struct fib *fib, const struct flow *flow,
 	apply_reverse_path(r, *ret_rp);
 }
 
+/* The reverse path by each hop that the kernel may take. */
+static enum fib_rp reverse_paths(const struct fib *fib, const struct flow *flow,
+				 const struct link_conf *conf,
+				 const struct fib_result *r)
+{
+	enum fib_rp rp = fib_reverse_path(fib, flow, r->link, conf, NULL, NULL);
+
+	for (size_t i = 0; r->pick.by_hash && i < r->pick.route->n_hops; i++) {
+		const struct hop *hop = &r->pick.route->hops[i];
+
+		if (fib_pick_may_take(&r->pick, hop) &&
+		    fib_reverse_path(fib, flow, hop->link, conf, NULL, NULL) != rp)
+			return FIB_RP_CANNOT_MODEL;
+	}
+	return rp;
+}
+
 static void forward(const struct fib *fib, const struct flow *flow,
 		    const struct link_conf *conf, struct fib_result *r,
 		    enum fib_rp *ret_rp)
@@ -226,7 +243,7 @@ static void forward(const struct fib *fib, const struct flow *flow,
 		refuse(r, EINVAL, "only unicast is forwarded");
 		return;
 	}
-	*ret_rp = fib_reverse_path(fib, flow, r->link, conf, NULL, NULL);
+	*ret_rp = reverse_paths(fib, flow, conf, r);
 	apply_reverse_path(r, *ret_rp);
 }
 

@@ -48,9 +48,13 @@ bool fib_pick_may_take(const struct fib_pick *pick, const struct hop *hop)
 {
 	if (hop == pick->hop)
 		return true;
-	if (!pick->by_hash || (pick->only_link && hop->link != pick->only_link))
+	if (!pick->by_hash)
 		return false;
-	return pick->route->nexthop_id || !is_dead(hop);
+	/* A group of next-hop objects takes any, whatever link was asked for. */
+	if (pick->route->nexthop_id)
+		return true;
+	return !is_dead(hop) &&
+	       (!pick->only_link || hop->link == pick->only_link);
 }
 
 static bool has_choice(const struct fib_pick *pick)
@@ -135,21 +139,37 @@ static bool choose_ipv4(const struct search *s, const struct fib_node *node,
 	return false;
 }
 
-static struct fib_pick search_ipv4(const struct search *s)
+static const struct fib_node *longest(const struct fib_table *t,
+				      const struct flow *flow)
 {
-	const struct fib_node *node;
+	return t ? fib_table_longest(t, &flow->dst) : NULL;
+}
+
+/* Of two tables (mostly there is but one) the longer prefix, or the first. */
+static struct fib_pick search_ipv4(struct search *s,
+				   const struct fib_table *first,
+				   const struct fib_table *second)
+{
+	const struct fib_node *a = longest(first, s->flow);
+	const struct fib_node *b = longest(second, s->flow);
 	const struct fib_node *passed = NULL;
 	struct fib_pick pick = { 0 };
 
-	for (node = fib_table_longest(s->table, &s->flow->dst); node;
-	     node = fib_table_shorter(s->table, node)) {
-		if (passed && node->high == passed->high)
-			continue;
-		if (choose_ipv4(s, node, &pick)) {
+	while (a || b) {
+		bool from_first = a && (!b || a->len >= b->len);
+		const struct fib_node *node = from_first ? a : b;
+
+		s->table = from_first ? first : second;
+		if (!(passed && passed->high == node->high) &&
+		    choose_ipv4(s, node, &pick)) {
 			if (pick.route)
 				break;
 			passed = node;
 		}
+		if (from_first)
+			a = fib_table_shorter(first, a);
+		else
+			b = fib_table_shorter(second, b);
 	}
 	return pick;
 }
@@ -288,10 +308,20 @@ struct fib_pick choose_in_table(const struct fib_table *t,
 				int oif, bool strict)
 {
 	struct search s = { t, flow, src, oif, strict };
-	struct fib_pick pick = flow->dst.family == AF_INET ? search_ipv4(&s) :
-							     search_ipv6(&s);
+	struct fib_pick pick = flow->dst.family == AF_INET ?
+				       search_ipv4(&s, t, NULL) :
+				       search_ipv6(&s);
 
 	if (pick.by_hash)
 		pick.by_hash = has_choice(&pick);
 	return pick;
+}
+
+struct fib_pick choose_in_two(const struct fib_table *first,
+			      const struct fib_table *second,
+			      const struct flow *flow, int oif)
+{
+	struct search s = { .flow = flow, .oif = oif };
+
+	return search_ipv4(&s, first, second);
 }

@@ -23,6 +23,11 @@ struct fib_pick choose_in_table(const struct fib_table *t,
 				const struct flow *flow, const struct ip *src,
 				int oif, bool strict);
 
+/* IPv4: the best of two tables as if they were one; either may be NULL. */
+struct fib_pick choose_in_two(const struct fib_table *first,
+			      const struct fib_table *second,
+			      const struct flow *flow, int oif);
+
 /* Could the kernel have taken @hop of the picked route instead? */
 bool fib_pick_may_take(const struct fib_pick *pick, const struct hop *hop);
 

@@ -304,9 +304,7 @@ void fib_take_hop(const struct fib *fib, const struct flow *flow,
 		  const struct hop *hop, struct fib_result *result)
 {
 	result->pick.by_hash = false;
-	result->via = (struct ip){ 0 };
-	fib_go_by(result, hop);
-	if (flow->iif)
+	if (!fib_go_by(fib, result, hop) || flow->iif)
 		return;
 	if (ip_is_none(&flow->src)) {
 		result->src = (struct ip){ 0 };

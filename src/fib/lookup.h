@@ -90,8 +90,12 @@ void fib_lookup(const struct fib *fib, const struct flow *flow,
 void fib_take_hop(const struct fib *fib, const struct flow *flow,
 		  const struct hop *hop, struct fib_result *result);
 
-/* Fills in where the packet goes by @hop of its route (may be NULL). */
-void fib_go_by(struct fib_result *r, const struct hop *hop);
+/*
+ * Fills in where the packet goes by @hop of its route (may be NULL).  False if
+ * that cannot be told; the verdict says so then.
+ */
+bool fib_go_by(const struct fib *fib, struct fib_result *r,
+	       const struct hop *hop);
 
 /* Rules and routes alone: fib_lookup() inside the kernel. */
 void fib_walk(const struct fib *fib, const struct flow *flow,

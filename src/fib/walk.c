@@ -34,8 +34,7 @@ struct ruleset {
 
 struct fib {
 	const struct snapshot *net;
-	bool shares_nexthops;      /* IPv6 */
-	bool shares_with_prefsrc;
+	bool shares_nexthops; /* IPv6 */
 	const struct fib_tables *tables;
 	struct ruleset ipv4;
 	struct ruleset ipv6;
@@ -132,21 +131,14 @@ static void make_ruleset(struct arena *a, const struct snapshot *net,
 	ret->custom = !all_default(ret, family);
 }
 
-static void find_shared_nexthops(struct fib *fib)
+static bool shares_nexthops(const struct snapshot *net)
 {
 	size_t n = 0;
-	bool prefsrc = false;
 
-	for (size_t i = 0; i < fib->net->n_routes; i++) {
-		const struct route *r = &fib->net->routes[i];
-
-		if (r->family != AF_INET6 || !r->nexthop_id)
-			continue;
-		n++;
-		prefsrc |= !ip_is_none(&r->prefsrc);
-	}
-	fib->shares_nexthops = n > 1;
-	fib->shares_with_prefsrc = n > 1 && prefsrc;
+	for (size_t i = 0; i < net->n_routes; i++)
+		n += net->routes[i].family == AF_INET6 &&
+		     net->routes[i].nexthop_id;
+	return n > 1;
 }
 
 struct fib *fib_new(struct arena *a, const struct snapshot *net)
@@ -155,7 +147,7 @@ struct fib *fib_new(struct arena *a, const struct snapshot *net)
 
 	fib->net = net;
 	fib->tables = fib_tables_new(a, net);
-	find_shared_nexthops(fib);
+	fib->shares_nexthops = shares_nexthops(net);
 	make_ruleset(a, net, AF_INET, &fib->ipv4);
 	make_ruleset(a, net, AF_INET6, &fib->ipv6);
 	return fib;
@@ -186,7 +178,7 @@ static struct fib_pick in_table(const struct fib *fib, uint32_t table,
 
 	if (!t)
 		return (struct fib_pick){ 0 };
-	return choose_in_table(t, flow, &flow->src, 0, false);
+	return choose_in_table(t, flow, &flow->src, flow->oif, false);
 }
 
 struct fib_pick fib_in_local(const struct fib *fib, const struct flow *flow)
@@ -251,27 +243,44 @@ static bool refuse_by_rule(struct walk *w, struct fib_step *step)
 }
 
 /*
- * A gateway of IPv4 counts if it is a neighbour (nhc_scope is link).  A route
- * of scope link must not have such: the kernel lets in only one that is this
- * machine itself.
+ * A gateway of IPv4 counts if it is a neighbour (nhc_scope is link).  It is
+ * this machine itself when it is an address of that very link; and a route of
+ * scope link is let in with no other.
  */
-void fib_go_by(struct fib_result *r, const struct hop *hop)
+static bool is_self(const struct fib *fib, const struct route *route,
+		    const struct hop *hop)
 {
-	r->pick.hop = hop;
-	if (!hop)
-		return;
-	r->link = hop->link;
-	if (hop->via.family != AF_INET || r->pick.route->scope < RT_SCOPE_LINK)
-		r->via = hop->via;
+	struct flow to = { .dst = hop->via, .oif = hop->link };
+	const struct route *r;
+
+	if (hop->via.family != AF_INET || hop->flags & RTNH_F_ONLINK)
+		return false;
+	if (route->scope >= RT_SCOPE_LINK)
+		return true;
+	if (hop->link == LINK_LOOPBACK)
+		return false;
+	r = in_table(fib, RT_TABLE_LOCAL, &to).route;
+	return r && r->type == RTN_LOCAL;
 }
 
-/* The kernel decided that when the route was made. */
-static bool may_be_self(const struct fib_pick *pick)
+bool fib_go_by(const struct fib *fib, struct fib_result *r,
+	       const struct hop *hop)
 {
-	const struct hop *hop = pick->hop;
-
-	return hop && hop->link == LINK_LOOPBACK &&
-	       hop->via.family == AF_INET && !(hop->flags & RTNH_F_ONLINK);
+	r->pick.hop = hop;
+	r->via = (struct ip){ 0 };
+	if (!hop)
+		return true;
+	r->link = hop->link;
+	if (is_self(fib, r->pick.route, hop))
+		return true;
+	r->via = hop->via;
+	if (hop->link != LINK_LOOPBACK || hop->via.family != AF_INET ||
+	    hop->flags & RTNH_F_ONLINK)
+		return true;
+	/* The kernel decided that when the route was made. */
+	r->verdict = FIB_CANNOT_MODEL;
+	r->why_not = "a gateway by lo may be this machine or not";
+	return false;
 }
 
 /*
@@ -293,12 +302,11 @@ static bool decide(struct walk *w, struct fib_step *step,
 	r->rule = step->rule;
 	r->pick = *pick;
 	r->table = pick->route->table;
-	r->src_unsure = ip_is_none(&w->flow->src) && mixes_up(w, pick) &&
-			w->fib->shares_with_prefsrc;
-	fib_go_by(r, pick->hop);
-	if (may_be_self(pick))
-		return cannot(w, step,
-			      "a gateway by lo may be this machine or not");
+	r->src_unsure = ip_is_none(&w->flow->src) && mixes_up(w, pick);
+	if (!fib_go_by(w->fib, r, pick->hop)) {
+		step->why = FIB_WHY_CANNOT_MODEL;
+		return true;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(route_verdicts); i++) {
 		if (route_verdicts[i].type != pick->route->type)
 			continue;
@@ -457,31 +465,28 @@ static void walk_rules(struct walk *w, const struct ruleset *set,
 }
 
 /*
- * Until a namespace gets its first rule, IPv4 keeps local and main in one
- * trie: a longer prefix in main beats local then.  Whether it ever had a rule
- * cannot be seen from outside.  Nor does a refusal in main keep the kernel
- * from looking into default as long as there was none; and a throw in local
- * passes over main, too.
+ * Until a namespace gets its first rule, IPv4 keeps local and main in one trie:
+ * a longer prefix in main beats local then, and what refuses or throws in them
+ * sends the kernel on to default.  Whether it ever had a rule cannot be seen
+ * from outside; but mostly the answer is the same.
  */
 static bool hangs_on_history_ipv4(const struct walk *w)
 {
-	const struct fib_result *r = w->result;
-	const struct fib_table *t;
-	struct fib_pick pick;
+	const struct fib_tables *all = w->fib->tables;
+	const struct fib_table *local =
+		fib_tables_find(all, AF_INET, RT_TABLE_LOCAL);
+	const struct fib_table *main =
+		fib_tables_find(all, AF_INET, RT_TABLE_MAIN);
+	const struct fib_table *last =
+		fib_tables_find(all, AF_INET, RT_TABLE_DEFAULT);
+	struct fib_pick pick = choose_in_two(local, main, w->flow, w->oif);
 
-	if (r->table != RT_TABLE_LOCAL) {
-		pick = fib_in_local(w->fib, w->flow);
-		if (pick.route && pick.route->type == RTN_THROW)
-			return true;
-	}
-	if (r->error && r->pick.route &&
-	    fib_tables_find(w->fib->tables, AF_INET, RT_TABLE_DEFAULT))
-		return true;
-	t = fib_tables_find(w->fib->tables, AF_INET, RT_TABLE_MAIN);
-	if (!t || r->table != RT_TABLE_LOCAL)
-		return false;
-	pick = choose_in_table(t, w->flow, &w->src, w->oif, false);
-	return pick.route && pick.route->dst.len > r->pick.route->dst.len;
+	if (last && (!pick.route || route_refuses(pick.route)))
+		pick = choose_in_table(last, w->flow, &w->src, w->oif, false);
+	if (pick.route && pick.route->type == RTN_THROW)
+		pick = (struct fib_pick){ 0 };
+	return pick.route != w->result->pick.route ||
+	       pick.hop != w->result->pick.hop;
 }
 
 /*

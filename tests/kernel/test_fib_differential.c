@@ -239,7 +239,8 @@ static bool follow_hash(const struct fib *fib, const struct flow *f,
 		if (!fib_pick_may_take(&r->pick, hop))
 			continue;
 		fib_take_hop(fib, f, hop, &by);
-		if (by.link != packet->link || !ip_equal(&by.via, &packet->via))
+		if (by.link != packet->link ||
+		    (by.verdict != FIB_CANNOT_MODEL && !ip_equal(&by.via, &packet->via)))
 			continue;
 		*r = by;
 		return true;
@@ -273,6 +274,8 @@ static const char *differs(const struct fib *fib, const struct flow *f,
 		run.chances++;
 		if (!follow_hash(fib, f, &k->packet, r))
 			return "hop of several";
+		if (r->verdict == FIB_CANNOT_MODEL)
+			return NULL;
 	}
 	if (k->packet.link != (stays(r) ? LINK_LOOPBACK : r->link))
 		return "link";

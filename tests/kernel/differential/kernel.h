@@ -285,7 +285,8 @@ static inline bool built_source_valid(const struct built *b, const struct route 
 		const struct route *o = &b->s.routes[i];
 
 		if (o->family != AF_INET || o->table != RT_TABLE_LOCAL ||
-		    !prefix_covers(&o->dst, &r->prefsrc))
+		    !prefix_covers(&o->dst, &r->prefsrc) ||
+		    o->hops[0].flags & RTNH_F_DEAD)
 			continue;
 		if (!best || o->dst.len > best->dst.len ||
 		    (o->dst.len == best->dst.len && o->metric < best->metric))

@@ -291,8 +291,7 @@ static inline void world_add_route(struct dice *d, const struct snapshot *base,
 	 * What is local where gateways are looked up makes gateways ours; whether
 	 * it was so when the gateway was given is no longer to be seen.
 	 */
-	if (r->family == AF_INET && r->type == RTN_LOCAL && r->table >= 253 &&
-	    r->table <= 255)
+	if (r->family == AF_INET && r->type == RTN_LOCAL)
 		r->hops[0].link = LINK_LOOPBACK;
 	p->append[at] = dice_percent(d, 60);
 	/*
@@ -311,6 +310,13 @@ static inline void world_add_route(struct dice *d, const struct snapshot *base,
 		r->metric = 77;
 	else if (r->family == AF_INET6 && !r->metric)
 		r->metric = 1024;
+	/*
+	 * The kernel lists routes by gateways of one metric as one, and leaves
+	 * out what stands between them.
+	 */
+	if (r->family == AF_INET6 && r->metric != 77 &&
+	    (r->nexthop_id || !r->n_hops || ip_is_none(&r->hops[0].via)))
+		r->metric += 5;
 	if (r->family == AF_INET && r->n_hops && r->type != RTN_LOCAL &&
 	    ip_is_none(&r->hops[0].via))
 		r->scope = RT_SCOPE_LINK;
@@ -495,7 +501,10 @@ static inline struct flow world_flow(struct dice *d, const struct snapshot *net,
 	/* Multicast from outside is the multicast router's to answer. */
 	if (dice_percent(d, 20) && f.dst.byte[0] != 0xff)
 		f.iif = world_link(d, net);
-	else if (dice_percent(d, 20))
+	/* What comes in by lo was routed when it was sent. */
+	if (f.iif == LINK_LOOPBACK)
+		f.iif = 0;
+	if (!f.iif && dice_percent(d, 20))
 		f.oif = world_link(d, net);
 	if (f.iif || dice_percent(d, 15))
 		f.src = world_ip(d, family);
