@@ -74,7 +74,7 @@ def gate(wide_world, wide):
                        laptop2=LAPTOP2_4,
                        corp=w.corp_server.command(f'{w.dir}/vpnc-script'))
     w.servera.ip('addr add 172.16.5.12/24 dev eth0')
-    with wide.up('multi', conf, seconds=30) as gate:
+    with wide.up('multi', conf, seconds=60) as gate:
         gate.serve('room', 80)
         gate.serve('web', 80, 443, room='web')
         gate.serve('db', 5432, room='db')

@@ -13,7 +13,7 @@ from . import world as worlds
 from .host import TimedOut, Within, until
 from .vpn import Log
 
-READY = 20.0  # seconds until every door answers
+READY = 40.0  # seconds until every door answers
 
 
 class NotifySocket:
