@@ -76,8 +76,13 @@ static int prepare_door(struct supervisor *s, size_t index, struct err *e)
 	struct door_run *d = &s->doors[index];
 	int r;
 
-	*d = (struct door_run){ .sup = s, .index = index, .door = &s->gate.doors[index],
-				.pidfd = -1, .exited.fd = -1, .output.fd = -1, .resolved.fd = -1,
+	*d = (struct door_run){ .sup = s,
+				.index = index,
+				.door = &s->gate.doors[index],
+				.pidfd = -1,
+				.exited.fd = -1,
+				.output.fd = -1,
+				.resolved.fd = -1,
 				.management.fd = -1 };
 	if (index == 0)
 		return 0;
@@ -125,10 +130,12 @@ static int choose_slot(struct supervisor *s, const struct snapshot *host, struct
 {
 	const char *link = plan_host_link(&s->arena, &s->gate);
 
-	if (slot_find(host, link, &s->slot) || slot_choose(s->gate.name, link, host, NULL, &s->slot))
+	if (slot_find(host, link, &s->slot) ||
+	    slot_choose(s->gate.name, link, host, NULL, &s->slot))
 		return 0;
-	return err_set(e, EADDRINUSE, "no free address range for the gate's links: the host's "
-				      "routes cover 198.18.0.0/15 and all the others");
+	return err_set(e, EADDRINUSE,
+		       "no free address range for the gate's links: the host's "
+		       "routes cover 198.18.0.0/15 and all the others");
 }
 
 static int open_places(struct supervisor *s, struct err *e)

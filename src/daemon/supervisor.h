@@ -37,7 +37,7 @@ struct place {
 	struct nft *nft; /* NULL in rooms, which have no table */
 	struct nft_watch *nft_watch;
 	struct loop_source nft_source;
-	char *nft_text;   /* as applied last; NULL: not yet, or somebody changed it */
+	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
 	char *nft_listed; /* as the kernel lists it since */
 	bool had_sysctls; /* they were set once: a difference is somebody else's doing */
 };
@@ -54,7 +54,7 @@ struct door_run {
 
 	const char *dir; /* /run/sallyport/NAME/DOOR: sockets of the client */
 	const char *resolv_conf; /* for the client; NULL: a copy of the host's */
-	pid_t pid;       /* 0: not running */
+	pid_t pid; /* 0: not running */
 	int pidfd;
 	struct loop_source exited;
 	struct loop_source output; /* the client's stdout and stderr */
@@ -77,7 +77,7 @@ struct door_run {
 	char interface[LINK_NAME_SIZE]; /* "" while there is none */
 	uint32_t mtu;
 	struct text addresses; /* of the interface, blank-separated, for status */
-	struct ip *dns;        /* name servers the VPN offers; malloc'ed */
+	struct ip *dns; /* name servers the VPN offers; malloc'ed */
 	size_t n_dns;
 };
 
@@ -102,8 +102,8 @@ struct supervisor {
 	bool swept; /* the sweep was just done: what it needed can be given back */
 	bool facts_changed;
 	bool firewall_known; /* the host's other chains were looked at since they changed */
-	bool before_known;   /* likewise chain `before` */
-	char *last_error;    /* of reconcile(), so that it is said once */
+	bool before_known; /* likewise chain `before` */
+	char *last_error; /* of reconcile(), so that it is said once */
 	struct loop_timer lazy;
 	struct loop_timer sweep;
 	uint64_t facts_hash;
@@ -138,8 +138,7 @@ struct supervisor {
 /* daemon/log.c: "sallyport: office: ..." on stderr. */
 void sup_log(const struct supervisor *s, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-void sup_repaired(struct supervisor *s, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+void sup_repaired(struct supervisor *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* daemon/place.c */
 int place_open(struct place *p, struct supervisor *s, enum want_place kind, size_t room,
