@@ -372,23 +372,20 @@ static const char *prefix_words(struct arena *a, const char *word, const struct 
 
 static const char *want_rule_words(struct arena *a, const struct want_rule *r)
 {
-	return arena_printf(a, "rule%s%s%s%s%s lookup %u", prefix_words(a, "from", &r->from),
-			    prefix_words(a, "to", &r->to), r->iif ? " iif " : "",
-			    r->iif ? r->iif : "",
-			    r->mark_mask ? arena_printf(a, " fwmark 0x%x/0x%x", r->mark,
-							r->mark_mask)
-					 : "",
-			    r->table);
+	return arena_printf(
+		a, "rule%s%s%s%s%s lookup %u", prefix_words(a, "from", &r->from),
+		prefix_words(a, "to", &r->to), r->iif ? " iif " : "", r->iif ? r->iif : "",
+		r->mark_mask ? arena_printf(a, " fwmark 0x%x/0x%x", r->mark, r->mark_mask) : "",
+		r->table);
 }
 
 static const char *rule_words(struct arena *a, const struct rule *r)
 {
-	return arena_printf(a, "rule%s%s%s%s%s lookup %u", prefix_words(a, "from", &r->from),
-			    prefix_words(a, "to", &r->to), r->iif[0] ? " iif " : "", r->iif,
-			    r->has_mark ? arena_printf(a, " fwmark 0x%x/0x%x", r->mark,
-						       r->mark_mask)
-					: "",
-			    r->table);
+	return arena_printf(
+		a, "rule%s%s%s%s%s lookup %u", prefix_words(a, "from", &r->from),
+		prefix_words(a, "to", &r->to), r->iif[0] ? " iif " : "", r->iif,
+		r->has_mark ? arena_printf(a, " fwmark 0x%x/0x%x", r->mark, r->mark_mask) : "",
+		r->table);
 }
 
 static const char *want_route_words(struct arena *a, const struct want_route *r)
@@ -413,10 +410,10 @@ const char *diff_op_text(struct arena *a, const struct op *op)
 				    op->want_link->name);
 	case OP_ADDRESS_ADD:
 		return arena_printf(a, "address %s on %s was missing",
-				    ip_text(&op->want_address->local, buf),
-				    op->want_address->link);
+				    ip_text(&op->want_address->local, buf), op->want_address->link);
 	case OP_ADDRESS_DEL:
-		return arena_printf(a, "address %s was too much", ip_text(&op->address->local, buf));
+		return arena_printf(a, "address %s was too much",
+				    ip_text(&op->address->local, buf));
 	case OP_ROUTE_ADD:
 		return arena_printf(a, "%s was missing", want_route_words(a, op->want_route));
 	case OP_ROUTE_DEL:

@@ -13,8 +13,8 @@
 
 #include <errno.h>
 #include <linux/fib_rules.h>
-#include <linux/rtnetlink.h>
 #include <linux/if.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +31,7 @@ static inline void sim_free(struct sim *sim)
 #define CLEANUP_SIM __attribute__((cleanup(sim_free)))
 
 #define SIM_REMOVE(items, n, i)                                                                    \
-	(memmove(&(items)[i], &(items)[(i) + 1], ((n) - (i) - 1) * sizeof(*(items))), (n)--)
+	(memmove(&(items)[i], &(items)[(i) + 1], ((n) - (i)-1) * sizeof(*(items))), (n)--)
 
 static inline struct link *sim_link(struct sim *sim, const char *name)
 {
@@ -76,8 +76,8 @@ static inline bool sim_route_equal(const struct route *a, const struct route *b)
 	return a->family == b->family && a->type == b->type && a->table == b->table &&
 	       a->metric == b->metric && a->tos == b->tos && prefix_equal(&a->dst, &b->dst) &&
 	       ip_equal(&a->prefsrc, &b->prefsrc) && a->n_hops == b->n_hops &&
-	       (!a->n_hops || (a->hops[0].link == b->hops[0].link &&
-			       ip_equal(&a->hops[0].via, &b->hops[0].via)));
+	       (!a->n_hops ||
+		(a->hops[0].link == b->hops[0].link && ip_equal(&a->hops[0].via, &b->hops[0].via)));
 }
 
 static inline int sim_route_add(struct sim *sim, const struct route *r)
@@ -168,9 +168,13 @@ static inline int sim_rule_del(struct sim *sim, const struct rule *r)
 
 static inline struct rule sim_rule(sa_family_t family, uint32_t priority, uint32_t table)
 {
-	return (struct rule){ .family = family, .priority = priority, .table = table,
-			      .action = FR_ACT_TO_TBL, .protocol = RTPROT_KERNEL,
-			      .suppress_len = -1, .suppress_group = -1 };
+	return (struct rule){ .family = family,
+			      .priority = priority,
+			      .table = table,
+			      .action = FR_ACT_TO_TBL,
+			      .protocol = RTPROT_KERNEL,
+			      .suppress_len = -1,
+			      .suppress_group = -1 };
 }
 
 /* The rules of a namespace just made. */
@@ -216,9 +220,15 @@ static inline int sim_wanted_route(struct sim *sim, const struct want *w,
 	const struct link *l = x->link ? sim_link(sim, x->link) : NULL;
 
 	*hop = (struct hop){ .link = l ? l->index : 0, .via = x->via, .weight = 1 };
-	*ret = (struct route){ .family = x->family, .type = x->type, .scope = x->scope,
-			       .protocol = w->protocol, .table = x->table, .metric = x->metric,
-			       .dst = x->dst, .prefsrc = x->prefsrc, .hops = hop,
+	*ret = (struct route){ .family = x->family,
+			       .type = x->type,
+			       .scope = x->scope,
+			       .protocol = w->protocol,
+			       .table = x->table,
+			       .metric = x->metric,
+			       .dst = x->dst,
+			       .prefsrc = x->prefsrc,
+			       .hops = hop,
 			       .n_hops = x->link ? 1 : 0 };
 	return x->link && !l ? -ENODEV : 0;
 }
@@ -249,8 +259,10 @@ static inline int sim_add_address(struct sim *sim, const struct want_address *x)
 		    ip_equal(&sim->s.addresses[i].local, &x->local) &&
 		    (sim->s.addresses[i].len == x->len || x->local.family == AF_INET6))
 			return -EEXIST;
-	sim_address_add(sim, &(struct address){ .link = l->index, .local = x->local,
-						.len = x->len, .scope = x->scope });
+	sim_address_add(sim, &(struct address){ .link = l->index,
+						.local = x->local,
+						.len = x->len,
+						.scope = x->scope });
 	return 0;
 }
 
@@ -322,8 +334,7 @@ static inline struct snapshot sim_snapshot(struct sim *sim)
 
 #define SIM_COPY(items, n)                                                                         \
 	(s.items = memcpy(arena_alloc(&sim->arena, (n) * sizeof(*s.items) + 1),                    \
-			  sim->s.items ? (const void *)sim->s.items : "",                          \
-			  (n) * sizeof(*s.items)))
+			  sim->s.items ? (const void *)sim->s.items : "", (n) * sizeof(*s.items)))
 	SIM_COPY(links, s.n_links);
 	SIM_COPY(addresses, s.n_addresses);
 	SIM_COPY(routes, s.n_routes);

@@ -12,30 +12,30 @@
 
 #define CONNECT_LIMIT 40000
 #define SILENCE_LIMIT 90000
-#define SECOND	      ((int64_t)1000)
-#define HOUR	      (3600 * SECOND)
-#define YEAR	      (365 * 24 * HOUR)
+#define SECOND        ((int64_t)1000)
+#define HOUR          (3600 * SECOND)
+#define YEAR          (365 * 24 * HOUR)
 
-#define START	  CLIENT_EV_START
-#define STARTED	  CLIENT_EV_STARTED
-#define FAILED	  CLIENT_EV_FAILED
+#define START     CLIENT_EV_START
+#define STARTED   CLIENT_EV_STARTED
+#define FAILED    CLIENT_EV_FAILED
 #define CONNECTED CLIENT_EV_CONNECTED
-#define LOST	  CLIENT_EV_LOST
-#define ALIVE	  CLIENT_EV_ALIVE
-#define ENDED	  CLIENT_EV_ENDED
-#define TIME	  CLIENT_EV_TIME
-#define STOP	  CLIENT_EV_STOP
+#define LOST      CLIENT_EV_LOST
+#define ALIVE     CLIENT_EV_ALIVE
+#define ENDED     CLIENT_EV_ENDED
+#define TIME      CLIENT_EV_TIME
+#define STOP      CLIENT_EV_STOP
 
-#define IDLE	   CLIENT_IDLE
+#define IDLE       CLIENT_IDLE
 #define CONNECTING CLIENT_CONNECTING
-#define UP	   CLIENT_UP
-#define KILLED	   CLIENT_KILLED
-#define WAITING	   CLIENT_WAITING
+#define UP         CLIENT_UP
+#define KILLED     CLIENT_KILLED
+#define WAITING    CLIENT_WAITING
 
 #define NOTHING CLIENT_DO_NOTHING
-#define RUN	CLIENT_DO_START
-#define TERM	CLIENT_DO_TERM
-#define KILL	CLIENT_DO_KILL
+#define RUN     CLIENT_DO_START
+#define TERM    CLIENT_DO_TERM
+#define KILL    CLIENT_DO_KILL
 
 #define STAYS (-1)
 
@@ -116,15 +116,18 @@ static void every_event_in_every_state_does_what_the_table_says(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		const struct row *r = &rows[i];
 		int64_t deadline = r->from == IDLE ? 0 : r->due ? now : now + 1;
-		struct client c = { .state = r->from, .since = now - SECOND, .deadline = deadline,
-				    .connect_limit = CONNECT_LIMIT, .silence_limit = SILENCE_LIMIT };
+		struct client c = { .state = r->from,
+				    .since = now - SECOND,
+				    .deadline = deadline,
+				    .connect_limit = CONNECT_LIMIT,
+				    .silence_limit = SILENCE_LIMIT };
 
 		assert_int_equal(client_step(&c, r->event, now), r->action);
 		assert_int_equal(c.state, r->to);
 		assert_int_equal(c.deadline, r->in == STAYS ? deadline : r->in ? now + r->in : 0);
-		assert_int_equal(c.since, r->to == r->from && r->in == STAYS ? now - SECOND :
-					  r->event == ALIVE		     ? now - SECOND :
-									       now);
+		assert_int_equal(c.since, r->to == r->from && r->in == STAYS ? now - SECOND
+					  : r->event == ALIVE                ? now - SECOND
+									     : now);
 	}
 }
 
@@ -166,7 +169,7 @@ static int64_t wait_after_end(struct client *c, int64_t now)
 
 static void the_wait_doubles_from_half_a_second_to_a_minute(void **state)
 {
-	static const int64_t waits[] = { 500,	1000,  2000,  4000,  8000,
+	static const int64_t waits[] = { 500,   1000,  2000,  4000,  8000,
 					 16000, 32000, 60000, 60000, 60000 };
 	struct client c = started(1);
 	int64_t now = 1;

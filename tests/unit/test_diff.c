@@ -77,7 +77,8 @@ static void expect_rules(const struct want *w, const struct snapshot *s, sa_fami
 				next++;
 			assert_true(next < w->n_rules);
 			wanted = sim_wanted_rule(w, &w->rules[next++]);
-			wanted.protocol = r->protocol; /* the table alone makes it ours on the host */
+			wanted.protocol =
+				r->protocol; /* the table alone makes it ours on the host */
 			assert_true(sim_rule_equal(r, &wanted));
 		} else if (!is_other_gates(w, r) && may_take(w, r)) {
 			behind = true;
@@ -427,9 +428,13 @@ static void disturb_routes(struct sim *sim, struct dice *d, const struct want *w
 	uint32_t at = sim->s.n_routes ? roll_below(d, (uint32_t)sim->s.n_routes) : 0;
 	sa_family_t family = ipv6 ? random_family(d) : AF_INET;
 	struct hop hop = { .link = 1 + (int)roll_below(d, (uint32_t)sim->last_index) };
-	struct route r = { .family = family, .type = RTN_UNICAST, .table = RT_TABLE_MAIN,
-			   .protocol = RTPROT_BOOT, .dst = random_prefix(d, family),
-			   .hops = &hop, .n_hops = 1 };
+	struct route r = { .family = family,
+			   .type = RTN_UNICAST,
+			   .table = RT_TABLE_MAIN,
+			   .protocol = RTPROT_BOOT,
+			   .dst = random_prefix(d, family),
+			   .hops = &hop,
+			   .n_hops = 1 };
 
 	switch (roll_below(d, 5)) {
 	case 0:
@@ -736,12 +741,9 @@ static void a_kernel_without_ipv6_is_asked_for_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			a_host_becomes_what_is_wanted_and_nothing_is_missing_on_the_way),
-		cmocka_unit_test(
-			a_gate_becomes_what_is_wanted_and_nothing_is_missing_on_the_way),
-		cmocka_unit_test(
-			a_room_becomes_what_is_wanted_and_nothing_is_missing_on_the_way),
+		cmocka_unit_test(a_host_becomes_what_is_wanted_and_nothing_is_missing_on_the_way),
+		cmocka_unit_test(a_gate_becomes_what_is_wanted_and_nothing_is_missing_on_the_way),
+		cmocka_unit_test(a_room_becomes_what_is_wanted_and_nothing_is_missing_on_the_way),
 		cmocka_unit_test(what_is_no_longer_wanted_goes_and_leaves_the_rest),
 		cmocka_unit_test(gates_on_one_host_do_not_fight),
 		cmocka_unit_test(a_kernel_without_ipv6_is_asked_for_none),

@@ -42,8 +42,12 @@ static void push(struct scene *s, size_t door)
 
 	for (uint32_t i = roll_below(&s->dice, one_in(&s->dice, 20) ? 200 : 12); i > 0; i--) {
 		sa_family_t family = random_family(&s->dice);
-		struct route r = { .family = family, .type = RTN_UNICAST, .table = RT_TABLE_MAIN,
-				   .protocol = RTPROT_BOOT, .hops = &hop, .n_hops = 1,
+		struct route r = { .family = family,
+				   .type = RTN_UNICAST,
+				   .table = RT_TABLE_MAIN,
+				   .protocol = RTPROT_BOOT,
+				   .hops = &hop,
+				   .n_hops = 1,
 				   .dst = random_prefix(&s->dice, family),
 				   .metric = roll_below(&s->dice, 3) };
 
@@ -101,8 +105,8 @@ static struct ip random_target(struct scene *s)
 	for (unsigned int bit = 0; bit < r->dst.len; bit++) {
 		uint8_t mask = (uint8_t)(0x80 >> bit % 8);
 
-		ip.byte[bit / 8] = (uint8_t)((ip.byte[bit / 8] & ~mask) |
-					     (r->dst.ip.byte[bit / 8] & mask));
+		ip.byte[bit / 8] =
+			(uint8_t)((ip.byte[bit / 8] & ~mask) | (r->dst.ip.byte[bit / 8] & mask));
 	}
 	return one_in(&s->dice, 4) ? r->dst.ip : ip;
 }
@@ -118,8 +122,11 @@ static bool goes_somewhere(const struct ip *ip)
 static const char *way(struct scene *s, const char *iif, struct ip src, struct ip dst,
 		       uint32_t mark)
 {
-	struct flow flow = { .dst = dst, .src = src, .iif = sim_link(&s->sim, iif)->index,
-			     .mark = mark, .proto = IPPROTO_TCP };
+	struct flow flow = { .dst = dst,
+			     .src = src,
+			     .iif = sim_link(&s->sim, iif)->index,
+			     .mark = mark,
+			     .proto = IPPROTO_TCP };
 	struct fib_result r = { 0 };
 
 	fib_lookup(s->fib, &flow, &r, NULL);
@@ -178,8 +185,7 @@ static void every_flow(check_fn *check)
 static void check_reply_by_lan(struct scene *s, size_t room, struct ip src, struct ip dst)
 {
 	if (!in_slot(s, &dst))
-		assert_string_equal(way(s, room_link(s, room), src, dst, plan_door_mark(0)),
-				    "lan");
+		assert_string_equal(way(s, room_link(s, room), src, dst, plan_door_mark(0)), "lan");
 }
 
 static void a_reply_to_the_lan_leaves_by_lan_whatever_is_pushed(void **state)
@@ -407,8 +413,8 @@ static void the_hosts_rules_and_routes_are_about_the_slot(void **state)
 /* AllowedIPs = 0.0.0.0/0, ::/0 claims all but what the gate itself sends. */
 static void a_wireguard_peer_for_everything_gets_everything(void **state)
 {
-	static const char *const targets[] = { "1.1.1.1", "126.255.0.0", "128.0.0.1", "223.9.9.9",
-					       "2001:db8::1", "9000::1" };
+	static const char *const targets[] = { "1.1.1.1",   "126.255.0.0", "128.0.0.1",
+					       "223.9.9.9", "2001:db8::1", "9000::1" };
 	struct prefix all[] = { { .ip.family = AF_INET }, { .ip.family = AF_INET6 } };
 	struct wg_peer peer = { .allowed = all, .n_allowed = ARRAY_LEN(all) };
 	struct wg_conf wg = { .peers = &peer, .n_peers = 1 };
@@ -418,8 +424,9 @@ static void a_wireguard_peer_for_everything_gets_everything(void **state)
 	struct scene s CLEANUP_SCENE = { 0 };
 
 	(void)state;
-	s.g.gate = (struct gate){ .name = "office", .doors = doors, .n_doors = 2, .rooms = &room,
-				  .n_rooms = 1 };
+	s.g.gate = (struct gate){
+		.name = "office", .doors = doors, .n_doors = 2, .rooms = &room, .n_rooms = 1
+	};
 	s.g.facts = (struct plan_facts){ .slot = slot_of(3), .ipv6 = true, .doors = facts };
 	plan_gate(&s.sim.arena, &s.g.gate, &s.g.facts, &s.want);
 	sim_link_add(&s.sim, "lo");
@@ -434,9 +441,8 @@ static void a_wireguard_peer_for_everything_gets_everything(void **state)
 		struct ip dst;
 
 		assert_true(ip_parse(targets[i], &dst));
-		assert_string_equal(way(&s, "room", slot_room(&s.g.facts.slot, dst.family, 0), dst,
-					0),
-				    "tun");
+		assert_string_equal(
+			way(&s, "room", slot_room(&s.g.facts.slot, dst.family, 0), dst, 0), "tun");
 		assert_string_equal(own_way(&s, dst, PLAN_MARK_TRANSPORT), "lan");
 	}
 }

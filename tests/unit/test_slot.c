@@ -34,8 +34,8 @@ static struct link *add_link(struct net *n, const char *name)
 
 static void add_ip(struct net *n, const struct link *l, struct ip ip, uint8_t len)
 {
-	struct address *a = arena_push(&n->arena, n->s.addresses, n->s.n_addresses,
-				       n->s.cap_addresses);
+	struct address *a =
+		arena_push(&n->arena, n->s.addresses, n->s.n_addresses, n->s.cap_addresses);
 
 	*a = (struct address){ .link = l->index, .local = ip, .len = len };
 }
@@ -236,7 +236,7 @@ static void what_the_host_uses_is_avoided(void **state)
 static void a_route_around_all_slots_takes_none(void **state)
 {
 	static const char *const wide[] = { "0.0.0.0/0", "128.0.0.0/1", "0.0.0.0/1", "::/0",
-					    "8000::/1",	 "fc00::/7",	"fd00::/8" };
+					    "8000::/1",  "fc00::/7",    "fd00::/8" };
 	struct net n CLEANUP_NET = { 0 };
 	const struct link *l = add_link(&n, "tun0");
 
@@ -387,8 +387,8 @@ static void a_vpns_address_in_the_slot_clashes_and_its_route_does_not(void **sta
 		add_ip(&n, tun, slot_room(&s, families[f], 40), 24);
 		assert_true(slot_clashes(&s, &n.s));
 		/* The next one to be chosen does not. */
-		assert_true(slot_choose("office", "sp-office", &(struct snapshot){ 0 }, &n.s,
-					&other));
+		assert_true(
+			slot_choose("office", "sp-office", &(struct snapshot){ 0 }, &n.s, &other));
 		assert_int_not_equal(other.number, s.number);
 		assert_false(slot_clashes(&other, &n.s));
 	}
