@@ -19,7 +19,7 @@ struct verb {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct verb verb_run, verb_up, verb_down, verb_exec, verb_status;
+extern const struct verb verb_run, verb_up, verb_down, verb_exec, verb_status, verb_rehearse;
 
 /* "sallyport: ..." on stderr; returns @status. */
 int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

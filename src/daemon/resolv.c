@@ -32,8 +32,7 @@ static bool may_reach(const struct room *room, const struct ip *ip)
 	return false;
 }
 
-/* The host's name servers that are not on its loopback. */
-static size_t host_servers(struct arena *a, const char *path, struct ip *ret)
+size_t resolv_read(struct arena *a, const char *path, struct ip ret[RESOLV_SERVERS_MAX])
 {
 	const char *text, *line;
 	size_t size, n = 0;
@@ -55,10 +54,10 @@ static size_t host_servers(struct arena *a, const char *path, struct ip *ret)
 
 size_t resolv_host_servers(struct arena *a, struct ip ret[RESOLV_SERVERS_MAX])
 {
-	size_t n = host_servers(a, RESOLV_CONF, ret);
+	size_t n = resolv_read(a, RESOLV_CONF, ret);
 
 	/* systemd-resolved keeps the real ones here. */
-	return n ? n : host_servers(a, "/run/systemd/resolve/resolv.conf", ret);
+	return n ? n : resolv_read(a, "/run/systemd/resolve/resolv.conf", ret);
 }
 
 static void add_door(struct text *t, const struct door_run *d)

@@ -7,7 +7,7 @@
 
 #include <libmnl/libmnl.h>
 
-/* What the files of rtnl share; nobody else includes this. */
+/* What the files of netlink share; nobody else includes this. */
 
 #define RTNL_TIMEOUT_S 5
 

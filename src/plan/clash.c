@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The answers of live connections, the ways out, and what would keep a
+ * connection that is going to be cut.  A connection came in by a door; what
+ * the host sends in it must go on leaving by that door.  So its fate is the
+ * lookup of one packet, from the local address to the peer, before and after.
+ */
+#include "plan/clash.h"
+
+#include "base/text.h"
+
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SSH_PORT 22
+/* wg-quick(8): the mark on its own packets. */
+#define WG_MARK 51820
+/* Of the rules and tables in the cures. */
+#define CURE_TABLE 100
+
+/* --- one packet, twice ------------------------------------------------------- */
+
+static bool picks_any_of_several(const struct fib_pick *p)
+{
+	return p->by_hash || p->by_neighbour;
+}
+
+static bool same_route(const struct fib_result *x, const struct fib_result *y)
+{
+	const struct route *a = x->pick.route, *b = y->pick.route;
+
+	return a && b && x->table == y->table && prefix_equal(&a->dst, &b->dst) &&
+	       a->metric == b->metric && a->protocol == b->protocol;
+}
+
+static bool same_way(const struct fib_result *x, const struct fib_result *y)
+{
+	if (x->verdict != y->verdict)
+		return false;
+	if (x->link == y->link && ip_equal(&x->via, &y->via))
+		return true;
+	return picks_any_of_several(&x->pick) && picks_any_of_several(&y->pick) && same_route(x, y);
+}
+
+enum clash_fate clash_compare(const struct clash_work *w, const struct flow *flow,
+			      struct fib_result *ret_before, struct fib_result *ret_after)
+{
+	fib_lookup(w->before, flow, ret_before, NULL);
+	fib_lookup(w->after, flow, ret_after, NULL);
+	if (ret_before->verdict == FIB_CANNOT_MODEL || ret_after->verdict == FIB_CANNOT_MODEL)
+		return CLASH_UNSURE;
+	return same_way(ret_before, ret_after) ? CLASH_KEPT : CLASH_CUT;
+}
+
+/* --- live connections ---------------------------------------------------------- */
+
+static struct flow answer_of(const struct socket_seen *s)
+{
+	return (struct flow){
+		.dst = s->peer,
+		.src = s->local,
+		.oif = s->link,
+		.mark = s->mark,
+		.uid = s->uid,
+		.tos = s->tos,
+		.proto = s->proto,
+		.sport = s->local_port,
+		.dport = s->peer_port,
+	};
+}
+
+static bool is_mine(const struct clash_input *in, const struct socket_seen *s)
+{
+	if (ip_is_none(&in->ssh_peer))
+		return s->mine;
+	return s->peer_port == in->ssh_peer_port && ip_equal(&s->peer, &in->ssh_peer);
+}
+
+static bool is_ssh(const struct socket_seen *s)
+{
+	return s->proto == IPPROTO_TCP &&
+	       (s->local_port == SSH_PORT || str_starts(s->process, "sshd"));
+}
+
+static void judge_connection(struct clash_work *w, const struct socket_seen *s)
+{
+	struct flow flow = answer_of(s);
+	struct clash_report *out = w->out;
+	struct clash_connection *c =
+		arena_push(w->a, out->connections, out->n_connections, out->cap_connections);
+
+	c->socket = s;
+	c->mine = is_mine(w->in, s);
+	c->ssh = c->mine || is_ssh(s);
+	c->fate = clash_compare(w, &flow, &c->before, &c->after);
+	out->cut |= c->fate == CLASH_CUT;
+}
+
+static int rank(const struct clash_connection *c)
+{
+	return c->mine ? 0 : c->ssh ? 1 : 2;
+}
+
+static int compare_connections(const void *pa, const void *pb)
+{
+	const struct clash_connection *a = pa, *b = pb;
+	int order = rank(a) - rank(b);
+
+	if (!order)
+		order = (b->fate == CLASH_CUT) - (a->fate == CLASH_CUT);
+	if (!order)
+		order = ip_compare(&a->socket->peer, &b->socket->peer);
+	if (!order)
+		order = (int)a->socket->local_port - (int)b->socket->local_port;
+	return order ? order : (int)a->socket->peer_port - (int)b->socket->peer_port;
+}
+
+/* What came in has a port that somebody listens on. */
+static void judge_connections(struct clash_work *w)
+{
+	const struct clash_input *in = w->in;
+	bool *listens = arena_alloc(w->a, 65536);
+
+	for (size_t i = 0; i < in->n_sockets; i++)
+		if (in->sockets[i].state == SOCKET_LISTENS && in->sockets[i].proto == IPPROTO_TCP)
+			listens[in->sockets[i].local_port] = true;
+	for (size_t i = 0; i < in->n_sockets; i++) {
+		const struct socket_seen *s = &in->sockets[i];
+
+		if (s->state == SOCKET_CONNECTED && s->proto == IPPROTO_TCP &&
+		    !ip_is_loopback(&s->peer) && !ip_equal(&s->peer, &s->local) &&
+		    (listens[s->local_port] || is_mine(in, s) || is_ssh(s)))
+			judge_connection(w, s);
+	}
+	if (w->out->n_connections)
+		qsort(w->out->connections, w->out->n_connections, sizeof(*w->out->connections),
+		      compare_connections);
+}
+
+/* --- cures ----------------------------------------------------------------------- */
+
+static uint32_t free_table(const struct snapshot *net, uint32_t from)
+{
+	for (size_t i = 0; i < net->n_routes; i++)
+		if (net->routes[i].table == from)
+			return free_table(net, from + 1);
+	for (size_t i = 0; i < net->n_rules; i++)
+		if (net->rules[i].table == from)
+			return free_table(net, from + 1);
+	return from;
+}
+
+static struct prefix network_of(const struct snapshot *net, const struct ip *ip, int link)
+{
+	for (size_t i = 0; i < net->n_addresses; i++)
+		if (net->addresses[i].link == link && ip_equal(&net->addresses[i].local, ip) &&
+		    net->addresses[i].len < ip_bits(ip->family))
+			return prefix_of(ip, net->addresses[i].len);
+	return (struct prefix){ 0 };
+}
+
+size_t clash_door_of(struct clash_work *w, const struct ip *ip, const struct fib_result *before)
+{
+	struct clash_report *out = w->out;
+	const struct link *l = snapshot_link_by_index(w->in->host, before->link);
+	struct clash_door *d;
+
+	if (before->verdict != FIB_UNICAST || !l || l->index == LINK_LOOPBACK)
+		return SIZE_MAX;
+	for (size_t i = 0; i < out->n_doors; i++) {
+		d = &out->doors[i];
+		if (!ip_equal(&d->ip, ip) || !str_eq(d->link, l->name))
+			continue;
+		if (ip_is_none(&d->gateway))
+			d->gateway = before->via;
+		return i;
+	}
+	d = arena_push(w->a, out->doors, out->n_doors, out->cap_doors);
+	d->ip = *ip;
+	d->link = l->name;
+	d->gateway = before->via;
+	d->onlink = network_of(w->in->host, ip, l->index);
+	d->table = free_table(w->in->host, out->n_doors > 1 ? d[-1].table + 1 : CURE_TABLE);
+	return out->n_doors - 1;
+}
+
+static struct route cure_route(struct arena *a, const struct clash_door *d,
+			       const struct prefix *dst, const struct ip *via, int link)
+{
+	struct route r = { .family = d->ip.family,
+			   .type = RTN_UNICAST,
+			   .scope = ip_is_none(via) && d->ip.family == AF_INET ? RT_SCOPE_LINK : 0,
+			   .table = d->table,
+			   .metric = d->ip.family == AF_INET6 ? 1024 : 0,
+			   .dst = *dst,
+			   .n_hops = 1 };
+
+	r.hops = arena_new(a, struct hop);
+	r.hops[0] = (struct hop){ .link = link, .via = *via, .weight = 1 };
+	return r;
+}
+
+/* The host after the push with the cure of each door in it. */
+static struct snapshot cured_host(struct clash_work *w)
+{
+	const struct clash_report *out = w->out;
+	struct snapshot net = *out->after;
+	struct rule *rules = arena_alloc(w->a, (net.n_rules + out->n_doors + 1) * sizeof(*rules));
+	struct route *routes =
+		arena_alloc(w->a, (net.n_routes + 2 * out->n_doors + 1) * sizeof(*routes));
+	bool begun[2] = { false, false };
+	size_t n = 0;
+
+	for (size_t i = 0; i < net.n_rules; i++) {
+		sa_family_t family = net.rules[i].family;
+
+		rules[n++] = net.rules[i];
+		/* Behind `local`, in front of everybody else's. */
+		for (size_t d = 0; !begun[family == AF_INET6] && d < out->n_doors; d++)
+			if (out->doors[d].ip.family == family)
+				rules[n++] =
+					(struct rule){ .family = family,
+						       .action = FR_ACT_TO_TBL,
+						       .table = out->doors[d].table,
+						       .suppress_len = -1,
+						       .suppress_group = -1,
+						       .from = prefix_host(&out->doors[d].ip) };
+		begun[family == AF_INET6] = true;
+	}
+	net.rules = rules;
+	net.n_rules = net.cap_rules = n;
+	if (net.n_routes)
+		memcpy(routes, net.routes, net.n_routes * sizeof(*routes));
+	for (size_t d = 0; d < out->n_doors; d++) {
+		const struct clash_door *door = &out->doors[d];
+		struct prefix all = prefix_of(&door->ip, 0);
+		int link = snapshot_link_by_name(&net, door->link)->index;
+
+		if (door->onlink.ip.family)
+			routes[net.n_routes++] =
+				cure_route(w->a, door, &door->onlink, &(struct ip){ 0 }, link);
+		if (!ip_is_none(&door->gateway))
+			routes[net.n_routes++] = cure_route(w->a, door, &all, &door->gateway, link);
+	}
+	net.routes = routes;
+	net.cap_routes = net.n_routes;
+	return net;
+}
+
+/* A cure is offered only where the lookup says that it helps. */
+static void try_cures(struct clash_work *w)
+{
+	struct clash_report *out = w->out;
+	struct snapshot *cured = arena_new(w->a, struct snapshot);
+	const struct fib *fib;
+
+	for (size_t i = 0; i < out->n_connections; i++) {
+		struct clash_connection *c = &out->connections[i];
+
+		c->door = c->fate == CLASH_CUT ? clash_door_of(w, &c->socket->local, &c->before)
+					       : SIZE_MAX;
+	}
+	out->table = free_table(w->in->host,
+				out->n_doors ? out->doors[out->n_doors - 1].table + 1 : CURE_TABLE);
+	*cured = cured_host(w);
+	fib = fib_new(w->a, cured);
+	for (size_t i = 0; i < out->n_connections; i++) {
+		struct clash_connection *c = &out->connections[i];
+		struct flow flow = answer_of(c->socket);
+		struct fib_result r;
+
+		if (c->door >= out->n_doors) {
+			c->door = out->n_doors;
+			continue;
+		}
+		fib_lookup(fib, &flow, &r, NULL);
+		if (!same_way(&c->before, &r))
+			c->door = out->n_doors;
+	}
+}
+
+/* --- the ways out ------------------------------------------------------------------ */
+
+static bool is_private(const struct ip *ip)
+{
+	const uint8_t *b = ip->byte;
+
+	if (ip->family == AF_INET6)
+		return (b[0] & 0xfe) == 0xfc || ip_is_link_local(ip);
+	return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) ||
+	       (b[0] == 100 && (b[1] & 0xc0) == 64) || ip_is_link_local(ip);
+}
+
+static struct clash_out *add_out(struct clash_work *w, enum clash_out_kind kind,
+				 const struct ip *ip, uint32_t mark)
+{
+	struct clash_report *out = w->out;
+	struct clash_out *o = arena_push(w->a, out->outs, out->n_outs, out->cap_outs);
+	struct flow flow = { .dst = *ip, .mark = mark };
+
+	o->kind = kind;
+	o->ip = *ip;
+	o->fate = clash_compare(w, &flow, &o->before, &o->after);
+	o->moves = o->after.verdict == FIB_UNICAST && o->after.link == out->tunnel;
+	return o;
+}
+
+static bool pushes_default(const struct push *push)
+{
+	for (size_t i = 0; i < push->n_routes; i++)
+		if (!push->routes[i].dst.len)
+			return true;
+	return false;
+}
+
+/* Somebody in each half of the Internet. */
+static const char *const far_away[2][2] = { { "9.9.9.9", "149.112.112.112" },
+					    { "2001:4860::8888", "2600::1" } };
+
+static void judge_default(struct clash_work *w, int v6)
+{
+	const struct route *r = push_default_route(w->in->host, v6 ? AF_INET6 : AF_INET);
+	struct clash_out *o;
+	struct ip probe[2];
+	bool moves = true;
+
+	if (!r)
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct flow flow = { 0 };
+		struct fib_result there;
+
+		if (!ip_parse(far_away[v6][i], &probe[i]))
+			abort();
+		flow.dst = probe[i];
+		fib_lookup(w->after, &flow, &there, NULL);
+		moves &= there.verdict == FIB_UNICAST && there.link == w->out->tunnel;
+	}
+	o = add_out(w, CLASH_OUT_DEFAULT, &probe[0], 0);
+	/* That is what such a VPN is for; what it cuts is told where it is cut. */
+	o->fate = CLASH_KEPT;
+	o->moves = moves;
+	if (!ip_is_none(&r->hops[0].via) && !ip_is_link_local(&r->hops[0].via)) {
+		o = add_out(w, CLASH_OUT_GATEWAY, &r->hops[0].via, 0);
+		/* Routes by it were resolved long ago; only the router itself is lost. */
+		w->out->cut |= o->fate == CLASH_CUT;
+	}
+}
+
+static void judge_ways_out(struct clash_work *w)
+{
+	const struct push *push = w->in->push;
+	uint32_t mark = push->own_table && pushes_default(push) ? WG_MARK : 0;
+	const struct clash_out *outs;
+	bool moves[2] = { false, false };
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		size_t n = w->out->n_outs;
+
+		judge_default(w, v6);
+		outs = w->out->outs;
+		moves[v6] = n < w->out->n_outs && outs[n].moves;
+		if (v6)
+			w->out->bypass6 = moves[0] && n < w->out->n_outs && !moves[1];
+	}
+	for (size_t i = 0; i < w->in->n_dns; i++) {
+		struct clash_out *o = add_out(w, CLASH_OUT_DNS, &w->in->dns[i], 0);
+
+		/* A public one answers through the tunnel as well. */
+		if (o->fate == CLASH_CUT && o->moves && !is_private(&o->ip))
+			o->fate = CLASH_KEPT;
+		w->out->cut |= o->fate == CLASH_CUT;
+	}
+	for (size_t i = 0; i < push->n_servers; i++) {
+		struct clash_out *o = add_out(w, CLASH_OUT_SERVER, &push->servers[i], mark);
+
+		if (o->fate == CLASH_CUT && !o->moves)
+			o->fate = CLASH_KEPT;
+		w->out->cut |= o->fate == CLASH_CUT;
+	}
+}
+
+void clash_find(struct arena *a, const struct clash_input *in, struct clash_report *ret)
+{
+	struct clash_work w = { .a = a, .in = in, .out = ret };
+
+	*ret = (struct clash_report){ .push = in->push, .host = in->host };
+	ret->after = arena_new(a, struct snapshot);
+	push_apply(a, in->host, in->push, ret->after, &ret->results);
+	ret->tunnel = ret->after->links[ret->after->n_links - 1].index;
+	w.before = fib_new(a, in->host);
+	w.after = fib_new(a, ret->after);
+	clash_find_bounds(&w);
+	judge_connections(&w);
+	clash_find_losses(&w);
+	clash_find_networks(&w);
+	clash_find_pools(&w);
+	judge_ways_out(&w);
+	try_cures(&w);
+}

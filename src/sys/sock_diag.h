@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SYS_SOCK_DIAG_H
+#define SYS_SOCK_DIAG_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "model/socket.h"
+
+#include <stddef.h>
+
+/*
+ * The TCP and UDP sockets of a namespace that listen or are connected, both
+ * families, with their owners as far as /proc tells.  @netns_fd -1: the
+ * caller's own namespace.
+ */
+int sock_diag_list(struct arena *a, int netns_fd, struct socket_seen **ret, size_t *ret_n,
+		   struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef UI_REHEARSE_H
+#define UI_REHEARSE_H
+
+#include "base/text.h"
+#include "plan/clash.h"
+
+#include <jansson.h>
+
+#define REHEARSE_SCHEMA 1
+
+struct rehearse_title {
+	const char *file; /* of the VPN; NULL: --routes */
+	const char *learned; /* how the routes are known: "told by the server", ... */
+};
+
+/* What would break, and what would help, for people. */
+void rehearse_text(struct text *t, const struct rehearse_title *title,
+		   const struct clash_report *r);
+/* The same with all of it; a new reference. */
+json_t *rehearse_json(const struct rehearse_title *title, const struct clash_report *r);
+
+/* --- shared by the two ------------------------------------------------------- */
+
+/* Why the answers of a connection are kept or cut, in words. */
+void rehearse_why(struct text *t, const struct clash_report *r, enum clash_fate fate,
+		  const struct fib_result *before, const struct fib_result *after);
+
+/* One thing that would help, and what to type for it: lines of @commands. */
+struct rehearse_cure {
+	struct text what;
+	struct text commands;
+};
+/* Calls @each for every cure, best first. */
+void rehearse_cures(const struct rehearse_title *title, const struct clash_report *r,
+		    void (*each)(const struct rehearse_cure *cure, void *ctx), void *ctx);
+
+const char *rehearse_fate_word(enum clash_fate fate);
+const char *rehearse_relation_word(enum clash_relation relation);
+const char *rehearse_out_word(enum clash_out_kind kind);
+const char *rehearse_outcome_word(enum push_outcome outcome);
+/* "eth0 via 172.16.5.1", or why there is no way. */
+void rehearse_way(struct text *t, const struct snapshot *net, const struct fib_result *way);
+
+#endif

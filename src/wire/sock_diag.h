@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WIRE_SOCK_DIAG_H
+#define WIRE_SOCK_DIAG_H
+
+#include "model/socket.h"
+
+#include <linux/netlink.h>
+
+/* sock_diag(7) for TCP and UDP: what listens, and what is connected. */
+struct sock_diag_message {
+	_Alignas(8) char bytes[128];
+};
+
+/* A request for all of one family and protocol, with NLM_F_REQUEST. */
+struct nlmsghdr *sock_diag_encode_dump(struct sock_diag_message *m, sa_family_t family,
+				       uint8_t proto);
+
+/*
+ * One answer into one socket.  @nlh->nlmsg_len is the size of the memory behind
+ * @nlh; nothing else in the message is trusted.  1 and the socket, 0 if it
+ * neither listens nor is connected, -EBADMSG if it is cut off or an attribute
+ * has a wrong size.  @ret is untouched unless 1 is returned; pid, process and
+ * mine are not known here.
+ */
+int sock_diag_decode(const struct nlmsghdr *nlh, uint8_t proto, struct socket_seen *ret);
+
+#endif

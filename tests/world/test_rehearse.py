@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""rehearse foretells what then really happens.
+
+Every variant of what a VPN can push goes through the same: sessions are
+opened, rehearse says which of them the VPN would cut, the VPN connects on the
+bare server, and each session is tried.
+"""
+import concurrent.futures
+import ipaddress
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+
+from lab import probe
+from lab.host import keep, until
+from lab.probe import How
+from lab.ssh import SshServer
+from lab.state import difference, hoststate
+from lab.vpn import OpenVpnClient
+from lab.world import (A4, A6, B_INET4, LAPTOP2_4, LAPTOP3_4, LAPTOP4,
+                       MALLORY4, MALLORY6, VPN_GW4)
+
+ROUTER4, ROUTER6 = '172.16.5.1', 'fd00:16:5::1'
+CONNECTED = '172.16.5.0/24 dev eth0 proto kernel scope link src 172.16.5.10'
+
+# As NetworkManager makes the connected route.
+METRIC_100 = (('ip', 'route', 'del', *CONNECTED.split()),
+              ('ip', 'route', 'add', *CONNECTED.split(), 'metric', '100'))
+METRIC_0 = (('ip', 'route', 'add', *CONNECTED.split()),
+            ('ip', 'route', 'del', *CONNECTED.split(), 'metric', '100'))
+# The known cure, there before the VPN.
+CURE = (('ip', 'rule', 'add', 'from', A4, 'lookup', '77'),
+        ('ip', 'route', 'add', 'default', 'via', ROUTER4, 'table', '77'))
+NO_CURE = (('ip', 'rule', 'del', 'from', A4, 'lookup', '77'),
+           ('ip', 'route', 'flush', 'table', '77'))
+BY_PORT = (('ip', 'rule', 'add', 'ipproto', 'tcp', 'sport', '80', 'lookup',
+            '77'), CURE[1])
+NO_BY_PORT = (('ip', 'rule', 'del', 'ipproto', 'tcp', 'sport', '80', 'lookup',
+               '77'), NO_CURE[1])
+
+
+def route(prefix, rest=''):
+    net = ipaddress.ip_network(prefix)
+    if net.version == 6:
+        return f'route-ipv6 {prefix} {rest}'.strip()
+    return f'route {net.network_address} {net.netmask} {rest}'.strip()
+
+
+@dataclass(frozen=True)
+class Variant:
+    push: tuple
+    before: tuple = ()
+    after: tuple = ()
+
+
+def pushes(*prefixes):
+    return Variant(tuple(route(p) for p in prefixes))
+
+
+VARIANTS = {
+    'nothing': Variant(()),
+    'the enclosing /12': pushes('172.16.0.0/12'),
+    'the enclosing /12 and /32': pushes('172.16.0.0/12', 'fd00:16::/32'),
+    'the /16 of the LAN': pushes('172.16.0.0/16'),
+    'the /24 itself, connected with metric 0': pushes('172.16.5.0/24'),
+    'the /24 itself, connected with metric 100': Variant(
+        (route('172.16.5.0/24'),), METRIC_100, METRIC_0),
+    'the /24 itself with metric 200, connected with metric 100': Variant(
+        (route('172.16.5.0/24', 'vpn_gateway 200'),), METRIC_100, METRIC_0),
+    'both halves of the /24': pushes('172.16.5.0/25', '172.16.5.128/25'),
+    'the other half of the /24': pushes('172.16.5.128/25'),
+    'the client itself': pushes(f'{LAPTOP4}/32'),
+    'the neighbour itself': pushes(f'{MALLORY4}/32'),
+    'the router': pushes(f'{ROUTER4}/32'),
+    'the router and the range': pushes(f'{ROUTER4}/32', '172.16.0.0/12'),
+    'a default (def1)': Variant(('redirect-gateway def1',)),
+    'a default': Variant(('redirect-gateway',)),
+    'both halves of everything': pushes('0.0.0.0/1', '128.0.0.0/1'),
+    'the upper half of everything': pushes('128.0.0.0/1'),
+    'several': pushes('172.16.9.0/24', '172.16.77.0/25', '10.0.0.0/8',
+                      '203.0.113.0/24'),
+    'what misses': pushes('10.8.0.0/16', '192.168.0.0/16', 'fd99::/48'),
+    'the clients by the gateway that is there': Variant(
+        (route('172.16.0.0/12'), route('172.16.9.0/24', 'net_gateway'))),
+    'the network of the VPN server': pushes('198.51.100.0/24'),
+    'everything, IPv6': Variant(('redirect-gateway ipv6 !ipv4',)),
+    'both families': Variant(('redirect-gateway def1 ipv6',)),
+    'the enclosing prefix, IPv6': pushes('fd00:16::/32'),
+    'the /64 itself, IPv6': pushes('fd00:16:5::/64'),
+    'both halves of the /64, IPv6': pushes('fd00:16:5::/65',
+                                           'fd00:16:5:0:8000::/65'),
+    'the clients, IPv6': pushes('fd00:16:9::/64'),
+    'the neighbour itself, IPv6': pushes(f'{MALLORY6}/128'),
+    'the router, IPv6': pushes(f'{ROUTER6}/128'),
+    'the enclosing /12 after the known cure': Variant(
+        (route('172.16.0.0/12'),), CURE, NO_CURE),
+    'a default after the known cure': Variant(
+        ('redirect-gateway def1',), CURE, NO_CURE),
+    'the enclosing /12 after a rule for one port': Variant(
+        (route('172.16.0.0/12'),), BY_PORT, NO_BY_PORT),
+}
+
+# Who has a session: host, address of Server A, port.
+CLIENTS = (('laptop', A4, 80), ('laptop', A6, 80), ('laptop3', A4, 443),
+           ('mallory', A4, 80), ('mallory', A6, 80), ('serverb', A4, 80))
+SSH_FROM = (('laptop2', A4), ('laptop2', A6))
+
+
+class Session:
+    """A TCP connection to the echoing service."""
+
+    def __init__(self, host, address, port):
+        self.socket = probe.connect(host, address, port)
+        self.socket.settimeout(2)
+        self.file = self.socket.makefile('r')
+        self.file.readline()
+        self.end = self.socket.getsockname()[:2]
+
+    def answers(self, seconds):
+        try:
+            self.socket.settimeout(seconds)
+            self.socket.sendall(b'there?\n')
+            return self.file.readline().endswith('there?\n')
+        except OSError:
+            return False
+
+    def close(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                               struct.pack('ii', 1, 0))
+        self.file.close()
+        self.socket.close()
+
+
+@pytest.fixture(scope='module')
+def scene(world, sallyport):
+    children = [world.serve(world.servera, 'host', 80, 443)]
+    # Server B talks to Server A by the Internet here.
+    world.b_client.child.send_signal(signal.SIGTERM)
+    world.b_client.child.wait(10)
+    server = SshServer(world.servera, world.dir)
+    yield world, server
+    server.close()
+    for child in children:
+        child.kill()
+
+
+def open_sessions(world, server):
+    sessions = [Session(world.hosts[h], a, p) for h, a, p in CLIENTS]
+    return sessions + [server.session(world.hosts[h], a) for h, a in SSH_FROM]
+
+
+def connections(host):
+    return host.out('ss', '-Htn', 'state', 'established').strip()
+
+
+def alive(sessions):
+    with concurrent.futures.ThreadPoolExecutor(len(sessions)) as pool:
+        answers = list(pool.map(lambda s: s.answers(1.0), sessions))
+    return {s.end: a for s, a in zip(sessions, answers)}
+
+
+def foretold(report):
+    return {(c['peer'], c['peer_port']): {'kept': True, 'cut': False}[c['fate']]
+            for c in report['connections']}
+
+
+def is_lost(report, proto, port, ip):
+    """Would a new client with address @ip get no answer, as the report says?"""
+    ip = ipaddress.ip_address(ip)
+    best = (-1, False)
+    for listener in report['listeners']:
+        if (listener['proto'], listener['port']) != (proto, port):
+            continue
+        for loss in listener['lost']:
+            for key, lost in (('networks', True), ('nobody_known', True),
+                              ('except', False), ('in_except', True)):
+                for text in loss[key]:
+                    net = ipaddress.ip_network(text)
+                    if net.version == ip.version and ip in net:
+                        best = max(best, (net.prefixlen, lost))
+    return best[1]
+
+
+def new_clients(world):
+    """(protocol, port, host, address of A): each asks once."""
+    for host, a, port in CLIENTS:
+        for proto in ('tcp', 'udp'):
+            yield proto, port, world.hosts[host], a
+
+
+def answered(world, clients):
+    def ask(client):
+        proto, port, host, a = client
+        got = probe.ask(host, proto, a, port, seconds=1.0)
+        # The VPN's server may pass on an answer with the tunnel's address,
+        # which is none to whoever asked @a.
+        return got.how is How.ANSWERED and got.source == a
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+        return list(pool.map(ask, clients))
+
+
+def address_of(world, host, a):
+    for link in json.loads(host.out('ip', '-j', 'addr', 'show', 'dev', 'eth0')):
+        for info in link['addr_info']:
+            if (':' in info['local']) == (':' in a) and \
+                    info['scope'] == 'global':
+                return info['local']
+    raise KeyError(host.name)
+
+
+@pytest.mark.parametrize('name', VARIANTS)
+def test_what_is_foretold_happens(scene, sallyport, name):
+    world, server = scene
+    variant = VARIANTS[name]
+    world.openvpn.give_a(push=variant.push)
+    for argv in variant.before:
+        world.servera.run(*argv)
+    client = None
+    sessions = open_sessions(world, server)
+    try:
+        state = hoststate(world.servera)
+        done = sallyport('rehearse', '--json', world.office)
+        assert difference(state, hoststate(world.servera)) == ''
+        report = json.loads(done.stdout)
+        assert all(alive(sessions).values())
+        client = OpenVpnClient(world.servera, world.office, world.dir).wait()
+        happened = alive(sessions)
+        clients = list(new_clients(world))
+        lost = [not a for a in answered(world, clients)]
+    finally:
+        if client:
+            client.close()
+        for s in sessions:
+            s.close()
+        for argv in variant.after:
+            world.servera.run(*argv)
+    until(lambda: not connections(world.servera),
+          lambda: connections(world.servera), 20)
+    assert foretold(report) == happened
+    assert done.returncode == (1 if report['cut'] else 0)
+    assert report['cut'] or all(happened.values())
+    for (proto, port, host, a), gone in zip(clients, lost):
+        ip = address_of(world, host, a)
+        assert is_lost(report, proto, port, ip) == gone, (proto, host.name, ip)
+
+
+def test_the_variants_cut_and_keep(scene, sallyport):
+    """Of each sort some, or the test above shows little."""
+    world, server = scene
+    sessions = open_sessions(world, server)
+    fates = [{'172.16.0.0/12': 'cut', '10.8.0.0/16': 'kept'}[p] == c['fate']
+             for p in ('172.16.0.0/12', '10.8.0.0/16')
+             for c in json.loads(sallyport('rehearse', '--json', '--routes',
+                                           p).stdout)['connections']
+             if c['peer'] == LAPTOP4]
+    for s in sessions:
+        s.close()
+    assert fates == [True, True]
