@@ -27,6 +27,9 @@
 
 #define LINE_MAX_SIZE 4096
 
+/* As resolv.conf(5) limits a search list. */
+#define SEARCH_MAX 256
+
 #define HOSTS_HEAD "127.0.0.1 localhost\n::1 localhost\n"
 
 const struct door_ops *door_ops_of(const struct door *d)
@@ -68,6 +71,17 @@ void door_forget_dns(struct door_run *d)
 	free(d->dns);
 	d->dns = NULL;
 	d->n_dns = 0;
+	text_clear(&d->search);
+}
+
+/* A server's word goes into a file: only what a domain name is made of. */
+void door_note_search(struct door_run *d, const char *domain)
+{
+	size_t len = strspn(domain, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "0123456789.-_");
+
+	if (len && !domain[len] && d->search.len + len < SEARCH_MAX)
+		text_addf(&d->search, " %s", domain);
 }
 
 void door_note_dns(struct door_run *d, const struct ip *dns, size_t n)
@@ -91,7 +105,8 @@ void door_note_dns(struct door_run *d, const struct ip *dns, size_t n)
 
 static void pass_line(struct door_run *d, const char *text)
 {
-	if (*text)
+	/* openvpn notes each of our own questions. */
+	if (*text && !str_starts(text, "MANAGEMENT: CMD "))
 		sup_log(d->sup, "%s: %s", d->door->name, text);
 }
 

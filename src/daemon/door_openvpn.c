@@ -24,7 +24,7 @@
 #define MANAGEMENT_TRY_MS 5
 #define MANAGEMENT_TRIES  2000
 /* openvpn answers its management interface at once even while connecting. */
-#define SILENCE_LIMIT_MS 20000
+#define SILENCE_LIMIT_MS 12000
 /*
  * A server that says nothing for so long is given up for the next remote
  * (openvpn's own default is 120 s); the user's file overrides it.
@@ -108,6 +108,10 @@ static void note_option(struct door_run *d, const char *option)
 		value = option + strlen("dhcp-option DNS6 ");
 	if (value && ip_parse(value, &ip))
 		door_note_dns(d, &ip, 1);
+	if (str_starts(option, "dhcp-option DOMAIN "))
+		door_note_search(d, option + strlen("dhcp-option DOMAIN "));
+	else if (str_starts(option, "dhcp-option DOMAIN-SEARCH "))
+		door_note_search(d, option + strlen("dhcp-option DOMAIN-SEARCH "));
 }
 
 /* >STATE:1700000000,CONNECTED,SUCCESS,172.20.0.10,198.51.100.2,1194,, */

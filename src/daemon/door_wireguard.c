@@ -130,6 +130,8 @@ static int configure(struct door_run *d, struct err *e)
 	d->wg_configured = true;
 	door_forget_dns(d);
 	door_note_dns(d, d->wg.dns, d->wg.n_dns);
+	for (size_t i = 0; i < d->wg.n_search; i++)
+		door_note_search(d, d->wg.search[i]);
 	reconcile_soon(d->sup);
 	return 0;
 }

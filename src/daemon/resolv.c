@@ -66,6 +66,8 @@ static void add_door(struct text *t, const struct door_run *d)
 
 	for (size_t i = 0; i < d->n_dns; i++)
 		text_addf(t, "nameserver %s\n", ip_text(&d->dns[i], ip));
+	if (d->search.len)
+		text_addf(t, "search%s\n", text_str(&d->search));
 }
 
 static void room_text(struct supervisor *s, struct arena *a, const struct room *room,

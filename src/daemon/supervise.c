@@ -208,6 +208,8 @@ static int build(struct supervisor *s, struct err *e)
 	/* From here on there is something to take away again. */
 	r = make_dirs(s, e);
 	if (r == 0)
+		r = resolv_write(s, e); /* before there is a room that `exec` could enter */
+	if (r == 0)
 		r = open_places(s, e);
 	if (r == 0)
 		r = end_leftovers(s, e);

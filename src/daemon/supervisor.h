@@ -79,6 +79,7 @@ struct door_run {
 	struct text addresses; /* of the interface, blank-separated, for status */
 	struct ip *dns; /* name servers the VPN offers; malloc'ed */
 	size_t n_dns;
+	struct text search; /* domains it offers, each behind a blank */
 };
 
 struct repair {
@@ -176,6 +177,7 @@ void door_event(struct door_run *d, enum client_event event);
 /* Looks at the gate's links for the door's interface; true if anything changed. */
 bool door_observe(struct door_run *d, const struct snapshot *gate);
 void door_note_dns(struct door_run *d, const struct ip *dns, size_t n);
+void door_note_search(struct door_run *d, const char *domain);
 void door_forget_dns(struct door_run *d);
 int door_spawn(struct door_run *d, const char *const *argv, int pass_fd, struct err *e) MUST_USE;
 const char *door_state_word(const struct door_run *d);

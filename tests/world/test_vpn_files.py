@@ -83,11 +83,13 @@ remote 198.51.100.2 1194 udp
 
 def test_dns_and_ipv6_of_the_push_reach_the_room(wide_world, wide, server):
     server.give_a((*server.PUSH, 'dhcp-option DNS 172.20.0.1',
-                   'dhcp-option DNS6 fd00:16:20::1'))
+                   'dhcp-option DNS6 fd00:16:20::1',
+                   'dhcp-option DOMAIN corp.example'))
     with up(wide, profile(wide_world, 'dns')) as gate:
         text = gate.exec('cat', '/etc/resolv.conf', ok=True).stdout
         assert 'nameserver 172.20.0.1' in text
         assert 'nameserver fd00:16:20::1' in text
+        assert 'search corp.example\n' in text
 
 
 def test_redirect_gateway_in_the_file(wide_world, wide, server):
