@@ -58,10 +58,11 @@ static void door_text(struct text *t, const json_t *door)
 
 	json_array_foreach(list, i, ip)
 		text_addf(&where, "%s%s", i ? " " : "", json_string_value(ip));
-	text_addf(t, "  %-15s %-10s %-11s %-20s %10s in %10s out  %s\n", member(door, "name"),
+	text_addf(t, "  %-15s %-10s %-11s %-20s %10s in %10s out%s%s\n", member(door, "name"),
 		  member(door, "kind"), member(door, "state"),
 		  when_text(number(door, "since"), since), size_text(number(door, "bytes_in"), in),
-		  size_text(number(door, "bytes_out"), out), text_str(&where));
+		  size_text(number(door, "bytes_out"), out), where.len ? "  " : "",
+		  text_str(&where));
 }
 
 static void port_text(struct text *t, const json_t *port)
@@ -83,8 +84,7 @@ static void list_text(struct text *t, const json_t *gate, const char *key, const
 	if (!json_array_size(list))
 		return;
 	text_addf(t, " %s\n", title);
-	json_array_foreach(list, i, item)
-		one(t, item);
+	json_array_foreach(list, i, item) one(t, item);
 }
 
 static void repair_text(struct text *t, const json_t *repair)
@@ -101,7 +101,8 @@ void status_text(struct text *t, const json_t *gates)
 
 	if (!json_array_size(gates))
 		text_add(t, "no gate is up\n");
-	json_array_foreach(gates, i, gate) {
+	json_array_foreach(gates, i, gate)
+	{
 		text_addf(t, "%sgate %s: %s", i ? "\n" : "", member(gate, "name"),
 			  member(gate, "state"));
 		if (number(gate, "supervisor_pid"))

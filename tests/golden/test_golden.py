@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What sallyport prints, to the letter, as it stands in tests/golden/expected.
+
+Whoever changes a text on purpose runs this once with GOLDEN_REWRITE=1 and
+reads what git says has changed.
+
+Programs run in a network of their own (an ordinary user's is in a user
+namespace, too), in which a gate called anything gets the same slot each time.
+"""
+
+import glob
+import os
+import shlex
+import subprocess
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+CASES = f"{HERE}/cases"
+SALLYPORT = os.environ.get("SALLYPORT", f"{ROOT}/build/sallyport")
+PRINT = f"{ROOT}/build/golden-print"
+GATES = sorted(os.path.basename(f)[:-5] for f in glob.glob(f"{CASES}/*.conf"))
+
+# Users who are not root may not see sbin.
+ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+
+UNSHARE = ["unshare", "-n" if os.geteuid() == 0 else "-Urn"]
+# An interface with an address of each family, so that the host has to forward.
+NETWORK = [*UNSHARE, "sh", "-ec",
+           "ip link add eth0 type veth peer name far0;"
+           "ip address add 192.0.2.9/24 dev eth0;"
+           "ip address add 2001:db8::9/64 dev eth0 nodad;"
+           'exec "$@"', "sh"]
+
+
+def run(*argv, text=None):
+    return subprocess.run(argv, cwd=CASES, env=ENV, text=True, input=text,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def output(*argv):
+    done = run(*argv)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def transcript(*commands):
+    """As a terminal would show it, with the exit status where it is not 0."""
+    shown = []
+    for words in commands:
+        done = run(*NETWORK, SALLYPORT, *words)
+        shown.append(f"$ {shlex.join(['sallyport', *words])}\n{done.stdout}")
+        if done.returncode:
+            shown.append(f"[{done.returncode}]\n")
+    return "".join(shown)
+
+
+def expect(name, text):
+    path = f"{HERE}/expected/{name}"
+    if os.environ.get("GOLDEN_REWRITE"):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    with open(path, encoding="utf-8") as file:
+        expected = file.read()
+    assert text.splitlines() == expected.splitlines()
+    assert text == expected
+
+
+@pytest.mark.parametrize("side", ["host", "gate"])
+@pytest.mark.parametrize("gate", GATES)
+def test_nft_text_is_as_expected(gate, side):
+    expect(f"{gate}.{side}.nft", output(PRINT, f"nft-{side}", f"{gate}.conf"))
+
+
+@pytest.mark.parametrize("side", ["host", "gate"])
+@pytest.mark.parametrize("gate", GATES)
+def test_nft_takes_the_text(gate, side, tmp_path):
+    """Checked, loaded, loaded over itself, and listed with every chain and set of it."""
+    text = output(PRINT, f"nft-{side}", f"{gate}.conf")
+    file = tmp_path / "text"
+    file.write_text(text)
+    listed = output(*UNSHARE, "sh", "-ec",
+                    'nft -c -f "$1"; nft -f "$1"; nft -f "$1"; nft list ruleset',
+                    "sh", str(file))
+
+    def blocks(of):
+        return sorted(words[1] for words in map(str.split, of.splitlines())
+                      if words and words[0] in ("chain", "set", "map"))
+
+    assert blocks(text)
+    assert blocks(listed) == blocks(text)
+    assert listed.count("table inet sallyport-office") == 1
+
+
+def test_nft_refuses_what_is_no_rule(tmp_path):
+    """That the check above can fail."""
+    file = tmp_path / "text"
+    file.write_text(output(PRINT, "nft-gate", "one-room.conf").replace("counter", "conter", 1))
+    done = run(*UNSHARE, "nft", "-c", "-f", str(file))
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_the_plan_is_as_expected(gate):
+    done = run(*NETWORK, SALLYPORT, "up", "--dry-run", f"{gate}.conf")
+    assert done.returncode == 0, done.stdout
+    expect(f"{gate}.plan", done.stdout)
+
+
+def test_the_plan_of_run_is_as_expected():
+    expect("run.plan", output(*NETWORK, SALLYPORT, "run", "--name", "web", "-p", "80", "-p",
+                              "5353:53/udp", "--vpn", "partner.wg", "--reach", "10.0.0.0/8",
+                              "--dry-run", "--", "nginx"))
+
+
+@pytest.mark.parametrize("state", ["status", "nothing"])
+def test_the_table_of_status_is_as_expected(state):
+    expect(f"{state}.txt", output(PRINT, "status", f"{state}.json"))
+
+
+def test_help_is_as_expected():
+    expect("help.txt", transcript(["help"]))
+    for word in ("--help", "-h"):
+        assert output(SALLYPORT, word) == output(SALLYPORT, "help")
+
+
+def test_wrong_usage_is_told_as_expected():
+    expect("usage.txt", transcript(
+        [], ["stauts"], ["up"], ["up", "a", "b"], ["up", "--force", "office"], ["run"],
+        ["run", "-p", "80"], ["run", "--vpn"], ["down"], ["down", "a", "b"], ["exec"],
+        ["exec", "office"], ["exec", "office", "--"], ["status", "a", "b"],
+        ["status", "--jsn"]))
+
+
+def test_wrong_flags_of_run_are_told_as_expected():
+    def dry(*words):
+        return ["run", *words, "--dry-run", "--", "true"]
+
+    expect("flags.txt", transcript(
+        dry("-p", "80x"), dry("-p", "0"), dry("-p", "80/sctp"), dry("-p", "80", "-p", "80:81"),
+        dry("--vpn", "absent.ovpn"), dry("--vpn", "secret.txt"), dry("--reach", "10.0.0.1/8"),
+        dry("--default", "vpm"), dry("--name", "a/b"), dry("--name", "much-too-long-a-name"),
+        dry("--user=nobody-of-this-name")))
+
+
+def test_errors_of_configuration_are_told_as_expected():
+    files = sorted(os.path.basename(f) for f in glob.glob(f"{CASES}/bad/*.conf"))
+    assert files
+    expect("errors.txt", transcript(
+        *(["up", "--dry-run", f"bad/{file}"] for file in files),
+        ["up", "--dry-run", "bad/absent.conf"], ["up", "--dry-run", "no-such-gate"]))

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What `sallyport rehearse` prints on the server of rehearse/scene.py.
+
+Whoever changes a text on purpose runs this once with GOLDEN_REWRITE=1 and
+reads what git says has changed.
+"""
+import json
+import os
+import re
+import shlex
+import subprocess
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+CASES = f"{HERE}/rehearse"
+SALLYPORT = os.environ.get("SALLYPORT", f"{ROOT}/build/sallyport")
+ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+OWN = {"SSH_CONNECTION": "172.16.9.20 51022 172.16.5.10 22"}
+
+MANY = ",".join(f"10.{i}.{2 * j}.0/24" for i in range(4) for j in range(16))
+
+# Name of the expected file: arguments, environment, exit status.
+TABLES = {
+    "range": (["--routes", "172.16.0.0/12,fd00:16::/32"], OWN, 1),
+    "everything": (["--routes", "0.0.0.0/1,128.0.0.0/1"], OWN, 1),
+    "parts": (["--routes", "172.16.5.0/25 172.16.9.20 172.16.0.0/13"], {}, 1),
+    "containers": (["--routes", "172.17.0.0/16,192.168.0.0/16"], {}, 1),
+    "addresses": (["--routes", "172.16.5.1,9.9.9.9,fd00:16:5::1"], {}, 1),
+    "misses": (["--routes", "10.8.0.0/16,fd99::/48"], {}, 0),
+    "many": (["--routes", MANY], {}, 0),
+    "wg-everything": (["everything.conf"], {}, 1),
+    "wg-tie": (["tie.conf"], {}, 1),
+}
+
+
+def rehearse(words, env):
+    return subprocess.run(
+        ["unshare", "-Urnm", f"{CASES}/scene.py", SALLYPORT, "rehearse", *words],
+        cwd=CASES, env={**ENV, **env}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def expect(name, text):
+    path = f"{CASES}/{name}"
+    if os.environ.get("GOLDEN_REWRITE"):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    with open(path, encoding="utf-8") as file:
+        expected = file.read()
+    assert text.splitlines() == expected.splitlines()
+    assert text == expected
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_table_is_as_expected(name):
+    words, env, status = TABLES[name]
+    done = rehearse(words, env)
+    expect(f"{name}.txt", done.stdout)
+    assert done.returncode == status
+
+
+@pytest.mark.parametrize("name", ["range", "wg-everything"])
+def test_json_is_as_expected(name):
+    words, env, status = TABLES[name]
+    done = rehearse(["--json", *words], env)
+    assert done.returncode == status
+    assert json.loads(done.stdout)["schema"] == 1
+    expect(f"{name}.json", re.sub(r'"pid": \d+', '"pid": 1', done.stdout))
+
+
+def test_wrong_usage_is_told_as_expected():
+    shown = []
+    for words in ([], ["a", "b"], ["--routes", "172.16.0.0/12", "a"], ["--routes", ""],
+                  ["--routes", "172.16.0.0/33"], ["--routes", "office"], ["--timeout", "0", "a"],
+                  ["--timeout", "soon", "a"], ["--jsn"], ["absent.ovpn"]):
+        done = subprocess.run([SALLYPORT, "rehearse", *words], cwd=CASES, env=ENV, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        shown.append(f"$ {shlex.join(['sallyport', 'rehearse', *words])}\n{done.stdout}"
+                     f"[{done.returncode}]\n")
+        assert done.returncode == (1 if words == ["absent.ovpn"] else 2)
+    expect("usage.txt", "".join(shown))
