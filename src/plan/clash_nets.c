@@ -368,58 +368,72 @@ void clash_find_losses(struct clash_work *w)
 
 /* --- networks ---------------------------------------------------------------------- */
 
-static bool is_best(const struct clash_work *w, const struct route *r)
-{
-	const struct snapshot *net = w->in->host;
-	struct flow flow = { 0 };
-	struct fib_result now;
-	size_t at = prefixes_find(&w->bounds, &r->dst);
+/* The pieces that a route of the host has now, and what becomes of them. */
+struct pieces {
+	bool any, moves, stays;
+	struct prefix by; /* the first that moves */
+};
 
-	if (at == w->bounds.n || ip_is_none(&w->own[at]))
-		return true;
-	flow.dst = w->own[at];
-	fib_lookup(w->before, &flow, &now, NULL);
-	return now.pick.route >= net->routes && now.pick.route < net->routes + net->n_routes &&
-	       now.pick.route == r;
+static struct pieces pieces_of(const struct clash_work *w, const size_t *parents,
+			       const struct route *r)
+{
+	size_t first, n = prefixes_inside(&w->bounds, &r->dst, &first);
+	struct pieces ret = { 0 };
+
+	for (size_t i = first; i < first + n; i++) {
+		struct flow flow = { .dst = w->own[i] };
+		struct fib_result before, after;
+		size_t by;
+
+		if (ip_is_none(&w->own[i]))
+			continue;
+		fib_lookup(w->before, &flow, &before, NULL);
+		if (before.pick.route != r)
+			continue;
+		ret.any = true;
+		clash_compare(w, &flow, &before, &after);
+		if (after.link != w->out->tunnel || after.error) {
+			ret.stays = true;
+			continue;
+		}
+		by = prefixes_cover(&w->by_tunnel, parents, &w->bounds.items[i]);
+		if (!ret.moves && by < w->by_tunnel.n)
+			ret.by = w->by_tunnel.items[by];
+		ret.moves = true;
+	}
+	return ret;
 }
 
-static bool piece_moves(const struct clash_work *w, const struct prefix *p)
+static bool is_tie(const struct clash_work *w, const struct prefix *net)
 {
-	size_t at = prefixes_find(&w->bounds, p);
-	struct fib_result before, after;
-	struct flow flow = { 0 };
+	const struct push *push = w->in->push;
 
-	if (at == w->bounds.n || ip_is_none(&w->own[at]))
-		return false;
-	flow.dst = w->own[at];
-	return clash_compare(w, &flow, &before, &after) == CLASH_CUT &&
-	       after.link == w->out->tunnel;
+	for (size_t i = 0; i < push->n_routes; i++)
+		if (push->routes[i].way != PUSH_AROUND && !stands(&w->out->results[i]) &&
+		    prefix_equal(&push->routes[i].dst, net))
+			return true;
+	return false;
 }
 
 /* True if the push does anything to it; fills in relation and by. */
-static bool relate(const struct clash_work *w, const size_t *parents, const struct prefix *net,
+static bool relate(const struct clash_work *w, const size_t *parents, const struct route *r,
 		   struct clash_network *ret)
 {
-	size_t first, n = prefixes_inside(&w->by_tunnel, net, &first);
-	size_t at = prefixes_find(&w->bounds, net);
-	bool all_covered = at < w->bounds.n && ip_is_none(&w->own[at]);
+	struct pieces pieces = pieces_of(w, parents, r);
+	size_t at;
 
-	for (size_t i = first; i < first + n; i++) {
-		if (!piece_moves(w, &w->by_tunnel.items[i]))
-			continue;
-		ret->by = w->by_tunnel.items[i];
-		ret->relation = prefix_equal(&ret->by, net) || all_covered ? CLASH_SWALLOWED
-									   : CLASH_PARTLY;
+	if (!pieces.any)
+		return false;
+	ret->by = pieces.moves ? pieces.by : r->dst;
+	if (pieces.moves) {
+		ret->relation = pieces.stays ? CLASH_PARTLY : CLASH_SWALLOWED;
 		return true;
 	}
-	for (size_t i = 0; i < w->in->push->n_routes; i++)
-		if (w->in->push->routes[i].way != PUSH_AROUND && !stands(&w->out->results[i]) &&
-		    prefix_equal(&w->in->push->routes[i].dst, net)) {
-			ret->by = *net;
-			ret->relation = CLASH_TIE;
-			return true;
-		}
-	at = prefixes_cover(&w->by_tunnel, parents, net);
+	if (is_tie(w, &r->dst)) {
+		ret->relation = CLASH_TIE;
+		return true;
+	}
+	at = prefixes_cover(&w->by_tunnel, parents, &r->dst);
 	if (at == w->by_tunnel.n || is_wide(&w->by_tunnel.items[at]))
 		return false;
 	ret->by = w->by_tunnel.items[at];
@@ -437,7 +451,7 @@ void clash_find_networks(struct clash_work *w)
 		const struct link *l;
 		struct clash_network found = { .route = r };
 
-		if (!is_network(r) || !is_best(w, r) || !relate(w, parents, &r->dst, &found))
+		if (!is_network(r) || !relate(w, parents, r, &found))
 			continue;
 		l = snapshot_link_by_index(net, r->hops[0].link);
 		found.link = l ? l->name : "";

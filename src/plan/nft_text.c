@@ -355,6 +355,11 @@ static void gate_arrive(struct nft_text *n)
 {
 	chain(n, "arrive", "filter", "prerouting", "-150", "accept");
 	line(n, "\t\tiifname \"lo\" accept");
+	/* Most packets by far, and checked when they were new; `forward` asks for the mark. */
+	line(n, "\t\tiifname \"lan\" ct state established meta mark set 0x%x accept",
+	     plan_door_mark(0));
+	line(n, "\t\tiifname \"room*\" ct state established meta mark set ct mark and 0x%x accept",
+	     PLAN_MARK_MASK);
 	line(n, "\t\tct state invalid counter drop");
 	line(n, "\t\ticmp type redirect counter drop");
 	line(n, "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop");
@@ -485,9 +490,10 @@ static void gate_forward(struct nft_text *n)
 {
 	gate_start(n);
 	chain(n, "forward", "filter", "forward", "0", "drop");
+	accept_marked(n, 0);
 	for (size_t i = 1; i < n->gate->n_doors; i++)
 		clamp(n, i);
-	for (size_t i = 0; i < n->gate->n_doors; i++)
+	for (size_t i = 1; i < n->gate->n_doors; i++)
 		accept_marked(n, i);
 	line(n, "\t\tiifname \"lan\" oifname \"room*\" ct state new ip daddr . meta l4proto . th dport @lan4 accept");
 	line(n, "\t\tiifname \"lan\" oifname \"room*\" ct state new ip6 daddr . meta l4proto . th dport @lan6 accept");
