@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NONE	    UINT32_MAX
+#define NONE        UINT32_MAX
 #define WINDOW_MAX  20
-#define WINDOW_FROM 64 /* prefixes; below that searching is as quick */
+#define WINDOW_FROM 8 /* prefixes; below that searching is as quick */
 
 struct fib_table {
 	uint64_t id;
@@ -25,9 +25,9 @@ struct fib_table {
 	const struct fib_node *nodes;
 	uint32_t n;
 	uint32_t n_defaults;
-	unsigned int skip;	/* bits of the address before the window */
-	unsigned int bits;	/* of the window, 0 for none */
-	uint64_t shared;	/* the skipped bits, where most prefixes are */
+	unsigned int skip; /* bits of the address before the window */
+	unsigned int bits; /* of the window, 0 for none */
+	uint64_t shared; /* the skipped bits, where most prefixes are */
 	const uint32_t *bucket; /* first node of each, and one more at the end */
 };
 
@@ -120,19 +120,16 @@ static uint64_t top_bits(uint64_t word, unsigned int n)
 	return n ? word >> (64 - n) : 0;
 }
 
-static bool node_covers(const struct fib_node *node, uint64_t high,
-			uint64_t low)
+static bool node_covers(const struct fib_node *node, uint64_t high, uint64_t low)
 {
 	if (node->len <= 64)
 		return top_bits(node->high ^ high, node->len) == 0;
-	return node->high == high &&
-	       top_bits(node->low ^ low, node->len - 64U) == 0;
+	return node->high == high && top_bits(node->low ^ low, node->len - 64U) == 0;
 }
 
 static bool same_prefix(const struct key *a, const struct key *b)
 {
-	return a->high == b->high && a->low == b->low &&
-	       a->rank >> 48 == b->rank >> 48;
+	return a->high == b->high && a->low == b->low && a->rank >> 48 == b->rank >> 48;
 }
 
 /* Nodes out of the keys of one table; returns how many. */
@@ -194,8 +191,7 @@ static void make_window(struct arena *a, struct fib_table *t)
 	for (node = 0; top_bits(t->nodes[node].high, t->skip) < t->shared;)
 		node++;
 	for (uint64_t b = 0; b <= 1UL << t->bits; b++) {
-		while (node < t->n &&
-		       top_bits(t->nodes[node].high, t->skip) == t->shared &&
+		while (node < t->n && top_bits(t->nodes[node].high, t->skip) == t->shared &&
 		       window_of(t, t->nodes[node].high) < b)
 			node++;
 		bucket[b] = node;
@@ -233,8 +229,8 @@ struct fib_tables *fib_tables_new(struct arena *a, const struct snapshot *net)
 	return all;
 }
 
-const struct fib_table *fib_tables_find(const struct fib_tables *t,
-					sa_family_t family, uint32_t table)
+const struct fib_table *fib_tables_find(const struct fib_tables *t, sa_family_t family,
+					uint32_t table)
 {
 	uint64_t id = id_of(family, table);
 	size_t low = 0;
@@ -253,15 +249,13 @@ const struct fib_table *fib_tables_find(const struct fib_tables *t,
 	return NULL;
 }
 
-static bool node_behind(const struct fib_node *node, uint64_t high,
-			uint64_t low)
+static bool node_behind(const struct fib_node *node, uint64_t high, uint64_t low)
 {
 	return node->high > high || (node->high == high && node->low > low);
 }
 
 /* Where in the array the first node behind the address may stand. */
-static void narrow(const struct fib_table *t, uint64_t high, uint32_t *ret_from,
-		   uint32_t *ret_to)
+static void narrow(const struct fib_table *t, uint64_t high, uint32_t *ret_from, uint32_t *ret_to)
 {
 	uint64_t shared = top_bits(high, t->skip);
 	uint64_t last = 1UL << t->bits;
@@ -280,8 +274,7 @@ static void narrow(const struct fib_table *t, uint64_t high, uint32_t *ret_from,
 	}
 }
 
-const struct fib_node *fib_table_longest(const struct fib_table *t,
-					 const struct ip *ip)
+const struct fib_node *fib_table_longest(const struct fib_table *t, const struct ip *ip)
 {
 	const struct fib_node *node;
 	uint64_t high, low;
@@ -304,14 +297,12 @@ const struct fib_node *fib_table_longest(const struct fib_table *t,
 	return node;
 }
 
-const struct fib_node *fib_table_shorter(const struct fib_table *t,
-					 const struct fib_node *node)
+const struct fib_node *fib_table_shorter(const struct fib_table *t, const struct fib_node *node)
 {
 	return node->shorter == NONE ? NULL : &t->nodes[node->shorter];
 }
 
-const struct route *fib_node_route(const struct fib_table *t,
-				   const struct fib_node *node, size_t i)
+const struct route *fib_node_route(const struct fib_table *t, const struct fib_node *node, size_t i)
 {
 	return t->routes[node->first + i];
 }
