@@ -68,13 +68,16 @@ struct ip source_by_link(const struct snapshot *net, int index, const struct ip 
 
 /*
  * The kernel compares with the gateway, whatever its family: of an IPv6
- * gateway it reads the first four bytes as if they were an IPv4 address.
+ * gateway it reads the first four bytes as if they were an IPv4 address.  Only
+ * a next-hop object knows better.
  */
 static struct ip by_hop_ipv4(const struct snapshot *net, const struct route *r,
 			     const struct hop *hop)
 {
 	struct ip near = hop->via;
 
+	if (near.family == AF_INET6 && r->nexthop_id)
+		near = (struct ip){ 0 };
 	if (!ip_is_none(&near))
 		near.family = AF_INET;
 	if (!ip_is_none(&near) && ip_is_any(&near))
