@@ -353,6 +353,8 @@ static const char *door_link(struct nft_text *n, size_t door)
  */
 static void gate_arrive(struct nft_text *n)
 {
+	char room[IP_TEXT_SIZE];
+
 	chain(n, "arrive", "filter", "prerouting", "-150", "accept");
 	line(n, "\t\tiifname \"lo\" accept");
 	/* Most packets by far, and checked when they were new; `forward` asks for the mark. */
@@ -363,6 +365,10 @@ static void gate_arrive(struct nft_text *n)
 	line(n, "\t\tct state invalid counter drop");
 	line(n, "\t\ticmp type redirect counter drop");
 	line(n, "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop");
+	/* A room says its own address. Of IPv4 strict rp_filter sees to that; IPv6 has none. */
+	for (size_t i = 0; i < n->gate->n_rooms; i++)
+		line(n, "\t\tiifname \"%s\" ip6 saddr != { %s, fe80::/10, :: } counter drop",
+		     plan_room_link(n->arena, n->gate, i), room_text(n, AF_INET6, i, room));
 	line(n, "\t\tiifname \"room*\" meta mark set ct mark and 0x%x", PLAN_MARK_MASK);
 	/* Its own rule: what conntrack does not know (neighbour discovery) has no mark to read. */
 	line(n, "\t\tiifname \"room*\" accept");
