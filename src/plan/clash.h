@@ -144,6 +144,7 @@ struct clash_work {
 	struct prefixes by_tunnel; /* pushed routes that stand */
 	struct prefixes tunnel_whole; /* the same addresses, merged */
 	struct prefixes nobodys; /* where no client can be */
+	struct prefixes neighbours; /* around the host's own addresses */
 };
 void clash_find_bounds(struct clash_work *w);
 void clash_find_losses(struct clash_work *w);

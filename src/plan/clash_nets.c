@@ -70,11 +70,26 @@ static bool is_nobodys(const struct clash_work *w, const struct prefix *p)
 	return false;
 }
 
+static void add_neighbours(struct clash_work *w)
+{
+	const struct snapshot *net = w->in->host;
+
+	for (size_t i = 0; i < net->n_addresses; i++) {
+		const struct ip *ip = &net->addresses[i].local;
+		struct prefix around = prefix_of(ip, ip->family == AF_INET ? NEAR4 : NEAR6);
+
+		if (!ip_is_loopback(ip) && !ip_is_link_local(ip))
+			prefixes_add(w->a, &w->neighbours, &around);
+	}
+	prefixes_sort(&w->neighbours);
+}
+
 void clash_find_bounds(struct clash_work *w)
 {
 	const struct push *push = w->in->push;
 
 	add_nobodys(w);
+	add_neighbours(w);
 	add_bounds(w, w->in->host);
 	add_bounds(w, w->out->after);
 	prefixes_sort(&w->bounds);
@@ -134,28 +149,12 @@ static bool is_wide(const struct prefix *p)
 	return p->len < (p->ip.family == AF_INET ? WIDE4 : WIDE6);
 }
 
-static bool is_near_an_address(const struct clash_work *w, const struct prefix *p)
-{
-	const struct snapshot *net = w->in->host;
-	unsigned int len = p->ip.family == AF_INET ? NEAR4 : NEAR6;
-
-	for (size_t i = 0; i < net->n_addresses; i++) {
-		const struct ip *ip = &net->addresses[i].local;
-		struct prefix around = prefix_of(ip, len);
-
-		if (ip->family == p->ip.family && !ip_is_loopback(ip) && !ip_is_link_local(ip) &&
-		    prefix_overlaps(&around, p))
-			return true;
-	}
-	return false;
-}
-
 /* Clients there are to be expected: the host's own networks, or the whole world. */
 static bool is_near(const struct clash_work *w, const struct prefix *p,
 		    const struct fib_result *before)
 {
 	return is_wide(p) || (before->pick.route && before->pick.route->dst.len) ||
-	       is_near_an_address(w, p);
+	       prefixes_overlap(&w->neighbours, p);
 }
 
 /* What is known of a piece, and so of the pieces in it that say nothing themselves. */
