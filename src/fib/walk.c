@@ -255,21 +255,30 @@ static bool refuse_by_rule(struct walk *w, struct fib_step *step)
 /*
  * A gateway of IPv4 counts if it is a neighbour (nhc_scope is link).  It is
  * this machine itself when it is an address of that very link; and a route of
- * scope link is let in with no other.
+ * scope link is let in with no other.  The kernel looks that up when the route
+ * is made: in the route's own table first, unless that is main, and then by the
+ * rules of that time.  By lo nothing is certain.
  */
-static bool is_self(const struct fib *fib, const struct route *route, const struct hop *hop)
+enum gateway { GATEWAY_NEIGHBOUR, GATEWAY_SELF, GATEWAY_UNKNOWN };
+
+static enum gateway gateway_of(const struct fib *fib, const struct route *route,
+			       const struct hop *hop)
 {
 	struct flow to = { .dst = hop->via, .oif = hop->link };
 	const struct route *r;
 
 	if (hop->via.family != AF_INET || hop->flags & RTNH_F_ONLINK)
-		return false;
+		return GATEWAY_NEIGHBOUR;
 	if (route->scope >= RT_SCOPE_LINK)
-		return true;
+		return GATEWAY_SELF;
 	if (hop->link == LINK_LOOPBACK)
-		return false;
+		return GATEWAY_UNKNOWN;
 	r = in_table(fib, RT_TABLE_LOCAL, &to).route;
-	return r && r->type == RTN_LOCAL;
+	if (!r || r->type != RTN_LOCAL)
+		return GATEWAY_NEIGHBOUR;
+	if (route->table != RT_TABLE_MAIN && in_table(fib, route->table, &to).route)
+		return GATEWAY_UNKNOWN;
+	return GATEWAY_SELF;
 }
 
 bool fib_go_by(const struct fib *fib, struct fib_result *r, const struct hop *hop)
@@ -279,14 +288,17 @@ bool fib_go_by(const struct fib *fib, struct fib_result *r, const struct hop *ho
 	if (!hop)
 		return true;
 	r->link = hop->link;
-	if (is_self(fib, r->pick.route, hop))
+	switch (gateway_of(fib, r->pick.route, hop)) {
+	case GATEWAY_NEIGHBOUR:
+		r->via = hop->via;
 		return true;
-	r->via = hop->via;
-	if (hop->link != LINK_LOOPBACK || hop->via.family != AF_INET || hop->flags & RTNH_F_ONLINK)
+	case GATEWAY_SELF:
 		return true;
-	/* The kernel decided that when the route was made. */
+	case GATEWAY_UNKNOWN:
+		break;
+	}
 	r->verdict = FIB_CANNOT_MODEL;
-	r->why_not = "a gateway by lo may be this machine or not";
+	r->why_not = "whether the gateway is this machine was decided when the route was made";
 	return false;
 }
 
