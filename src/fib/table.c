@@ -24,7 +24,6 @@ struct fib_table {
 	const struct route *const *routes; /* of all tables */
 	const struct fib_node *nodes;
 	uint32_t n;
-	uint32_t n_defaults;
 	unsigned int skip; /* bits of the address before the window */
 	unsigned int bits; /* of the window, 0 for none */
 	uint64_t shared; /* the skipped bits, where most prefixes are */
@@ -133,8 +132,8 @@ static bool same_prefix(const struct key *a, const struct key *b)
 }
 
 /* Nodes out of the keys of one table; returns how many. */
-static uint32_t make_nodes(const struct key *keys, uint32_t first, uint32_t end,
-			   struct fib_node *nodes)
+static uint32_t make_nodes(const struct key *keys, const struct route *const *routes,
+			   uint32_t first, uint32_t end, struct fib_node *nodes)
 {
 	uint32_t n = 0;
 
@@ -150,6 +149,7 @@ static uint32_t make_nodes(const struct key *keys, uint32_t first, uint32_t end,
 			up = nodes[up].shorter;
 		*node = (struct fib_node){ .high = keys[i].high,
 					   .low = keys[i].low,
+					   .head = routes[i],
 					   .shorter = up,
 					   .first = i,
 					   .n = 1,
@@ -220,9 +220,7 @@ struct fib_tables *fib_tables_new(struct arena *a, const struct snapshot *net)
 		t->id = keys[first].id;
 		t->routes = routes;
 		t->nodes = nodes;
-		t->n = make_nodes(keys, first, end, nodes);
-		if (!nodes[0].len)
-			t->n_defaults = nodes[0].n;
+		t->n = make_nodes(keys, routes, first, end, nodes);
 		nodes += t->n;
 		make_window(a, t);
 	}
@@ -274,7 +272,8 @@ static void narrow(const struct fib_table *t, uint64_t high, uint32_t *ret_from,
 	}
 }
 
-const struct fib_node *fib_table_longest(const struct fib_table *t, const struct ip *ip)
+static inline const struct fib_node *find(const struct fib_table *t, const struct ip *ip,
+					  unsigned int *steps)
 {
 	const struct fib_node *node;
 	uint64_t high, low;
@@ -282,7 +281,7 @@ const struct fib_node *fib_table_longest(const struct fib_table *t, const struct
 
 	ip_words(ip, &high, &low);
 	narrow(t, high, &from, &to);
-	while (from < to) {
+	for (; from < to; (*steps)++) {
 		uint32_t mid = from + (to - from) / 2;
 
 		if (node_behind(&t->nodes[mid], high, low))
@@ -292,9 +291,24 @@ const struct fib_node *fib_table_longest(const struct fib_table *t, const struct
 	}
 	if (!from)
 		return NULL;
-	for (node = &t->nodes[from - 1]; node && !node_covers(node, high, low);)
+	for (node = &t->nodes[from - 1]; node && !node_covers(node, high, low); (*steps)++)
 		node = fib_table_shorter(t, node);
 	return node;
+}
+
+const struct fib_node *fib_table_longest(const struct fib_table *t, const struct ip *ip)
+{
+	unsigned int steps = 0;
+
+	return find(t, ip, &steps);
+}
+
+unsigned int fib_table_steps(const struct fib_table *t, const struct ip *ip)
+{
+	unsigned int steps = 0;
+
+	find(t, ip, &steps);
+	return steps;
 }
 
 const struct fib_node *fib_table_shorter(const struct fib_table *t, const struct fib_node *node)
@@ -304,10 +318,5 @@ const struct fib_node *fib_table_shorter(const struct fib_table *t, const struct
 
 const struct route *fib_node_route(const struct fib_table *t, const struct fib_node *node, size_t i)
 {
-	return t->routes[node->first + i];
-}
-
-size_t fib_table_count_defaults(const struct fib_table *t)
-{
-	return t->n_defaults;
+	return i ? t->routes[node->first + i] : node->head;
 }

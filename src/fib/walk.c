@@ -482,8 +482,12 @@ static bool hangs_on_history_ipv4(const struct walk *w)
 	const struct fib_table *local = fib_tables_find(all, AF_INET, RT_TABLE_LOCAL);
 	const struct fib_table *main = fib_tables_find(all, AF_INET, RT_TABLE_MAIN);
 	const struct fib_table *last = fib_tables_find(all, AF_INET, RT_TABLE_DEFAULT);
-	struct fib_pick pick = choose_in_two(local, main, w->flow, w->oif);
+	struct fib_pick pick;
 
+	/* One trie or two: it is the same where local has nothing to say. */
+	if (!local || !fib_table_longest(local, &w->flow->dst))
+		return false;
+	pick = choose_in_two(local, main, w->flow, w->oif);
 	if (last && (!pick.route || pick.route->type == RTN_THROW))
 		pick = choose_in_table(last, w->flow, &w->src, w->oif, false);
 	if (pick.route && pick.route->type == RTN_THROW)
