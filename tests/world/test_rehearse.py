@@ -249,6 +249,82 @@ def test_what_is_foretold_happens(scene, sallyport, name):
         assert is_lost(report, proto, port, ip) == gone, (proto, host.name, ip)
 
 
+# wg-quick's ways: EXCL routes, and a default by rules and a table of its own.
+ALLOWED = {
+    'what misses': '10.66.0.0/24',
+    'the enclosing /12': '10.66.0.0/24, 172.16.0.0/12',
+    'both halves of the /24': '172.16.5.0/25, 172.16.5.128/25',
+    'the clients, both families': '172.16.9.0/24, fd00:16:9::/64',
+    'everything': '0.0.0.0/0',
+    'everything, both families': '0.0.0.0/0, ::/0',
+}
+
+
+@pytest.fixture(scope='module')
+def wireguard(scene):
+    world, _ = scene
+    world.with_wireguard()
+    return world
+
+
+def wg_quick(world, what, conf):
+    """wg-quick(8) itself, with wireguard-go where the kernel has none; its
+    exit status and what it said. wireguard-go stays and keeps the output."""
+    with open(f'{world.dir}/wg-quick.log', 'w+') as log:
+        child = world.servera.popen(
+            ['env', 'WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go',
+             'LOG_LEVEL=error', 'wg-quick', what, conf],
+            stdout=log, stderr=log)
+        status = child.wait(20)
+        log.seek(0)
+        return status, log.read()
+
+
+@pytest.mark.parametrize('name', ALLOWED)
+def test_what_is_foretold_of_wg_quick_happens(scene, wireguard, sallyport,
+                                              name):
+    world, server = scene
+    world.servera.run('mkdir', '-p', '/run/wireguard')
+    conf = world.partner_server.conf(f'{world.dir}/wgq.conf',
+                                     allowed=ALLOWED[name])
+    sessions = open_sessions(world, server)
+    before = hoststate(world.servera)
+    try:
+        done = sallyport('rehearse', '--json', conf)
+        report = json.loads(done.stdout)
+        status, said = wg_quick(world, 'up', conf)
+        assert status == 0, said
+        happened = alive(sessions)
+        clients = list(new_clients(world))
+        lost = [not a for a in answered(world, clients)]
+    finally:
+        wg_quick(world, 'down', conf)
+        for s in sessions:
+            s.close()
+    until(lambda: not connections(world.servera),
+          lambda: connections(world.servera), 20)
+    world.servera.run('sysctl', '-q', 'net.ipv4.conf.all.src_valid_mark=0')
+    assert foretold(report) == happened
+    assert report['cut'] or all(happened.values())
+    for (proto, port, host, a), gone in zip(clients, lost):
+        ip = address_of(world, host, a)
+        assert is_lost(report, proto, port, ip) == gone, (proto, host.name, ip)
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+def test_that_wg_quick_gives_up_is_foretold(scene, wireguard, sallyport):
+    world, _ = scene
+    world.servera.run('mkdir', '-p', '/run/wireguard')
+    conf = world.partner_server.conf(f'{world.dir}/wgq.conf',
+                                     allowed='172.16.5.0/24')
+    text = sallyport('rehearse', conf).stdout
+    report = json.loads(sallyport('rehearse', '--json', conf).stdout)
+    status, said = wg_quick(world, 'up', conf)
+    assert status != 0 and 'File exists' in said
+    assert 'wg-quick would give up' in text
+    assert [r['outcome'] for r in report['push']['routes']] == ['not taken']
+
+
 def works(host, address):
     return probe.ping(host, address, seconds=1)
 
