@@ -461,6 +461,23 @@ def test_a_room_does_not_say_another_ones_address(gate, world, tun, src, dst):
     assert tun.seen(lambda p: p.sport == 4301 and p.dport == 4302) == []
 
 
+def test_the_gates_own_unmarked_packets_do_not_leave_by_lan(gate, world, ear):
+    """The VPN client's sockets are the gate's only ones, and marked; nothing
+    else that runs there, nor a client that lost its mark, speaks to the LAN."""
+    transport = 0x170c0000
+    for mark, port in ((0, 4311), (1, 4312), (transport, 4310)):
+        with gate.inner as inner:
+            s = inner.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+            try:
+                s.sendto(b'hello', (LAPTOP2_4, port))
+            except PermissionError:
+                assert mark != transport
+    assert ear.wait_for(lambda p: p.dport == 4310)
+    assert [str(p) for p in ear.seen(lambda p: p.dport in (4311, 4312))] == []
+
+
 def test_unknown_protocols_are_not_forwarded(gate, world, ear, tun):
     """GRE to the published address, both ways."""
     inject_tun(world.vpnsrv, 'tun0', ip_packet(B_VPN4, A_VPN4, 47, bytes(40)))

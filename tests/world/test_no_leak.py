@@ -54,6 +54,8 @@ def test_control_a_room_that_may_is_heard(world, sallyport, ear):
     with sallyport.up('open', conf) as gate, gate.room() as room:
         talker = Talker(room)
         talker.said()
+        for aim in AIMS:  # neighbours are asked for first, and that takes time
+            assert ear.wait_for(lambda p: p.dport == 4444 and p.dst == aim)
         talker.stop()
         heard = ear.seen(lambda p: p.dport == 4444)
     assert {p.dst for p in heard} == set(AIMS)
