@@ -387,6 +387,9 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	struct snapshot *host = arena_new(a, struct snapshot);
 	int r;
 
+	if (s->host.watch)
+		rtnl_watch_own(s->host.watch, plan_host_link(a, &s->gate),
+			       SLOT_TABLE + s->slot.number);
 	r = rtnl_snapshot_tables(s->host.rtnl, a, SLOT_TABLE + s->slot.number,
 				 SLOT_TABLE + s->slot.number, host, e);
 	if (r < 0)

@@ -45,7 +45,7 @@ static json_t *lan_addresses(struct supervisor *s)
 		const struct address *x = &host.addresses[i];
 		const struct link *l = snapshot_link_by_index(&host, x->link);
 
-		if (l && !str_starts(l->alias, "sallyport ") && !ip_is_loopback(&x->local) &&
+		if (l && !plan_link_is_ours(l) && !ip_is_loopback(&x->local) &&
 		    !ip_is_link_local(&x->local))
 			json_array_append_new(list, ip_json(&x->local));
 	}

@@ -118,7 +118,7 @@ static int check_link(struct supervisor *s, const struct snapshot *host, struct 
 	const char *name = plan_host_link(&s->arena, &s->gate);
 	const struct link *l = snapshot_link_by_name(host, name);
 
-	if (l && !str_starts(l->alias, "sallyport "))
+	if (l && !plan_link_is_ours(l))
 		return err_set(e, EEXIST,
 			       "link %s exists and is not sallyport's: choose another name for the "
 			       "gate",

@@ -289,7 +289,7 @@ static int remove_link(struct remains *x, struct err *e)
 {
 	const struct link *l = snapshot_link_by_name(&x->host, x->link);
 
-	if (!l || !str_starts(l->alias, "sallyport "))
+	if (!l || !plan_link_is_ours(l))
 		return 0;
 	x->found = true;
 	return rtnl_link_delete(x->rtnl, x->link, e);

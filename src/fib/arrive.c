@@ -9,7 +9,8 @@
  *
  * The reverse path asks for a way to the source as if the packet were an
  * answer: addresses and ports change places, the mark counts only with
- * src_valid_mark.
+ * src_valid_mark, and ports only if some rule wants them of packets from
+ * outside (a rule with "iif lo" does not, though just such a rule is asked).
  */
 #include "fib/arrive.h"
 
@@ -38,8 +39,7 @@ static bool is_zeronet(const struct ip *ip)
 static bool has_link_address(const struct snapshot *net, int link)
 {
 	for (size_t i = 0; i < net->n_addresses; i++)
-		if (net->addresses[i].link == link &&
-		    net->addresses[i].local.family == AF_INET)
+		if (net->addresses[i].link == link && net->addresses[i].local.family == AF_INET)
 			return true;
 	return false;
 }
@@ -56,32 +56,35 @@ static bool leads_by(const struct fib_result *r, int link)
 	return false;
 }
 
-static struct flow turned_round(const struct flow *flow, int oif,
+static struct flow turned_round(const struct fib *fib, const struct flow *flow, int oif,
 				const struct link_conf *conf)
 {
-	return (struct flow){ .dst = flow->src,
-			      .src = flow->dst,
-			      .iif = oif,
-			      .mark = conf->src_valid_mark ? flow->mark : 0,
-			      .tos = flow->tos,
-			      .proto = flow->proto,
-			      .sport = flow->dport,
-			      .dport = flow->sport };
+	struct flow back = { .dst = flow->src,
+			     .src = flow->dst,
+			     .iif = oif,
+			     .mark = conf->src_valid_mark ? flow->mark : 0,
+			     .tos = flow->tos };
+
+	if (fib_reads_ports(fib)) {
+		back.proto = flow->proto;
+		back.sport = flow->dport;
+		back.dport = flow->sport;
+	}
+	return back;
 }
 
-static enum fib_rp full_check(const struct fib *fib, const struct flow *flow,
-			      int oif, const struct link_conf *conf,
-			      struct fib_result *back, struct fib_trace *trace)
+static enum fib_rp full_check(const struct fib *fib, const struct flow *flow, int oif,
+			      const struct link_conf *conf, struct fib_result *back,
+			      struct fib_trace *trace)
 {
-	struct flow reply = turned_round(flow, oif, conf);
+	struct flow reply = turned_round(fib, flow, oif, conf);
 
 	fib_walk(fib, &reply, back, trace);
 	if (back->verdict == FIB_CANNOT_MODEL)
 		return FIB_RP_CANNOT_MODEL;
 	if (back->error)
 		return conf->rp_filter ? FIB_RP_NO_WAY_BACK : FIB_RP_PASSES;
-	if (back->verdict != FIB_UNICAST &&
-	    !(back->verdict == FIB_LOCAL && conf->accept_local))
+	if (back->verdict != FIB_UNICAST && !(back->verdict == FIB_LOCAL && conf->accept_local))
 		return FIB_RP_SOURCE_BAD;
 	if (leads_by(back, flow->iif))
 		return FIB_RP_PASSES;
@@ -94,8 +97,7 @@ static enum fib_rp full_check(const struct fib *fib, const struct flow *flow,
 static bool has_custom_local(const struct snapshot *net)
 {
 	for (size_t i = 0; i < net->n_routes; i++)
-		if (net->routes[i].family == AF_INET &&
-		    net->routes[i].type == RTN_LOCAL &&
+		if (net->routes[i].family == AF_INET && net->routes[i].type == RTN_LOCAL &&
 		    net->routes[i].protocol != RTPROT_KERNEL)
 			return true;
 	return false;
@@ -107,14 +109,13 @@ static bool has_custom_local(const struct snapshot *net)
  */
 static enum fib_rp short_check(const struct fib *fib, const struct flow *flow)
 {
-	return snapshot_has_address(fib_snapshot(fib), &flow->src) ?
-		       FIB_RP_SOURCE_BAD :
-		       FIB_RP_PASSES;
+	return snapshot_has_address(fib_snapshot(fib), &flow->src) ? FIB_RP_SOURCE_BAD
+								   : FIB_RP_PASSES;
 }
 
-enum fib_rp fib_reverse_path(const struct fib *fib, const struct flow *flow,
-			     int oif, const struct link_conf *conf,
-			     struct fib_result *back, struct fib_trace *trace)
+enum fib_rp fib_reverse_path(const struct fib *fib, const struct flow *flow, int oif,
+			     const struct link_conf *conf, struct fib_result *back,
+			     struct fib_trace *trace)
 {
 	struct fib_result unused;
 	enum fib_rp full, quick;
@@ -129,8 +130,7 @@ enum fib_rp fib_reverse_path(const struct fib *fib, const struct flow *flow,
 	if (conf->accept_local)
 		return FIB_RP_PASSES;
 	full = full_check(fib, flow, oif, conf, back, trace);
-	if (fib_has_custom_rules(fib, AF_INET) ||
-	    has_custom_local(fib_snapshot(fib)))
+	if (fib_has_custom_rules(fib, AF_INET) || has_custom_local(fib_snapshot(fib)))
 		return full;
 	/* Whether there ever was a rule cannot be seen. */
 	quick = short_check(fib, flow);
@@ -148,8 +148,7 @@ static void refuse(struct fib_result *r, int error, const char *why_not)
 	r->why_not = why_not;
 }
 
-static const char *martian(const struct flow *flow,
-			   const struct link_conf *conf)
+static const char *martian(const struct flow *flow, const struct link_conf *conf)
 {
 	const struct ip *dst = &flow->dst;
 	const struct ip *src = &flow->src;
@@ -160,8 +159,7 @@ static const char *martian(const struct flow *flow,
 		return NULL;
 	if (is_zeronet(src) || is_zeronet(dst))
 		return "0.0.0.0/8 is neither source nor destination";
-	if ((ip_is_loopback(dst) || ip_is_loopback(src)) &&
-	    !conf->route_localnet)
+	if ((ip_is_loopback(dst) || ip_is_loopback(src)) && !conf->route_localnet)
 		return "127.0.0.0/8 does not come from outside";
 	return NULL;
 }
@@ -173,12 +171,14 @@ static void apply_reverse_path(struct fib_result *r, enum fib_rp rp)
 	case FIB_RP_NOT_ASKED:
 		return;
 	case FIB_RP_SOURCE_BAD:
-		refuse(r, EINVAL, "the source is an address of our own, or "
-				  "of no single host");
+		refuse(r, EINVAL,
+		       "the source is an address of our own, or "
+		       "of no single host");
 		return;
 	case FIB_RP_OTHER_LINK:
-		refuse(r, EXDEV, "rp_filter: the way back to the source is by "
-				 "another link");
+		refuse(r, EXDEV,
+		       "rp_filter: the way back to the source is by "
+		       "another link");
 		return;
 	case FIB_RP_NO_WAY_BACK:
 		refuse(r, EXDEV, "rp_filter: there is no way back to the source");
@@ -199,8 +199,8 @@ static void not_forwarding(struct fib_result *r)
 }
 
 static void deliver_broadcast(const struct fib *fib, const struct flow *flow,
-			      const struct link_conf *conf,
-			      struct fib_result *r, enum fib_rp *ret_rp)
+			      const struct link_conf *conf, struct fib_result *r,
+			      enum fib_rp *ret_rp)
 {
 	struct flow back = *flow;
 
@@ -215,8 +215,7 @@ static void deliver_broadcast(const struct fib *fib, const struct flow *flow,
 
 /* The reverse path by each hop that the kernel may take. */
 static enum fib_rp reverse_paths(const struct fib *fib, const struct flow *flow,
-				 const struct link_conf *conf,
-				 const struct fib_result *r)
+				 const struct link_conf *conf, const struct fib_result *r)
 {
 	enum fib_rp rp = fib_reverse_path(fib, flow, r->link, conf, NULL, NULL);
 
@@ -230,16 +229,14 @@ static enum fib_rp reverse_paths(const struct fib *fib, const struct flow *flow,
 	return rp;
 }
 
-static void forward(const struct fib *fib, const struct flow *flow,
-		    const struct link_conf *conf, struct fib_result *r,
-		    enum fib_rp *ret_rp)
+static void forward(const struct fib *fib, const struct flow *flow, const struct link_conf *conf,
+		    struct fib_result *r, enum fib_rp *ret_rp)
 {
 	if (!conf->forwarding) {
 		not_forwarding(r);
 		return;
 	}
-	if (r->verdict != FIB_UNICAST &&
-	    !(r->verdict == FIB_BROADCAST && conf->bc_forwarding)) {
+	if (r->verdict != FIB_UNICAST && !(r->verdict == FIB_BROADCAST && conf->bc_forwarding)) {
 		refuse(r, EINVAL, "only unicast is forwarded");
 		return;
 	}
@@ -248,8 +245,8 @@ static void forward(const struct fib *fib, const struct flow *flow,
 }
 
 static void arrive_ipv4(const struct fib *fib, const struct flow *flow,
-			const struct link_conf *conf, struct fib_result *r,
-			enum fib_rp *ret_rp, struct fib_trace *trace)
+			const struct link_conf *conf, struct fib_result *r, enum fib_rp *ret_rp,
+			struct fib_trace *trace)
 {
 	const char *why_not = martian(flow, conf);
 
@@ -282,9 +279,8 @@ static void arrive_ipv4(const struct fib *fib, const struct flow *flow,
 	}
 }
 
-void fib_arrive(const struct fib *fib, const struct flow *flow,
-		const struct link_conf *conf, struct fib_result *ret,
-		enum fib_rp *ret_rp, struct fib_trace *trace)
+void fib_arrive(const struct fib *fib, const struct flow *flow, const struct link_conf *conf,
+		struct fib_result *ret, enum fib_rp *ret_rp, struct fib_trace *trace)
 {
 	struct flow known = *flow;
 

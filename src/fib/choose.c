@@ -35,8 +35,8 @@ struct search {
 
 bool route_refuses(const struct route *r)
 {
-	return r->type == RTN_UNREACHABLE || r->type == RTN_PROHIBIT ||
-	       r->type == RTN_BLACKHOLE || r->type == RTN_THROW;
+	return r->type == RTN_UNREACHABLE || r->type == RTN_PROHIBIT || r->type == RTN_BLACKHOLE ||
+	       r->type == RTN_THROW;
 }
 
 static bool is_dead(const struct hop *hop)
@@ -53,8 +53,7 @@ bool fib_pick_may_take(const struct fib_pick *pick, const struct hop *hop)
 	/* A group of next-hop objects takes any, whatever link was asked for. */
 	if (pick->route->nexthop_id)
 		return true;
-	return !is_dead(hop) &&
-	       (!pick->only_link || hop->link == pick->only_link);
+	return !is_dead(hop) && (!pick->only_link || hop->link == pick->only_link);
 }
 
 static bool has_choice(const struct fib_pick *pick)
@@ -75,8 +74,7 @@ static bool tos_fits(const struct search *s, const struct route *r)
 	return !r->tos || r->tos == (s->flow->tos & TOS_SEEN);
 }
 
-static const struct hop *usable_hop(const struct search *s,
-				    const struct route *r)
+static const struct hop *usable_hop(const struct search *s, const struct route *r)
 {
 	for (size_t i = 0; i < r->n_hops; i++) {
 		const struct hop *hop = &r->hops[i];
@@ -91,13 +89,12 @@ static const struct hop *usable_hop(const struct search *s,
  * fib_select_default(): among defaults of equal standing the kernel prefers
  * one whose gateway answers.  Without news of neighbours it is the first.
  */
-static bool has_equal_default(const struct search *s,
-			      const struct fib_node *node, uint32_t at)
+static bool has_equal_default(const struct search *s, const struct fib_node *node, uint32_t at)
 {
 	const struct route *first = fib_node_route(s->table, node, at);
 
-	if (node->len || s->oif || first->type != RTN_UNICAST ||
-	    !first->n_hops || ip_is_none(&first->hops[0].via))
+	if (node->len || s->oif || first->type != RTN_UNICAST || !first->n_hops ||
+	    ip_is_none(&first->hops[0].via))
 		return false;
 	for (uint32_t i = at + 1; i < node->n; i++) {
 		const struct route *r = fib_node_route(s->table, node, i);
@@ -114,8 +111,7 @@ static bool has_equal_default(const struct search *s,
 }
 
 /* True if @ret is the end of the search in this leaf of the trie. */
-static bool choose_ipv4(const struct search *s, const struct fib_node *node,
-			struct fib_pick *ret)
+static bool choose_ipv4(const struct search *s, const struct fib_node *node, struct fib_pick *ret)
 {
 	for (uint32_t i = 0; i < node->n; i++) {
 		const struct route *r = fib_node_route(s->table, node, i);
@@ -139,15 +135,13 @@ static bool choose_ipv4(const struct search *s, const struct fib_node *node,
 	return false;
 }
 
-static const struct fib_node *longest(const struct fib_table *t,
-				      const struct flow *flow)
+static const struct fib_node *longest(const struct fib_table *t, const struct flow *flow)
 {
 	return t ? fib_table_longest(t, &flow->dst) : NULL;
 }
 
 /* Of two tables (mostly there is but one) the longer prefix, or the first. */
-static struct fib_pick search_ipv4(struct search *s,
-				   const struct fib_table *first,
+static struct fib_pick search_ipv4(struct search *s, const struct fib_table *first,
 				   const struct fib_table *second)
 {
 	const struct fib_node *a = longest(first, s->flow);
@@ -160,8 +154,7 @@ static struct fib_pick search_ipv4(struct search *s,
 		const struct fib_node *node = from_first ? a : b;
 
 		s->table = from_first ? first : second;
-		if (!(passed && passed->high == node->high) &&
-		    choose_ipv4(s, node, &pick)) {
+		if (!(passed && passed->high == node->high) && choose_ipv4(s, node, &pick)) {
 			if (pick.route)
 				break;
 			passed = node;
@@ -199,8 +192,8 @@ struct best {
 	bool final;
 };
 
-static void consider_hop(const struct search *s, const struct route *r,
-			 const struct hop *hop, struct best *best)
+static void consider_hop(const struct search *s, const struct route *r, const struct hop *hop,
+			 struct best *best)
 {
 	int n = score(s, r, hop ? hop->link : LINK_LOOPBACK);
 
@@ -209,8 +202,7 @@ static void consider_hop(const struct search *s, const struct route *r,
 	*best = (struct best){ .route = r, .hop = hop, .score = n };
 }
 
-static void consider(const struct search *s, const struct route *r,
-		     struct best *best)
+static void consider(const struct search *s, const struct route *r, struct best *best)
 {
 	if (r->nexthop_id && r->type == RTN_BLACKHOLE) {
 		*best = (struct best){ .route = r, .final = true };
@@ -235,8 +227,8 @@ static bool source_fits(const struct search *s, const struct route *r)
  * Routes @first to @end of @node have sources of one length.  First those of
  * the lowest metric, then the rest as if they had but one.
  */
-static void choose_by_score(const struct search *s, const struct fib_node *node,
-			    uint32_t first, uint32_t end, struct best *best)
+static void choose_by_score(const struct search *s, const struct fib_node *node, uint32_t first,
+			    uint32_t end, struct best *best)
 {
 	const struct route *lowest = NULL;
 
@@ -254,8 +246,7 @@ static void choose_by_score(const struct search *s, const struct fib_node *node,
 	}
 }
 
-static bool choose_ipv6(const struct search *s, const struct fib_node *node,
-			struct fib_pick *ret)
+static bool choose_ipv6(const struct search *s, const struct fib_node *node, struct fib_pick *ret)
 {
 	struct best best = { .score = -1 };
 	uint32_t end;
@@ -303,22 +294,19 @@ static struct fib_pick search_ipv6(const struct search *s)
 	return pick;
 }
 
-struct fib_pick choose_in_table(const struct fib_table *t,
-				const struct flow *flow, const struct ip *src,
-				int oif, bool strict)
+struct fib_pick choose_in_table(const struct fib_table *t, const struct flow *flow,
+				const struct ip *src, int oif, bool strict)
 {
 	struct search s = { t, flow, src, oif, strict };
-	struct fib_pick pick = flow->dst.family == AF_INET ?
-				       search_ipv4(&s, t, NULL) :
-				       search_ipv6(&s);
+	struct fib_pick pick = flow->dst.family == AF_INET ? search_ipv4(&s, t, NULL)
+							   : search_ipv6(&s);
 
 	if (pick.by_hash)
 		pick.by_hash = has_choice(&pick);
 	return pick;
 }
 
-struct fib_pick choose_in_two(const struct fib_table *first,
-			      const struct fib_table *second,
+struct fib_pick choose_in_two(const struct fib_table *first, const struct fib_table *second,
 			      const struct flow *flow, int oif)
 {
 	struct search s = { .flow = flow, .oif = oif };

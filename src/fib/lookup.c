@@ -45,10 +45,9 @@ static bool is_zeronet(const struct ip *ip)
 
 static void refuse(struct fib_result *r, int error, const char *why_not)
 {
-	*r = (struct fib_result){ .verdict = FIB_REFUSED,
-				  .error = error,
-				  .src = r->src,
-				  .why_not = why_not };
+	*r = (struct fib_result){
+		.verdict = FIB_REFUSED, .error = error, .src = r->src, .why_not = why_not
+	};
 }
 
 static void cannot(struct fib_result *r, const char *why_not)
@@ -60,9 +59,7 @@ static void cannot(struct fib_result *r, const char *why_not)
 /* Sends by @link without asking the routes. */
 static void send_by(struct fib_result *r, int link, enum fib_verdict verdict)
 {
-	*r = (struct fib_result){ .verdict = verdict,
-				  .link = link,
-				  .src = r->src };
+	*r = (struct fib_result){ .verdict = verdict, .link = link, .src = r->src };
 }
 
 static int link_of_address(const struct fib *fib, const struct ip *ip)
@@ -93,32 +90,27 @@ static bool stands_on_others(const struct fib *fib, const struct ip *ip, int lin
 	const struct snapshot *net = fib_snapshot(fib);
 
 	for (size_t i = 0; i < net->n_addresses; i++)
-		if (net->addresses[i].link != link &&
-		    ip_equal(&net->addresses[i].local, ip))
+		if (net->addresses[i].link != link && ip_equal(&net->addresses[i].local, ip))
 			return true;
 	return false;
 }
 
 /* True if that decided. */
-static bool source_decides(const struct fib *fib, const struct flow *flow,
-			   struct fib_result *r)
+static bool source_decides(const struct fib *fib, const struct flow *flow, struct fib_result *r)
 {
 	int link;
 
-	if (is_multicast(&flow->src) || is_broadcast(&flow->src) ||
-	    is_zeronet(&flow->src)) {
+	if (is_multicast(&flow->src) || is_broadcast(&flow->src) || is_zeronet(&flow->src)) {
 		refuse(r, EINVAL, "no packet may have this source address");
 		return true;
 	}
-	if (!link_of_address(fib, &flow->src) &&
-	    fib_local_hangs_on_history(fib, &flow->src)) {
+	if (!link_of_address(fib, &flow->src) && fib_local_hangs_on_history(fib, &flow->src)) {
 		cannot(r, "whether the source is local hangs on whether this "
 			  "namespace ever had a rule of its own");
 		return true;
 	}
 	link = link_of_source(fib, &flow->src);
-	if (!flow->oif && link &&
-	    (is_multicast(&flow->dst) || is_broadcast(&flow->dst))) {
+	if (!flow->oif && link && (is_multicast(&flow->dst) || is_broadcast(&flow->dst))) {
 		send_by(r, link, FIB_UNICAST);
 		if (stands_on_others(fib, &flow->src, link))
 			cannot(r, "the source stands on several links, and "
@@ -126,8 +118,7 @@ static bool source_decides(const struct fib *fib, const struct flow *flow,
 		return true;
 	}
 	if (!link)
-		refuse(r, ENETUNREACH,
-		       "the source is no address of this namespace");
+		refuse(r, ENETUNREACH, "the source is no address of this namespace");
 	return !link;
 }
 
@@ -137,11 +128,9 @@ static struct ip by_link(const struct fib *fib, int link, uint8_t scope)
 }
 
 /* True if that decided. */
-static bool link_decides(const struct fib *fib, const struct flow *flow,
-			 struct fib_result *r)
+static bool link_decides(const struct fib *fib, const struct flow *flow, struct fib_result *r)
 {
-	const struct link *l =
-		snapshot_link_by_index(fib_snapshot(fib), flow->oif);
+	const struct link *l = snapshot_link_by_index(fib_snapshot(fib), flow->oif);
 
 	if (!l) {
 		refuse(r, ENODEV, "the link it is bound to is not there");
@@ -173,8 +162,7 @@ static struct ip loopback(void)
 }
 
 /* Steps 1 to 3; true if one of them decided. */
-static bool decided_before(const struct fib *fib, const struct flow *flow,
-			   struct fib_result *r)
+static bool decided_before(const struct fib *fib, const struct flow *flow, struct fib_result *r)
 {
 	if (!ip_is_none(&flow->src) && source_decides(fib, flow, r))
 		return true;
@@ -200,32 +188,27 @@ static bool hangs_on_scope(const struct fib *fib, const struct flow *flow,
 
 	for (int i = 0; i < 2; i++) {
 		narrow.scope = i ? RT_SCOPE_HOST : RT_SCOPE_LINK;
-		src[i] = source_by_route(fib_snapshot(fib), &narrow, r->pick.hop,
-					 &flow->dst);
+		src[i] = source_by_route(fib_snapshot(fib), &narrow, r->pick.hop, &flow->dst);
 	}
 	return !ip_equal(&src[0], &r->src) || !ip_equal(&src[1], &r->src);
 }
 
-static void choose_source(const struct fib *fib, const struct flow *flow,
-			  struct fib_result *r)
+static void choose_source(const struct fib *fib, const struct flow *flow, struct fib_result *r)
 {
 	const struct route *route = r->pick.route;
 
 	if (!ip_is_none(&r->src) || !route)
 		return;
 	if (flow->dst.family == AF_INET && route->type == RTN_LOCAL)
-		r->src = ip_is_none(&route->prefsrc) ? flow->dst :
-						       route->prefsrc;
+		r->src = ip_is_none(&route->prefsrc) ? flow->dst : route->prefsrc;
 	else
-		r->src = source_by_route(fib_snapshot(fib), route, r->pick.hop,
-					 &flow->dst);
+		r->src = source_by_route(fib_snapshot(fib), route, r->pick.hop, &flow->dst);
 	if (flow->dst.family == AF_INET && route->nexthop_id)
 		r->src_unsure |= hangs_on_scope(fib, flow, r);
 }
 
 /* __mkroute_output() */
-static void check_leaving(const struct fib *fib, const struct flow *flow,
-			  struct fib_result *r)
+static void check_leaving(const struct fib *fib, const struct flow *flow, struct fib_result *r)
 {
 	int link = r->verdict == FIB_LOCAL ? LINK_LOOPBACK : r->link;
 	const struct link *l = snapshot_link_by_index(fib_snapshot(fib), link);
@@ -255,8 +238,24 @@ static bool is_way(const struct fib_result *r)
 	return !r->error && r->verdict != FIB_CANNOT_MODEL;
 }
 
-static void lookup_ipv4(const struct fib *fib, const struct flow *flow,
-			struct fib_result *ret, struct fib_trace *trace)
+/* Some of the hops go out, some do not. */
+static bool leaves_by_some(const struct fib_pick *pick)
+{
+	size_t n = 0, out = 0;
+
+	for (size_t i = 0; pick->by_hash && i < pick->route->n_hops; i++) {
+		const struct hop *hop = &pick->route->hops[i];
+
+		if (!fib_pick_may_take(pick, hop))
+			continue;
+		n++;
+		out += hop->link != LINK_LOOPBACK;
+	}
+	return out && out < n;
+}
+
+static void lookup_ipv4(const struct fib *fib, const struct flow *flow, struct fib_result *ret,
+			struct fib_trace *trace)
 {
 	struct flow asked = *flow;
 
@@ -277,11 +276,15 @@ static void lookup_ipv4(const struct fib *fib, const struct flow *flow,
 	if (!is_way(ret))
 		return;
 	choose_source(fib, flow, ret);
-	check_leaving(fib, flow, ret);
+	if (!ip_is_none(&ret->src) && ip_is_loopback(&ret->src) && leaves_by_some(&ret->pick))
+		cannot(ret, "127.0.0.0/8 does not leave the machine, and the "
+			    "kernel takes a hop that does or one that does not");
+	else
+		check_leaving(fib, flow, ret);
 }
 
-void fib_lookup(const struct fib *fib, const struct flow *flow,
-		struct fib_result *ret, struct fib_trace *trace)
+void fib_lookup(const struct fib *fib, const struct flow *flow, struct fib_result *ret,
+		struct fib_trace *trace)
 {
 	struct flow known = *flow;
 
@@ -300,8 +303,8 @@ void fib_lookup(const struct fib *fib, const struct flow *flow,
 	}
 }
 
-void fib_take_hop(const struct fib *fib, const struct flow *flow,
-		  const struct hop *hop, struct fib_result *result)
+void fib_take_hop(const struct fib *fib, const struct flow *flow, const struct hop *hop,
+		  struct fib_result *result)
 {
 	result->pick.by_hash = false;
 	if (!fib_go_by(fib, result, hop) || flow->iif)

@@ -13,26 +13,22 @@
 #define DSCP_SEEN 0xfc
 
 /* What is made here comes in by lo, as far as rules are concerned. */
-static enum rule_answer iif_fits(const struct rule_bound *r,
-				 const struct flow *flow)
+static enum rule_answer iif_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	return !r->iif || r->iif == (flow->iif ? flow->iif : LINK_LOOPBACK);
 }
 
-static enum rule_answer oif_fits(const struct rule_bound *r,
-				 const struct flow *flow)
+static enum rule_answer oif_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	return !r->oif || r->oif == flow->oif;
 }
 
-static enum rule_answer mark_fits(const struct rule_bound *r,
-				  const struct flow *flow)
+static enum rule_answer mark_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	return ((r->rule->mark ^ flow->mark) & r->rule->mark_mask) == 0;
 }
 
-static enum rule_answer tun_id_fits(const struct rule_bound *r,
-				    const struct flow *flow)
+static enum rule_answer tun_id_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	return !r->rule->tun_id || r->rule->tun_id == flow->tun_id;
 }
@@ -41,16 +37,14 @@ static enum rule_answer tun_id_fits(const struct rule_bound *r,
  * The rule fits what a VRF concerns.  Which table a VRF has is not in a
  * snapshot; that none can be concerned is.
  */
-static enum rule_answer l3mdev_fits(const struct rule_bound *r,
-				    const struct flow *flow)
+static enum rule_answer l3mdev_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	if (!r->rule->l3mdev)
 		return RULE_YES;
 	return r->has_vrf && (flow->iif || flow->oif) ? RULE_MAYBE : RULE_NO;
 }
 
-static enum rule_answer uid_fits(const struct rule_bound *r,
-				 const struct flow *flow)
+static enum rule_answer uid_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	/* A packet from outside has the owner of the namespace, root. */
 	uint32_t uid = flow->iif ? 0 : flow->uid;
@@ -64,8 +58,7 @@ static enum rule_answer uid_fits(const struct rule_bound *r,
  * unless the rule wants the source looked up first (FIB_RULE_FIND_SADDR); the
  * walk does that when it has a route.
  */
-static enum rule_answer from_fits(const struct rule_bound *r,
-				  const struct flow *flow)
+static enum rule_answer from_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	struct ip src = flow->src;
 
@@ -77,66 +70,54 @@ static enum rule_answer from_fits(const struct rule_bound *r,
 	return prefix_covers(&r->rule->from, &src);
 }
 
-static enum rule_answer to_fits(const struct rule_bound *r,
-				const struct flow *flow)
+static enum rule_answer to_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	return !r->rule->to.len || prefix_covers(&r->rule->to, &flow->dst);
 }
 
 /* IPv4 looks at three bits of the six for the sake of old rules. */
-static enum rule_answer tos_fits(const struct rule_bound *r,
-				 const struct flow *flow)
+static enum rule_answer tos_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	uint8_t seen = flow->dst.family == AF_INET ? TOS_SEEN : DSCP_SEEN;
 
 	return !r->rule->tos || r->rule->tos == (flow->tos & seen);
 }
 
-static enum rule_answer dscp_fits(const struct rule_bound *r,
-				  const struct flow *flow)
+static enum rule_answer dscp_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	unsigned int mask = r->rule->dscp_mask ? r->rule->dscp_mask : DSCP_SEEN >> 2;
 
-	return !r->rule->has_dscp ||
-	       ((r->rule->dscp ^ (unsigned int)(flow->tos >> 2)) & mask) == 0;
+	return !r->rule->has_dscp || ((r->rule->dscp ^ (unsigned int)(flow->tos >> 2)) & mask) == 0;
 }
 
-static enum rule_answer flowlabel_fits(const struct rule_bound *r,
-				       const struct flow *flow)
+static enum rule_answer flowlabel_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	return ((r->rule->flowlabel ^ flow->flowlabel) & r->rule->flowlabel_mask) == 0;
 }
 
-static enum rule_answer proto_fits(const struct rule_bound *r,
-				   const struct flow *flow)
+static enum rule_answer proto_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	return !r->rule->ip_proto || r->rule->ip_proto == flow->proto;
 }
 
-static bool port_fits(const struct rule_range *range, uint16_t mask,
-		      uint16_t port)
+static bool port_fits(const struct rule_range *range, uint16_t mask, uint16_t port)
 {
 	if (mask)
 		return ((range->first ^ port) & mask) == 0;
 	return port >= range->first && port <= range->last;
 }
 
-static enum rule_answer sport_fits(const struct rule_bound *r,
-				   const struct flow *flow)
+static enum rule_answer sport_fits(const struct rule_bound *r, const struct flow *flow)
 {
-	return !r->rule->has_sport ||
-	       port_fits(&r->rule->sport, r->rule->sport_mask, flow->sport);
+	return !r->rule->has_sport || port_fits(&r->rule->sport, r->rule->sport_mask, flow->sport);
 }
 
-static enum rule_answer dport_fits(const struct rule_bound *r,
-				   const struct flow *flow)
+static enum rule_answer dport_fits(const struct rule_bound *r, const struct flow *flow)
 {
-	return !r->rule->has_dport ||
-	       port_fits(&r->rule->dport, r->rule->dport_mask, flow->dport);
+	return !r->rule->has_dport || port_fits(&r->rule->dport, r->rule->dport_mask, flow->dport);
 }
 
-static enum rule_answer unknown_fits(const struct rule_bound *r,
-				     const struct flow *flow)
+static enum rule_answer unknown_fits(const struct rule_bound *r, const struct flow *flow)
 {
 	(void)flow;
 	return r->rule->unknown[0] ? RULE_MAYBE : RULE_YES;
@@ -144,8 +125,7 @@ static enum rule_answer unknown_fits(const struct rule_bound *r,
 
 static const struct {
 	const char *name;
-	enum rule_answer (*fits)(const struct rule_bound *r,
-		const struct flow *flow);
+	enum rule_answer (*fits)(const struct rule_bound *r, const struct flow *flow);
 } selectors[RULE_SELECTORS] = {
 	[RULE_IIF] = { "iif", iif_fits },
 	[RULE_OIF] = { "oif", oif_fits },
@@ -170,8 +150,7 @@ const char *rule_selector_name(enum rule_selector selector)
 }
 
 /* A plain no outweighs every doubt, so all selectors are asked. */
-static enum rule_answer all_fit(const struct rule_bound *r,
-				const struct flow *flow,
+static enum rule_answer all_fit(const struct rule_bound *r, const struct flow *flow,
 				enum rule_selector *ret_selector)
 {
 	enum rule_answer sum = RULE_YES;
@@ -191,8 +170,7 @@ static enum rule_answer all_fit(const struct rule_bound *r,
 	return sum;
 }
 
-enum rule_answer rule_selects(const struct rule_bound *r,
-			      const struct flow *flow,
+enum rule_answer rule_selects(const struct rule_bound *r, const struct flow *flow,
 			      enum rule_selector *ret_selector)
 {
 	enum rule_answer fit = all_fit(r, flow, ret_selector);

@@ -43,8 +43,7 @@ struct rule_bound rule_bind(const struct rule *rule, const struct snapshot *net)
  */
 enum rule_answer { RULE_NO, RULE_YES, RULE_MAYBE };
 
-enum rule_answer rule_selects(const struct rule_bound *rule,
-			      const struct flow *flow,
+enum rule_answer rule_selects(const struct rule_bound *rule, const struct flow *flow,
 			      enum rule_selector *ret_selector);
 
 /* The word of ip-rule(8): "from", "fwmark", ... */

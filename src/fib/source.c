@@ -38,16 +38,15 @@ static struct ip any_link(const struct snapshot *net, uint8_t scope)
 		for (size_t i = 0; i < net->n_addresses; i++) {
 			const struct address *addr = &net->addresses[i];
 
-			if (addr->link == net->links[l].index &&
-			    is_primary_ipv4(addr) &&
+			if (addr->link == net->links[l].index && is_primary_ipv4(addr) &&
 			    addr->scope != RT_SCOPE_LINK && addr->scope <= scope)
 				return addr->local;
 		}
 	return (struct ip){ 0 };
 }
 
-struct ip source_by_link(const struct snapshot *net, int index,
-			 const struct ip *near, uint8_t scope)
+struct ip source_by_link(const struct snapshot *net, int index, const struct ip *near,
+			 uint8_t scope)
 {
 	struct ip first = { 0 };
 
@@ -69,13 +68,16 @@ struct ip source_by_link(const struct snapshot *net, int index,
 
 /*
  * The kernel compares with the gateway, whatever its family: of an IPv6
- * gateway it reads the first four bytes as if they were an IPv4 address.
+ * gateway it reads the first four bytes as if they were an IPv4 address.  Only
+ * a next-hop object knows better.
  */
 static struct ip by_hop_ipv4(const struct snapshot *net, const struct route *r,
 			     const struct hop *hop)
 {
 	struct ip near = hop->via;
 
+	if (near.family == AF_INET6 && r->nexthop_id)
+		near = (struct ip){ 0 };
 	if (!ip_is_none(&near))
 		near.family = AF_INET;
 	if (!ip_is_none(&near) && ip_is_any(&near))
@@ -98,11 +100,14 @@ enum {
 struct kind {
 	struct prefix net;
 	int scope;
-	int label;     /* of the default policy table, as the kernel has it */
-	bool special;  /* preferred even when deprecated */
+	int label; /* of the default policy table, as the kernel has it */
+	bool special; /* preferred even when deprecated */
 };
 
-#define NET(n, ...) { .len = (n), .ip = { AF_INET6, { __VA_ARGS__ } } }
+#define NET(n, ...)                                                                                \
+	{                                                                                          \
+		.len = (n), .ip = { AF_INET6, { __VA_ARGS__ } }                                    \
+	}
 
 /* Longest first; ends with everything. */
 static const struct kind kinds[] = {
@@ -202,8 +207,7 @@ static int not_temporary(const struct goal *g, const struct address *addr)
 
 static int both_orchid(const struct goal *g, const struct address *addr)
 {
-	return (kind_of(&addr->local)->label == 7) ==
-	       (kind_of(g->dst)->label == 7);
+	return (kind_of(&addr->local)->label == 7) == (kind_of(g->dst)->label == 7);
 }
 
 static int longest_match(const struct goal *g, const struct address *addr)
@@ -221,12 +225,11 @@ static int not_optimistic(const struct goal *g, const struct address *addr)
 
 /* RFC 6724, section 5, in the kernel's order; more is better. */
 static int (*const scores[])(const struct goal *g, const struct address *addr) = {
-	same_address, good_scope,  not_deprecated, same_link,	   same_label,
+	same_address,  good_scope,  not_deprecated, same_link,      same_label,
 	not_temporary, both_orchid, longest_match,  not_optimistic,
 };
 
-static bool is_better(const struct goal *g, const struct address *addr,
-		      const struct address *best)
+static bool is_better(const struct goal *g, const struct address *addr, const struct address *best)
 {
 	for (size_t i = 0; i < ARRAY_LEN(scores); i++) {
 		int differ = scores[i](g, addr) - scores[i](g, best);
@@ -239,15 +242,13 @@ static bool is_better(const struct goal *g, const struct address *addr,
 
 static bool may_be_source(const struct address *addr)
 {
-	if (addr->local.family != AF_INET6 || ip_is_any(&addr->local) ||
-	    is_multicast(&addr->local))
+	if (addr->local.family != AF_INET6 || ip_is_any(&addr->local) || is_multicast(&addr->local))
 		return false;
 	return !(addr->flags & IFA_F_TENTATIVE) || addr->flags & IFA_F_OPTIMISTIC;
 }
 
 /* The kernel goes through the links in their order, and so does a tie. */
-struct ip source_by_rfc6724(const struct snapshot *net, int index,
-			    const struct ip *dst)
+struct ip source_by_rfc6724(const struct snapshot *net, int index, const struct ip *dst)
 {
 	struct goal g = { dst, index, scope_of(dst), kind_of(dst)->label };
 	bool this_link = index && (is_multicast(dst) || g.scope <= SCOPE_LINK);
@@ -264,8 +265,8 @@ struct ip source_by_rfc6724(const struct snapshot *net, int index,
 	return best ? best->local : (struct ip){ 0 };
 }
 
-struct ip source_by_route(const struct snapshot *net, const struct route *r,
-			  const struct hop *hop, const struct ip *dst)
+struct ip source_by_route(const struct snapshot *net, const struct route *r, const struct hop *hop,
+			  const struct ip *dst)
 {
 	if (!ip_is_none(&r->prefsrc))
 		return r->prefsrc;

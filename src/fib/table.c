@@ -15,19 +15,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NONE	    UINT32_MAX
+#define NONE        UINT32_MAX
 #define WINDOW_MAX  20
-#define WINDOW_FROM 64 /* prefixes; below that searching is as quick */
+#define WINDOW_FROM 8 /* prefixes; below that searching is as quick */
 
 struct fib_table {
 	uint64_t id;
 	const struct route *const *routes; /* of all tables */
 	const struct fib_node *nodes;
 	uint32_t n;
-	uint32_t n_defaults;
-	unsigned int skip;	/* bits of the address before the window */
-	unsigned int bits;	/* of the window, 0 for none */
-	uint64_t shared;	/* the skipped bits, where most prefixes are */
+	unsigned int skip; /* bits of the address before the window */
+	unsigned int bits; /* of the window, 0 for none */
+	uint64_t shared; /* the skipped bits, where most prefixes are */
 	const uint32_t *bucket; /* first node of each, and one more at the end */
 };
 
@@ -120,24 +119,21 @@ static uint64_t top_bits(uint64_t word, unsigned int n)
 	return n ? word >> (64 - n) : 0;
 }
 
-static bool node_covers(const struct fib_node *node, uint64_t high,
-			uint64_t low)
+static bool node_covers(const struct fib_node *node, uint64_t high, uint64_t low)
 {
 	if (node->len <= 64)
 		return top_bits(node->high ^ high, node->len) == 0;
-	return node->high == high &&
-	       top_bits(node->low ^ low, node->len - 64U) == 0;
+	return node->high == high && top_bits(node->low ^ low, node->len - 64U) == 0;
 }
 
 static bool same_prefix(const struct key *a, const struct key *b)
 {
-	return a->high == b->high && a->low == b->low &&
-	       a->rank >> 48 == b->rank >> 48;
+	return a->high == b->high && a->low == b->low && a->rank >> 48 == b->rank >> 48;
 }
 
 /* Nodes out of the keys of one table; returns how many. */
-static uint32_t make_nodes(const struct key *keys, uint32_t first, uint32_t end,
-			   struct fib_node *nodes)
+static uint32_t make_nodes(const struct key *keys, const struct route *const *routes,
+			   uint32_t first, uint32_t end, struct fib_node *nodes)
 {
 	uint32_t n = 0;
 
@@ -153,6 +149,7 @@ static uint32_t make_nodes(const struct key *keys, uint32_t first, uint32_t end,
 			up = nodes[up].shorter;
 		*node = (struct fib_node){ .high = keys[i].high,
 					   .low = keys[i].low,
+					   .head = routes[i],
 					   .shorter = up,
 					   .first = i,
 					   .n = 1,
@@ -194,8 +191,7 @@ static void make_window(struct arena *a, struct fib_table *t)
 	for (node = 0; top_bits(t->nodes[node].high, t->skip) < t->shared;)
 		node++;
 	for (uint64_t b = 0; b <= 1UL << t->bits; b++) {
-		while (node < t->n &&
-		       top_bits(t->nodes[node].high, t->skip) == t->shared &&
+		while (node < t->n && top_bits(t->nodes[node].high, t->skip) == t->shared &&
 		       window_of(t, t->nodes[node].high) < b)
 			node++;
 		bucket[b] = node;
@@ -224,17 +220,15 @@ struct fib_tables *fib_tables_new(struct arena *a, const struct snapshot *net)
 		t->id = keys[first].id;
 		t->routes = routes;
 		t->nodes = nodes;
-		t->n = make_nodes(keys, first, end, nodes);
-		if (!nodes[0].len)
-			t->n_defaults = nodes[0].n;
+		t->n = make_nodes(keys, routes, first, end, nodes);
 		nodes += t->n;
 		make_window(a, t);
 	}
 	return all;
 }
 
-const struct fib_table *fib_tables_find(const struct fib_tables *t,
-					sa_family_t family, uint32_t table)
+const struct fib_table *fib_tables_find(const struct fib_tables *t, sa_family_t family,
+					uint32_t table)
 {
 	uint64_t id = id_of(family, table);
 	size_t low = 0;
@@ -253,15 +247,13 @@ const struct fib_table *fib_tables_find(const struct fib_tables *t,
 	return NULL;
 }
 
-static bool node_behind(const struct fib_node *node, uint64_t high,
-			uint64_t low)
+static bool node_behind(const struct fib_node *node, uint64_t high, uint64_t low)
 {
 	return node->high > high || (node->high == high && node->low > low);
 }
 
 /* Where in the array the first node behind the address may stand. */
-static void narrow(const struct fib_table *t, uint64_t high, uint32_t *ret_from,
-		   uint32_t *ret_to)
+static void narrow(const struct fib_table *t, uint64_t high, uint32_t *ret_from, uint32_t *ret_to)
 {
 	uint64_t shared = top_bits(high, t->skip);
 	uint64_t last = 1UL << t->bits;
@@ -280,8 +272,8 @@ static void narrow(const struct fib_table *t, uint64_t high, uint32_t *ret_from,
 	}
 }
 
-const struct fib_node *fib_table_longest(const struct fib_table *t,
-					 const struct ip *ip)
+static inline const struct fib_node *find(const struct fib_table *t, const struct ip *ip,
+					  unsigned int *steps)
 {
 	const struct fib_node *node;
 	uint64_t high, low;
@@ -289,7 +281,7 @@ const struct fib_node *fib_table_longest(const struct fib_table *t,
 
 	ip_words(ip, &high, &low);
 	narrow(t, high, &from, &to);
-	while (from < to) {
+	for (; from < to; (*steps)++) {
 		uint32_t mid = from + (to - from) / 2;
 
 		if (node_behind(&t->nodes[mid], high, low))
@@ -299,24 +291,32 @@ const struct fib_node *fib_table_longest(const struct fib_table *t,
 	}
 	if (!from)
 		return NULL;
-	for (node = &t->nodes[from - 1]; node && !node_covers(node, high, low);)
+	for (node = &t->nodes[from - 1]; node && !node_covers(node, high, low); (*steps)++)
 		node = fib_table_shorter(t, node);
 	return node;
 }
 
-const struct fib_node *fib_table_shorter(const struct fib_table *t,
-					 const struct fib_node *node)
+const struct fib_node *fib_table_longest(const struct fib_table *t, const struct ip *ip)
+{
+	unsigned int steps = 0;
+
+	return find(t, ip, &steps);
+}
+
+unsigned int fib_table_steps(const struct fib_table *t, const struct ip *ip)
+{
+	unsigned int steps = 0;
+
+	find(t, ip, &steps);
+	return steps;
+}
+
+const struct fib_node *fib_table_shorter(const struct fib_table *t, const struct fib_node *node)
 {
 	return node->shorter == NONE ? NULL : &t->nodes[node->shorter];
 }
 
-const struct route *fib_node_route(const struct fib_table *t,
-				   const struct fib_node *node, size_t i)
+const struct route *fib_node_route(const struct fib_table *t, const struct fib_node *node, size_t i)
 {
-	return t->routes[node->first + i];
-}
-
-size_t fib_table_count_defaults(const struct fib_table *t)
-{
-	return t->n_defaults;
+	return i ? t->routes[node->first + i] : node->head;
 }

@@ -18,8 +18,9 @@ struct fib_table;
 struct fib_node {
 	uint64_t high; /* the address, big end first; IPv4 in the upper half */
 	uint64_t low;
+	const struct route *head; /* its first route, at hand for the cache's sake */
 	uint32_t shorter; /* index of the longest prefix that contains this one */
-	uint32_t first;	  /* index of its first route */
+	uint32_t first; /* index of its first route */
 	uint32_t n;
 	uint8_t len;
 };
@@ -27,23 +28,21 @@ struct fib_node {
 struct fib_tables *fib_tables_new(struct arena *a, const struct snapshot *net);
 
 /* NULL if no route is in that table. */
-const struct fib_table *fib_tables_find(const struct fib_tables *t,
-					sa_family_t family, uint32_t table);
+const struct fib_table *fib_tables_find(const struct fib_tables *t, sa_family_t family,
+					uint32_t table);
 
 /* The longest prefix that covers @ip; NULL if there is none. */
-const struct fib_node *fib_table_longest(const struct fib_table *t,
-					 const struct ip *ip);
-const struct fib_node *fib_table_shorter(const struct fib_table *t,
-					 const struct fib_node *node);
+const struct fib_node *fib_table_longest(const struct fib_table *t, const struct ip *ip);
+const struct fib_node *fib_table_shorter(const struct fib_table *t, const struct fib_node *node);
+
+/* How many prefixes were looked at for that, for the benchmark. */
+unsigned int fib_table_steps(const struct fib_table *t, const struct ip *ip);
 
 /*
  * Route @i of @node, in the order in which the kernel looks at them: longest
  * source first, then highest tos, lowest metric, oldest.
  */
-const struct route *fib_node_route(const struct fib_table *t,
-				   const struct fib_node *node, size_t i);
-
-/* How many routes to everything the table has. */
-size_t fib_table_count_defaults(const struct fib_table *t);
+const struct route *fib_node_route(const struct fib_table *t, const struct fib_node *node,
+				   size_t i);
 
 #endif

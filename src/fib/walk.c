@@ -30,6 +30,7 @@ struct ruleset {
 	size_t *target; /* of a goto: where to go on; n for nowhere */
 	size_t n;
 	bool custom;
+	bool reads_ports;
 };
 
 struct fib {
@@ -72,12 +73,10 @@ static bool is_default(const struct rule *r)
 			 { 32767, RT_TABLE_DEFAULT } };
 
 	for (size_t i = 0; i < ARRAY_LEN(defaults); i++)
-		if (r->priority == defaults[i].priority &&
-		    r->table == defaults[i].table)
-			return r->action == FR_ACT_TO_TBL && !r->from.len &&
-			       !r->to.len && !r->iif[0] && !r->oif[0] &&
-			       !r->has_mark && !r->invert && !r->ip_proto &&
-			       !r->has_uid && !r->tos && !r->l3mdev &&
+		if (r->priority == defaults[i].priority && r->table == defaults[i].table)
+			return r->action == FR_ACT_TO_TBL && !r->from.len && !r->to.len &&
+			       !r->iif[0] && !r->oif[0] && !r->has_mark && !r->invert &&
+			       !r->ip_proto && !r->has_uid && !r->tos && !r->l3mdev &&
 			       !r->has_sport && !r->has_dport && !r->has_dscp &&
 			       r->suppress_len == -1 && r->suppress_group == -1;
 	return false;
@@ -116,8 +115,15 @@ static size_t target_of(const struct ruleset *set, size_t at)
 	return set->n;
 }
 
-static void make_ruleset(struct arena *a, const struct snapshot *net,
-			 sa_family_t family, struct ruleset *ret)
+/* fib_rule_requires_fldissect(): what is made here brings its ports along. */
+static bool asks_ports(const struct rule_bound *r)
+{
+	return r->iif != LINK_LOOPBACK &&
+	       (r->rule->ip_proto || r->rule->has_sport || r->rule->has_dport);
+}
+
+static void make_ruleset(struct arena *a, const struct snapshot *net, sa_family_t family,
+			 struct ruleset *ret)
 {
 	ret->rules = arena_alloc(a, net->n_rules * sizeof(*ret->rules));
 	ret->target = arena_alloc(a, net->n_rules * sizeof(*ret->target));
@@ -128,6 +134,8 @@ static void make_ruleset(struct arena *a, const struct snapshot *net,
 		qsort(ret->rules, ret->n, sizeof(*ret->rules), by_priority);
 	for (size_t i = 0; i < ret->n; i++)
 		ret->target[i] = target_of(ret, i);
+	for (size_t i = 0; i < ret->n; i++)
+		ret->reads_ports |= asks_ports(&ret->rules[i]);
 	ret->custom = !all_default(ret, family);
 }
 
@@ -136,8 +144,7 @@ static bool shares_nexthops(const struct snapshot *net)
 	size_t n = 0;
 
 	for (size_t i = 0; i < net->n_routes; i++)
-		n += net->routes[i].family == AF_INET6 &&
-		     net->routes[i].nexthop_id;
+		n += net->routes[i].family == AF_INET6 && net->routes[i].nexthop_id;
 	return n > 1;
 }
 
@@ -168,13 +175,16 @@ bool fib_has_custom_rules(const struct fib *fib, sa_family_t family)
 	return rules_of(fib, family)->custom;
 }
 
+bool fib_reads_ports(const struct fib *fib)
+{
+	return fib->ipv4.reads_ports;
+}
+
 /* ---- Walking ---- */
 
-static struct fib_pick in_table(const struct fib *fib, uint32_t table,
-				const struct flow *flow)
+static struct fib_pick in_table(const struct fib *fib, uint32_t table, const struct flow *flow)
 {
-	const struct fib_table *t =
-		fib_tables_find(fib->tables, flow->dst.family, table);
+	const struct fib_table *t = fib_tables_find(fib->tables, flow->dst.family, table);
 
 	if (!t)
 		return (struct fib_pick){ 0 };
@@ -245,41 +255,50 @@ static bool refuse_by_rule(struct walk *w, struct fib_step *step)
 /*
  * A gateway of IPv4 counts if it is a neighbour (nhc_scope is link).  It is
  * this machine itself when it is an address of that very link; and a route of
- * scope link is let in with no other.
+ * scope link is let in with no other.  The kernel looks that up when the route
+ * is made: in the route's own table first, unless that is main, and then by the
+ * rules of that time.  By lo nothing is certain.
  */
-static bool is_self(const struct fib *fib, const struct route *route,
-		    const struct hop *hop)
+enum gateway { GATEWAY_NEIGHBOUR, GATEWAY_SELF, GATEWAY_UNKNOWN };
+
+static enum gateway gateway_of(const struct fib *fib, const struct route *route,
+			       const struct hop *hop)
 {
 	struct flow to = { .dst = hop->via, .oif = hop->link };
 	const struct route *r;
 
 	if (hop->via.family != AF_INET || hop->flags & RTNH_F_ONLINK)
-		return false;
+		return GATEWAY_NEIGHBOUR;
 	if (route->scope >= RT_SCOPE_LINK)
-		return true;
+		return GATEWAY_SELF;
 	if (hop->link == LINK_LOOPBACK)
-		return false;
+		return GATEWAY_UNKNOWN;
 	r = in_table(fib, RT_TABLE_LOCAL, &to).route;
-	return r && r->type == RTN_LOCAL;
+	if (!r || r->type != RTN_LOCAL)
+		return GATEWAY_NEIGHBOUR;
+	if (route->table != RT_TABLE_MAIN && in_table(fib, route->table, &to).route)
+		return GATEWAY_UNKNOWN;
+	return GATEWAY_SELF;
 }
 
-bool fib_go_by(const struct fib *fib, struct fib_result *r,
-	       const struct hop *hop)
+bool fib_go_by(const struct fib *fib, struct fib_result *r, const struct hop *hop)
 {
 	r->pick.hop = hop;
 	r->via = (struct ip){ 0 };
 	if (!hop)
 		return true;
 	r->link = hop->link;
-	if (is_self(fib, r->pick.route, hop))
+	switch (gateway_of(fib, r->pick.route, hop)) {
+	case GATEWAY_NEIGHBOUR:
+		r->via = hop->via;
 		return true;
-	r->via = hop->via;
-	if (hop->link != LINK_LOOPBACK || hop->via.family != AF_INET ||
-	    hop->flags & RTNH_F_ONLINK)
+	case GATEWAY_SELF:
 		return true;
-	/* The kernel decided that when the route was made. */
+	case GATEWAY_UNKNOWN:
+		break;
+	}
 	r->verdict = FIB_CANNOT_MODEL;
-	r->why_not = "a gateway by lo may be this machine or not";
+	r->why_not = "whether the gateway is this machine was decided when the route was made";
 	return false;
 }
 
@@ -293,8 +312,7 @@ static bool mixes_up(const struct walk *w, const struct fib_pick *pick)
 	       pick->route->nexthop_id;
 }
 
-static bool decide(struct walk *w, struct fib_step *step,
-		   const struct fib_pick *pick)
+static bool decide(struct walk *w, struct fib_step *step, const struct fib_pick *pick)
 {
 	struct fib_result *r = w->result;
 
@@ -318,21 +336,18 @@ static bool decide(struct walk *w, struct fib_step *step,
 }
 
 /* IPv4 asks the route's first hop, IPv6 the one that is taken. */
-static bool group_is(const struct walk *w, const struct fib_pick *pick,
-		     int group)
+static bool group_is(const struct walk *w, const struct fib_pick *pick, int group)
 {
-	const struct hop *hop = w->flow->dst.family == AF_INET &&
-						pick->route->n_hops ?
-					&pick->route->hops[0] :
-					pick->hop;
+	const struct hop *hop = w->flow->dst.family == AF_INET && pick->route->n_hops
+					? &pick->route->hops[0]
+					: pick->hop;
 	const struct link *l;
 
 	l = hop ? snapshot_link_by_index(w->fib->net, hop->link) : NULL;
 	return l && (int)l->group == group;
 }
 
-static bool is_suppressed(const struct walk *w, const struct fib_pick *pick,
-			  struct fib_step *step)
+static bool is_suppressed(const struct walk *w, const struct fib_pick *pick, struct fib_step *step)
 {
 	const struct rule *rule = step->rule;
 
@@ -340,8 +355,7 @@ static bool is_suppressed(const struct walk *w, const struct fib_pick *pick,
 		step->why = FIB_WHY_SUPPRESSED_LEN;
 		return true;
 	}
-	if (rule->suppress_group != -1 &&
-	    group_is(w, pick, rule->suppress_group)) {
+	if (rule->suppress_group != -1 && group_is(w, pick, rule->suppress_group)) {
 		step->why = FIB_WHY_SUPPRESSED_GROUP;
 		return true;
 	}
@@ -352,16 +366,14 @@ static bool is_suppressed(const struct walk *w, const struct fib_pick *pick,
  * FIB_RULE_FIND_SADDR: "from" is asked of the source that the route would
  * give.  A source once found stays for the rules that follow.
  */
-static bool source_fits(struct walk *w, const struct fib_pick *pick,
-			const struct rule *rule)
+static bool source_fits(struct walk *w, const struct fib_pick *pick, const struct rule *rule)
 {
 	struct ip src;
 
-	if (!rule->find_saddr || !rule->from.len ||
-	    w->flow->dst.family != AF_INET6 || !ip_is_none(&w->flow->src))
+	if (!rule->find_saddr || !rule->from.len || w->flow->dst.family != AF_INET6 ||
+	    !ip_is_none(&w->flow->src))
 		return true;
-	src = source_by_rfc6724(w->fib->net,
-				pick->hop ? pick->hop->link : LINK_LOOPBACK,
+	src = source_by_rfc6724(w->fib->net, pick->hop ? pick->hop->link : LINK_LOOPBACK,
 				&w->flow->dst);
 	if (ip_is_none(&src) || !prefix_covers(&rule->from, &src))
 		return false;
@@ -372,8 +384,7 @@ static bool source_fits(struct walk *w, const struct fib_pick *pick,
 /* True if which hop the hash takes matters to the rule itself. */
 static bool rule_asks_hop(const struct walk *w, const struct rule *rule)
 {
-	return w->flow->dst.family == AF_INET6 &&
-	       (rule->suppress_group != -1 || rule->find_saddr);
+	return w->flow->dst.family == AF_INET6 && (rule->suppress_group != -1 || rule->find_saddr);
 }
 
 /* True if the walk ends here. */
@@ -381,9 +392,8 @@ static bool try_table(struct walk *w, struct fib_step *step)
 {
 	const struct rule *rule = step->rule;
 	/* No table is main: so it is for "not l3mdev". */
-	const struct fib_table *t = fib_tables_find(
-		w->fib->tables, w->flow->dst.family,
-		rule->table ? rule->table : RT_TABLE_MAIN);
+	const struct fib_table *t = fib_tables_find(w->fib->tables, w->flow->dst.family,
+						    rule->table ? rule->table : RT_TABLE_MAIN);
 	struct fib_pick pick = { 0 };
 
 	if (t)
@@ -424,8 +434,7 @@ static bool try_rule(struct walk *w, const struct rule_bound *r, bool has_target
 		step->why = FIB_WHY_NOT_SELECTED;
 		return false;
 	case RULE_MAYBE:
-		return cannot(w, step,
-			      "whether the rule fits is not in the snapshot");
+		return cannot(w, step, "whether the rule fits is not in the snapshot");
 	case RULE_YES:
 		break;
 	}
@@ -443,17 +452,14 @@ static bool try_rule(struct walk *w, const struct rule_bound *r, bool has_target
 static void write_down(struct fib_trace *trace, const struct fib_step *step)
 {
 	if (trace)
-		*arena_push(trace->arena, trace->steps, trace->n, trace->cap) =
-			*step;
+		*arena_push(trace->arena, trace->steps, trace->n, trace->cap) = *step;
 }
 
-static void walk_rules(struct walk *w, const struct ruleset *set,
-		       struct fib_trace *trace)
+static void walk_rules(struct walk *w, const struct ruleset *set, struct fib_trace *trace)
 {
 	for (size_t i = 0; i < set->n;) {
 		struct fib_step step = { 0 };
-		bool done = try_rule(w, &set->rules[i],
-				     set->target[i] < set->n, &step);
+		bool done = try_rule(w, &set->rules[i], set->target[i] < set->n, &step);
 
 		write_down(trace, &step);
 		if (done)
@@ -466,27 +472,27 @@ static void walk_rules(struct walk *w, const struct ruleset *set,
 
 /*
  * Until a namespace gets its first rule, IPv4 keeps local and main in one trie:
- * a longer prefix in main beats local then, and what refuses or throws in them
- * sends the kernel on to default.  Whether it ever had a rule cannot be seen
+ * a longer prefix in main beats local then, and a throw in local sends the
+ * kernel past main.  Whether it ever had a rule cannot be seen
  * from outside; but mostly the answer is the same.
  */
 static bool hangs_on_history_ipv4(const struct walk *w)
 {
 	const struct fib_tables *all = w->fib->tables;
-	const struct fib_table *local =
-		fib_tables_find(all, AF_INET, RT_TABLE_LOCAL);
-	const struct fib_table *main =
-		fib_tables_find(all, AF_INET, RT_TABLE_MAIN);
-	const struct fib_table *last =
-		fib_tables_find(all, AF_INET, RT_TABLE_DEFAULT);
-	struct fib_pick pick = choose_in_two(local, main, w->flow, w->oif);
+	const struct fib_table *local = fib_tables_find(all, AF_INET, RT_TABLE_LOCAL);
+	const struct fib_table *main = fib_tables_find(all, AF_INET, RT_TABLE_MAIN);
+	const struct fib_table *last = fib_tables_find(all, AF_INET, RT_TABLE_DEFAULT);
+	struct fib_pick pick;
 
-	if (last && (!pick.route || route_refuses(pick.route)))
+	/* One trie or two: it is the same where local has nothing to say. */
+	if (!local || !fib_table_longest(local, &w->flow->dst))
+		return false;
+	pick = choose_in_two(local, main, w->flow, w->oif);
+	if (last && (!pick.route || pick.route->type == RTN_THROW))
 		pick = choose_in_table(last, w->flow, &w->src, w->oif, false);
 	if (pick.route && pick.route->type == RTN_THROW)
 		pick = (struct fib_pick){ 0 };
-	return pick.route != w->result->pick.route ||
-	       pick.hop != w->result->pick.hop;
+	return pick.route != w->result->pick.route || pick.hop != w->result->pick.hop;
 }
 
 /*
@@ -502,36 +508,30 @@ static bool hangs_on_history(const struct walk *w, sa_family_t family)
 {
 	if (rules_of(w->fib, family)->custom)
 		return false;
-	return family == AF_INET ? hangs_on_history_ipv4(w) :
-				   hangs_on_history_ipv6(w);
+	return family == AF_INET ? hangs_on_history_ipv4(w) : hangs_on_history_ipv6(w);
 }
 
 /* IPv6 takes no other link for what means something only on a link. */
 static bool needs_strict(const struct ip *ip)
 {
-	return ip->byte[0] == 0xff || ip_is_link_local(ip) ||
-	       ip_is_loopback(ip);
+	return ip->byte[0] == 0xff || ip_is_link_local(ip) || ip_is_loopback(ip);
 }
 
 static bool is_vrf(const struct snapshot *net, int index)
 {
 	const struct link *l = snapshot_link_by_index(net, index);
-	const struct link *m = l && l->master ?
-				       snapshot_link_by_index(net, l->master) :
-				       NULL;
+	const struct link *m = l && l->master ? snapshot_link_by_index(net, l->master) : NULL;
 
 	return (l && str_eq(l->kind, "vrf")) || (m && str_eq(m->kind, "vrf"));
 }
 
-void fib_walk(const struct fib *fib, const struct flow *flow,
-	      struct fib_result *ret, struct fib_trace *trace)
+void fib_walk(const struct fib *fib, const struct flow *flow, struct fib_result *ret,
+	      struct fib_trace *trace)
 {
 	bool ipv6 = flow->dst.family == AF_INET6;
-	struct walk w = { .fib = fib,
-			  .flow = flow,
-			  .src = flow->src,
-			  .oif = flow->oif,
-			  .result = ret };
+	struct walk w = {
+		.fib = fib, .flow = flow, .src = flow->src, .oif = flow->oif, .result = ret
+	};
 
 	*ret = (struct fib_result){ .src = flow->src };
 	if ((flow->oif && is_vrf(fib->net, flow->oif)) ||
@@ -548,8 +548,7 @@ void fib_walk(const struct fib *fib, const struct flow *flow,
 		w.strict = needs_strict(&flow->dst) ||
 			   (flow->oif && !flow->iif && ip_is_none(&flow->src));
 	walk_rules(&w, rules_of(fib, flow->dst.family), trace);
-	if (ret->verdict != FIB_CANNOT_MODEL &&
-	    hangs_on_history(&w, flow->dst.family)) {
+	if (ret->verdict != FIB_CANNOT_MODEL && hangs_on_history(&w, flow->dst.family)) {
 		*ret = (struct fib_result){ .verdict = FIB_CANNOT_MODEL };
 		ret->why_not = "the kernel's choice hangs on whether this "
 			       "namespace ever had a rule of its own";

@@ -166,6 +166,7 @@ size_t clash_door_of(struct clash_work *w, const struct ip *ip, const struct fib
 	struct clash_report *out = w->out;
 	const struct link *l = snapshot_link_by_index(w->in->host, before->link);
 	struct clash_door *d;
+	struct prefix onlink;
 
 	if (before->verdict != FIB_UNICAST || !l || l->index == LINK_LOOPBACK)
 		return SIZE_MAX;
@@ -177,11 +178,15 @@ size_t clash_door_of(struct clash_work *w, const struct ip *ip, const struct fib
 			d->gateway = before->via;
 		return i;
 	}
+	onlink = network_of(w->in->host, ip, l->index);
+	/* Answers to a link that the address has nothing to do with: the door is another. */
+	if (ip_is_none(&before->via) && !onlink.ip.family)
+		return SIZE_MAX;
 	d = arena_push(w->a, out->doors, out->n_doors, out->cap_doors);
 	d->ip = *ip;
 	d->link = l->name;
 	d->gateway = before->via;
-	d->onlink = network_of(w->in->host, ip, l->index);
+	d->onlink = onlink;
 	d->table = free_table(w->in->host, out->n_doors > 1 ? d[-1].table + 1 : CURE_TABLE);
 	return out->n_doors - 1;
 }

@@ -47,18 +47,41 @@ static void add_bounds(struct clash_work *w, const struct snapshot *net)
 }
 
 /* Addresses that no client has; a lookup of one says nothing about a route around it. */
+static const char *const nobodys[] = { "0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3",
+				       "::/16",     "fe80::/10",   "ff00::/8" };
+
 static void add_nobodys(struct clash_work *w)
 {
-	static const char *const words[] = { "0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3",
-					     "::/16",     "fe80::/10",   "ff00::/8" };
-
-	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(nobodys); i++) {
 		struct prefix p;
 
-		if (!prefix_parse(words[i], false, &p))
+		if (!prefix_parse(nobodys[i], false, &p))
 			abort();
 		prefixes_add(w->a, &w->bounds, &p);
+		prefixes_add(w->a, &w->nobodys, &p);
 	}
+}
+
+static bool is_nobodys(const struct clash_work *w, const struct prefix *p)
+{
+	for (size_t i = 0; i < w->nobodys.n; i++)
+		if (prefix_contains(&w->nobodys.items[i], p))
+			return true;
+	return false;
+}
+
+static void add_neighbours(struct clash_work *w)
+{
+	const struct snapshot *net = w->in->host;
+
+	for (size_t i = 0; i < net->n_addresses; i++) {
+		const struct ip *ip = &net->addresses[i].local;
+		struct prefix around = prefix_of(ip, ip->family == AF_INET ? NEAR4 : NEAR6);
+
+		if (!ip_is_loopback(ip) && !ip_is_link_local(ip))
+			prefixes_add(w->a, &w->neighbours, &around);
+	}
+	prefixes_sort(&w->neighbours);
 }
 
 void clash_find_bounds(struct clash_work *w)
@@ -66,6 +89,7 @@ void clash_find_bounds(struct clash_work *w)
 	const struct push *push = w->in->push;
 
 	add_nobodys(w);
+	add_neighbours(w);
 	add_bounds(w, w->in->host);
 	add_bounds(w, w->out->after);
 	prefixes_sort(&w->bounds);
@@ -75,6 +99,9 @@ void clash_find_bounds(struct clash_work *w)
 		if (push->routes[i].way != PUSH_AROUND && stands(&w->out->results[i]))
 			prefixes_add(w->a, &w->by_tunnel, &push->routes[i].dst);
 	prefixes_sort(&w->by_tunnel);
+	for (size_t i = 0; i < w->by_tunnel.n; i++)
+		prefixes_add(w->a, &w->tunnel_whole, &w->by_tunnel.items[i]);
+	prefixes_merge(&w->tunnel_whole);
 }
 
 /* --- whose clients are not answered any more ----------------------------------- */
@@ -122,61 +149,92 @@ static bool is_wide(const struct prefix *p)
 	return p->len < (p->ip.family == AF_INET ? WIDE4 : WIDE6);
 }
 
-static bool is_near_an_address(const struct clash_work *w, const struct prefix *p)
-{
-	const struct snapshot *net = w->in->host;
-	unsigned int len = p->ip.family == AF_INET ? NEAR4 : NEAR6;
-
-	for (size_t i = 0; i < net->n_addresses; i++) {
-		const struct ip *ip = &net->addresses[i].local;
-		struct prefix around = prefix_of(ip, len);
-
-		if (ip->family == p->ip.family && !ip_is_loopback(ip) && !ip_is_link_local(ip) &&
-		    prefix_overlaps(&around, p))
-			return true;
-	}
-	return false;
-}
-
 /* Clients there are to be expected: the host's own networks, or the whole world. */
 static bool is_near(const struct clash_work *w, const struct prefix *p,
 		    const struct fib_result *before)
 {
 	return is_wide(p) || (before->pick.route && before->pick.route->dst.len) ||
-	       is_near_an_address(w, p);
+	       prefixes_overlap(&w->neighbours, p);
 }
 
-/*
- * The pieces whose answers change.  Only what the push touches is asked for:
- * its own prefixes, and what is cut out of them by others does not change.
- */
+/* What is known of a piece, and so of the pieces in it that say nothing themselves. */
+enum piece { PIECE_OUTSIDE, PIECE_NEAR, PIECE_FAR, PIECE_KEPT };
+
+static bool is_lost(enum piece p)
+{
+	return p == PIECE_NEAR || p == PIECE_FAR;
+}
+
+/* PIECE_OUTSIDE: nobody there is answered now, or can be. */
+static enum piece ask_piece(struct clash_work *w, const struct clash_loss *loss,
+			    const struct sender *from, size_t at, struct fib_result *ret_before)
+{
+	struct flow flow = { .iif = from->iif, .proto = from->proto, .sport = from->port };
+	const struct prefix *p = &w->bounds.items[at];
+	struct fib_result after;
+	enum clash_fate fate;
+
+	if (ip_is_none(&w->own[at]) || is_nobodys(w, p))
+		return PIECE_OUTSIDE;
+	flow.dst = w->own[at];
+	if (!loss->unbound)
+		flow.src = loss->from;
+	fate = clash_compare(w, &flow, ret_before, &after);
+	if (ret_before->verdict != FIB_UNICAST)
+		return PIECE_OUTSIDE;
+	if (fate != CLASH_CUT)
+		return PIECE_KEPT;
+	return is_near(w, p, ret_before) ? PIECE_NEAR : PIECE_FAR;
+}
+
+/* Only what differs from the piece around it is told. */
+static enum piece note_piece(struct clash_work *w, struct clash_loss *loss, const struct prefix *p,
+			     enum piece piece, enum piece around)
+{
+	if (piece == PIECE_OUTSIDE || piece == around)
+		return around;
+	if (piece == PIECE_KEPT) {
+		if (around == PIECE_OUTSIDE)
+			return around;
+		prefixes_add(w->a, &loss->but, p);
+	} else if (around == PIECE_KEPT) {
+		prefixes_add(w->a, &loss->again, p);
+	} else if (piece == PIECE_NEAR) {
+		prefixes_add(w->a, &loss->near, p);
+	} else if (!is_lost(around)) {
+		prefixes_add(w->a, &loss->far, p);
+	} else {
+		return around;
+	}
+	return piece;
+}
+
+/* Pieces come in order, so the one around another is known before it. */
 static void find_pieces(struct clash_work *w, struct clash_loss *loss, const struct sender *from)
 {
-	struct fib_result before, after;
+	enum piece *known = arena_alloc(w->a, (w->bounds.n + 1) * sizeof(*known));
 
-	for (size_t i = 0; i < w->by_tunnel.n; i++) {
-		const struct prefix *p = &w->by_tunnel.items[i];
-		size_t at = prefixes_find(&w->bounds, p);
-		struct flow flow = { .iif = from->iif, .proto = from->proto, .sport = from->port };
+	for (size_t i = 0; i < w->tunnel_whole.n; i++) {
+		size_t first, n = prefixes_inside(&w->bounds, &w->tunnel_whole.items[i], &first);
 
-		if (p->ip.family != loss->family || at == w->bounds.n || ip_is_none(&w->own[at]))
+		if (w->tunnel_whole.items[i].ip.family != loss->family)
 			continue;
-		flow.dst = w->own[at];
-		if (!loss->unbound)
-			flow.src = loss->from;
-		if (clash_compare(w, &flow, &before, &after) != CLASH_CUT ||
-		    before.verdict != FIB_UNICAST)
-			continue;
-		if (is_near(w, p, &before)) {
-			prefixes_add(w->a, &loss->near, p);
-			if (!loss->iif)
+		for (size_t at = first; at < first + n; at++) {
+			const struct prefix *p = &w->bounds.items[at];
+			enum piece around = w->parents[at] < w->bounds.n && w->parents[at] >= first
+						    ? known[w->parents[at]]
+						    : PIECE_OUTSIDE;
+			struct fib_result before = { 0 };
+			enum piece piece = ask_piece(w, loss, from, at, &before);
+
+			known[at] = note_piece(w, loss, p, piece, around);
+			if (piece == PIECE_NEAR && !loss->iif)
 				clash_door_of(w, &loss->from, &before);
-		} else {
-			prefixes_add(w->a, &loss->far, p);
 		}
 	}
-	prefixes_sort(&loss->near);
-	prefixes_sort(&loss->far);
+	prefixes_merge(&loss->near);
+	prefixes_merge(&loss->far);
+	prefixes_merge(&loss->again);
 }
 
 static bool is_network(const struct route *r)
@@ -184,39 +242,6 @@ static bool is_network(const struct route *r)
 	return r->table == RT_TABLE_MAIN && r->type == RTN_UNICAST && r->dst.len && r->n_hops &&
 	       r->hops[0].link != LINK_LOOPBACK && !ip_is_link_local(&r->dst.ip) &&
 	       r->dst.ip.byte[0] != 0xff;
-}
-
-/* A lost piece inside an exception is to be told beside the wider one around both. */
-static void find_lost_again(struct clash_work *w, struct clash_loss *loss)
-{
-	size_t *parents = prefixes_parents(w->a, &loss->but);
-
-	for (size_t i = 0; i < loss->near.n; i++)
-		if (prefixes_cover(&loss->but, parents, &loss->near.items[i]) < loss->but.n)
-			prefixes_add(w->a, &loss->again, &loss->near.items[i]);
-	prefixes_sort(&loss->again);
-	prefixes_merge(&loss->again);
-}
-
-/* Networks inside the lost ones that are not reached by the tunnel. */
-static void find_exceptions(struct clash_work *w, struct clash_loss *loss)
-{
-	const struct snapshot *net = w->out->after;
-	size_t *parents = prefixes_parents(w->a, &loss->near);
-
-	for (size_t i = 0; i < net->n_routes; i++) {
-		const struct route *r = &net->routes[i];
-
-		if (r->family == loss->family && is_network(r) &&
-		    r->hops[0].link != w->out->tunnel &&
-		    prefixes_cover(&loss->near, parents, &r->dst) < loss->near.n &&
-		    prefixes_find(&w->by_tunnel, &r->dst) == w->by_tunnel.n)
-			prefixes_add(w->a, &loss->but, &r->dst);
-	}
-	prefixes_sort(&loss->but);
-	find_lost_again(w, loss);
-	prefixes_merge(&loss->near);
-	prefixes_merge(&loss->far);
 }
 
 struct classes {
@@ -240,7 +265,6 @@ static size_t loss_of(struct clash_work *w, struct classes *c, const struct send
 	loss->unbound = from->unbound;
 	loss->iif = from->iif;
 	find_pieces(w, loss, from);
-	find_exceptions(w, loss);
 	return out->n_losses - 1;
 }
 
@@ -368,58 +392,72 @@ void clash_find_losses(struct clash_work *w)
 
 /* --- networks ---------------------------------------------------------------------- */
 
-static bool is_best(const struct clash_work *w, const struct route *r)
-{
-	const struct snapshot *net = w->in->host;
-	struct flow flow = { 0 };
-	struct fib_result now;
-	size_t at = prefixes_find(&w->bounds, &r->dst);
+/* The pieces that a route of the host has now, and what becomes of them. */
+struct pieces {
+	bool any, moves, stays;
+	struct prefix by; /* the first that moves */
+};
 
-	if (at == w->bounds.n || ip_is_none(&w->own[at]))
-		return true;
-	flow.dst = w->own[at];
-	fib_lookup(w->before, &flow, &now, NULL);
-	return now.pick.route >= net->routes && now.pick.route < net->routes + net->n_routes &&
-	       now.pick.route == r;
+static struct pieces pieces_of(const struct clash_work *w, const size_t *parents,
+			       const struct route *r)
+{
+	size_t first, n = prefixes_inside(&w->bounds, &r->dst, &first);
+	struct pieces ret = { 0 };
+
+	for (size_t i = first; i < first + n; i++) {
+		struct flow flow = { .dst = w->own[i] };
+		struct fib_result before, after;
+		size_t by;
+
+		if (ip_is_none(&w->own[i]))
+			continue;
+		fib_lookup(w->before, &flow, &before, NULL);
+		if (before.pick.route != r)
+			continue;
+		ret.any = true;
+		clash_compare(w, &flow, &before, &after);
+		if (after.link != w->out->tunnel || after.error) {
+			ret.stays = true;
+			continue;
+		}
+		by = prefixes_cover(&w->by_tunnel, parents, &w->bounds.items[i]);
+		if (!ret.moves && by < w->by_tunnel.n)
+			ret.by = w->by_tunnel.items[by];
+		ret.moves = true;
+	}
+	return ret;
 }
 
-static bool piece_moves(const struct clash_work *w, const struct prefix *p)
+static bool is_tie(const struct clash_work *w, const struct prefix *net)
 {
-	size_t at = prefixes_find(&w->bounds, p);
-	struct fib_result before, after;
-	struct flow flow = { 0 };
+	const struct push *push = w->in->push;
 
-	if (at == w->bounds.n || ip_is_none(&w->own[at]))
-		return false;
-	flow.dst = w->own[at];
-	return clash_compare(w, &flow, &before, &after) == CLASH_CUT &&
-	       after.link == w->out->tunnel;
+	for (size_t i = 0; i < push->n_routes; i++)
+		if (push->routes[i].way != PUSH_AROUND && !stands(&w->out->results[i]) &&
+		    prefix_equal(&push->routes[i].dst, net))
+			return true;
+	return false;
 }
 
 /* True if the push does anything to it; fills in relation and by. */
-static bool relate(const struct clash_work *w, const size_t *parents, const struct prefix *net,
+static bool relate(const struct clash_work *w, const size_t *parents, const struct route *r,
 		   struct clash_network *ret)
 {
-	size_t first, n = prefixes_inside(&w->by_tunnel, net, &first);
-	size_t at = prefixes_find(&w->bounds, net);
-	bool all_covered = at < w->bounds.n && ip_is_none(&w->own[at]);
+	struct pieces pieces = pieces_of(w, parents, r);
+	size_t at;
 
-	for (size_t i = first; i < first + n; i++) {
-		if (!piece_moves(w, &w->by_tunnel.items[i]))
-			continue;
-		ret->by = w->by_tunnel.items[i];
-		ret->relation = prefix_equal(&ret->by, net) || all_covered ? CLASH_SWALLOWED
-									   : CLASH_PARTLY;
+	if (!pieces.any)
+		return false;
+	ret->by = pieces.moves ? pieces.by : r->dst;
+	if (pieces.moves) {
+		ret->relation = pieces.stays ? CLASH_PARTLY : CLASH_SWALLOWED;
 		return true;
 	}
-	for (size_t i = 0; i < w->in->push->n_routes; i++)
-		if (w->in->push->routes[i].way != PUSH_AROUND && !stands(&w->out->results[i]) &&
-		    prefix_equal(&w->in->push->routes[i].dst, net)) {
-			ret->by = *net;
-			ret->relation = CLASH_TIE;
-			return true;
-		}
-	at = prefixes_cover(&w->by_tunnel, parents, net);
+	if (is_tie(w, &r->dst)) {
+		ret->relation = CLASH_TIE;
+		return true;
+	}
+	at = prefixes_cover(&w->by_tunnel, parents, &r->dst);
 	if (at == w->by_tunnel.n || is_wide(&w->by_tunnel.items[at]))
 		return false;
 	ret->by = w->by_tunnel.items[at];
@@ -437,7 +475,7 @@ void clash_find_networks(struct clash_work *w)
 		const struct link *l;
 		struct clash_network found = { .route = r };
 
-		if (!is_network(r) || !is_best(w, r) || !relate(w, parents, &r->dst, &found))
+		if (!is_network(r) || !relate(w, parents, r, &found))
 			continue;
 		l = snapshot_link_by_index(net, r->hops[0].link);
 		found.link = l ? l->name : "";

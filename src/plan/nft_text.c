@@ -462,11 +462,22 @@ static const char *door_link(struct nft_text *n, size_t door)
  */
 static void gate_arrive(struct nft_text *n)
 {
+	char room[IP_TEXT_SIZE];
+
 	chain(n, "arrive", "filter", "prerouting", "-150", "accept");
 	line(n, "\t\tiifname \"lo\" accept");
+	/* Most packets by far, and checked when they were new; `forward` asks for the mark. */
+	line(n, "\t\tiifname \"lan\" ct state established meta mark set 0x%x accept",
+	     plan_door_mark(0));
+	line(n, "\t\tiifname \"room*\" ct state established meta mark set ct mark and 0x%x accept",
+	     PLAN_MARK_MASK);
 	line(n, "\t\tct state invalid counter drop");
 	line(n, "\t\ticmp type redirect counter drop");
 	line(n, "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop");
+	/* A room says its own address. Of IPv4 strict rp_filter sees to that; IPv6 has none. */
+	for (size_t i = 0; i < n->gate->n_rooms; i++)
+		line(n, "\t\tiifname \"%s\" ip6 saddr != { %s, fe80::/10, :: } counter drop",
+		     plan_room_link(n->arena, n->gate, i), room_text(n, AF_INET6, i, room));
 	line(n, "\t\tiifname \"room*\" meta mark set ct mark and 0x%x", PLAN_MARK_MASK);
 	/* Its own rule: what conntrack does not know (neighbour discovery) has no mark to read. */
 	line(n, "\t\tiifname \"room*\" accept");
@@ -597,9 +608,10 @@ static void gate_forward(struct nft_text *n)
 {
 	gate_start(n);
 	chain(n, "forward", "filter", "forward", "0", "drop");
+	accept_marked(n, 0);
 	for (size_t i = 1; i < n->gate->n_doors; i++)
 		clamp(n, i);
-	for (size_t i = 0; i < n->gate->n_doors; i++)
+	for (size_t i = 1; i < n->gate->n_doors; i++)
 		accept_marked(n, i);
 	line(n,
 	     "\t\tiifname \"lan\" oifname \"room*\" ct state new ip daddr . meta l4proto . th dport @lan4 accept");

@@ -10,6 +10,7 @@
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <string.h>
 
 #define METRIC6     1024u /* what IPv6 uses when none is given; said, so that it compares */
 #define WG_MTU      1420u /* fits an outer path of 1500 in either family, as wg-quick(8) */
@@ -152,11 +153,24 @@ static bool host_has_ipv6(const struct snapshot *host, int own)
 	return false;
 }
 
-/* A gate's link, also when it has just been made and has no alias yet. */
-static bool is_gates_link(const struct link *l)
+/* Locally administered (the 2), then ours, then the slot's number. */
+static const uint8_t mac_head[4] = { 0x02, 0x5a, 0x11, 0x79 };
+
+static const uint8_t *host_mac(struct arena *a, const struct slot *slot)
+{
+	uint8_t *mac = arena_alloc(a, 6);
+
+	memcpy(mac, mac_head, sizeof(mac_head));
+	mac[4] = (uint8_t)(slot->number >> 8);
+	mac[5] = (uint8_t)slot->number;
+	return mac;
+}
+
+bool plan_link_is_ours(const struct link *l)
 {
 	return str_starts(l->alias, "sallyport ") ||
-	       (str_eq(l->kind, "veth") && str_starts(l->name, "sp-"));
+	       (l->has_mac && memcmp(l->mac, mac_head, sizeof(mac_head)) == 0 &&
+		str_eq(l->kind, "veth"));
 }
 
 /*
@@ -177,7 +191,7 @@ static void host_forwarding(struct arena *a, const struct plan_facts *f, struct 
 	for (size_t i = 0; i < f->host->n_links; i++) {
 		const struct link *l = &f->host->links[i];
 
-		if ((l->flags & IFF_LOOPBACK) || is_gates_link(l))
+		if ((l->flags & IFF_LOOPBACK) || plan_link_is_ours(l))
 			continue;
 		add_host_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/forwarding", l->name), "1");
 		if (ipv6)
@@ -190,7 +204,7 @@ static void host_forwarding(struct arena *a, const struct plan_facts *f, struct 
 	for (size_t i = 0; i < f->host->n_links; i++) {
 		const struct link *l = &f->host->links[i];
 
-		if (!is_gates_link(l))
+		if (!plan_link_is_ours(l))
 			add_host_sysctl(a, w,
 					arena_printf(a, "ipv6/conf/%s/forwarding", l->name),
 					NULL);
@@ -230,6 +244,7 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 	l->peer_name = "lan";
 	l->peer_place = PLACE_GATE;
 	l->peer_netns = plan_gate_netns(a, g);
+	l->mac = host_mac(a, &f->slot);
 
 	add_address(a, &w, link, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
 	for (size_t i = 0; i < n_families(f); i++) {

@@ -65,6 +65,12 @@ const char *plan_room_netns(struct arena *a, const struct gate *g, size_t room);
 const char *plan_gate_netns(struct arena *a, const struct gate *g);
 const char *plan_alias(struct arena *a, const struct gate *g);
 
+/*
+ * Is this the host's end of a gate, of any?  By the alias, or by the hardware
+ * address that a link has from its first moment, before it can have an alias.
+ */
+bool plan_link_is_ours(const struct link *l);
+
 void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f,
 	       struct want *ret);
 void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f,

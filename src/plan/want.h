@@ -21,6 +21,7 @@ struct want_link {
 	const char *peer_netns; /* its name, for people */
 	uint32_t mtu;           /* 0: do not touch */
 	bool up;
+	const uint8_t *mac;     /* of a veth to create, 6 bytes; NULL: the kernel's choice */
 	bool optional;          /* a VPN door's: comes and goes with its client */
 };
 

@@ -84,6 +84,11 @@ struct rtnl_news {
 };
 int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret,
 		    struct err *e) MUST_USE;
+/*
+ * On a host with other gates: of what stands on their links (sp-*) and in their
+ * tables nothing is heard.  @link and @table are this gate's.
+ */
+void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t table);
 int rtnl_watch_fd(const struct rtnl_watch *w);
 int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret,
 		    struct err *e) MUST_USE;

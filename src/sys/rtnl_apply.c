@@ -9,10 +9,8 @@
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
-#include <linux/sockios.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #define WORDS 256
 
@@ -74,53 +72,10 @@ static bool is_away(int status)
 	       status == -ENETUNREACH || status == -EHOSTUNREACH;
 }
 
-/* Both ends in the one namespace, named and marked as ours. */
-static int make_pair(struct rtnl *there, const struct want_link *w,
-		     struct err *e)
-{
-	struct rtnl_message m;
-	int index;
-	int status = rtnl_talk(there,
-			       rtnl_encode_veth_add(&m, w->name, w->mtu,
-						    w->peer_name, -1),
-			       NLM_F_CREATE | NLM_F_EXCL, NULL, NULL, e);
-
-	/* Left by one who died here, or only the other end's name is taken. */
-	if (status == -EEXIST &&
-	    rtnl_link_index(there, w->name, &index, e) == -ENODEV)
-		return err_set(e, EEXIST, "its other end \"%s\" exists",
-			       w->peer_name);
-	if (status < 0 && status != -EEXIST)
-		return status;
-	return rtnl_link_set(there, w->name, false, w->mtu, w->alias, e);
-}
-
-/*
- * Made where the other end goes, and put here when it carries our alias: if we
- * die in between it goes with that namespace, and nobody has to guess whose a
- * link on the host is.
- */
-static int add_pair(struct apply *ap, const struct want_link *w, int peer_fd,
-		    struct err *e)
-{
-	struct rtnl *there CLEANUP_RTNL = NULL;
-	int here CLEANUP_FD = -1;
-	int status;
-
-	here = ioctl(mnl_socket_get_fd(ap->rt->sock), SIOCGSKNS);
-	if (here < 0)
-		return err_errno(e, errno, "own namespace");
-	status = rtnl_open(peer_fd, &there, e);
-	if (status == 0)
-		status = make_pair(there, w, e);
-	if (status == 0)
-		status = rtnl_link_move(there, w->name, here, w->name, e);
-	return status;
-}
-
 static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 {
-	int fd, status;
+	struct rtnl_message m;
+	int fd, status, index;
 
 	if (strlen(w->name) >= LINK_NAME_SIZE ||
 	    strlen(w->peer_name) >= LINK_NAME_SIZE)
@@ -132,8 +87,14 @@ static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 			e, ENODEV,
 			"add link \"%s\": no namespace for its other end",
 			w->name);
-	status = add_pair(ap, w, fd, e);
-	if (status < 0)
+	status = rtnl_talk(ap->rt,
+			   rtnl_encode_veth_add(&m, w->name, w->mtu, w->mac, w->peer_name, fd),
+			   NLM_F_CREATE | NLM_F_EXCL, NULL, NULL, e);
+	/* Is there already, or only the other end's name is taken. */
+	if (status == -EEXIST && rtnl_link_index(ap->rt, w->name, &index, e) == -ENODEV)
+		return err_set(e, EEXIST, "add link \"%s\": its other end \"%s\" exists", w->name,
+			       w->peer_name);
+	if (status < 0 && status != -EEXIST)
 		return err_wrap(e, status, "add link \"%s\"", w->name);
 	return rtnl_link_set(ap->rt, w->name, w->up, w->mtu, w->alias, e);
 }

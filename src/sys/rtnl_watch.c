@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/rtnl.h"
 
+#include "base/text.h"
+#include "plan/slot.h"
 #include "sys/rtnl_sock.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/netconf.h>
 #include <linux/rtnetlink.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* 10,000 routes at once are some 2 MiB; beyond this ENOBUFS says that news was lost. */
@@ -18,6 +23,10 @@
 
 struct rtnl_watch {
 	struct mnl_socket *sock;
+	char own_link[LINK_NAME_SIZE]; /* on a host with other gates; "": hear of everything */
+	uint32_t own_table;
+	uint32_t *foreign; /* indices of other gates' links */
+	size_t n_foreign;
 };
 
 static const int groups[] = {
@@ -72,9 +81,117 @@ int rtnl_watch_fd(const struct rtnl_watch *w)
 	return mnl_socket_get_fd(w->sock);
 }
 
-static void note(const struct nlmsghdr *nlh, struct rtnl_news *news)
+void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t table)
+{
+	snprintf(w->own_link, sizeof(w->own_link), "%s", link);
+	w->own_table = table;
+}
+
+static bool is_foreign_index(const struct rtnl_watch *w, uint32_t index)
+{
+	for (size_t i = 0; i < w->n_foreign; i++)
+		if (w->foreign[i] == index)
+			return true;
+	return false;
+}
+
+static void note_foreign_index(struct rtnl_watch *w, uint32_t index)
+{
+	if (is_foreign_index(w, index))
+		return;
+	w->foreign = realloc(w->foreign, (w->n_foreign + 1) * sizeof(*w->foreign));
+	if (!w->foreign)
+		abort();
+	w->foreign[w->n_foreign++] = index;
+}
+
+static void forget_foreign_index(struct rtnl_watch *w, uint32_t index)
+{
+	for (size_t i = 0; i < w->n_foreign; i++)
+		if (w->foreign[i] == index)
+			w->foreign[i--] = w->foreign[--w->n_foreign];
+}
+
+static const void *find_attr(const struct nlmsghdr *nlh, size_t head, uint16_t type, size_t size)
+{
+	const struct nlattr *a;
+
+	if (nlh->nlmsg_len < NLMSG_LENGTH(head))
+		return NULL;
+	mnl_attr_for_each(a, nlh, head)
+		if (mnl_attr_get_type(a) == type && mnl_attr_get_payload_len(a) >= size)
+			return mnl_attr_get_payload(a);
+	return NULL;
+}
+
+static bool find_u32(const struct nlmsghdr *nlh, size_t head, uint16_t type, uint32_t *ret)
+{
+	const void *p = find_attr(nlh, head, type, sizeof(*ret));
+
+	if (p)
+		memcpy(ret, p, sizeof(*ret));
+	return p != NULL;
+}
+
+static bool is_foreign_table(const struct rtnl_watch *w, const struct nlmsghdr *nlh, size_t head,
+			     uint16_t type)
+{
+	uint32_t table;
+
+	return find_u32(nlh, head, type, &table) && table >= SLOT_TABLE &&
+	       table < SLOT_TABLE + SLOT_COUNT && table != w->own_table;
+}
+
+/*
+ * Is this about another gate's link, or what stands on it?  Its own supervisor
+ * looks after that: two hundred gates must not all wake up for one.
+ */
+static bool is_another_gates(struct rtnl_watch *w, const struct nlmsghdr *nlh)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	const char *name;
+	uint32_t index;
+
+	if (!w->own_link[0])
+		return false;
+	switch (nlh->nlmsg_type) {
+	case RTM_NEWLINK:
+	case RTM_DELLINK:
+		name = find_attr(nlh, sizeof(*ifi), IFLA_IFNAME, 4);
+		if (!name || strncmp(name, "sp-", 3) != 0 || str_eq(name, w->own_link))
+			return false;
+		if (nlh->nlmsg_type == RTM_NEWLINK)
+			note_foreign_index(w, (uint32_t)ifi->ifi_index);
+		else
+			forget_foreign_index(w, (uint32_t)ifi->ifi_index);
+		return true;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		return nlh->nlmsg_len >= NLMSG_LENGTH(sizeof(*ifa)) &&
+		       is_foreign_index(w, ifa->ifa_index);
+	case RTM_NEWROUTE:
+	case RTM_DELROUTE:
+		return is_foreign_table(w, nlh, sizeof(struct rtmsg), RTA_TABLE) ||
+		       (find_u32(nlh, sizeof(struct rtmsg), RTA_OIF, &index) &&
+			is_foreign_index(w, index));
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+		return is_foreign_table(w, nlh, sizeof(struct fib_rule_hdr), FRA_TABLE);
+	case RTM_NEWNETCONF:
+		return find_u32(nlh, sizeof(struct netconfmsg), NETCONFA_IFINDEX, &index) &&
+		       is_foreign_index(w, index);
+	default:
+		return false;
+	}
+}
+
+static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_news *news)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+
+	if (is_another_gates(w, nlh))
+		return;
 
 	switch (nlh->nlmsg_type) {
 	case RTM_NEWLINK:
@@ -132,7 +249,7 @@ int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
 			return err_errno(e, errno, "changes of the network");
 		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size);
 		     nlh = mnl_nlmsg_next(nlh, &size))
-			note(nlh, &news);
+			note(w, nlh, &news);
 	}
 	*ret = news;
 	return 0;
@@ -142,6 +259,7 @@ void rtnl_watch_close(struct rtnl_watch **w)
 {
 	if (*w) {
 		mnl_socket_close((*w)->sock);
+		free((*w)->foreign);
 		free(*w);
 	}
 	*w = NULL;

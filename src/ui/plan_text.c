@@ -56,8 +56,11 @@ static void link_line(struct text *t, const struct want *w, const struct want_li
 {
 	if (l->peer_name) {
 		ip_command(t, w, 0);
-		text_addf(t, " link add %s type veth peer name %s netns %s\n", l->name,
-			  l->peer_name, l->peer_netns);
+		text_addf(t, " link add %s", l->name);
+		if (l->mac)
+			text_addf(t, " address %02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1],
+				  l->mac[2], l->mac[3], l->mac[4], l->mac[5]);
+		text_addf(t, " type veth peer name %s netns %s\n", l->peer_name, l->peer_netns);
 	}
 	when_there(t, l->optional);
 	ip_command(t, w, 0);

@@ -244,15 +244,22 @@ static bool same_port(const struct clash_listener *a, const struct clash_listene
 	       ip_is_any(&b->socket->local);
 }
 
-static void add_loss(struct text *t, const struct clash_report *r, size_t index)
+static bool same_set(const struct prefixes *a, const struct prefixes *b)
 {
-	const struct clash_loss *loss = &r->losses[index];
-	int v6 = loss->family == AF_INET6;
-	const struct clash_listener *last = NULL;
-	size_t shown = 0, hidden = 0;
+	for (size_t i = 0; i < a->n && i < b->n; i++)
+		if (!prefix_equal(&a->items[i], &b->items[i]))
+			return false;
+	return a->n == b->n;
+}
 
-	if (!loss->near.n)
-		return;
+static bool same_loss(const struct clash_loss *a, const struct clash_loss *b)
+{
+	return a->family == b->family && same_set(&a->near, &b->near) &&
+	       same_set(&a->but, &b->but) && same_set(&a->again, &b->again);
+}
+
+static void add_clients(struct text *t, const struct clash_loss *loss)
+{
 	text_add(t, "\nclients in ");
 	add_prefixes(t, &loss->near);
 	if (loss->but.n) {
@@ -266,10 +273,27 @@ static void add_loss(struct text *t, const struct clash_report *r, size_t index)
 		text_add(t, ")");
 	}
 	text_add(t, " would get no answer from\n");
+}
+
+/* All ports that lose the same clients, told at the first of these losses. */
+static void add_loss(struct text *t, const struct clash_report *r, size_t index)
+{
+	const struct clash_loss *loss = &r->losses[index];
+	int v6 = loss->family == AF_INET6;
+	const struct clash_listener *last = NULL;
+	size_t shown = 0, hidden = 0;
+
+	if (!loss->near.n)
+		return;
+	for (size_t i = 0; i < index; i++)
+		if (same_loss(&r->losses[i], loss))
+			return;
+	add_clients(t, loss);
 	for (size_t i = 0; i < r->n_listeners; i++) {
 		const struct clash_listener *l = &r->listeners[i];
 
-		if (l->loss[v6] != index || (last && same_port(last, l)))
+		if (l->loss[v6] == r->n_losses || (last && same_port(last, l)) ||
+		    !same_loss(&r->losses[l->loss[v6]], loss))
 			continue;
 		last = l;
 		if (shown++ < LIST_MAX)
@@ -284,13 +308,15 @@ static void add_far(struct text *t, const struct clash_report *r)
 {
 	for (size_t i = 0; i < r->n_losses; i++) {
 		const struct clash_loss *loss = &r->losses[i];
+		bool told = false;
 
-		if (!loss->far.n || loss->iif)
+		for (size_t j = 0; j < i; j++)
+			told |= same_set(&r->losses[j].far, &loss->far);
+		if (!loss->far.n || told)
 			continue;
 		text_add(t, "\nNobody on this side is known to have an address in ");
 		add_prefixes(t, &loss->far);
 		text_add(t, "; whoever has would get no answer either.\n");
-		return;
 	}
 }
 
@@ -418,35 +444,67 @@ static void add_cure(const struct rehearse_cure *cure, void *ctx)
 	}
 }
 
-static void add_verdict(struct text *t, const struct clash_report *r)
+static size_t count_ports(const struct clash_report *r)
 {
-	size_t cut = 0, ports = 0, nets = 0;
 	const struct clash_listener *last = NULL;
-	bool mine = false;
+	size_t n = 0;
 
-	for (size_t i = 0; i < r->n_connections; i++) {
-		cut += r->connections[i].fate == CLASH_CUT;
-		mine |= r->connections[i].mine && r->connections[i].fate == CLASH_CUT;
-	}
 	for (size_t i = 0; i < r->n_listeners; i++) {
 		const struct clash_listener *l = &r->listeners[i];
 
 		if ((!l->cut[0] && !l->cut[1]) || (last && same_port(last, l)))
 			continue;
 		last = l;
-		ports++;
+		n++;
 	}
+	return n;
+}
+
+static size_t count_networks(const struct clash_report *r)
+{
+	size_t n = 0;
+
 	for (size_t i = 0; i < r->n_networks; i++)
-		nets += r->networks[i].relation == CLASH_PARTLY ||
-			r->networks[i].relation == CLASH_SWALLOWED;
-	if (!r->cut) {
-		text_add(t, "\nNothing would be cut.\n");
-		return;
+		n += r->networks[i].relation == CLASH_PARTLY ||
+		     r->networks[i].relation == CLASH_SWALLOWED;
+	return n;
+}
+
+static bool cuts_out(const struct clash_report *r, enum clash_out_kind kind)
+{
+	for (size_t i = 0; i < r->n_outs; i++)
+		if (r->outs[i].kind == kind && r->outs[i].fate == CLASH_CUT)
+			return true;
+	return false;
+}
+
+static void add_verdict(struct text *t, const struct clash_report *r)
+{
+	static const enum clash_out_kind outs[] = { CLASH_OUT_GATEWAY, CLASH_OUT_DNS,
+						    CLASH_OUT_SERVER };
+	size_t cut = 0, ports = count_ports(r), nets = count_networks(r);
+	struct text parts CLEANUP_TEXT = { 0 };
+	bool mine = false;
+
+	for (size_t i = 0; i < r->n_connections; i++) {
+		cut += r->connections[i].fate == CLASH_CUT;
+		mine |= r->connections[i].mine && r->connections[i].fate == CLASH_CUT;
 	}
-	text_addf(t, "\nConnecting would cut %zu of %zu connections%s", cut, r->n_connections,
-		  mine ? ", your own session with them" : "");
-	text_addf(t, "; %zu %s would lose clients, %zu %s addresses.\n", ports,
-		  ports == 1 ? "port" : "ports", nets, nets == 1 ? "network" : "networks");
+	if (cut)
+		text_addf(&parts, ", %zu of %zu connections%s", cut, r->n_connections,
+			  mine ? " (your own session, too)" : "");
+	if (ports)
+		text_addf(&parts, ", clients of %zu %s", ports, ports == 1 ? "port" : "ports");
+	if (nets)
+		text_addf(&parts, ", %zu %s of this host", nets,
+			  nets == 1 ? "network" : "networks");
+	for (size_t i = 0; i < ARRAY_LEN(outs); i++)
+		if (cuts_out(r, outs[i]))
+			text_addf(&parts, ", the %s", rehearse_out_word(outs[i]));
+	if (parts.len)
+		text_addf(t, "\nConnecting would cut%s.\n", text_str(&parts) + 1);
+	else
+		text_add(t, "\nNothing would be cut.\n");
 }
 
 void rehearse_text(struct text *t, const struct rehearse_title *title, const struct clash_report *r)

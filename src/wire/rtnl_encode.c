@@ -348,7 +348,7 @@ struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name,
 }
 
 struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name,
-				      uint32_t mtu, const char *peer_name,
+				      uint32_t mtu, const uint8_t *mac, const char *peer_name,
 				      int peer_netns_fd)
 {
 	struct nlmsghdr *nlh;
@@ -358,6 +358,8 @@ struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name,
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
 	if (mtu)
 		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+	if (mac)
+		mnl_attr_put(nlh, IFLA_ADDRESS, 6, mac);
 	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
 	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "veth");
 	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);

@@ -45,10 +45,10 @@ struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name,
 				      const char *kind, int netns_fd);
 /*
  * Both ends down: a peer created with IFF_UP fails with ENOTCONN.  @mtu 0 is
- * the kernel's default.
+ * the kernel's default, and so is @mac NULL.
  */
 struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name,
-				      uint32_t mtu, const char *peer_name,
+				      uint32_t mtu, const uint8_t *mac, const char *peer_name,
 				      int peer_netns_fd);
 /* @mtu 0 and @alias NULL: as they are. */
 struct nlmsghdr *rtnl_encode_link_set(struct rtnl_message *m, int index,

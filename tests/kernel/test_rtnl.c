@@ -556,6 +556,41 @@ static void the_watch_tells_what_was_touched(void **state)
 	assert_null(w);
 }
 
+/* Everything that another gate's start and end changes on the host, and nothing else. */
+static void of_another_gates_link_nothing_is_heard(void **state)
+{
+	struct rtnl_watch *w = NULL;
+	struct rtnl_news n;
+	struct err e;
+
+	(void)state;
+	assert_ok(rtnl_watch_open(-1, &w, &e));
+	rtnl_watch_own(w, "sp-mine", 5901);
+	run("ip link add sp-other type veth peer name lan2 && ip link set sp-other up && "
+	    "ip addr add 198.18.0.129/32 dev sp-other noprefixroute && "
+	    "ip rule add pref 0 to 198.18.0.128/26 lookup 5902 && "
+	    "ip route add 198.18.0.128/26 dev sp-other table 5902");
+	assert_ok(rtnl_watch_read(w, &n, &e));
+	/* lan2, the other end, is here only in this test. */
+	assert_false(n.addresses || n.rules);
+	run("ip rule del pref 0 to 198.18.0.128/26 lookup 5902; "
+	    "ip route del 198.18.0.128/26 dev sp-other table 5902; "
+	    "ip addr del 198.18.0.129/32 dev sp-other");
+	assert_ok(rtnl_watch_read(w, &n, &e));
+	assert_false(n.addresses || n.rules || n.deletions);
+	run("ip link add sp-mine type veth peer name lan1 && ip link set lan1 up && "
+	    "ip link set sp-mine up");
+	n = read_news(w);
+	assert_true(n.links);
+	run("ip rule add pref 0 to 198.18.0.64/26 lookup 5901");
+	n = read_news(w);
+	assert_true(n.rules);
+	run("ip addr add 198.18.0.65/32 dev sp-mine");
+	n = read_news(w);
+	assert_true(n.addresses);
+	rtnl_watch_close(&w);
+}
+
 static void a_watch_that_overflows_says_so_and_goes_on(void **state)
 {
 	const int small = 4096;
@@ -636,6 +671,7 @@ int main(void)
 				       lab_enter),
 		cmocka_unit_test_setup(links_are_made_moved_counted_and_deleted,
 				       lab_enter),
+		cmocka_unit_test_setup(of_another_gates_link_nothing_is_heard, lab_enter),
 		cmocka_unit_test_setup(the_watch_tells_what_was_touched,
 				       lab_enter),
 		cmocka_unit_test_setup(

@@ -291,7 +291,7 @@ static void a_link_is_read(void **state)
 	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 7 };
 	struct rtnl_message m;
 	struct nlmsghdr *nlh =
-		rtnl_encode_veth_add(&m, "sp-office", 1400, "lan", 5);
+		rtnl_encode_veth_add(&m, "sp-office", 1400, NULL, "lan", 5);
 	struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
 	struct link l;
 
@@ -472,7 +472,7 @@ static void what_is_cut_off_is_refused(void **state)
 			header = sizeof(struct ifaddrmsg);
 			break;
 		default:
-			nlh = rtnl_encode_veth_add(&m, "sp-office", 1400, "lan",
+			nlh = rtnl_encode_veth_add(&m, "sp-office", 1400, NULL, "lan",
 						   5);
 			header = sizeof(struct ifinfomsg);
 		}

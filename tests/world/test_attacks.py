@@ -196,6 +196,28 @@ def crafted_loopback(world, port):
                                 p.flags == SYN_ACK, 0.7)
 
 
+class LocalnetRouted:
+    """A service of the host, and 127.0.0.0/8 let in from the LAN, as kube-proxy
+    and others do for ports of their own (CVE-2020-8558)."""
+
+    def __init__(self, world, port):
+        self.host, self.port = world.servera, port
+        self.child = world.serve(self.host, 'host', port)
+        self.host.sysctl('net/ipv4/conf/eth0/route_localnet', 1)
+
+    def __enter__(self):
+        return self.port
+
+    def __exit__(self, *_):
+        self.host.sysctl('net/ipv4/conf/eth0/route_localnet', 0)
+        self.child.kill()
+
+
+def test_control_a15_a_crafted_frame_reaches_a_service_of_the_host(world):
+    with LocalnetRouted(world, 9191) as port:
+        assert crafted_loopback(world, port)
+
+
 def shadow(world, room, port=51820):
     """A16: a room speaks from the port that a service of the host has; may
     it take that service's answers? Returns who answered the laptop."""
@@ -405,6 +427,9 @@ def test_a14_a_neighbour_does_not_route_to_the_room(gate, world, family, proto,
 
 def test_a15_a_crafted_frame_does_not_reach_127_0_0_1(gate, world):
     assert not crafted_loopback(world, 80)
+    with LocalnetRouted(world, 9191) as port:
+        assert probe.ask(world.mallory, 'tcp', A4, port).by == 'host'
+        assert not crafted_loopback(world, port)
 
 
 @pytest.mark.parametrize('port', [51820, 1024, 40000])
@@ -419,6 +444,21 @@ def test_redirects_and_source_routes_are_not_believed(gate, world):
                            tcp_packet(A_VPN4, 80, B_VPN4, 1, 0x10)[:28])
     inject_tun(world.vpnsrv, 'tun0', redirect)
     assert wrong_answers(world, doors=('vpn',)) == []
+
+
+@pytest.mark.parametrize('src, dst', [
+    (LAPTOP2_4, B_VPN4), (MALLORY6, B_VPN6), ('neighbour', B_VPN6)])
+def test_a_room_does_not_say_another_ones_address(gate, world, tun, src, dst):
+    """Strict rp_filter, which IPv6 has not."""
+    with gate.room() as room, gate.inner as inner:
+        own = gate.r6 if ':' in dst else gate.r4
+        if src == 'neighbour':
+            src = own[:-1] + '4'
+        gate_mac = mac(inner, 'room')
+        for sport, said in ((4301, src), (4300, own)):
+            inject(room, 'eth0', gate_mac, udp_packet(said, sport, dst, 4302))
+    assert tun.wait_for(lambda p: p.sport == 4300 and p.dport == 4302)
+    assert tun.seen(lambda p: p.sport == 4301 and p.dport == 4302) == []
 
 
 def test_unknown_protocols_are_not_forwarded(gate, world, ear, tun):

@@ -8,7 +8,6 @@ bare server, and each session is tried.
 import concurrent.futures
 import ipaddress
 import json
-import os
 import signal
 import socket
 import struct
@@ -18,12 +17,12 @@ from dataclasses import dataclass
 import pytest
 
 from lab import probe
-from lab.host import keep, until
+from lab.host import until
 from lab.probe import How
 from lab.ssh import SshServer
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
-from lab.world import (A4, A6, B_INET4, LAPTOP2_4, LAPTOP3_4, LAPTOP4,
+from lab.world import (A4, A6, B_INET4, LAPTOP2_4, LAPTOP4,
                        MALLORY4, MALLORY6, VPN_GW4)
 
 ROUTER4, ROUTER6 = '172.16.5.1', 'fd00:16:5::1'
@@ -250,15 +249,192 @@ def test_what_is_foretold_happens(scene, sallyport, name):
         assert is_lost(report, proto, port, ip) == gone, (proto, host.name, ip)
 
 
-def test_the_variants_cut_and_keep(scene, sallyport):
-    """Of each sort some, or the test above shows little."""
+# wg-quick's ways: EXCL routes, and a default by rules and a table of its own.
+ALLOWED = {
+    'what misses': '10.66.0.0/24',
+    'the enclosing /12': '10.66.0.0/24, 172.16.0.0/12',
+    'both halves of the /24': '172.16.5.0/25, 172.16.5.128/25',
+    'the clients, both families': '172.16.9.0/24, fd00:16:9::/64',
+    'everything': '0.0.0.0/0',
+    'everything, both families': '0.0.0.0/0, ::/0',
+}
+
+
+@pytest.fixture(scope='module')
+def wireguard(scene):
+    world, _ = scene
+    world.with_wireguard()
+    return world
+
+
+def wg_quick(world, what, conf):
+    """wg-quick(8) itself, with wireguard-go where the kernel has none; its
+    exit status and what it said. wireguard-go stays and keeps the output."""
+    with open(f'{world.dir}/wg-quick.log', 'w+') as log:
+        child = world.servera.popen(
+            ['env', 'WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go',
+             'LOG_LEVEL=error', 'wg-quick', what, conf],
+            stdout=log, stderr=log)
+        status = child.wait(20)
+        log.seek(0)
+        return status, log.read()
+
+
+@pytest.mark.parametrize('name', ALLOWED)
+def test_what_is_foretold_of_wg_quick_happens(scene, wireguard, sallyport,
+                                              name):
     world, server = scene
+    world.servera.run('mkdir', '-p', '/run/wireguard')
+    conf = world.partner_server.conf(f'{world.dir}/wgq.conf',
+                                     allowed=ALLOWED[name])
     sessions = open_sessions(world, server)
-    fates = [{'172.16.0.0/12': 'cut', '10.8.0.0/16': 'kept'}[p] == c['fate']
-             for p in ('172.16.0.0/12', '10.8.0.0/16')
-             for c in json.loads(sallyport('rehearse', '--json', '--routes',
-                                           p).stdout)['connections']
-             if c['peer'] == LAPTOP4]
-    for s in sessions:
-        s.close()
-    assert fates == [True, True]
+    before = hoststate(world.servera)
+    try:
+        done = sallyport('rehearse', '--json', conf)
+        report = json.loads(done.stdout)
+        status, said = wg_quick(world, 'up', conf)
+        assert status == 0, said
+        happened = alive(sessions)
+        clients = list(new_clients(world))
+        lost = [not a for a in answered(world, clients)]
+    finally:
+        wg_quick(world, 'down', conf)
+        for s in sessions:
+            s.close()
+    until(lambda: not connections(world.servera),
+          lambda: connections(world.servera), 20)
+    world.servera.run('sysctl', '-q', 'net.ipv4.conf.all.src_valid_mark=0')
+    assert foretold(report) == happened
+    assert report['cut'] or all(happened.values())
+    for (proto, port, host, a), gone in zip(clients, lost):
+        ip = address_of(world, host, a)
+        assert is_lost(report, proto, port, ip) == gone, (proto, host.name, ip)
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+def test_that_wg_quick_gives_up_is_foretold(scene, wireguard, sallyport):
+    world, _ = scene
+    world.servera.run('mkdir', '-p', '/run/wireguard')
+    conf = world.partner_server.conf(f'{world.dir}/wgq.conf',
+                                     allowed='172.16.5.0/24')
+    text = sallyport('rehearse', conf).stdout
+    report = json.loads(sallyport('rehearse', '--json', conf).stdout)
+    status, said = wg_quick(world, 'up', conf)
+    assert status != 0 and 'File exists' in said
+    assert 'wg-quick would give up' in text
+    assert [r['outcome'] for r in report['push']['routes']] == ['not taken']
+
+
+def works(host, address):
+    return probe.ping(host, address, seconds=1)
+
+
+@pytest.mark.parametrize('name', [
+    'what misses', 'the router', 'the router, IPv6', 'both halves of the /24',
+    'both halves of the /64, IPv6', 'the network of the VPN server',
+    'a default (def1)'])
+def test_the_ways_out_are_as_foretold(scene, sallyport, name):
+    """The router, the neighbour's network and the tunnel itself, by ping."""
+    world, _ = scene
+    world.openvpn.give_a(push=VARIANTS[name].push)
+    report = json.loads(sallyport('rehearse', '--json', world.office).stdout)
+    assert works(world.servera, VPN_GW4) is False
+    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
+    try:
+        happened = {
+            'tunnel': works(world.servera, VPN_GW4),
+            ROUTER4: works(world.servera, ROUTER4),
+            ROUTER6: works(world.servera, ROUTER6),
+            MALLORY4: works(world.servera, MALLORY4),
+            MALLORY6: works(world.servera, MALLORY6),
+        }
+    finally:
+        client.close()
+    outs = {o['address']: o['fate'] == 'kept' for o in report['ways_out']}
+    lost = {n['prefix'] for n in report['networks']
+            if n['relation'] == 'swallowed'}
+    assert happened == {
+        'tunnel': outs['198.51.100.2'],
+        ROUTER4: outs[ROUTER4], ROUTER6: outs[ROUTER6],
+        MALLORY4: '172.16.5.0/24' not in lost,
+        MALLORY6: 'fd00:16:5::/64' not in lost}
+
+
+def undo(command):
+    words = command.split()
+    words[words.index('add')] = 'del'
+    return words
+
+
+@pytest.mark.parametrize('name', [
+    'the enclosing /12 and /32', 'both families', 'both halves of the /24',
+    'both halves of the /64, IPv6', 'the router', 'the client itself'])
+def test_the_cures_that_are_told_help(scene, sallyport, name):
+    """Typed before the VPN connects, they keep every session."""
+    world, server = scene
+    world.openvpn.give_a(push=VARIANTS[name].push)
+    sessions = open_sessions(world, server)
+    before = hoststate(world.servera)
+    report = json.loads(sallyport('rehearse', '--json', world.office).stdout)
+    typed = [c.split() for cure in report['cures'] for c in cure['commands']
+             if c.startswith('ip ') and 'unreachable' not in c]
+    assert typed
+    for words in typed:
+        world.servera.run(*words)
+    cured = json.loads(sallyport('rehearse', '--json', world.office).stdout)
+    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
+    try:
+        happened = alive(sessions)
+        assert works(world.servera, ROUTER4) and works(world.servera, ROUTER6)
+    finally:
+        client.close()
+        for s in sessions:
+            s.close()
+        for words in typed:
+            world.servera.run(*undo(' '.join(words)))
+    until(lambda: not connections(world.servera),
+          lambda: connections(world.servera), 20)
+    assert all(happened.values())
+    assert all(foretold(cured).values())
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+def test_ones_own_session_is_told(scene, program, sallyport):
+    """Also where sudo has taken SSH_CONNECTION away."""
+    world, server = scene
+    world.openvpn.give_a(push=VARIANTS['the enclosing /12'].push)
+    for env in ('', 'env -u SSH_CONNECTION '):
+        text = server.run(world.laptop2, A4,
+                          f'{env}{program} rehearse {world.office}')
+        mine = [l for l in text.splitlines() if 'your own session' in l]
+        assert mine[0].split()[0] == 'CUT', text
+        assert LAPTOP2_4 in mine[0]
+        assert text.splitlines()[2].startswith('SSH sessions')
+        assert 'your own session, too' in text.splitlines()[-1]
+
+
+def test_a_server_that_does_not_answer_leaves_nothing_behind(scene, sallyport):
+    world, _ = scene
+    silent = world.openvpn.profile(f'{world.dir}/silent.ovpn', 'servera',
+                                   [f'{B_INET4} 1194 udp'])
+    before = hoststate(world.servera)
+    done = sallyport('rehearse', '--timeout', '2', silent)
+    assert done.returncode == 1
+    assert 'not connected within 2 s' in done.stderr
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+@pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_rehearsal_leaves_nothing_behind(scene, program, sig):
+    world, _ = scene
+    silent = world.openvpn.profile(f'{world.dir}/silent.ovpn', 'servera',
+                                   [f'{B_INET4} 1194 udp'])
+    before = hoststate(world.servera)
+    child = world.servera.popen([program, 'rehearse', silent],
+                                stdout=subprocess.DEVNULL,
+                                stderr=subprocess.DEVNULL)
+    until(lambda: 'sp-rh' in world.servera.out('ip', 'link'), 'the gate stands')
+    child.send_signal(sig)
+    assert child.wait(15) == (130 if sig != signal.SIGKILL else -sig)
+    until(lambda: difference(before, hoststate(world.servera)) == '',
+          lambda: difference(before, hoststate(world.servera)), 15)

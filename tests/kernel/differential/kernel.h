@@ -33,12 +33,9 @@ static inline void kernel_open(struct kernel *k)
 	k->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	if (!k->sock || mnl_socket_bind(k->sock, 0, MNL_SOCKET_AUTOPID) < 0)
 		abort();
-	setsockopt(mnl_socket_get_fd(k->sock), SOL_SOCKET, SO_RCVBUFFORCE,
-		   &size, sizeof(size));
-	setsockopt(mnl_socket_get_fd(k->sock), SOL_SOCKET, SO_SNDBUFFORCE,
-		   &size, sizeof(size));
-	setsockopt(mnl_socket_get_fd(k->sock), SOL_SOCKET, SO_RCVTIMEO, &limit,
-		   sizeof(limit));
+	setsockopt(mnl_socket_get_fd(k->sock), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	setsockopt(mnl_socket_get_fd(k->sock), SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	setsockopt(mnl_socket_get_fd(k->sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	mnl_socket_setsockopt(k->sock, NETLINK_CAP_ACK, &one, sizeof(one));
 }
 
@@ -49,8 +46,7 @@ static inline void kernel_close(struct kernel *k)
 
 typedef void (*kernel_fn)(void *ctx, size_t i, const struct nlmsghdr *nlh);
 
-static inline void kernel_queue(struct kernel *k, struct nlmsghdr *nlh,
-				uint16_t flags)
+static inline void kernel_queue(struct kernel *k, struct nlmsghdr *nlh, uint16_t flags)
 {
 	size_t size = NLMSG_ALIGN((size_t)nlh->nlmsg_len);
 
@@ -96,8 +92,7 @@ static inline int kernel_errno(const struct nlmsghdr *nlh)
 	return nlh->nlmsg_type == NLMSG_ERROR ? -e->error : 0;
 }
 
-static inline void kernel_take_errno(void *ctx, size_t i,
-				     const struct nlmsghdr *nlh)
+static inline void kernel_take_errno(void *ctx, size_t i, const struct nlmsghdr *nlh)
 {
 	((int *)ctx)[i] = kernel_errno(nlh);
 }
@@ -105,8 +100,7 @@ static inline void kernel_take_errno(void *ctx, size_t i,
 /* ---- Listing ---- */
 
 static inline void kernel_dump(struct kernel *k, uint16_t type, sa_family_t family,
-			       void (*fn)(void *ctx, const struct nlmsghdr *nlh),
-			       void *ctx)
+			       void (*fn)(void *ctx, const struct nlmsghdr *nlh), void *ctx)
 {
 	static char in[1 << 20];
 	struct rtnl_message m;
@@ -149,10 +143,8 @@ static inline void listing_take(void *ctx, const struct nlmsghdr *nlh)
 	if (nlh->nlmsg_type == RTM_NEWLINK && rtnl_decode_link(nlh, &link) == 1)
 		*arena_push(l->arena, s->links, s->n_links, s->cap_links) = link;
 	if (nlh->nlmsg_type == RTM_NEWADDR && rtnl_decode_address(nlh, &address) == 1)
-		*arena_push(l->arena, s->addresses, s->n_addresses, s->cap_addresses) =
-			address;
-	if (nlh->nlmsg_type == RTM_NEWROUTE &&
-	    rtnl_decode_route(l->arena, nlh, &route) == 1)
+		*arena_push(l->arena, s->addresses, s->n_addresses, s->cap_addresses) = address;
+	if (nlh->nlmsg_type == RTM_NEWROUTE && rtnl_decode_route(l->arena, nlh, &route) == 1)
 		*arena_push(l->arena, s->routes, s->n_routes, s->cap_routes) = route;
 	if (nlh->nlmsg_type == RTM_NEWRULE && rtnl_decode_rule(nlh, &rule) == 1)
 		*arena_push(l->arena, s->rules, s->n_rules, s->cap_rules) = rule;
@@ -173,8 +165,7 @@ static inline struct snapshot kernel_snapshot(struct kernel *k, struct arena *a)
 
 /* ---- Building ---- */
 
-static inline struct nlmsghdr *kernel_nexthop(struct rtnl_message *m,
-					      const struct nexthop *n)
+static inline struct nlmsghdr *kernel_nexthop(struct rtnl_message *m, const struct nexthop *n)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(m->bytes);
 	struct nhmsg *nhm;
@@ -201,15 +192,13 @@ static inline struct nlmsghdr *kernel_nexthop(struct rtnl_message *m,
 	/* A gateway of the other family: the nexthop is of that family then. */
 	if (!ip_is_none(&n->hop.via)) {
 		nhm->nh_family = (unsigned char)n->hop.via.family;
-		mnl_attr_put(nlh, NHA_GATEWAY,
-			     ip_bits(n->hop.via.family) / 8, n->hop.via.byte);
+		mnl_attr_put(nlh, NHA_GATEWAY, ip_bits(n->hop.via.family) / 8, n->hop.via.byte);
 	}
 	mnl_attr_put_u32(nlh, NHA_OIF, (uint32_t)n->hop.link);
 	return nlh;
 }
 
-static inline struct nlmsghdr *kernel_nexthop_delete(struct rtnl_message *m,
-						     uint32_t id)
+static inline struct nlmsghdr *kernel_nexthop_delete(struct rtnl_message *m, uint32_t id)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(m->bytes);
 
@@ -232,8 +221,7 @@ static inline uint8_t ground_hop_flags(const struct ground *g, bool ipv6, int li
 
 	if (!l || l->flags & IFF_LOWER_UP)
 		return 0;
-	return (uint8_t)(RTNH_F_LINKDOWN |
-			 (g->ignores[ipv6][link] ? RTNH_F_DEAD : 0));
+	return (uint8_t)(RTNH_F_LINKDOWN | (g->ignores[ipv6][link] ? RTNH_F_DEAD : 0));
 }
 
 struct built {
@@ -244,26 +232,23 @@ struct built {
 
 static inline struct route *built_route(struct built *b, const struct route *r)
 {
-	struct route *to = arena_push(b->arena, b->s.routes, b->s.n_routes,
-				      b->s.cap_routes);
+	struct route *to = arena_push(b->arena, b->s.routes, b->s.n_routes, b->s.cap_routes);
 
 	*to = *r;
 	to->hops = arena_alloc(b->arena, (r->n_hops + 1) * sizeof(*r->hops));
 	if (r->n_hops)
 		memcpy(to->hops, r->hops, r->n_hops * sizeof(*r->hops));
 	for (size_t i = 0; i < to->n_hops; i++) {
-		bool local = r->family == AF_INET ?
-				     r->scope == RT_SCOPE_HOST :
-				     r->type == RTN_LOCAL;
+		bool local = r->family == AF_INET ? r->scope == RT_SCOPE_HOST
+						  : r->type == RTN_LOCAL;
 
 		/* Nor does IPv4 look at the carrier for an IPv6 gateway. */
-		local |= to->hops[i].via.family &&
-			 to->hops[i].via.family != r->family && !r->nexthop_id;
+		local |= to->hops[i].via.family && to->hops[i].via.family != r->family &&
+			 !r->nexthop_id;
 		to->hops[i].flags &= RTNH_F_ONLINK;
 		if (!local)
-			to->hops[i].flags |= ground_hop_flags(
-				b->ground, r->family == AF_INET6,
-				to->hops[i].link);
+			to->hops[i].flags |= ground_hop_flags(b->ground, r->family == AF_INET6,
+							      to->hops[i].link);
 	}
 	return to;
 }
@@ -278,15 +263,13 @@ static inline bool built_source_valid(const struct built *b, const struct route 
 {
 	const struct route *best = NULL;
 
-	if (r->family != AF_INET ||
-	    (r->type == RTN_LOCAL && ip_equal(&r->dst.ip, &r->prefsrc)))
+	if (r->family != AF_INET || (r->type == RTN_LOCAL && ip_equal(&r->dst.ip, &r->prefsrc)))
 		return true;
 	for (size_t i = 0; i < b->s.n_routes; i++) {
 		const struct route *o = &b->s.routes[i];
 
 		if (o->family != AF_INET || o->table != RT_TABLE_LOCAL ||
-		    !prefix_covers(&o->dst, &r->prefsrc) ||
-		    o->hops[0].flags & RTNH_F_DEAD)
+		    !prefix_covers(&o->dst, &r->prefsrc) || o->hops[0].flags & RTNH_F_DEAD)
 			continue;
 		if (!best || o->dst.len > best->dst.len ||
 		    (o->dst.len == best->dst.len && o->metric < best->metric))
@@ -308,10 +291,9 @@ static inline void built_own_route(struct built *b, struct route r, int link)
 	for (size_t i = 0; i < b->s.n_routes; i++) {
 		const struct route *o = &b->s.routes[i];
 
-		if (o->family == r.family && o->table == r.table &&
-		    o->metric == r.metric && o->type == r.type &&
-		    prefix_equal(&o->dst, &r.dst) && !o->src.len && o->n_hops == 1 &&
-		    same_hop(&o->hops[0], &hop) &&
+		if (o->family == r.family && o->table == r.table && o->metric == r.metric &&
+		    o->type == r.type && prefix_equal(&o->dst, &r.dst) && !o->src.len &&
+		    o->n_hops == 1 && same_hop(&o->hops[0], &hop) &&
 		    (ip_equal(&o->prefsrc, &r.prefsrc) || r.family == AF_INET6))
 			return;
 	}
@@ -344,14 +326,12 @@ static inline bool built_place_ipv4(struct built *b, struct address *a, size_t *
 }
 
 /* ipv6_link_dev_addr(): by scope, the newest first; links in their order. */
-static inline void built_place_ipv6(struct built *b, const struct address *a,
-				    size_t *at)
+static inline void built_place_ipv6(struct built *b, const struct address *a, size_t *at)
 {
 	*at = b->s.n_addresses;
 	for (size_t i = 0; i < b->s.n_addresses; i++) {
 		const struct address *o = &b->s.addresses[i];
-		bool narrower = ip_is_link_local(&o->local) ||
-				ip_is_loopback(&o->local) ||
+		bool narrower = ip_is_link_local(&o->local) || ip_is_loopback(&o->local) ||
 				!ip_is_link_local(&a->local);
 
 		if (o->local.family != AF_INET6)
@@ -372,11 +352,9 @@ static inline void built_insert(struct built *b, const struct address *a, size_t
 }
 
 /* fib_add_ifaddr() */
-static inline void built_routes_ipv4(struct built *b, const struct address *a,
-				     bool secondary)
+static inline void built_routes_ipv4(struct built *b, const struct address *a, bool secondary)
 {
-	struct prefix net = prefix_of(ip_is_none(&a->peer) ? &a->local : &a->peer,
-				      a->len);
+	struct prefix net = prefix_of(ip_is_none(&a->peer) ? &a->local : &a->peer, a->len);
 	struct ip prim = a->local;
 	struct ip last = net.ip;
 	struct route r = { .family = AF_INET, .prefsrc = prim };
@@ -387,8 +365,7 @@ static inline void built_routes_ipv4(struct built *b, const struct address *a,
 
 		if (o->link == a->link && o->local.family == AF_INET &&
 		    !(o->flags & IFA_F_SECONDARY) && o->len == a->len) {
-			struct prefix p = { ip_is_none(&o->peer) ? o->local : o->peer,
-					    o->len };
+			struct prefix p = { ip_is_none(&o->peer) ? o->local : o->peer, o->len };
 
 			if (!prefix_covers(&p, &net.ip))
 				continue;
@@ -401,8 +378,8 @@ static inline void built_routes_ipv4(struct built *b, const struct address *a,
 	r.table = RT_TABLE_LOCAL;
 	r.dst = prefix_host(&a->local);
 	built_own_route(b, r, a->link);
-	if (!world_link_up(&b->ground->base, a->link) || secondary ||
-	    !net.ip.byte[0] || (ip_equal(&net.ip, &a->local) && a->len == 32))
+	if (!world_link_up(&b->ground->base, a->link) || secondary || !net.ip.byte[0] ||
+	    (ip_equal(&net.ip, &a->local) && a->len == 32))
 		return;
 	if (!(a->flags & IFA_F_NOPREFIXROUTE)) {
 		r.type = lo ? RTN_LOCAL : RTN_UNICAST;
@@ -432,8 +409,7 @@ static inline void built_routes_ipv6(struct built *b, const struct address *a)
 			   .dst = prefix_host(&a->local) };
 
 	built_own_route(b, r, a->link);
-	if (!world_link_up(&b->ground->base, a->link) ||
-	    a->flags & IFA_F_NOPREFIXROUTE)
+	if (!world_link_up(&b->ground->base, a->link) || a->flags & IFA_F_NOPREFIXROUTE)
 		return;
 	r.type = RTN_UNICAST;
 	r.table = RT_TABLE_MAIN;
@@ -459,8 +435,7 @@ static inline void built_address(struct built *b, struct address a)
 		built_routes_ipv6(b, &a);
 }
 
-static inline void built_hops_of_nexthop(struct built *b, const struct plan *p,
-					 struct route *r)
+static inline void built_hops_of_nexthop(struct built *b, const struct plan *p, struct route *r)
 {
 	const struct nexthop *n = &p->nexthops[r->nexthop_id - 1];
 	struct hop *hops = arena_alloc(b->arena, WORLD_HOPS * sizeof(*hops));
@@ -482,8 +457,8 @@ static inline void built_hops_of_nexthop(struct built *b, const struct plan *p,
 
 static inline bool by_gateways(const struct route *r)
 {
-	return r->family == AF_INET6 && !r->nexthop_id && r->n_hops &&
-	       r->type == RTN_UNICAST && !ip_is_none(&r->hops[0].via);
+	return r->family == AF_INET6 && !r->nexthop_id && r->n_hops && r->type == RTN_UNICAST &&
+	       !ip_is_none(&r->hops[0].via);
 }
 
 /* IPv6 joins routes by gateways that differ in nothing else. */
@@ -493,9 +468,8 @@ static inline bool built_joins(struct built *b, const struct route *r)
 		struct route *o = &b->s.routes[i];
 		struct hop *hops;
 
-		if (!by_gateways(o) || o->table != r->table ||
-		    o->metric != r->metric || !prefix_equal(&o->dst, &r->dst) ||
-		    o->src.len != r->src.len ||
+		if (!by_gateways(o) || o->table != r->table || o->metric != r->metric ||
+		    !prefix_equal(&o->dst, &r->dst) || o->src.len != r->src.len ||
 		    (r->src.len && !prefix_equal(&o->src, &r->src)))
 			continue;
 		hops = arena_alloc(b->arena, (o->n_hops + r->n_hops) * sizeof(*hops));
@@ -510,8 +484,7 @@ static inline bool built_joins(struct built *b, const struct route *r)
 	return false;
 }
 
-static inline void built_planned_route(struct built *b, const struct plan *p,
-				       size_t at)
+static inline void built_planned_route(struct built *b, const struct plan *p, size_t at)
 {
 	struct route r = p->routes[at];
 
@@ -537,8 +510,7 @@ static inline bool rule_dropped(const struct plan *p, const struct rule *r)
  * Builds @p in the kernel and returns it as a snapshot, less what the kernel
  * would not have.
  */
-static inline struct snapshot kernel_build(struct kernel *k,
-					   const struct ground *g,
+static inline struct snapshot kernel_build(struct kernel *k, const struct ground *g,
 					   const struct plan *p, struct arena *a)
 {
 	static int errors[WORLD_OBJECTS];
@@ -579,18 +551,15 @@ static inline struct snapshot kernel_build(struct kernel *k,
 			     NLM_F_CREATE | NLM_F_ACK);
 	for (size_t i = 0; i < g->base.n_rules; i++)
 		if (rule_dropped(p, &g->base.rules[i]))
-			kernel_queue(k, rtnl_encode_rule(&m, RTM_DELRULE,
-							 &g->base.rules[i]),
+			kernel_queue(k, rtnl_encode_rule(&m, RTM_DELRULE, &g->base.rules[i]),
 				     NLM_F_ACK);
 	kernel_flush(k, kernel_take_errno, errors);
 	for (size_t i = 0; i < g->base.n_rules; i++)
 		if (!rule_dropped(p, &g->base.rules[i]))
-			*arena_push(a, b.s.rules, b.s.n_rules, b.s.cap_rules) =
-				g->base.rules[i];
+			*arena_push(a, b.s.rules, b.s.n_rules, b.s.cap_rules) = g->base.rules[i];
 	for (size_t i = 0; i < p->n_rules; i++)
 		if (!errors[i])
-			*arena_push(a, b.s.rules, b.s.n_rules, b.s.cap_rules) =
-				p->rules[i];
+			*arena_push(a, b.s.rules, b.s.n_rules, b.s.cap_rules) = p->rules[i];
 	return b.s;
 }
 
@@ -603,15 +572,13 @@ static inline void kernel_ignore(void *ctx, size_t i, const struct nlmsghdr *nlh
 
 static inline bool ground_has(const struct ground *g, const struct route *r)
 {
-	if (r->family == AF_INET6 && r->type == RTN_MULTICAST &&
-	    r->protocol == RTPROT_KERNEL)
+	if (r->family == AF_INET6 && r->type == RTN_MULTICAST && r->protocol == RTPROT_KERNEL)
 		return true;
 	for (size_t i = 0; i < g->base.n_routes; i++) {
 		const struct route *o = &g->base.routes[i];
 
-		if (o->family == r->family && o->table == r->table &&
-		    o->protocol == r->protocol && o->metric == r->metric &&
-		    prefix_equal(&o->dst, &r->dst) &&
+		if (o->family == r->family && o->table == r->table && o->protocol == r->protocol &&
+		    o->metric == r->metric && prefix_equal(&o->dst, &r->dst) &&
 		    o->hops[0].link == r->hops[0].link)
 			return true;
 	}
@@ -653,8 +620,7 @@ static inline void kernel_clear(struct kernel *k, const struct ground *g,
 		kernel_queue(k, kernel_nexthop_delete(&m, p->nexthops[i].id), NLM_F_ACK);
 	for (size_t i = now->n_addresses; i-- > 0;)
 		if (!ip_is_loopback(&now->addresses[i].local))
-			kernel_queue(k, rtnl_encode_address(&m, RTM_DELADDR,
-							    &now->addresses[i]),
+			kernel_queue(k, rtnl_encode_address(&m, RTM_DELADDR, &now->addresses[i]),
 				     NLM_F_ACK);
 	kernel_flush(k, kernel_ignore, NULL);
 	for (size_t i = 0; i < now->n_routes; i++)
@@ -692,7 +658,8 @@ static inline void answer_of(const struct nlmsghdr *nlh, struct answer *ret)
 	ret->tos = rtm->rtm_tos;
 	ret->dst_len = rtm->rtm_dst_len;
 	ret->dst.family = rtm->rtm_family;
-	mnl_attr_for_each(attr, nlh, sizeof(*rtm)) {
+	mnl_attr_for_each(attr, nlh, sizeof(*rtm))
+	{
 		const void *p = mnl_attr_get_payload(attr);
 		const struct rtvia *via = p;
 
@@ -732,8 +699,10 @@ static inline void answer_take(void *ctx, size_t i, const struct nlmsghdr *nlh)
 	answer_of(nlh, i % 2 ? &all[i / 2].packet : &all[i / 2].route);
 }
 
-static inline struct nlmsghdr *kernel_question(struct rtnl_message *m,
-					       const struct flow *f, bool match)
+#define RTA_FLOWLABEL_ 31 /* newer than the oldest headers we build with */
+
+static inline struct nlmsghdr *kernel_question(struct rtnl_message *m, const struct flow *f,
+					       bool match)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(m->bytes);
 	struct rtmsg *rtm;
@@ -757,9 +726,11 @@ static inline struct nlmsghdr *kernel_question(struct rtnl_message *m,
 		mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)f->oif);
 	if (f->mark)
 		mnl_attr_put_u32(nlh, RTA_MARK, f->mark);
-	mnl_attr_put_u32(nlh, RTA_UID, f->uid);
+	mnl_attr_put_u32(nlh, RTA_UID, f->iif ? 0 : f->uid);
 	if (f->proto)
 		mnl_attr_put_u8(nlh, RTA_IP_PROTO, f->proto);
+	if (f->flowlabel)
+		mnl_attr_put_u32(nlh, RTA_FLOWLABEL_, htonl(f->flowlabel));
 	if (f->sport)
 		mnl_attr_put_u16(nlh, RTA_SPORT, htons(f->sport));
 	if (f->dport)
@@ -769,8 +740,8 @@ static inline struct nlmsghdr *kernel_question(struct rtnl_message *m,
 
 #define ASK_MAX 128
 
-static inline void kernel_ask(struct kernel *k, const struct flow *flows,
-			      size_t n, struct answers *ret)
+static inline void kernel_ask(struct kernel *k, const struct flow *flows, size_t n,
+			      struct answers *ret)
 {
 	struct rtnl_message m;
 

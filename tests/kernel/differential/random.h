@@ -29,7 +29,6 @@ static inline bool dice_percent(struct dice *d, uint32_t percent)
 	return dice_below(d, 100) < percent;
 }
 
-#define DICE_PICK(d, array)                                                    \
-	((array)[dice_below((d), sizeof(array) / sizeof((array)[0]))])
+#define DICE_PICK(d, array) ((array)[dice_below((d), sizeof(array) / sizeof((array)[0]))])
 
 #endif

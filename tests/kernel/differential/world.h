@@ -50,8 +50,8 @@ struct plan {
 static inline struct ip world_ip4(uint32_t word)
 {
 	return (struct ip){ AF_INET,
-			    { (uint8_t)(word >> 24), (uint8_t)(word >> 16),
-			      (uint8_t)(word >> 8), (uint8_t)word } };
+			    { (uint8_t)(word >> 24), (uint8_t)(word >> 16), (uint8_t)(word >> 8),
+			      (uint8_t)word } };
 }
 
 static inline struct ip world_ip(struct dice *d, sa_family_t family)
@@ -79,19 +79,21 @@ static inline struct ip world_ip(struct dice *d, sa_family_t family)
 
 static inline struct prefix world_prefix(struct dice *d, sa_family_t family)
 {
-	static const uint8_t lens4[] = { 0, 0, 1, 8, 12, 16, 16, 24, 24, 24,
-					 25, 30, 31, 32, 32 };
-	static const uint8_t lens6[] = { 0, 0, 1, 16, 32, 48, 48, 64, 64, 64,
-					 65, 96, 127, 128, 128 };
+	static const uint8_t lens4[] = { 0, 0, 1, 8, 12, 16, 16, 24, 24, 24, 25, 30, 31, 32, 32 };
+	static const uint8_t lens6[] = {
+		0, 0, 1, 16, 32, 48, 48, 64, 64, 64, 65, 96, 127, 128, 128
+	};
 	struct ip ip = world_ip(d, family);
 
-	return prefix_of(&ip, family == AF_INET ? DICE_PICK(d, lens4) :
-						  DICE_PICK(d, lens6));
+	return prefix_of(&ip, family == AF_INET ? DICE_PICK(d, lens4) : DICE_PICK(d, lens6));
 }
 
 static inline int world_link(struct dice *d, const struct snapshot *base)
 {
-	return base->links[dice_below(d, (uint32_t)base->n_links)].index;
+	/* Some links more than others, so that they get several addresses. */
+	uint32_t among = dice_percent(d, 40) && base->n_links > 4 ? 4 : (uint32_t)base->n_links;
+
+	return base->links[dice_below(d, among)].index;
 }
 
 static inline bool world_link_up(const struct snapshot *base, int index)
@@ -101,21 +103,22 @@ static inline bool world_link_up(const struct snapshot *base, int index)
 	return l && l->flags & IFF_UP;
 }
 
-static inline void world_add_address(struct dice *d,
-				     const struct snapshot *base,
-				     struct plan *p)
+static inline void world_add_address(struct dice *d, const struct snapshot *base, struct plan *p)
 {
 	static const uint8_t lens4[] = { 8, 16, 24, 24, 24, 25, 30, 31, 32 };
 	static const uint8_t lens6[] = { 32, 48, 64, 64, 64, 127, 128 };
-	static const uint8_t scopes[] = { RT_SCOPE_UNIVERSE, RT_SCOPE_UNIVERSE,
-					  RT_SCOPE_UNIVERSE, RT_SCOPE_LINK,
-					  RT_SCOPE_HOST };
+	static const uint8_t scopes[] = { RT_SCOPE_UNIVERSE, RT_SCOPE_UNIVERSE, RT_SCOPE_UNIVERSE,
+					  RT_SCOPE_LINK, RT_SCOPE_HOST };
 	sa_family_t family = dice_percent(d, 50) ? AF_INET : AF_INET6;
 	struct address *a = &p->addresses[p->n_addresses++];
 
-	*a = (struct address){ .link = world_link(d, base),
-			       .local = world_ip(d, family) };
+	*a = (struct address){ .link = world_link(d, base), .local = world_ip(d, family) };
 	a->len = family == AF_INET ? DICE_PICK(d, lens4) : DICE_PICK(d, lens6);
+	/* The first bytes of 2001:db8::, should somebody take them for IPv4. */
+	if (family == AF_INET && dice_percent(d, 8)) {
+		a->local = world_ip4(0x20010d00 + dice_below(d, 255));
+		a->len = 24;
+	}
 	if (family == AF_INET)
 		a->scope = DICE_PICK(d, scopes);
 	else
@@ -134,18 +137,20 @@ static inline void world_add_address(struct dice *d,
 		a->peer = world_ip(d, family);
 }
 
-static inline struct ip world_gateway(struct dice *d, const struct plan *p,
-				      int link, sa_family_t family)
+static inline struct ip world_gateway(struct dice *d, const struct plan *p, int link,
+				      sa_family_t family)
 {
 	struct ip ip;
+	size_t from;
 
 	if (family == AF_INET6 && dice_percent(d, 40)) {
 		ip = (struct ip){ AF_INET6, { 0xfe, 0x80 } };
 		ip.byte[15] = (uint8_t)(0x10 + dice_below(d, 9));
 		return ip;
 	}
+	from = p->n_addresses ? dice_below(d, (uint32_t)p->n_addresses) : 0;
 	for (size_t i = 0; i < p->n_addresses; i++) {
-		const struct address *a = &p->addresses[i];
+		const struct address *a = &p->addresses[(from + i) % p->n_addresses];
 
 		if (a->link != link || a->local.family != family)
 			continue;
@@ -163,9 +168,7 @@ static inline struct hop world_hop(struct dice *d, const struct snapshot *base,
 
 	if (dice_percent(d, h.link == LINK_LOOPBACK ? 10 : 60)) {
 		/* IPv4 may go by an IPv6 gateway. */
-		sa_family_t via = family == AF_INET && dice_percent(d, 10) ?
-					  AF_INET6 :
-					  family;
+		sa_family_t via = family == AF_INET && dice_percent(d, 10) ? AF_INET6 : family;
 
 		h.via = world_gateway(d, p, h.link, via);
 		if (dice_percent(d, 30))
@@ -174,9 +177,7 @@ static inline struct hop world_hop(struct dice *d, const struct snapshot *base,
 	return h;
 }
 
-static inline void world_add_nexthop(struct dice *d,
-				     const struct snapshot *base,
-				     struct plan *p)
+static inline void world_add_nexthop(struct dice *d, const struct snapshot *base, struct plan *p)
 {
 	struct nexthop *n = &p->nexthops[p->n_nexthops++];
 
@@ -185,8 +186,7 @@ static inline void world_add_nexthop(struct dice *d,
 	if (p->n_nexthops > 6 && dice_percent(d, 35)) {
 		for (uint32_t id = 1; id < n->id && n->n_members < 3; id++)
 			if (p->nexthops[id - 1].family == n->family &&
-			    !p->nexthops[id - 1].n_members &&
-			    dice_percent(d, 50))
+			    !p->nexthops[id - 1].n_members && dice_percent(d, 50))
 				n->members[n->n_members++] = id;
 		if (n->n_members)
 			return;
@@ -196,12 +196,10 @@ static inline void world_add_nexthop(struct dice *d,
 		n->hop = world_hop(d, base, p, n->family);
 }
 
-static inline struct ip world_own(struct dice *d, const struct plan *p,
-				  sa_family_t family)
+static inline struct ip world_own(struct dice *d, const struct plan *p, sa_family_t family)
 {
 	for (int tries = 0; tries < 10 && p->n_addresses; tries++) {
-		const struct address *a =
-			&p->addresses[dice_below(d, (uint32_t)p->n_addresses)];
+		const struct address *a = &p->addresses[dice_below(d, (uint32_t)p->n_addresses)];
 
 		if (a->local.family == family)
 			return a->local;
@@ -211,10 +209,10 @@ static inline struct ip world_own(struct dice *d, const struct plan *p,
 
 static inline uint8_t world_type(struct dice *d, sa_family_t family)
 {
-	static const uint8_t odd[] = { RTN_BLACKHOLE, RTN_UNREACHABLE,
-				       RTN_PROHIBIT,  RTN_THROW,
-				       RTN_THROW,     RTN_LOCAL,
-				       RTN_BROADCAST, RTN_MULTICAST };
+	static const uint8_t odd[] = {
+		RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT,  RTN_THROW,
+		RTN_THROW,     RTN_LOCAL,       RTN_BROADCAST, RTN_MULTICAST
+	};
 	uint8_t type = dice_percent(d, 70) ? RTN_UNICAST : DICE_PICK(d, odd);
 
 	return family == AF_INET6 && type == RTN_BROADCAST ? RTN_ANYCAST : type;
@@ -222,21 +220,19 @@ static inline uint8_t world_type(struct dice *d, sa_family_t family)
 
 static inline bool world_has_way(uint8_t type)
 {
-	return type != RTN_BLACKHOLE && type != RTN_UNREACHABLE &&
-	       type != RTN_PROHIBIT && type != RTN_THROW;
+	return type != RTN_BLACKHOLE && type != RTN_UNREACHABLE && type != RTN_PROHIBIT &&
+	       type != RTN_THROW;
 }
 
 static inline uint32_t world_table(struct dice *d)
 {
-	static const uint32_t tables[] = { 254, 254, 254, 254, 253, 100,
-					   100, 101, 102, 1000, 255 };
+	static const uint32_t tables[] = { 254, 254, 254, 254, 253, 100, 100, 101, 102, 1000, 255 };
 
 	return DICE_PICK(d, tables);
 }
 
-static inline void world_choose_way(struct dice *d, const struct snapshot *base,
-				    struct plan *p, struct route *r,
-				    struct hop *hops)
+static inline void world_choose_way(struct dice *d, const struct snapshot *base, struct plan *p,
+				    struct route *r, struct hop *hops)
 {
 	uint32_t n = dice_percent(d, 15) ? 2 + dice_below(d, 2) : 1;
 
@@ -258,8 +254,7 @@ static inline void world_choose_way(struct dice *d, const struct snapshot *base,
 	r->n_hops = n;
 }
 
-static inline void world_add_route(struct dice *d, const struct snapshot *base,
-				   struct plan *p)
+static inline void world_add_route(struct dice *d, const struct snapshot *base, struct plan *p)
 {
 	static const uint32_t metrics[] = { 0, 0, 0, 1, 50, 100, 1024, 4000000000 };
 	static const uint8_t prefs[] = { 0, 0, 1, 3 };
@@ -302,8 +297,8 @@ static inline void world_add_route(struct dice *d, const struct snapshot *base,
 		if (dice_percent(d, 25) && world_has_way(r->type))
 			r->prefsrc = world_own(d, p, r->family);
 		/* A route that refuses, or is by lo, forgets its preference. */
-		if (r->family == AF_INET6 && r->n_hops &&
-		    r->hops[0].link != LINK_LOOPBACK && dice_percent(d, 40))
+		if (r->family == AF_INET6 && r->n_hops && r->hops[0].link != LINK_LOOPBACK &&
+		    dice_percent(d, 40))
 			r->pref = DICE_PICK(d, prefs);
 	}
 	if (r->family == AF_INET6 && (!ip_is_none(&r->prefsrc) || r->pref))
@@ -324,8 +319,7 @@ static inline void world_add_route(struct dice *d, const struct snapshot *base,
 		r->scope = RT_SCOPE_HOST;
 }
 
-static inline void world_name(struct dice *d, const struct snapshot *base,
-			      char *name)
+static inline void world_name(struct dice *d, const struct snapshot *base, char *name)
 {
 	if (dice_percent(d, 10))
 		strcpy(name, "nolink");
@@ -333,8 +327,7 @@ static inline void world_name(struct dice *d, const struct snapshot *base,
 		strcpy(name, base->links[dice_below(d, (uint32_t)base->n_links)].name);
 }
 
-static inline struct rule_range world_range(struct dice *d, uint32_t from,
-					    uint32_t spread)
+static inline struct rule_range world_range(struct dice *d, uint32_t from, uint32_t spread)
 {
 	uint32_t first = from + dice_below(d, spread);
 
@@ -342,8 +335,8 @@ static inline struct rule_range world_range(struct dice *d, uint32_t from,
 }
 
 /* One selector, by its number: each has its generator. */
-static inline void world_select(struct dice *d, const struct snapshot *base,
-				struct plan *p, struct rule *r, uint32_t which)
+static inline void world_select(struct dice *d, const struct snapshot *base, struct plan *p,
+				struct rule *r, uint32_t which)
 {
 	switch (which) {
 	case 0:
@@ -406,7 +399,10 @@ static inline void world_select(struct dice *d, const struct snapshot *base,
 		break;
 	case 17:
 		r->find_saddr = r->family == AF_INET6;
-		r->from = world_prefix(d, r->family);
+		r->from.ip = world_own(d, p, r->family);
+		r->from = prefix_of(&r->from.ip, dice_percent(d, 50) ? 16 : 32);
+		if (r->action == FR_ACT_TO_TBL && dice_percent(d, 50))
+			r->suppress_len = 64;
 		break;
 	case 18:
 		r->from = prefix_host(&(struct ip){ 0 });
@@ -416,19 +412,21 @@ static inline void world_select(struct dice *d, const struct snapshot *base,
 	case 19:
 		r->tun_id = 1 + dice_below(d, 2);
 		break;
+	case 20:
+		if (r->family != AF_INET6)
+			break;
+		r->flowlabel_mask = 1 + dice_below(d, 3);
+		r->flowlabel = dice_below(d, 4) & r->flowlabel_mask;
+		break;
 	}
 }
 
-static inline void world_add_rule(struct dice *d, const struct snapshot *base,
-				  struct plan *p)
+static inline void world_add_rule(struct dice *d, const struct snapshot *base, struct plan *p)
 {
-	static const uint32_t priorities[] = { 0, 0, 10, 20, 30, 40, 100, 200,
-					       32765, 32766, 32768 };
-	static const uint32_t tables[] = { 254, 254, 253, 100, 100, 101,
-					   102, 1000, 255, 4242 };
-	static const uint8_t actions[] = { FR_ACT_GOTO, FR_ACT_GOTO, FR_ACT_NOP,
-					   FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE,
-					   FR_ACT_PROHIBIT };
+	static const uint32_t priorities[] = { 0, 0, 10, 20, 30, 40, 100, 200, 32765, 32766, 32768 };
+	static const uint32_t tables[] = { 254, 254, 253, 100, 100, 101, 102, 1000, 255, 4242 };
+	static const uint8_t actions[] = { FR_ACT_GOTO,      FR_ACT_GOTO,        FR_ACT_NOP,
+					   FR_ACT_BLACKHOLE, FR_ACT_UNREACHABLE, FR_ACT_PROHIBIT };
 	struct rule *r = &p->rules[p->n_rules++];
 	uint32_t selectors = dice_below(d, 4);
 
@@ -451,15 +449,15 @@ static inline void world_add_rule(struct dice *d, const struct snapshot *base,
 
 		r->suppress_len = DICE_PICK(d, lens);
 	}
-	if (r->action == FR_ACT_TO_TBL && dice_percent(d, 15))
+	if (r->action == FR_ACT_TO_TBL && dice_percent(d, 25))
 		r->suppress_group = (int)dice_below(d, 3);
 	r->invert = dice_percent(d, 15);
 	for (uint32_t i = 0; i < selectors; i++)
-		world_select(d, base, p, r, dice_below(d, 20));
+		world_select(d, base, p, r, dice_below(d, 21));
 }
 
-static inline void world_plan(struct dice *d, const struct snapshot *base,
-			      bool pristine, struct plan *p)
+static inline void world_plan(struct dice *d, const struct snapshot *base, bool pristine,
+			      struct plan *p)
 {
 	uint32_t size = 1 + dice_below(d, 3);
 	uint32_t n;
@@ -510,10 +508,14 @@ static inline struct flow world_flow(struct dice *d, const struct snapshot *net,
 		f.src = world_ip(d, family);
 	else if (dice_percent(d, 35))
 		f.src = world_own(d, p, family);
+	if (!f.iif && family == AF_INET && dice_percent(d, 2))
+		f.src = world_ip4(0x7f000001);
 	f.mark = dice_percent(d, 50) ? 0 : dice_below(d, 5);
-	f.uid = f.iif ? 0 : dice_below(d, 5);
+	f.uid = dice_below(d, 5);
 	f.tos = (uint8_t)(dice_percent(d, 50) ? 0 : dice_below(d, 64) << 2);
 	f.proto = DICE_PICK(d, protos);
+	if (family == AF_INET6)
+		f.flowlabel = dice_below(d, 4);
 	f.sport = (uint16_t)(dice_percent(d, 20) ? 0 : 18 + dice_below(d, 14));
 	f.dport = (uint16_t)(dice_percent(d, 20) ? 0 : 18 + dice_below(d, 14));
 	return f;

@@ -41,6 +41,12 @@ PidFile none
     def session(self, client, address):
         return SshSession(client, address, f'{self.dir}/user')
 
+    def run(self, client, address, command, seconds=30):
+        """What @command prints in a session of its own."""
+        return client.run('ssh', *OPTIONS, '-i', f'{self.dir}/user',
+                          f'root@{address}', command, ok=False,
+                          timeout=seconds).stdout
+
     def close(self):
         hosts.stop(self.child)
         self.log.close()
