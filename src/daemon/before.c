@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <string.h>
 
-/* "ipv4/conf/eth0/forwarding 0": the comment of one rule of chain `before`. */
+/* "ipv4/conf/eth0/forwarding 0": the comment of one rule of chain `before_NAME`. */
 static void read_comment(struct arena *a, const char *comment, struct plan_sysctl **items,
 			 size_t *n, size_t *cap)
 {
@@ -30,7 +30,7 @@ int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sy
 
 	*ret = NULL;
 	*ret_n = 0;
-	r = nft_list_json(n, a, arena_printf(a, "chain inet sallyport-%s before", gate), &json, e);
+	r = nft_list_json(n, a, arena_printf(a, "chain inet " PLAN_NFT_HOST " before_%s", gate), &json, e);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)

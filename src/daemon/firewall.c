@@ -42,7 +42,7 @@ static json_t *list_json(struct nft *n, struct arena *a, const char *what, struc
 
 static bool is_ours(const char *table)
 {
-	return str_starts(table, "sallyport-");
+	return str_eq(table, PLAN_NFT_HOST);
 }
 
 static bool at_forward(const json_t *chain)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 /* The namespace of @netns, made when there is none; one that is not ours is refused. */
 static int open_netns(struct place *p, struct err *e)
@@ -87,54 +88,76 @@ static void network_changed(struct loop_source *source, uint32_t events)
 		reconcile_later(p->sup);
 }
 
-/*
- * The listing as it is compared: without chain `before`, the last one, to which
- * another gate that goes away may have added what it knows.
- */
-static size_t compared_size(const char *listed)
+const char *place_nft_table(const struct place *p, struct arena *a)
 {
-	const char *before = strstr(listed, "chain before {");
-
-	return before ? (size_t)(before - listed) : strlen(listed);
+	return p->kind == PLACE_HOST ? PLAN_NFT_HOST
+				     : arena_printf(a, "sallyport-%s", p->sup->gate.name);
 }
 
-static bool same_table(const char *a, const char *b)
+int place_nft_list(struct place *p, struct arena *a, const char **ret, struct err *e)
 {
-	size_t size = compared_size(a);
+	const char *listed;
+	int r = nft_list_table(p->nft, a, place_nft_table(p, a), &listed, e);
 
-	return size == compared_size(b) && strncmp(a, b, size) == 0;
+	if (r < 0)
+		return r;
+	*ret = p->kind == PLACE_HOST ? plan_nft_part(a, listed, p->sup->gate.name) : listed;
+	return 0;
+}
+
+/* Did @who (may be "") change what is ours?  Then reconcile() puts it right. */
+static void check_table(struct place *p, const char *who)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *listed;
+	struct err e;
+	int r;
+
+	r = place_nft_list(p, &a, &listed, &e);
+	if (r == 0 && str_eq(listed, p->nft_listed))
+		return;
+	sup_repaired(p->sup, "nft table inet %s of the %s was %s%s%s", place_nft_table(p, &a),
+		     p->kind == PLACE_HOST ? "host" : "gate", r < 0 ? "deleted" : "changed",
+		     who[0] ? " by " : "", who);
+	free(p->nft_text);
+	p->nft_text = NULL;
+}
+
+/* Another supervisor, which puts its gate's part into the host's table or takes it out. */
+static bool is_sibling(const struct place *p, const char *who)
+{
+	char own[32] = "";
+
+	prctl(PR_GET_NAME, own);
+	return p->kind == PLACE_HOST && str_eq(who, own);
 }
 
 /*
  * Somebody else made an nft transaction in this namespace: was it our table?
- * On the host it may also be a firewall that came back without our entries.
+ * On the host it may also be a firewall that came back without our entries, or
+ * one of many gates that start: that changes nothing of ours, and if all looked,
+ * each start would cost the more the more gates there are.
  */
 static void nft_changed(struct loop_source *source, uint32_t events)
 {
 	struct place *p = source->ctx;
-	struct arena a CLEANUP_ARENA = { 0 };
 	struct supervisor *s = p->sup;
 	char who[32] = "";
-	const char *listed;
 	bool foreign = true;
 	struct err e;
-	int r;
 
 	(void)events;
 	if (nft_watch_read(p->nft_watch, &foreign, who, &e) < 0)
 		sup_log(s, "%s", e.text);
 	if (!foreign || !p->nft_listed)
 		return;
-	r = nft_list_table(p->nft, &a, arena_printf(&a, "sallyport-%s", s->gate.name), &listed, &e);
-	if (r < 0 || !same_table(listed, p->nft_listed)) {
-		sup_repaired(s, "nft table inet sallyport-%s of the %s was %s%s%s", s->gate.name,
-			     p->kind == PLACE_HOST ? "host" : "gate",
-			     r < 0 ? "deleted" : "changed", who[0] ? " by " : "", who);
-		free(p->nft_text);
-		p->nft_text = NULL;
+	if (is_sibling(p, who)) {
+		s->before_doubt = true;
+		return;
 	}
-	s->firewall_known = s->firewall_known && p->kind != PLACE_HOST;
+	check_table(p, who);
 	s->before_known = s->before_known && p->kind != PLACE_HOST;
+	s->firewall_known = s->firewall_known && p->kind != PLACE_HOST;
 	reconcile_soon(s);
 }
 

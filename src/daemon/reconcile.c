@@ -127,20 +127,52 @@ static int apply_sysctls(struct place *p, struct arena *a, const struct want *w,
 	return 0;
 }
 
+/*
+ * The host's table is every gate's.  What stands in it for this one, from
+ * before a `kill -9` or for an older slot, is taken out in the same transaction.
+ */
+static int with_stale(struct place *p, struct arena *a, const char *text, const char **ret,
+		      struct err *e)
+{
+	const struct gate *g = &p->sup->gate;
+	const struct publish *port;
+	const char *listed, *other;
+	int r = nft_list_table(p->nft, a, PLAN_NFT_HOST, &listed, e);
+
+	*ret = text;
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	other = plan_nft_conflict(a, listed, g, &port);
+	if (other)
+		return err_set(e, EADDRINUSE,
+			       "port %u/%s is gate \"%s\"'s: publish another one, or take that gate "
+			       "away with: sallyport down %s",
+			       port->door_port, port->proto == IPPROTO_UDP ? "udp" : "tcp", other,
+			       other);
+	*ret = arena_printf(a, "%s%s", plan_nft_stale(a, listed, g->name), text);
+	return 0;
+}
+
 static int apply_nft(struct place *p, struct arena *a, const struct want *w, struct err *e)
 {
-	const char *table = arena_printf(a, "sallyport-%s", p->sup->gate.name);
-	const char *listed;
-	int r;
+	const char *table = place_nft_table(p, a);
+	const char *listed, *text = w->nft;
+	int r = 0;
 
 	if (!w->nft || (p->nft_text && str_eq(p->nft_text, w->nft)))
 		return 0;
-	r = nft_run(p->nft, w->nft, e);
+	if (p->kind == PLACE_HOST)
+		r = with_stale(p, a, w->nft, &text, e);
+	if (r < 0)
+		return r;
+	r = nft_run(p->nft, text, e);
 	if (r < 0)
 		return err_wrap(e, r, "nft table inet %s of %s", table, place_name(p));
 	free(p->nft_text);
 	p->nft_text = strdup(w->nft);
-	r = nft_list_table(p->nft, a, table, &listed, e);
+	r = place_nft_list(p, a, &listed, e);
 	if (r < 0)
 		return r;
 	free(p->nft_listed);
@@ -318,7 +350,7 @@ void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 	}
 }
 
-/* What stands in chain `before`: ours from before a `kill -9`, or another gate's legacy. */
+/* What stands in chain `before_NAME`: ours from before a `kill -9`, or another gate's legacy. */
 static int merge_before(struct supervisor *s, struct arena *a, struct err *e)
 {
 	struct plan_sysctl *found;
@@ -336,6 +368,19 @@ static int merge_before(struct supervisor *s, struct arena *a, struct err *e)
 	return 0;
 }
 
+/* Would this plan change chain `before_NAME`? */
+static bool writes_before(const struct supervisor *s, struct arena *a, const struct want *w)
+{
+	const char *now;
+
+	if (!s->host.nft_text || !str_eq(s->host.nft_text, w->nft))
+		return true;
+	for (size_t i = 0; i < w->n_sysctls; i++)
+		if (w->sysctls[i].restore && sysctl_differs(a, &w->sysctls[i], &now))
+			return true;
+	return false;
+}
+
 /* The host's plan, with the old sysctls noted in it before they are changed. */
 static int want_host(struct supervisor *s, struct arena *a, struct want *ret, struct err *e)
 {
@@ -350,6 +395,8 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	if (r < 0)
 		return r;
 	sup_want(s, a, &s->host, host, ret);
+	if (s->before_doubt && writes_before(s, a, ret))
+		s->before_known = s->before_doubt = false;
 	r = merge_before(s, a, e);
 	if (r < 0)
 		return r;

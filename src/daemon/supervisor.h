@@ -38,7 +38,7 @@ struct place {
 	struct nft_watch *nft_watch;
 	struct loop_source nft_source;
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
-	char *nft_listed; /* as the kernel lists it since */
+	char *nft_listed; /* as the kernel lists it since; of the host's table, our part */
 	bool had_sysctls; /* they were set once: a difference is somebody else's doing */
 };
 
@@ -103,7 +103,8 @@ struct supervisor {
 	bool swept; /* the sweep was just done: what it needed can be given back */
 	bool facts_changed;
 	bool firewall_known; /* the host's other chains were looked at since they changed */
-	bool before_known; /* likewise chain `before` */
+	bool before_known; /* likewise chain `before_NAME` */
+	bool before_doubt; /* another gate may have left something there since */
 	char *last_error; /* of reconcile(), so that it is said once */
 	struct loop_timer lazy;
 	struct loop_timer sweep;
@@ -146,6 +147,9 @@ int place_open(struct place *p, struct supervisor *s, enum want_place kind, size
 	       const char *netns, struct err *e) MUST_USE;
 void place_close(struct place *p);
 int place_watch(struct place *p, struct err *e) MUST_USE;
+const char *place_nft_table(const struct place *p, struct arena *a);
+/* What stands in the table for our gate. */
+int place_nft_list(struct place *p, struct arena *a, const char **ret, struct err *e) MUST_USE;
 
 /* daemon/reconcile.c */
 int reconcile(struct supervisor *s, struct err *e) MUST_USE;

@@ -212,9 +212,10 @@ static int bequeath(struct remains *x, struct arena *a, const char *heir,
 		if (!known)
 			r = nft_run(x->nft,
 				    arena_printf(a,
-						 "add rule inet sallyport-%s before continue "
-						 "comment \"%s %s\"",
-						 heir, before[i].path, before[i].value),
+						 "add chain inet " PLAN_NFT_HOST " before_%s\n"
+						 "add rule inet " PLAN_NFT_HOST
+						 " before_%s continue comment \"%s %s\"",
+						 heir, heir, before[i].path, before[i].value),
 				    e);
 	}
 	return r;
@@ -261,23 +262,26 @@ static int restore(struct arena *a, const struct plan_sysctl *before, size_t n, 
 	return r;
 }
 
-static int remove_table(struct remains *x, struct arena *a, struct err *e)
+static int remove_from_table(struct remains *x, struct arena *a, struct err *e)
 {
-	const char *table = arena_printf(a, "sallyport-%s", x->gate);
 	const char *heir = other_gate(x, a);
 	struct plan_sysctl *before;
-	const char *text;
+	const char *listed;
 	size_t n;
-	int r;
+	int r = nft_list_table(x->nft, a, PLAN_NFT_HOST, &listed, e);
 
-	if (nft_list_table(x->nft, a, table, &text, e) == -ENOENT)
+	if (r == -ENOENT)
 		return 0;
+	if (r < 0 || !*plan_nft_remove(a, listed, x->gate))
+		return r;
 	x->found = true;
 	r = before_read(x->nft, a, x->gate, &before, &n, e);
 	if (r == 0)
 		r = heir ? bequeath(x, a, heir, before, n, e) : restore(a, before, n, e);
 	if (r == 0)
-		r = nft_run(x->nft, arena_printf(a, "delete table inet %s", table), e);
+		r = nft_list_table(x->nft, a, PLAN_NFT_HOST, &listed, e);
+	if (r == 0)
+		r = nft_run(x->nft, plan_nft_remove(a, listed, x->gate), e);
 	return r;
 }
 
@@ -304,7 +308,7 @@ static int remove_all(struct remains *x, struct arena *a, struct err *e)
 	if (r == 0)
 		r = firewall_undo(x->nft, x->gate, e);
 	if (r == 0)
-		r = remove_table(x, a, e);
+		r = remove_from_table(x, a, e);
 	if (r == 0)
 		r = file_remove_tree(arena_printf(a, RUN_DIR "/%s", x->gate), e);
 	if (r < 0)

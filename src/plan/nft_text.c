@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The nft table of the host and of the gate, each one text that replaces the
- * whole table in one transaction.  Interfaces are matched by name: a tunnel
- * may come and go, and rules for it stand before it is there.
+ * The nft table of the gate and the gate's part of the host's, each one text
+ * that replaces all of it in one transaction.  Interfaces are matched by name: a
+ * tunnel may come and go, and rules for it stand before it is there.
  */
 #include "plan/plan.h"
 
@@ -10,6 +10,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* ICMPv6 without which a link does not work at all. */
 #define NEIGHBOUR "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert }"
@@ -31,7 +32,7 @@ static void line(struct nft_text *n, const char *fmt, ...) __attribute__((format
 
 static void line(struct nft_text *n, const char *fmt, ...)
 {
-	char buf[1024];
+	char buf[2048];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -48,24 +49,18 @@ static void begin(struct nft_text *n, struct arena *a, const struct gate *g,
 	struct ip gate4 = slot_gate(s, AF_INET);
 	struct ip gate6 = slot_gate(s, AF_INET6);
 
-	*n = (struct nft_text){ .arena = a, .gate = g, .facts = f,
-				.link = plan_host_link(a, g) };
+	*n = (struct nft_text){ .arena = a, .gate = g, .facts = f, .link = plan_host_link(a, g) };
 	prefix_text(&s->net4, n->slot4);
 	prefix_text(&s->net6, n->slot6);
 	ip_text(&host, n->host4);
 	ip_text(&gate4, n->gate4);
 	ip_text(&gate6, n->gate6);
-	/* The first line makes the second succeed when there is no table yet. */
-	line(n, "table inet sallyport-%s", g->name);
-	line(n, "delete table inet sallyport-%s", g->name);
-	line(n, "table inet sallyport-%s {", g->name);
 }
 
 static const char *end(struct nft_text *n)
 {
 	char *text;
 
-	line(n, "}");
 	text = arena_strdup(n->arena, text_str(&n->out));
 	text_free(&n->out);
 	return text;
@@ -119,8 +114,7 @@ static bool on_vpn(const struct publish *p)
 }
 
 /* The elements of a set or map over the ports that @filter takes; false if there are none. */
-static bool ports(struct nft_text *n, publish_filter filter, const char *head,
-		  sa_family_t family,
+static bool ports(struct nft_text *n, publish_filter filter, const char *head, sa_family_t family,
 		  void (*element)(struct nft_text *n, sa_family_t family, const struct publish *p))
 {
 	bool any = false;
@@ -141,14 +135,6 @@ static bool ports(struct nft_text *n, publish_filter filter, const char *head,
 	return any;
 }
 
-static void host_element(struct nft_text *n, sa_family_t family, const struct publish *p)
-{
-	char room[IP_TEXT_SIZE];
-
-	text_addf(&n->out, "%s . %u : %s . %u", proto_name(p->proto), p->door_port,
-		  room_text(n, family, p->room, room), p->room_port);
-}
-
 static void vpn_element(struct nft_text *n, sa_family_t family, const struct publish *p)
 {
 	const struct door *d = &n->gate->doors[p->door];
@@ -166,62 +152,6 @@ static void lan_element(struct nft_text *n, sa_family_t family, const struct pub
 
 	text_addf(&n->out, "%s . %s . %u", room_text(n, family, p->room, room),
 		  proto_name(p->proto), p->room_port);
-}
-
-/* Addresses of the host that the lan door listens on: "ip daddr { ... }" or every local one. */
-static const char *listen_text(struct nft_text *n, sa_family_t family)
-{
-	const struct door *lan = &n->gate->doors[0];
-	struct text t = { 0 };
-	const char *ret;
-
-	if (!lan->n_listen)
-		return family == AF_INET ? "fib daddr type local ip daddr != 127.0.0.0/8"
-					 : "fib daddr type local ip6 daddr != ::1";
-	for (size_t i = 0; i < lan->n_listen; i++) {
-		char ip[IP_TEXT_SIZE];
-
-		if (lan->listen[i].family == family)
-			text_addf(&t, "%s%s", t.len ? ", " : "", ip_text(&lan->listen[i], ip));
-	}
-	ret = t.len ? arena_printf(n->arena, "ip%s daddr { %s }", family == AF_INET ? "" : "6",
-				   text_str(&t))
-		    : NULL;
-	text_free(&t);
-	return ret;
-}
-
-static void host_dnat(struct nft_text *n, const char *from)
-{
-	const char *to4 = listen_text(n, AF_INET);
-	const char *to6 = listen_text(n, AF_INET6);
-
-	if (to4)
-		line(n, "\t\t%s %s dnat ip to meta l4proto . th dport map @ports4", from, to4);
-	if (to6)
-		line(n, "\t\t%s %s dnat ip6 to meta l4proto . th dport map @ports6", from, to6);
-}
-
-static void host_publish(struct nft_text *n)
-{
-	for (sa_family_t family = AF_INET;; family = AF_INET6) {
-		ports(n, on_lan,
-		      arena_printf(n->arena,
-				   "map ports%d { type inet_proto . inet_service : %s . inet_service",
-				   family_digit(family), family_type(family)),
-		      family, host_element);
-		if (family == AF_INET6)
-			break;
-	}
-	chain(n, "publish", "nat", "prerouting", "-100", "accept");
-	host_dnat(n, arena_printf(n->arena, "iifname != \"%s\"", n->link));
-	end_chain(n);
-	/* The host itself is a client too; its own 127.0.0.1 needs another source. */
-	chain(n, "publish_self", "nat", "output", "-100", "accept");
-	host_dnat(n, "oifname \"lo\"");
-	if (!n->gate->doors[0].n_listen)
-		line(n, "\t\tip daddr 127.0.0.1 dnat ip to meta l4proto . th dport map @ports4");
-	end_chain(n);
 }
 
 /* What the gate may start towards the lan: the VPN clients' transport and what rooms may reach. */
@@ -250,44 +180,181 @@ static void host_allow_new(struct nft_text *n)
 }
 
 /*
- * Before anything else: 127.0.0.0/8 comes from nowhere but lo (a crafted frame
- * reaches ports bound to loopback otherwise, route_localnet or not), nobody
- * addresses the slot from outside (unpublished ports of a room), and the gate
- * says nobody else's address.
+ * The host's table is one for all gates: a base chain for each of them would
+ * have every packet of the host pass as many chains as there are gates.  Its
+ * base chains look up once, by interface, address or port, which gate's chain
+ * has to see a packet.  What is a gate's own is a chain called KIND_NAME or an
+ * element that leads to one; of its links' names there is a set besides.
  */
-static void host_outside(struct nft_text *n)
+static const char *const shared_maps[] = {
+	"from { type ifname : verdict; }",
+	"closed4 { type ipv4_addr : verdict; }",
+	"closed6 { type ipv6_addr : verdict; }",
+	"ports { type inet_proto . inet_service : verdict; }",
+	"listen4 { type ipv4_addr . inet_proto . inet_service : verdict; }",
+	"listen6 { type ipv6_addr . inet_proto . inet_service : verdict; }",
+	"lan { type ifname : verdict; }",
+	"enter { type ifname : verdict; }",
+	"leave4 { type ipv4_addr : verdict; }",
+	"leave6 { type ipv6_addr : verdict; }",
+};
+
+/* Slots are all of one size. */
+#define SLOT4_OF(addr) "ip " addr " & 255.255.255.192"
+#define SLOT6_OF(addr) "ip6 " addr " & ffff:ffff:ffff:ffff::"
+
+static const struct shared_chain {
+	const char *name;
+	const char *base; /* NULL: reached from one that is */
+	const char *rules;
+} shared_chains[] = {
+	/*
+	 * Before anything else: 127.0.0.0/8 comes from nowhere but lo (a crafted
+	 * frame reaches ports bound to loopback otherwise, route_localnet or not),
+	 * nobody addresses a slot from outside (unpublished ports of a room), and a
+	 * gate says nobody else's address.
+	 */
+	{ "outside", "filter hook prerouting priority -300",
+	  "\t\tiifname \"lo\" accept\n"
+	  "\t\tip daddr 127.0.0.0/8 counter drop\n"
+	  "\t\tiifname vmap @from\n"
+	  "\t\t" SLOT4_OF("daddr") " vmap @closed4\n"
+				   "\t\t" SLOT6_OF("daddr") " vmap @closed6\n" },
+	{ "publish", "nat hook prerouting priority -100",
+	  "\t\tip daddr . meta l4proto . th dport vmap @listen4\n"
+	  "\t\tip6 daddr . meta l4proto . th dport vmap @listen6\n"
+	  "\t\tfib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @ports\n"
+	  "\t\tfib daddr type local ip6 daddr != ::1 meta l4proto . th dport vmap @ports\n" },
+	/* The host itself is a client too; its own 127.0.0.1 needs another source. */
+	{ "self", "nat hook output priority -100",
+	  "\t\toifname \"lo\" ip daddr . meta l4proto . th dport vmap @listen4\n"
+	  "\t\toifname \"lo\" ip6 daddr . meta l4proto . th dport vmap @listen6\n"
+	  "\t\toifname \"lo\" fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @ports\n"
+	  "\t\toifname \"lo\" fib daddr type local ip6 daddr != ::1 meta l4proto . th dport vmap @ports\n"
+	  "\t\tip daddr 127.0.0.1 meta l4proto . th dport vmap @ports\n" },
+	/* What goes from one gate to another has to please both. */
+	{ "forward", "filter hook forward priority 0",
+	  "\t\toifname @links jump guard\n"
+	  "\t\tiifname vmap @lan\n" },
+	{ "guard", NULL,
+	  "\t\tct status dnat return\n"
+	  "\t\tct state established,related return\n"
+	  "\t\tcounter drop\n" },
+	{ "input", "filter hook input priority 0",
+	  "\t\tiifname @links " NEIGHBOUR " accept\n"
+	  "\t\tiifname vmap @lan\n" },
+	{ "leave", "nat hook postrouting priority 100",
+	  "\t\toifname vmap @enter\n"
+	  "\t\t" SLOT4_OF("saddr") " vmap @leave4\n"
+				   "\t\t" SLOT6_OF("saddr") " vmap @leave6\n" },
+};
+
+static const char *const own_chains[] = { "from",  "closed", "publish", "lan",
+					  "enter", "leave",  "before" };
+
+bool plan_nft_chain_is_shared(const char *chain)
 {
-	chain(n, "outside", "filter", "prerouting", "-300", "accept");
-	line(n, "\t\tiifname \"lo\" accept");
-	line(n, "\t\tip daddr 127.0.0.0/8 counter drop");
-	line(n, "\t\tiifname \"%s\" jump from_gate", n->link);
-	line(n, "\t\tiifname != \"%s\" ip daddr %s counter drop", n->link, n->slot4);
-	line(n, "\t\tiifname != \"%s\" ip6 daddr %s counter drop", n->link, n->slot6);
-	end_chain(n);
+	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++)
+		if (str_eq(chain, shared_chains[i].name))
+			return true;
+	return false;
 }
 
-static void host_from_gate(struct nft_text *n)
+const char *plan_nft_chain_gate(const char *chain)
 {
-	line(n, "\tchain from_gate {");
+	for (size_t i = 0; i < ARRAY_LEN(own_chains); i++) {
+		size_t len = strlen(own_chains[i]);
+
+		if (strncmp(chain, own_chains[i], len) == 0 && chain[len] == '_')
+			return chain + len + 1;
+	}
+	return NULL;
+}
+
+/* Every command does no harm where it was done before, and makes what is missing. */
+static void host_frame(struct nft_text *n)
+{
+	line(n, "add table inet " PLAN_NFT_HOST);
+	line(n, "add set inet " PLAN_NFT_HOST " links { type ifname; }");
+	for (size_t i = 0; i < ARRAY_LEN(shared_maps); i++)
+		line(n, "add map inet " PLAN_NFT_HOST " %s", shared_maps[i]);
+	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++) {
+		const struct shared_chain *c = &shared_chains[i];
+
+		if (c->base)
+			line(n, "add chain inet " PLAN_NFT_HOST " %s { type %s; policy accept; }",
+			     c->name, c->base);
+		else
+			line(n, "add chain inet " PLAN_NFT_HOST " %s", c->name);
+		line(n, "flush chain inet " PLAN_NFT_HOST " %s", c->name);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(own_chains); i++) {
+		line(n, "add chain inet " PLAN_NFT_HOST " %s_%s", own_chains[i], n->gate->name);
+		line(n, "flush chain inet " PLAN_NFT_HOST " %s_%s", own_chains[i], n->gate->name);
+	}
+}
+
+static void host_shared(struct nft_text *n)
+{
+	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++)
+		line(n, "\tchain %s {\n%s\t}", shared_chains[i].name, shared_chains[i].rules);
+}
+
+static void own_chain(struct nft_text *n, const char *kind)
+{
+	line(n, "\tchain %s_%s {", kind, n->gate->name);
+}
+
+static void host_from(struct nft_text *n)
+{
+	own_chain(n, "from");
 	line(n, "\t\tip saddr != %s counter drop", n->slot4);
 	line(n, "\t\tip6 saddr != { %s, fe80::/10, :: } counter drop", n->slot6);
 	line(n, "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop");
 	end_chain(n);
+	own_chain(n, "closed");
+	line(n, "\t\tiifname \"%s\" accept", n->link);
+	line(n, "\t\tcounter drop");
+	end_chain(n);
 }
 
-static void host_forward(struct nft_text *n)
+static void publish_family(struct nft_text *n, sa_family_t family)
 {
-	chain(n, "forward", "filter", "forward", "0", "accept");
+	char room[IP_TEXT_SIZE];
+	bool any = false;
+
+	for (size_t i = 0; i < n->gate->n_publish; i++) {
+		const struct publish *p = &n->gate->publish[i];
+
+		if (p->door != 0)
+			continue;
+		if (!any)
+			text_addf(
+				&n->out,
+				"\t\tmeta nfproto ipv%d dnat ip%s to meta l4proto . th dport map {",
+				family_digit(family), family == AF_INET ? "" : "6");
+		text_addf(&n->out, "%s\n\t\t\t%s . %u : %s . %u", any ? "," : "",
+			  proto_name(p->proto), p->door_port, room_text(n, family, p->room, room),
+			  p->room_port);
+		any = true;
+	}
+	if (any)
+		line(n, "\n\t\t}");
+}
+
+static void host_publish(struct nft_text *n)
+{
+	own_chain(n, "publish");
+	line(n, "\t\tiifname \"%s\" return", n->link);
+	publish_family(n, AF_INET);
+	publish_family(n, AF_INET6);
+	end_chain(n);
+}
+
+static void host_lan(struct nft_text *n)
+{
+	own_chain(n, "lan");
 	line(n, "\t\toifname \"%s\" ct status dnat accept", n->link);
-	line(n, "\t\toifname \"%s\" ct state established,related accept", n->link);
-	line(n, "\t\toifname \"%s\" counter drop", n->link);
-	line(n, "\t\tiifname \"%s\" goto to_lan", n->link);
-	end_chain(n);
-	chain(n, "input", "filter", "input", "0", "accept");
-	line(n, "\t\tiifname \"%s\" " NEIGHBOUR " accept", n->link);
-	line(n, "\t\tiifname \"%s\" goto to_lan", n->link);
-	end_chain(n);
-	line(n, "\tchain to_lan {");
 	line(n, "\t\tct state established,related accept");
 	line(n, "\t\tct state invalid counter drop");
 	host_allow_new(n);
@@ -302,28 +369,66 @@ static void host_forward(struct nft_text *n)
  */
 static void host_leave(struct nft_text *n)
 {
-	chain(n, "leave", "nat", "postrouting", "100", "accept");
-	line(n, "\t\toifname \"%s\" ip saddr 127.0.0.0/8 snat ip to %s", n->link, n->host4);
+	own_chain(n, "enter");
+	line(n, "\t\tip saddr 127.0.0.0/8 snat ip to %s", n->host4);
+	end_chain(n);
+	own_chain(n, "leave");
 	line(n, "\t\toifname \"%s\" accept", n->link);
-	for (int v = 4; v <= 6; v += 2) {
-		const char *ip = v == 4 ? "ip" : "ip6";
-		const char *slot = v == 4 ? n->slot4 : n->slot6;
-
-		line(n, "\t\t%s saddr %s meta l4proto { tcp, udp } masquerade to :" PRIVATE_PORTS,
-		     ip, slot);
-		line(n, "\t\t%s saddr %s masquerade", ip, slot);
-	}
+	line(n, "\t\tmeta l4proto { tcp, udp } masquerade to :" PRIVATE_PORTS);
+	line(n, "\t\tmasquerade");
 	end_chain(n);
 }
 
 /* No packet comes here: the chain keeps what sysctls were before us, for whoever takes us away. */
 static void host_before(struct nft_text *n)
 {
-	line(n, "\tchain before {");
+	own_chain(n, "before");
 	for (size_t i = 0; i < n->facts->n_before; i++)
 		line(n, "\t\tcontinue comment \"%s %s\"", n->facts->before[i].path,
 		     n->facts->before[i].value);
 	end_chain(n);
+}
+
+static void element(struct nft_text *n, const char *map, const char *key, const char *verdict)
+{
+	line(n, "add element inet " PLAN_NFT_HOST " %s { %s : %s_%s }", map, key, verdict,
+	     n->gate->name);
+}
+
+static void port_elements(struct nft_text *n, const struct publish *p)
+{
+	const struct door *lan = &n->gate->doors[0];
+	const char *port = arena_printf(n->arena, "%s . %u", proto_name(p->proto), p->door_port);
+
+	if (!lan->n_listen)
+		element(n, "ports", port, "goto publish");
+	for (size_t i = 0; i < lan->n_listen; i++) {
+		char ip[IP_TEXT_SIZE];
+
+		element(n, lan->listen[i].family == AF_INET ? "listen4" : "listen6",
+			arena_printf(n->arena, "%s . %s", ip_text(&lan->listen[i], ip), port),
+			"goto publish");
+	}
+}
+
+static void host_elements(struct nft_text *n)
+{
+	const char *link = arena_printf(n->arena, "\"%s\"", n->link);
+	char slot4[IP_TEXT_SIZE], slot6[IP_TEXT_SIZE];
+
+	line(n, "add element inet " PLAN_NFT_HOST " links { %s }", link);
+	element(n, "from", link, "jump from");
+	element(n, "lan", link, "goto lan");
+	element(n, "enter", link, "jump enter");
+	ip_text(&n->facts->slot.net4.ip, slot4);
+	ip_text(&n->facts->slot.net6.ip, slot6);
+	element(n, "closed4", slot4, "goto closed");
+	element(n, "closed6", slot6, "goto closed");
+	element(n, "leave4", slot4, "goto leave");
+	element(n, "leave6", slot6, "goto leave");
+	for (size_t i = 0; i < n->gate->n_publish; i++)
+		if (n->gate->publish[i].door == 0)
+			port_elements(n, &n->gate->publish[i]);
 }
 
 const char *plan_nft_host(struct arena *a, const struct gate *g, const struct plan_facts *f)
@@ -331,12 +436,16 @@ const char *plan_nft_host(struct arena *a, const struct gate *g, const struct pl
 	struct nft_text n;
 
 	begin(&n, a, g, f);
-	host_from_gate(&n);
-	host_outside(&n);
+	host_frame(&n);
+	line(&n, "table inet " PLAN_NFT_HOST " {");
+	host_shared(&n);
+	host_from(&n);
 	host_publish(&n);
-	host_forward(&n);
+	host_lan(&n);
 	host_leave(&n);
 	host_before(&n);
+	line(&n, "}");
+	host_elements(&n);
 	return end(&n);
 }
 
@@ -401,21 +510,23 @@ static void gate_publish(struct nft_text *n)
 {
 	for (sa_family_t family = AF_INET;; family = AF_INET6) {
 		ports(n, on_vpn,
-		      arena_printf(n->arena,
-				   "map ports%d { type ifname . inet_proto . inet_service : %s . inet_service",
-				   family_digit(family), family_type(family)),
+		      arena_printf(
+			      n->arena,
+			      "map ports%d { type ifname . inet_proto . inet_service : %s . inet_service",
+			      family_digit(family), family_type(family)),
 		      family, vpn_element);
 		ports(n, on_lan,
-		      arena_printf(n->arena,
-				   "set lan%d { type %s . inet_proto . inet_service",
+		      arena_printf(n->arena, "set lan%d { type %s . inet_proto . inet_service",
 				   family_digit(family), family_type(family)),
 		      family, lan_element);
 		if (family == AF_INET6)
 			break;
 	}
 	chain(n, "publish", "nat", "prerouting", "-100", "accept");
-	line(n, "\t\tiifname != { \"lan\", \"lo\" } dnat ip to iifname . meta l4proto . th dport map @ports4");
-	line(n, "\t\tiifname != { \"lan\", \"lo\" } dnat ip6 to iifname . meta l4proto . th dport map @ports6");
+	line(n,
+	     "\t\tiifname != { \"lan\", \"lo\" } dnat ip to iifname . meta l4proto . th dport map @ports4");
+	line(n,
+	     "\t\tiifname != { \"lan\", \"lo\" } dnat ip6 to iifname . meta l4proto . th dport map @ports6");
 	end_chain(n);
 	/* What a room starts through a tunnel says the tunnel's address. */
 	chain(n, "leave", "nat", "postrouting", "100", "accept");
@@ -453,7 +564,8 @@ static void accept_marked(struct nft_text *n, size_t door)
 	const char *link = door_link(n, door);
 	uint32_t mark = plan_door_mark(door);
 
-	line(n, "\t\tiifname \"%s\" oifname \"room*\" ct mark and 0x%x == 0x%x ct state established,related accept",
+	line(n,
+	     "\t\tiifname \"%s\" oifname \"room*\" ct mark and 0x%x == 0x%x ct state established,related accept",
 	     link, PLAN_MARK_MASK, mark);
 	line(n, "\t\tiifname \"room*\" oifname \"%s\" ct mark and 0x%x == 0x%x accept", link,
 	     PLAN_MARK_MASK, mark);
@@ -501,8 +613,10 @@ static void gate_forward(struct nft_text *n)
 		clamp(n, i);
 	for (size_t i = 1; i < n->gate->n_doors; i++)
 		accept_marked(n, i);
-	line(n, "\t\tiifname \"lan\" oifname \"room*\" ct state new ip daddr . meta l4proto . th dport @lan4 accept");
-	line(n, "\t\tiifname \"lan\" oifname \"room*\" ct state new ip6 daddr . meta l4proto . th dport @lan6 accept");
+	line(n,
+	     "\t\tiifname \"lan\" oifname \"room*\" ct state new ip daddr . meta l4proto . th dport @lan4 accept");
+	line(n,
+	     "\t\tiifname \"lan\" oifname \"room*\" ct state new ip6 daddr . meta l4proto . th dport @lan6 accept");
 	line(n, "\t\tiifname != \"lan\" oifname \"room*\" ct state new ct status dnat accept");
 	line(n, "\t\tiifname \"room*\" ct mark and 0x%x == 0 jump start", PLAN_MARK_MASK);
 	line(n, "\t\tiifname \"room*\" counter reject with icmpx admin-prohibited");
@@ -512,9 +626,9 @@ static void gate_forward(struct nft_text *n)
 
 static const char *server_ports(struct nft_text *n, const struct plan_server *s)
 {
-	const char *protos = s->proto == IPPROTO_TCP ? "tcp" :
-			     s->proto == IPPROTO_UDP ? "udp" :
-						       "{ tcp, udp }";
+	const char *protos = s->proto == IPPROTO_TCP   ? "tcp"
+			     : s->proto == IPPROTO_UDP ? "udp"
+						       : "{ tcp, udp }";
 
 	if (!s->port)
 		return s->proto ? arena_printf(n->arena, " meta l4proto %s", protos) : "";
@@ -571,10 +685,15 @@ const char *plan_nft_gate(struct arena *a, const struct gate *g, const struct pl
 	struct nft_text n;
 
 	begin(&n, a, g, f);
+	/* The first line makes the second succeed when there is no table yet. */
+	line(&n, "table inet sallyport-%s", g->name);
+	line(&n, "delete table inet sallyport-%s", g->name);
+	line(&n, "table inet sallyport-%s {", g->name);
 	gate_arrive_lan(&n);
 	gate_arrive(&n);
 	gate_publish(&n);
 	gate_forward(&n);
 	gate_local(&n);
+	line(&n, "}");
 	return end(&n);
 }

@@ -79,7 +79,25 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 	       struct want *ret);
 
 /* plan/nft_text.c */
+#define PLAN_NFT_HOST "sallyport" /* the table that all gates share on the host */
 const char *plan_nft_host(struct arena *a, const struct gate *g, const struct plan_facts *f);
 const char *plan_nft_gate(struct arena *a, const struct gate *g, const struct plan_facts *f);
+/* Of a chain of the host's table: is it every gate's, or whose is it?  NULL: no gate's. */
+bool plan_nft_chain_is_shared(const char *chain);
+const char *plan_nft_chain_gate(const char *chain);
+
+/*
+ * plan/nft_shared.c: what the listing of the host's table says of one gate.
+ * Arena strings.
+ */
+/* All that the gate needs of it, to be compared; chain `before_NAME` is left out. */
+const char *plan_nft_part(struct arena *a, const char *listed, const char *gate);
+/* Commands that take the gate's elements out, so that others can take their place. */
+const char *plan_nft_stale(struct arena *a, const char *listed, const char *gate);
+/* Commands that take the gate out, and the table with the last one; "" if it is not in it. */
+const char *plan_nft_remove(struct arena *a, const char *listed, const char *gate);
+/* The other gate that has a port of @g's; NULL if none has. */
+const char *plan_nft_conflict(struct arena *a, const char *listed, const struct gate *g,
+			      const struct publish **ret);
 
 #endif

@@ -88,7 +88,7 @@ struct want {
 	size_t n_rules, cap_rules;
 	struct want_sysctl *sysctls;
 	size_t n_sysctls, cap_sysctls;
-	const char *nft;           /* whole text of table inet sallyport-NAME; NULL for none */
+	const char *nft;           /* text for the nft table of the place; NULL for none */
 };
 
 #endif

@@ -32,7 +32,9 @@ int nft_list_json(struct nft *n, struct arena *a, const char *what,
 /*
  * Hears of changes (NFNLGRP_NFTABLES).  nft_watch_read() drains; @ret_foreign is
  * true if a transaction was not made by this process (NFTA_GEN_PROC_PID) or
- * news was lost.
+ * news was lost.  Of several, @ret_who names one that is not called as this
+ * process, if there is one; "" when news was lost or one of that name deleted a
+ * table.
  */
 struct nft_watch;
 int nft_watch_open(int netns_fd, struct nft_watch **ret,

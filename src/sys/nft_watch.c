@@ -28,6 +28,7 @@ struct nft_watch {
 	struct mnl_socket *sock;
 	uint32_t own_pid; /* 0: the kernel's numbers are not those we see */
 	char own_name[NAME_SIZE];
+	bool table_went; /* in the transaction whose end has not come yet */
 };
 
 /*
@@ -114,17 +115,25 @@ static bool is_own(const struct nft_watch *w, const struct maker *m)
 	return w->own_pid ? m->pid == w->own_pid : str_eq(m->name, w->own_name);
 }
 
-/* Every transaction ends with one NEWGEN message that tells its maker. */
-static void note(const struct nft_watch *w, const struct nlmsghdr *nlh,
+/*
+ * Every transaction ends with one NEWGEN message that tells its maker.  One that
+ * deletes a table is nobody's in particular: it may have hurt all.
+ */
+static void note(struct nft_watch *w, const struct nlmsghdr *nlh,
 		 bool *foreign, char who[NAME_SIZE])
 {
 	struct maker m = { 0 };
 
+	if (nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE))
+		w->table_went = true;
 	if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN) ||
 	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
 		return;
 	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), read_maker, &m);
-	if (is_own(w, &m))
+	if (w->table_went && str_eq(m.name, w->own_name) && !is_own(w, &m))
+		m.name[0] = '\0';
+	w->table_went = false;
+	if (is_own(w, &m) || (*foreign && str_eq(m.name, w->own_name)))
 		return;
 	*foreign = true;
 	memcpy(who, m.name, NAME_SIZE);
@@ -135,7 +144,7 @@ int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32],
 {
 	char who[NAME_SIZE] = "";
 	_Alignas(8) char buf[32768];
-	bool foreign = false;
+	bool foreign = false, lost = false;
 
 	for (int i = 0; i < READS_MAX; i++) {
 		ssize_t got = mnl_socket_recvfrom(w->sock, buf, sizeof(buf));
@@ -147,7 +156,7 @@ int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32],
 		if (got < 0 && errno == EAGAIN)
 			break;
 		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-			foreign = true;
+			lost = true;
 			continue;
 		}
 		if (got < 0)
@@ -156,8 +165,8 @@ int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32],
 		     nlh = mnl_nlmsg_next(nlh, &size))
 			note(w, nlh, &foreign, who);
 	}
-	*ret_foreign = foreign;
-	memcpy(ret_who, who, NAME_SIZE);
+	*ret_foreign = foreign || lost;
+	memcpy(ret_who, lost ? "" : who, lost ? 1 : NAME_SIZE);
 	return 0;
 }
 

@@ -85,12 +85,14 @@ def test_nft_takes_the_text(gate, side, tmp_path):
                     "sh", str(file))
 
     def blocks(of):
-        return sorted(words[1] for words in map(str.split, of.splitlines())
-                      if words and words[0] in ("chain", "set", "map"))
+        lines = [words for words in map(str.split, of.splitlines()) if words]
+        return {words[1] for words in lines if words[0] in ("chain", "set", "map")} | {
+            words[4] for words in lines if words[0] == "add" and words[1] in ("chain", "set", "map")}
 
     assert blocks(text)
     assert blocks(listed) == blocks(text)
-    assert listed.count("table inet sallyport-office") == 1
+    table = "sallyport" if side == "host" else "sallyport-office"
+    assert listed.count(f"table inet {table} {{") == 1
 
 
 def test_nft_refuses_what_is_no_rule(tmp_path):

@@ -228,7 +228,7 @@ def down_of_a_dead_gate(scene):
 
 DAMAGES = {
     'nft': ('gate', 'nft delete table inet sallyport-main'),
-    'nft of the host': ('host', 'nft delete table inet sallyport-main'),
+    'nft of the host': ('host', 'nft delete table inet sallyport'),
     'rules': ('gate', 'ip rule flush'),
     'way in': ('host', 'ip link del sp-main'),
     'way to the room': ('gate', 'ip link del room'),

@@ -109,7 +109,7 @@ def test_after_kill_9_of_everything_and_down(world, gate, before):
 def test_after_down_of_a_gate_that_was_damaged(world, gate, before):
     """Nobody is there to repair; what is left must still be found."""
     gate.kill9()
-    world.servera.run('nft', 'delete', 'table', 'inet', 'sallyport-main')
+    world.servera.run('nft', 'delete', 'table', 'inet', 'sallyport')
     with gate.inner as inner:
         inner.run('ip', 'link', 'del', 'room')
     assert gate.down().returncode == 0
@@ -215,3 +215,60 @@ def test_gates_that_end_in_another_order_restore_what_was_first(
         other.stop()
         other.pids = gate.pids
     ended(world, gate, before)
+
+
+def test_a_port_that_a_dead_gate_still_has_is_refused(world, gate, before,
+                                                      sallyport):
+    """Nobody holds the port any more, but the host's table leads it there."""
+    gate.kill9()
+    sallyport.write('other', '[room]\npublish = 8000 80/udp\n')
+    held = hoststate(world.servera)
+    done = sallyport('up', 'other')
+    assert done.returncode == 1
+    assert 'port 80/udp' in done.stderr and 'down main' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert difference(held, hoststate(world.servera)) == ''
+    assert wrong_answers(world, doors=('lan',)) == []
+    assert gate.down().returncode == 0
+    ended(world, gate, before)
+
+
+def test_a_gate_that_comes_and_goes_repairs_nothing_of_another(
+        world, gate, before, sallyport):
+    def table():
+        return world.servera.out('nft', '-s', 'list', 'table', 'inet',
+                                 'sallyport')
+    alone = table()
+    with sallyport.up('other', '[room]\npublish = 8000\n') as other:
+        assert table() != alone
+        other.stop()
+    assert table() == alone
+    assert gate.status()['repairs'] == []
+    gate.stop()
+    ended(world, gate, before)
+
+
+def test_two_gates_both_come_back_into_the_table(world, gate, before,
+                                                 sallyport):
+    def chains():
+        return sorted(world.servera.out('nft', '-s', 'list', 'ruleset').split())
+    with sallyport.up('other', '[room]\npublish = 8000:80\n') as other:
+        other.serve('other', 80)
+        both = chains()
+        for how in ('flush ruleset', 'delete table inet sallyport',
+                    'flush chain inet sallyport from_other',
+                    'flush set inet sallyport links'):
+            foreign = world.servera.out('nft', 'list', 'ruleset')
+            foreign = foreign[foreign.index('table inet admin'):].split(
+                '\n}\n')[0] + '\n}\n'
+            world.servera.run('nft', how)
+            if how == 'flush ruleset':
+                world.servera.nft(foreign)
+            until(lambda: chains() == both, 'both are there again')
+            assert wrong_answers(world, doors=('lan',)) == []
+            assert probe.ask(world.laptop, 'tcp', A4, 8000).by == 'other'
+        other.stop()
+    gate.stop()
+    assert 'table inet sallyport' not in world.servera.out('nft', 'list',
+                                                           'ruleset')
+    assert 'table inet admin' in world.servera.out('nft', 'list', 'ruleset')

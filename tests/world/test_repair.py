@@ -194,21 +194,21 @@ def test_a_link_that_is_deleted_is_made_again(world, gate, place):
 
 
 @pytest.mark.parametrize('place', ['gate', 'host'])
-@pytest.mark.parametrize('how', ['delete table inet sallyport-main',
-                                 'flush table inet sallyport-main',
+@pytest.mark.parametrize('how', ['delete table inet {}',
+                                 'flush table inet {}',
                                  'flush ruleset'])
 def test_the_nft_table_comes_back(world, gate, place, how):
     """A18, and nothing leaks meanwhile."""
     before = everywhere(gate)
     since = len(gate.log.text())
     with gate.inner as inner, gate.room() as room, Ear(world) as ear:
-        where = inner if place == 'gate' else gate.host
-        rules = where.out('nft', '-s', 'list', 'table', 'inet',
-                          'sallyport-main')
+        where, table = ((inner, 'sallyport-main') if place == 'gate' else
+                        (gate.host, 'sallyport'))
+        rules = where.out('nft', '-s', 'list', 'table', 'inet', table)
         talker = Talker(room)
-        where.run('nft', how)
-        until(lambda: where.out('nft', '-s', 'list', 'table', 'inet',
-                                'sallyport-main', ok=False) == rules,
+        where.run('nft', how.format(table))
+        until(lambda: where.out('nft', '-s', 'list', 'table', 'inet', table,
+                                ok=False) == rules,
               'the table is as it was')
         talker.said(20)
         talker.stop()

@@ -27,6 +27,10 @@ VOLATILE = re.compile(r'nf_conntrack_count$|/route/flush$|ip_local_reserved$')
 CLOCKS = re.compile(r'expires \d+sec|valid_lft \d+sec|preferred_lft \d+sec|'
                     r'[a-z_]+_timer +[\d.]+')
 
+# Of the table that gates share, every gate writes the common rules anew.
+OURS = re.compile(r'(?ms)^table inet sallyport \{.*?^\}')
+HANDLES = re.compile(r' # handle \d+')
+
 
 def _sysctls(fd):
     lines = []
@@ -49,7 +53,8 @@ def hoststate(host):
     parts = []
     for title, argv in COMMANDS:
         done = host.run(*argv, ok=False)
-        text = CLOCKS.sub('', done.stdout)
+        text = OURS.sub(lambda m: HANDLES.sub('', m[0]),
+                        CLOCKS.sub('', done.stdout))
         # As after any `ip netns add`, the empty directory may stay.
         text = re.sub(r'(?m)^/run/netns( tmpfs)?\n', '', text)
         parts.append(f'== {title}\n{text}')
