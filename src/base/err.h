@@ -17,8 +17,7 @@ struct err {
  * Each returns -@errnum (a positive errno value) so that a caller can write
  * `return err_set(e, EINVAL, "...")`.  err_errno() appends strerror(@errnum).
  */
-int err_set(struct err *e, int errnum, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int err_set(struct err *e, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int err_errno(struct err *e, int errnum, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -35,7 +35,8 @@ static int down(int argc, char **argv)
 	if (r < 0)
 		return cli_fail(1, "gate \"%s\": %s", argv[1], e.text);
 	if (!found)
-		return cli_fail(1, "there is no gate \"%s\"; `sallyport status` lists them", argv[1]);
+		return cli_fail(1, "there is no gate \"%s\"; `sallyport status` lists them",
+				argv[1]);
 	return 0;
 }
 

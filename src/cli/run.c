@@ -32,7 +32,7 @@ static const struct option options[] = {
 	{ "name", required_argument, NULL, 'N' },    { "publish", required_argument, NULL, 'p' },
 	{ "vpn", required_argument, NULL, 'v' },     { "reach", required_argument, NULL, 'r' },
 	{ "default", required_argument, NULL, 'd' }, { "user", optional_argument, NULL, 'u' },
-	{ "dry-run", no_argument, NULL, 'n' },	     { NULL, 0, NULL, 0 },
+	{ "dry-run", no_argument, NULL, 'n' },       { NULL, 0, NULL, 0 },
 };
 
 static void add(struct arena *a, struct words *w, const char *word)
@@ -130,8 +130,13 @@ static int load(struct supervisor *s, const struct run_options *o, const char *c
 {
 	const char *name = o->name ? o->name : name_from(&s->arena, command ? command : "run");
 	struct config_flags flags = {
-		.publish = o->publish.items, .n_publish = o->publish.n, .vpn = o->vpn.items,
-		.n_vpn = o->vpn.n, .reach = o->reach.items, .n_reach = o->reach.n, .way = o->way,
+		.publish = o->publish.items,
+		.n_publish = o->publish.n,
+		.vpn = o->vpn.items,
+		.n_vpn = o->vpn.n,
+		.reach = o->reach.items,
+		.n_reach = o->reach.n,
+		.way = o->way,
 	};
 	int r = config_check_name(name, GATE_NAME_MAX, "--name", e);
 

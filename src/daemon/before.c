@@ -30,13 +30,15 @@ int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sy
 
 	*ret = NULL;
 	*ret_n = 0;
-	r = nft_list_json(n, a, arena_printf(a, "chain inet " PLAN_NFT_HOST " before_%s", gate), &json, e);
+	r = nft_list_json(n, a, arena_printf(a, "chain inet " PLAN_NFT_HOST " before_%s", gate),
+			  &json, e);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
 		return r;
 	root = json_loads(json, 0, NULL);
-	json_array_foreach(json_object_get(root, "nftables"), i, item) {
+	json_array_foreach(json_object_get(root, "nftables"), i, item)
+	{
 		json_t *rule = json_object_get(item, "rule");
 		const char *comment = json_string_value(json_object_get(rule, "comment"));
 

@@ -351,8 +351,10 @@ static void note_state(struct door_run *d, enum client_state before)
 	if ((before == CLIENT_UP) == up)
 		return;
 	d->since = up ? clock_now() : 0;
-	sup_log(d->sup, up ? "%s: answers" : "%s: does not answer; what came in by the other "
-					     "doors is not touched",
+	sup_log(d->sup,
+		up ? "%s: answers"
+		   : "%s: does not answer; what came in by the other "
+		     "doors is not touched",
 		d->door->name);
 	reconcile_soon(d->sup);
 }

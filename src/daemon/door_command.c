@@ -129,5 +129,10 @@ static bool answers(const struct door_run *d)
 }
 
 const struct door_ops door_command = {
-	.load = load, .names = names, .start = start, .look = look, .stop = stop, .answers = answers,
+	.load = load,
+	.names = names,
+	.start = start,
+	.look = look,
+	.stop = stop,
+	.answers = answers,
 };

@@ -231,14 +231,32 @@ static int start(struct door_run *d, struct err *e)
 	(void)unlink(management_path(d));
 	/* What stands before --config is a default that the user's file overrides. */
 	const char *const argv[] = {
-		"openvpn", "--verb", "3", "--suppress-timestamps", "--connect-retry", "1", "30",
-		"--connect-timeout", CONNECT_TIMEOUT, "--cd",
+		"openvpn",
+		"--verb",
+		"3",
+		"--suppress-timestamps",
+		"--connect-retry",
+		"1",
+		"30",
+		"--connect-timeout",
+		CONNECT_TIMEOUT,
+		"--cd",
 		d->ovpn.cd ? d->ovpn.cd : directory_of(a, d->door->vpn),
-		"--config", arena_printf(a, "/proc/self/fd/%d", conf),
-		"--dev", d->door->name, "--dev-type", "tun",
-		"--mark", arena_printf(a, "%u", PLAN_MARK_TRANSPORT),
-		"--management", management_path(d), "unix",
-		"--management-query-passwords", "--management-up-down", "--management-hold", NULL,
+		"--config",
+		arena_printf(a, "/proc/self/fd/%d", conf),
+		"--dev",
+		d->door->name,
+		"--dev-type",
+		"tun",
+		"--mark",
+		arena_printf(a, "%u", PLAN_MARK_TRANSPORT),
+		"--management",
+		management_path(d),
+		"unix",
+		"--management-query-passwords",
+		"--management-up-down",
+		"--management-hold",
+		NULL,
 	};
 
 	r = door_spawn(d, argv, conf, e);
@@ -268,5 +286,10 @@ static bool answers(const struct door_run *d)
 }
 
 const struct door_ops door_openvpn = {
-	.load = load, .names = names, .start = start, .look = look, .stop = stop, .answers = answers,
+	.load = load,
+	.names = names,
+	.start = start,
+	.look = look,
+	.stop = stop,
+	.answers = answers,
 };

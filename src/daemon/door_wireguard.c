@@ -240,5 +240,10 @@ static bool answers(const struct door_run *d)
 }
 
 const struct door_ops door_wireguard = {
-	.load = load, .names = names, .start = start, .look = look, .stop = stop, .answers = answers,
+	.load = load,
+	.names = names,
+	.start = start,
+	.look = look,
+	.stop = stop,
+	.answers = answers,
 };

@@ -25,7 +25,8 @@ static const char *member(const json_t *object, const char *key)
 	return s ? s : "";
 }
 
-static json_t *list_json(struct nft *n, struct arena *a, const char *what, struct err *e, int *ret_r)
+static json_t *list_json(struct nft *n, struct arena *a, const char *what, struct err *e,
+			 int *ret_r)
 {
 	const char *text;
 	json_error_t why;
@@ -57,7 +58,8 @@ static bool drops_all(const json_t *rule)
 	json_t *expr;
 	size_t i;
 
-	json_array_foreach(json_object_get(rule, "expr"), i, expr) {
+	json_array_foreach(json_object_get(rule, "expr"), i, expr)
+	{
 		if (json_object_get(expr, "drop") || json_object_get(expr, "reject"))
 			ends = true;
 		else if (!json_object_get(expr, "counter") && !json_object_get(expr, "log"))
@@ -88,7 +90,8 @@ static bool accepts_link(const json_t *rule, const char *key, const char *link)
 	json_t *expr;
 	size_t i;
 
-	json_array_foreach(json_object_get(rule, "expr"), i, expr) {
+	json_array_foreach(json_object_get(rule, "expr"), i, expr)
+	{
 		if (json_object_get(expr, "match")) {
 			if (!matches_link(expr, key, link))
 				return false;
@@ -107,7 +110,8 @@ static bool chain_accepts(const json_t *listing, const char *key, const char *li
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(listing, "nftables"), i, item) {
+	json_array_foreach(json_object_get(listing, "nftables"), i, item)
+	{
 		const json_t *rule = json_object_get(item, "rule");
 
 		if (rule && accepts_link(rule, key, link))
@@ -137,11 +141,13 @@ static bool docker_user(const json_t *chains, const struct chain *c, struct chai
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(chains, "nftables"), i, item) {
+	json_array_foreach(json_object_get(chains, "nftables"), i, item)
+	{
 		const json_t *x = json_object_get(item, "chain");
 
 		if (str_eq(member(x, "name"), "DOCKER-USER") &&
-		    str_eq(member(x, "family"), c->family) && str_eq(member(x, "table"), c->table)) {
+		    str_eq(member(x, "family"), c->family) &&
+		    str_eq(member(x, "table"), c->table)) {
 			*ret = (struct chain){ c->family, c->table, "DOCKER-USER" };
 			return true;
 		}
@@ -188,9 +194,9 @@ static int how_it_drops(struct nft *n, struct arena *a, const json_t *def, const
 			    e, &r);
 	if (r < 0)
 		return r;
-	json_array_foreach(json_object_get(listing, "nftables"), i, item)
-		if (drops_all(json_object_get(item, "rule")))
-			*ret = "ends in a rule that drops everything";
+	json_array_foreach(json_object_get(listing, "nftables"), i,
+			   item) if (drops_all(json_object_get(item, "rule"))) *ret =
+		"ends in a rule that drops everything";
 	json_decref(listing);
 	return 0;
 }
@@ -226,7 +232,8 @@ int firewall_open(struct supervisor *s, struct err *e)
 	chains = list_json(s->host.nft, &a, "chains", e, &r);
 	if (r < 0)
 		return r;
-	json_array_foreach(json_object_get(chains, "nftables"), i, item) {
+	json_array_foreach(json_object_get(chains, "nftables"), i, item)
+	{
 		const json_t *x = json_object_get(item, "chain");
 		struct chain c = { member(x, "family"), member(x, "table"), member(x, "name") };
 		const char *how;
@@ -259,16 +266,17 @@ static int clear_chain(struct nft *n, struct arena *a, const struct chain *c, co
 			    e, &r);
 	if (r < 0)
 		return r;
-	json_array_foreach(json_object_get(listing, "nftables"), i, item) {
+	json_array_foreach(json_object_get(listing, "nftables"), i, item)
+	{
 		const json_t *rule = json_object_get(item, "rule");
 
 		if (r < 0 || !rule || !str_eq(member(rule, "comment"), comment))
 			continue;
 		r = nft_run(n,
-			    arena_printf(a, "delete rule %s %s %s handle %lld", c->family, c->table,
-					 c->name,
-					 (long long)json_integer_value(
-						 json_object_get(rule, "handle"))),
+			    arena_printf(
+				    a, "delete rule %s %s %s handle %lld", c->family, c->table,
+				    c->name,
+				    (long long)json_integer_value(json_object_get(rule, "handle"))),
 			    e);
 	}
 	json_decref(listing);
@@ -285,7 +293,8 @@ int firewall_undo(struct nft *n, const char *gate, struct err *e)
 	chains = list_json(n, &a, "chains", e, &r);
 	if (r < 0)
 		return r;
-	json_array_foreach(json_object_get(chains, "nftables"), i, item) {
+	json_array_foreach(json_object_get(chains, "nftables"), i, item)
+	{
 		const json_t *x = json_object_get(item, "chain");
 		struct chain c = { member(x, "family"), member(x, "table"), member(x, "name") };
 

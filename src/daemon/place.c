@@ -46,8 +46,13 @@ int place_open(struct place *p, struct supervisor *s, enum want_place kind, size
 {
 	int r;
 
-	*p = (struct place){ .sup = s, .kind = kind, .room = room, .netns = netns, .fd = -1,
-			     .watch_source.fd = -1, .nft_source.fd = -1 };
+	*p = (struct place){ .sup = s,
+			     .kind = kind,
+			     .room = room,
+			     .netns = netns,
+			     .fd = -1,
+			     .watch_source.fd = -1,
+			     .nft_source.fd = -1 };
 	r = open_netns(p, e);
 	if (r < 0)
 		return r;

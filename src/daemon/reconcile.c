@@ -146,11 +146,11 @@ static int with_stale(struct place *p, struct arena *a, const char *text, const 
 		return r;
 	other = plan_nft_conflict(a, listed, g, &port);
 	if (other)
-		return err_set(e, EADDRINUSE,
-			       "port %u/%s is gate \"%s\"'s: publish another one, or take that gate "
-			       "away with: sallyport down %s",
-			       port->door_port, port->proto == IPPROTO_UDP ? "udp" : "tcp", other,
-			       other);
+		return err_set(
+			e, EADDRINUSE,
+			"port %u/%s is gate \"%s\"'s: publish another one, or take that gate "
+			"away with: sallyport down %s",
+			port->door_port, port->proto == IPPROTO_UDP ? "udp" : "tcp", other, other);
 	*ret = arena_printf(a, "%s%s", plan_nft_stale(a, listed, g->name), text);
 	return 0;
 }
@@ -299,8 +299,8 @@ static size_t find_claims_all(struct supervisor *s, struct arena *a)
 		return 0;
 	for (size_t i = 0; i < gate.n_routes; i++) {
 		const struct route *r = &gate.routes[i];
-		const struct link *l =
-			r->n_hops ? snapshot_link_by_index(&gate, r->hops[0].link) : NULL;
+		const struct link *l = r->n_hops ? snapshot_link_by_index(&gate, r->hops[0].link)
+						 : NULL;
 
 		if (r->dst.len || r->table != RT_TABLE_MAIN || r->type != RTN_UNICAST || !l)
 			continue;
@@ -314,8 +314,11 @@ static size_t find_claims_all(struct supervisor *s, struct arena *a)
 static struct plan_facts facts_of(struct supervisor *s, struct arena *a,
 				  const struct snapshot *host)
 {
-	struct plan_facts f = { .slot = s->slot, .ipv6 = s->ipv6, .host = host,
-				.before = s->before, .n_before = s->n_before };
+	struct plan_facts f = { .slot = s->slot,
+				.ipv6 = s->ipv6,
+				.host = host,
+				.before = s->before,
+				.n_before = s->n_before };
 
 	f.doors = arena_alloc(a, sizeof(*f.doors) * s->gate.n_doors);
 	for (size_t i = 1; i < s->gate.n_doors; i++) {
@@ -513,7 +516,6 @@ void reconcile_soon(struct supervisor *s)
 {
 	s->dirty = true;
 }
-
 
 void reconcile_later(struct supervisor *s)
 {

@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RESOLV_CONF  "/etc/resolv.conf"
-#define RESOLV_MAX   ((size_t)65536)
+#define RESOLV_CONF "/etc/resolv.conf"
+#define RESOLV_MAX  ((size_t)65536)
 
 const char *resolv_path(struct arena *a, const char *gate, const char *room)
 {

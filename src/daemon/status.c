@@ -81,8 +81,7 @@ static json_t *door_json(struct supervisor *s, size_t index)
 			 index ? words_json(text_str(&run->addresses)) : lan_addresses(s),
 			 "interface", link, "since", (json_int_t)run->since, "packets_in",
 			 (json_int_t)c.packets_in, "packets_out", (json_int_t)c.packets_out,
-			 "bytes_in", (json_int_t)c.bytes_in, "bytes_out",
-			 (json_int_t)c.bytes_out);
+			 "bytes_in", (json_int_t)c.bytes_in, "bytes_out", (json_int_t)c.bytes_out);
 }
 
 static json_t *room_json(struct supervisor *s, size_t index)
@@ -127,10 +126,9 @@ char *status_json(struct supervisor *s)
 	for (size_t i = 0; i < s->gate.n_publish; i++)
 		json_array_append_new(ports, port_json(s, &s->gate.publish[i]));
 	for (size_t i = 0; i < s->n_repairs; i++)
-		json_array_append_new(repairs,
-				      json_pack("{s:I, s:s}", "when",
-						(json_int_t)s->repairs[i].when, "what",
-						s->repairs[i].what));
+		json_array_append_new(repairs, json_pack("{s:I, s:s}", "when",
+							 (json_int_t)s->repairs[i].when, "what",
+							 s->repairs[i].what));
 	root = json_pack("{s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:I}", "name", s->gate.name,
 			 "state", all_answer(s) ? "up" : "partly up", "supervisor_pid",
 			 (int)getpid(), "since", (json_int_t)s->since, "doors", doors, "rooms",

@@ -45,7 +45,8 @@ int host_lock(int *ret_fd, struct err *e)
 		return err_errno(e, errno, "%s", NETNS_DIR);
 	for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited += STEP_MS) {
 		if (errno != EWOULDBLOCK || waited >= LOCK_LIMIT_MS)
-			return err_errno(e, errno, "wait for another gate's start or end (lock on %s)",
+			return err_errno(e, errno,
+					 "wait for another gate's start or end (lock on %s)",
 					 NETNS_DIR);
 		pause_ms(STEP_MS);
 	}
@@ -161,8 +162,10 @@ static int remove_policy(struct remains *x, struct arena *a, struct err *e)
 	for (size_t i = 0; i < x->host.n_rules; i++) {
 		const struct rule *r = &x->host.rules[i];
 		uint32_t number = r->table - SLOT_TABLE;
-		struct want nothing = { .place = PLACE_HOST, .protocol = RTPROT_KERNEL,
-					.table_first = r->table, .table_last = r->table };
+		struct want nothing = { .place = PLACE_HOST,
+					.protocol = RTPROT_KERNEL,
+					.table_first = r->table,
+					.table_last = r->table };
 		struct snapshot now = { 0 };
 		struct diff diff = { 0 };
 		int res;

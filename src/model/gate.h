@@ -12,9 +12,9 @@
  * learned from the running system.
  */
 
-#define GATE_NAME_MAX 12 /* so that "sp-NAME" is an interface name */
-#define DOOR_NAME_MAX 15
-#define ROOM_NAME_MAX 10 /* so that "room-X" is one */
+#define GATE_NAME_MAX  12 /* so that "sp-NAME" is an interface name */
+#define DOOR_NAME_MAX  15
+#define ROOM_NAME_MAX  10 /* so that "room-X" is one */
 #define GATE_ROOMS_MAX 59
 #define GATE_DOORS_MAX 32
 
@@ -23,29 +23,29 @@ enum door_kind { DOOR_LAN, DOOR_OPENVPN, DOOR_WIREGUARD, DOOR_COMMAND };
 /* Where a command's VPN client connects to, as the user says. */
 struct door_server {
 	const char *host; /* name or literal address */
-	uint16_t port;    /* 0: any */
-	uint8_t proto;    /* IPPROTO_TCP or IPPROTO_UDP, 0: either */
+	uint16_t port; /* 0: any */
+	uint8_t proto; /* IPPROTO_TCP or IPPROTO_UDP, 0: either */
 };
 
 struct publish {
 	uint16_t door_port;
 	uint16_t room_port;
-	uint8_t proto;  /* IPPROTO_TCP or IPPROTO_UDP */
-	size_t room;    /* index in gate.rooms */
-	size_t door;    /* index in gate.doors */
-	uint32_t line;  /* of the configuration file, 0 for a flag */
+	uint8_t proto; /* IPPROTO_TCP or IPPROTO_UDP */
+	size_t room; /* index in gate.rooms */
+	size_t door; /* index in gate.doors */
+	uint32_t line; /* of the configuration file, 0 for a flag */
 };
 
 struct door {
-	const char *name;       /* "lan" or the VPN's */
+	const char *name; /* "lan" or the VPN's */
 	enum door_kind kind;
-	const char *vpn;        /* path of the VPN's file; NULL for lan and command */
-	const char *command;    /* for /bin/sh -c; NULL unless DOOR_COMMAND */
-	const char *interface;  /* of a command door, NULL: whatever link appears */
+	const char *vpn; /* path of the VPN's file; NULL for lan and command */
+	const char *command; /* for /bin/sh -c; NULL unless DOOR_COMMAND */
+	const char *interface; /* of a command door, NULL: whatever link appears */
 	struct door_server *servers; /* of a command door */
 	size_t n_servers, cap_servers;
-	uint32_t mss;           /* TCP segment size to clamp to, 0: from the interface's MTU */
-	struct ip *listen;      /* lan: only these addresses of the host */
+	uint32_t mss; /* TCP segment size to clamp to, 0: from the interface's MTU */
+	struct ip *listen; /* lan: only these addresses of the host */
 	size_t n_listen, cap_listen;
 	uint32_t line;
 };
@@ -53,9 +53,9 @@ struct door {
 enum room_default { DEFAULT_VPN, DEFAULT_LAN, DEFAULT_NONE, DEFAULT_DOOR };
 
 struct room {
-	const char *name;  /* "" for the unnamed room */
+	const char *name; /* "" for the unnamed room */
 	enum room_default way;
-	size_t way_door;   /* index in gate.doors, of DEFAULT_DOOR */
+	size_t way_door; /* index in gate.doors, of DEFAULT_DOOR */
 	struct prefix *reach;
 	size_t n_reach, cap_reach;
 	uint32_t line;
@@ -63,9 +63,9 @@ struct room {
 
 struct gate {
 	const char *name;
-	const char *file;        /* for messages; "command line" for flags */
-	bool ends_with_command;  /* made by `run`: the rooms' processes end with it */
-	struct door *doors;      /* [0] is always the lan door */
+	const char *file; /* for messages; "command line" for flags */
+	bool ends_with_command; /* made by `run`: the rooms' processes end with it */
+	struct door *doors; /* [0] is always the lan door */
 	size_t n_doors, cap_doors;
 	struct room *rooms;
 	size_t n_rooms, cap_rooms;

@@ -12,7 +12,7 @@ struct wg_peer {
 	const char *preshared_key; /* NULL for none */
 	const char *endpoint_host; /* name or literal address; NULL for none */
 	uint16_t endpoint_port;
-	uint16_t keepalive;        /* seconds, 0 for off */
+	uint16_t keepalive; /* seconds, 0 for off */
 	struct prefix *allowed;
 	size_t n_allowed, cap_allowed;
 	uint32_t line;
@@ -26,12 +26,12 @@ struct wg_address {
 struct wg_conf {
 	const char *private_key;
 	uint16_t listen_port; /* 0: any */
-	uint32_t mtu;         /* 0: derive */
+	uint32_t mtu; /* 0: derive */
 	struct wg_address *addresses;
 	size_t n_addresses, cap_addresses;
 	struct ip *dns;
 	size_t n_dns, cap_dns;
-	const char **search;  /* DNS= entries that are names */
+	const char **search; /* DNS= entries that are names */
 	size_t n_search, cap_search;
 	struct wg_peer *peers;
 	size_t n_peers, cap_peers;

@@ -51,7 +51,13 @@ enum clash_fate clash_compare(const struct clash_work *w, const struct flow *flo
 	fib_lookup(w->after, flow, ret_after, NULL);
 	if (ret_before->verdict == FIB_CANNOT_MODEL || ret_after->verdict == FIB_CANNOT_MODEL)
 		return CLASH_UNSURE;
-	return same_way(ret_before, ret_after) ? CLASH_KEPT : CLASH_CUT;
+	if (same_way(ret_before, ret_after))
+		return CLASH_KEPT;
+	if (ret_before->verdict != FIB_UNICAST || ret_after->verdict != FIB_UNICAST ||
+	    ret_before->link != ret_after->link)
+		return CLASH_CUT;
+	/* A gateway of the same link reaches who is on it; of others it may not know. */
+	return ip_is_none(&ret_before->via) ? CLASH_KEPT : CLASH_UNSURE;
 }
 
 /* --- live connections ---------------------------------------------------------- */

@@ -142,7 +142,7 @@ struct clash_work {
 	size_t *parents;
 	struct ip *own; /* an address in each that is in none inside it */
 	struct prefixes by_tunnel; /* pushed routes that stand */
-	struct prefixes tunnel_whole; /* the same addresses, merged */
+	struct prefixes touched; /* addresses that any pushed route is about */
 	struct prefixes nobodys; /* where no client can be */
 	struct prefixes neighbours; /* around the host's own addresses */
 };

@@ -96,12 +96,14 @@ void clash_find_bounds(struct clash_work *w)
 	w->parents = prefixes_parents(w->a, &w->bounds);
 	w->own = prefixes_own_addresses(w->a, &w->bounds, w->parents);
 	for (size_t i = 0; i < push->n_routes; i++)
-		if (push->routes[i].way != PUSH_AROUND && stands(&w->out->results[i]))
-			prefixes_add(w->a, &w->by_tunnel, &push->routes[i].dst);
+		if (stands(&w->out->results[i])) {
+			prefixes_add(w->a, &w->touched, &push->routes[i].dst);
+			if (push->routes[i].way != PUSH_AROUND)
+				prefixes_add(w->a, &w->by_tunnel, &push->routes[i].dst);
+		}
 	prefixes_sort(&w->by_tunnel);
-	for (size_t i = 0; i < w->by_tunnel.n; i++)
-		prefixes_add(w->a, &w->tunnel_whole, &w->by_tunnel.items[i]);
-	prefixes_merge(&w->tunnel_whole);
+	prefixes_sort(&w->touched);
+	prefixes_merge(&w->touched);
 }
 
 /* --- whose clients are not answered any more ----------------------------------- */
@@ -214,10 +216,10 @@ static void find_pieces(struct clash_work *w, struct clash_loss *loss, const str
 {
 	enum piece *known = arena_alloc(w->a, (w->bounds.n + 1) * sizeof(*known));
 
-	for (size_t i = 0; i < w->tunnel_whole.n; i++) {
-		size_t first, n = prefixes_inside(&w->bounds, &w->tunnel_whole.items[i], &first);
+	for (size_t i = 0; i < w->touched.n; i++) {
+		size_t first, n = prefixes_inside(&w->bounds, &w->touched.items[i], &first);
 
-		if (w->tunnel_whole.items[i].ip.family != loss->family)
+		if (w->touched.items[i].ip.family != loss->family)
 			continue;
 		for (size_t at = first; at < first + n; at++) {
 			const struct prefix *p = &w->bounds.items[at];

@@ -10,15 +10,15 @@
  * finds neither (make before break).
  */
 enum op_kind {
-	OP_LINK_ADD,    /* veth pair, link->peer_* say where the other end goes */
-	OP_LINK_SET,    /* alias, mtu, up */
+	OP_LINK_ADD, /* veth pair, link->peer_* say where the other end goes */
+	OP_LINK_SET, /* alias, mtu, up */
 	OP_ADDRESS_ADD,
 	OP_ADDRESS_DEL, /* address */
 	OP_ROUTE_ADD,
-	OP_ROUTE_DEL,   /* route */
-	OP_RULE_ADD,    /* appended behind what has the same priority */
-	OP_RULE_MOVE,   /* a foreign rule at priority 0: appended again, the first one deleted */
-	OP_RULE_DEL,    /* rule: the first that matches in full */
+	OP_ROUTE_DEL, /* route */
+	OP_RULE_ADD, /* appended behind what has the same priority */
+	OP_RULE_MOVE, /* a foreign rule at priority 0: appended again, the first one deleted */
+	OP_RULE_DEL, /* rule: the first that matches in full */
 };
 
 struct op {

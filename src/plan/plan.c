@@ -97,8 +97,12 @@ static struct want_route *add_route(struct arena *a, struct want *w, uint32_t ta
 {
 	struct want_route *r = arena_push(a, w->routes, w->n_routes, w->cap_routes);
 
-	*r = (struct want_route){ .family = dst.ip.family, .type = RTN_UNICAST, .table = table,
-				  .dst = dst, .link = link, .via = via };
+	*r = (struct want_route){ .family = dst.ip.family,
+				  .type = RTN_UNICAST,
+				  .table = table,
+				  .dst = dst,
+				  .link = link,
+				  .via = via };
 	r->metric = r->family == AF_INET6 ? METRIC6 : 0;
 	r->onlink = !ip_is_none(&via) && r->family == AF_INET;
 	r->scope = r->family == AF_INET && ip_is_none(&via) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
@@ -110,8 +114,11 @@ static void add_floor(struct arena *a, struct want *w, uint32_t table, sa_family
 {
 	struct want_route *r = arena_push(a, w->routes, w->n_routes, w->cap_routes);
 
-	*r = (struct want_route){ .family = family, .type = RTN_UNREACHABLE, .table = table,
-				  .dst = everything(family), .metric = PLAN_FLOOR };
+	*r = (struct want_route){ .family = family,
+				  .type = RTN_UNREACHABLE,
+				  .table = table,
+				  .dst = everything(family),
+				  .metric = PLAN_FLOOR };
 }
 
 static struct want_rule *add_rule(struct arena *a, struct want *w, sa_family_t family,
@@ -146,8 +153,8 @@ static bool host_has_ipv6(const struct snapshot *host, int own)
 	for (size_t i = 0; i < host->n_addresses; i++) {
 		const struct address *x = &host->addresses[i];
 
-		if (x->local.family == AF_INET6 && x->link != own &&
-		    !ip_is_link_local(&x->local) && !ip_is_loopback(&x->local))
+		if (x->local.family == AF_INET6 && x->link != own && !ip_is_link_local(&x->local) &&
+		    !ip_is_loopback(&x->local))
 			return true;
 	}
 	return false;
@@ -205,8 +212,7 @@ static void host_forwarding(struct arena *a, const struct plan_facts *f, struct 
 		const struct link *l = &f->host->links[i];
 
 		if (!plan_link_is_ours(l))
-			add_host_sysctl(a, w,
-					arena_printf(a, "ipv6/conf/%s/forwarding", l->name),
+			add_host_sysctl(a, w, arena_printf(a, "ipv6/conf/%s/forwarding", l->name),
 					NULL);
 	}
 	add_host_sysctl(a, w, "ipv6/conf/default/forwarding", NULL);
@@ -222,22 +228,23 @@ static void host_link_sysctls(struct arena *a, struct want *w, const char *link)
 	 * changes the source; what comes from outside for 127/8 is dropped).
 	 */
 	static const char *const ones[][2] = {
-		{ "forwarding", "1" },	     { "arp_announce", "2" },
-		{ "route_localnet", "1" },   { "accept_redirects", "0" },
-		{ "send_redirects", "0" },   { "accept_source_route", "0" },
+		{ "forwarding", "1" },     { "arp_announce", "2" },
+		{ "route_localnet", "1" }, { "accept_redirects", "0" },
+		{ "send_redirects", "0" }, { "accept_source_route", "0" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(ones); i++)
 		add_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/%s", link, ones[i][0]), ones[i][1]);
 }
 
-void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f,
-	       struct want *ret)
+void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret)
 {
 	const char *link = plan_host_link(a, g);
 	uint32_t table = SLOT_TABLE + f->slot.number;
-	struct want w = { .place = PLACE_HOST, .protocol = RTPROT_KERNEL,
-			  .table_first = table, .table_last = table };
+	struct want w = { .place = PLACE_HOST,
+			  .protocol = RTPROT_KERNEL,
+			  .table_first = table,
+			  .table_last = table };
 	struct want_link *l = add_link(a, &w, link);
 
 	l->alias = plan_alias(a, g);
@@ -442,7 +449,7 @@ static void gate_rules(struct arena *a, const struct gate *g, const struct plan_
 	struct want_rule *r;
 
 	add_rule(a, w, family, PLAN_TABLE_ROOMS)->to = slot_net(&f->slot, family); /* 1 */
-	for (size_t i = 0; i < g->n_doors; i++) {                                  /* 2 */
+	for (size_t i = 0; i < g->n_doors; i++) { /* 2 */
 		r = add_rule(a, w, family, PLAN_TABLE_DOOR + (uint32_t)i);
 		r->mark = plan_door_mark(i);
 		r->mark_mask = PLAN_MARK_MASK;
@@ -458,8 +465,7 @@ static void gate_rules(struct arena *a, const struct gate *g, const struct plan_
 		add_rule(a, w, family, RT_TABLE_DEFAULT)->priority = 32767;
 }
 
-void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f,
-	       struct want *ret)
+void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret)
 {
 	/* `default` first: links made later start with it. */
 	static const char *const sysctls[][2] = {
@@ -488,8 +494,10 @@ void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f
 		{ "ipv6/conf/all/forwarding", "1" },
 		{ "ipv6/fwmark_reflect", "1" },
 	};
-	struct want w = { .place = PLACE_GATE, .protocol = PLAN_PROTOCOL,
-			  .netns = plan_gate_netns(a, g), .table_first = PLAN_TABLE_ROOMS,
+	struct want w = { .place = PLACE_GATE,
+			  .protocol = PLAN_PROTOCOL,
+			  .netns = plan_gate_netns(a, g),
+			  .table_first = PLAN_TABLE_ROOMS,
 			  .table_last = PLAN_TABLE_LAST };
 
 	for (size_t i = 0; i < ARRAY_LEN(sysctls); i++)
@@ -514,13 +522,13 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 		{ "ipv4/ping_group_range", "0\t2147483647" },
 	};
 	static const char *const sysctls6[][2] = {
-		{ "ipv6/conf/default/disable_ipv6", "0" },
-		{ "ipv6/conf/all/disable_ipv6", "0" },
-		{ "ipv6/conf/default/accept_dad", "0" },
-		{ "ipv6/conf/default/accept_ra", "0" },
+		{ "ipv6/conf/default/disable_ipv6", "0" }, { "ipv6/conf/all/disable_ipv6", "0" },
+		{ "ipv6/conf/default/accept_dad", "0" },   { "ipv6/conf/default/accept_ra", "0" },
 		{ "ipv6/conf/default/autoconf", "0" },
 	};
-	struct want w = { .place = PLACE_ROOM, .room = room, .protocol = PLAN_PROTOCOL,
+	struct want w = { .place = PLACE_ROOM,
+			  .room = room,
+			  .protocol = PLAN_PROTOCOL,
 			  .netns = plan_room_netns(a, g, room) };
 
 	for (size_t i = 0; i < ARRAY_LEN(sysctls); i++)
@@ -533,8 +541,7 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 		sa_family_t family = families[i];
 		struct ip gate = slot_gate(&f->slot, family);
 
-		add_address(a, &w, "eth0", slot_room(&f->slot, family, room),
-			    RT_SCOPE_UNIVERSE);
+		add_address(a, &w, "eth0", slot_room(&f->slot, family, room), RT_SCOPE_UNIVERSE);
 		if (family == AF_INET)
 			add_route(a, &w, RT_TABLE_MAIN, prefix_host(&gate), "eth0",
 				  (struct ip){ 0 });

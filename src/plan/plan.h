@@ -13,10 +13,10 @@
  * adds (a door's own table once its interface is there).
  */
 
-#define PLAN_PROTOCOL    222u        /* of rules and routes in gate and room */
+#define PLAN_PROTOCOL    222u /* of rules and routes in gate and room */
 #define PLAN_MARK_MASK   0xffff0000u
-#define PLAN_TABLE_ROOMS 5900u       /* in the gate: rooms and host end */
-#define PLAN_TABLE_DOOR  5901u       /* in the gate: + index of the door */
+#define PLAN_TABLE_ROOMS 5900u /* in the gate: rooms and host end */
+#define PLAN_TABLE_DOOR  5901u /* in the gate: + index of the door */
 #define PLAN_TABLE_LAST  5999u
 #define PLAN_FLOOR       4278198272u /* metric of the unreachable route under a table */
 
@@ -34,7 +34,7 @@ struct plan_server {
 
 struct plan_door {
 	const char *interface; /* in the gate; NULL while there is none */
-	uint32_t mtu;          /* bytes, of the interface */
+	uint32_t mtu; /* bytes, of the interface */
 	/* WireGuard: addresses and routes are ours to install; NULL for other kinds. */
 	const struct wg_conf *wg;
 	/* Command doors: the only destinations of its transport; none given: any. */
@@ -49,11 +49,11 @@ struct plan_sysctl {
 
 struct plan_facts {
 	struct slot slot;
-	bool ipv6;                      /* the kernel has it */
-	struct plan_door *doors;        /* one per gate.doors; [0] unused */
+	bool ipv6; /* the kernel has it */
+	struct plan_door *doors; /* one per gate.doors; [0] unused */
 	/* Door whose client replaced main's default in the gate; 0: none did. */
 	size_t claims_all;
-	const struct snapshot *host;    /* for the interfaces that must forward */
+	const struct snapshot *host; /* for the interfaces that must forward */
 	const struct plan_sysctl *before; /* values the host had before us */
 	size_t n_before;
 };
@@ -71,10 +71,8 @@ const char *plan_alias(struct arena *a, const struct gate *g);
  */
 bool plan_link_is_ours(const struct link *l);
 
-void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f,
-	       struct want *ret);
-void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f,
-	       struct want *ret);
+void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret);
+void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret);
 void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f, size_t room,
 	       struct want *ret);
 

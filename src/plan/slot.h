@@ -10,8 +10,8 @@
  * A slot is the address range of one gate's links: a /26 of IPv4 and a ULA /64.
  * Its number chooses both and the gate's table on the host.
  */
-#define SLOT_COUNT  4100u
-#define SLOT_TABLE  5900u /* of slot 0 on the host */
+#define SLOT_COUNT 4100u
+#define SLOT_TABLE 5900u /* of slot 0 on the host */
 
 struct slot {
 	uint32_t number;

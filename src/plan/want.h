@@ -14,15 +14,15 @@ enum want_place { PLACE_HOST, PLACE_GATE, PLACE_ROOM };
 
 struct want_link {
 	const char *name;
-	const char *alias;      /* NULL: do not touch */
-	const char *peer_name;  /* of a veth to create; NULL: the link exists or comes by itself */
+	const char *alias; /* NULL: do not touch */
+	const char *peer_name; /* of a veth to create; NULL: the link exists or comes by itself */
 	enum want_place peer_place;
-	size_t peer_room;       /* index, of PLACE_ROOM */
+	size_t peer_room; /* index, of PLACE_ROOM */
 	const char *peer_netns; /* its name, for people */
-	uint32_t mtu;           /* 0: do not touch */
+	uint32_t mtu; /* 0: do not touch */
 	bool up;
-	const uint8_t *mac;     /* of a veth to create, 6 bytes; NULL: the kernel's choice */
-	bool optional;          /* a VPN door's: comes and goes with its client */
+	const uint8_t *mac; /* of a veth to create, 6 bytes; NULL: the kernel's choice */
+	bool optional; /* a VPN door's: comes and goes with its client */
 };
 
 struct want_address {
@@ -35,14 +35,14 @@ struct want_address {
 
 struct want_route {
 	sa_family_t family;
-	uint8_t type;       /* RTN_UNICAST or RTN_UNREACHABLE */
+	uint8_t type; /* RTN_UNICAST or RTN_UNREACHABLE */
 	uint8_t scope;
 	uint32_t table;
 	uint32_t metric;
 	struct prefix dst;
-	const char *link;   /* NULL for unreachable */
-	struct ip via;      /* none when on-link */
-	struct ip prefsrc;  /* none for any */
+	const char *link; /* NULL for unreachable */
+	struct ip via; /* none when on-link */
+	struct ip prefsrc; /* none for any */
 	bool onlink;
 	/* The link comes and goes with a VPN client: skip while it is away. */
 	bool optional;
@@ -59,24 +59,24 @@ struct want_rule {
 	uint32_t table;
 	struct prefix from; /* family 0: any */
 	struct prefix to;
-	const char *iif;    /* NULL: any */
+	const char *iif; /* NULL: any */
 	uint32_t mark, mark_mask;
-	int suppress_len;   /* -1: none */
+	int suppress_len; /* -1: none */
 };
 
 struct want_sysctl {
-	const char *path;   /* below /proc/sys/net/ */
-	const char *value;   /* NULL: only remembered, a write to another one changes it too */
+	const char *path; /* below /proc/sys/net/ */
+	const char *value; /* NULL: only remembered, a write to another one changes it too */
 	const char *only_if; /* set it only when it has this value; NULL: always */
-	bool restore;        /* host: remember the old value and put it back at the end */
+	bool restore; /* host: remember the old value and put it back at the end */
 };
 
 struct want {
 	enum want_place place;
-	size_t room;               /* of PLACE_ROOM */
-	const char *netns;         /* name below /run/netns, NULL for the host */
-	uint8_t protocol;          /* of our rules and routes: 222, RTPROT_KERNEL on the host */
-	uint32_t table_first;      /* everything in these tables is ours */
+	size_t room; /* of PLACE_ROOM */
+	const char *netns; /* name below /run/netns, NULL for the host */
+	uint8_t protocol; /* of our rules and routes: 222, RTPROT_KERNEL on the host */
+	uint32_t table_first; /* everything in these tables is ours */
 	uint32_t table_last;
 	struct want_link *links;
 	size_t n_links, cap_links;
@@ -88,7 +88,7 @@ struct want {
 	size_t n_rules, cap_rules;
 	struct want_sysctl *sysctls;
 	size_t n_sysctls, cap_sysctls;
-	const char *nft;           /* text for the nft table of the place; NULL for none */
+	const char *nft; /* text for the nft table of the place; NULL for none */
 };
 
 #endif

@@ -10,22 +10,22 @@
  * in as @now, in ms of one monotonic clock.
  */
 enum client_state {
-	CLIENT_IDLE,       /* never started, or stopped for good */
+	CLIENT_IDLE, /* never started, or stopped for good */
 	CLIENT_CONNECTING, /* runs, does not answer yet */
 	CLIENT_UP,
-	CLIENT_KILLED,     /* was told to end because it hangs */
-	CLIENT_WAITING,    /* ended; starts again when the back-off is over */
+	CLIENT_KILLED, /* was told to end because it hangs */
+	CLIENT_WAITING, /* ended; starts again when the back-off is over */
 };
 
 enum client_event {
 	CLIENT_EV_START,
 	CLIENT_EV_STARTED,
-	CLIENT_EV_FAILED,  /* could not even be started */
+	CLIENT_EV_FAILED, /* could not even be started */
 	CLIENT_EV_CONNECTED,
-	CLIENT_EV_LOST,    /* runs on, tries again by itself */
-	CLIENT_EV_ALIVE,   /* said something */
+	CLIENT_EV_LOST, /* runs on, tries again by itself */
+	CLIENT_EV_ALIVE, /* said something */
 	CLIENT_EV_ENDED,
-	CLIENT_EV_TIME,    /* the deadline has come */
+	CLIENT_EV_TIME, /* the deadline has come */
 	CLIENT_EV_STOP,
 };
 
@@ -33,11 +33,11 @@ enum client_action { CLIENT_DO_NOTHING, CLIENT_DO_START, CLIENT_DO_TERM, CLIENT_
 
 struct client {
 	enum client_state state;
-	unsigned int failures;   /* ends in a row without having been up for a while */
-	int64_t since;           /* when the state was entered */
-	int64_t deadline;        /* CLIENT_EV_TIME is due then; 0: none */
-	int64_t connect_limit;   /* ms a client may take to connect; 0: for ever */
-	int64_t silence_limit;   /* ms it may say nothing while up; 0: for ever */
+	unsigned int failures; /* ends in a row without having been up for a while */
+	int64_t since; /* when the state was entered */
+	int64_t deadline; /* CLIENT_EV_TIME is due then; 0: none */
+	int64_t connect_limit; /* ms a client may take to connect; 0: for ever */
+	int64_t silence_limit; /* ms it may say nothing while up; 0: for ever */
 };
 
 /* First back-off, doubled each time, and its limit, in ms. */

@@ -23,9 +23,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <unistd.h>
-#include <sys/wait.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define RESOLV_CONF   "/etc/resolv.conf"
 #define NSSWITCH_CONF "/etc/nsswitch.conf"
@@ -77,8 +77,7 @@ static int take(const char *path, int *ret, struct err *e)
 
 static int read_file(const char *path, struct text *ret, struct err *e)
 {
-	int fd CLEANUP_FD =
-		open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int fd CLEANUP_FD = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	char buf[4096];
 	ssize_t len;
 
@@ -116,24 +115,19 @@ static void tame_nsswitch(const struct text *have, struct text *ret)
 }
 
 /* @content as a file below STAGE, taken. */
-static int take_copy(const char *path, const char *content, int *ret,
-		     struct err *e)
+static int take_copy(const char *path, const char *content, int *ret, struct err *e)
 {
-	int fd CLEANUP_FD =
-		open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-		     0644);
+	int fd CLEANUP_FD = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 	size_t len = strlen(content);
 
 	/* The umask is the caller's; resolvers of any user read these. */
-	if (fd < 0 || fchmod(fd, 0644) < 0 ||
-	    write(fd, content, len) != (ssize_t)len)
+	if (fd < 0 || fchmod(fd, 0644) < 0 || write(fd, content, len) != (ssize_t)len)
 		return err_errno(e, errno, "copy to %s", path);
 	return take(path, ret, e);
 }
 
 static int take_copies(const struct proc_spec *s, const struct text *resolv,
-		       const struct text *nsswitch, struct sources *src,
-		       struct err *e)
+		       const struct text *nsswitch, struct sources *src, struct err *e)
 {
 	int r = 0;
 
@@ -141,22 +135,19 @@ static int take_copies(const struct proc_spec *s, const struct text *resolv,
 		  "mode=0755,size=1m,nr_inodes=16") < 0)
 		return err_errno(e, errno, "mount tmpfs");
 	if (nsswitch->len)
-		r = take_copy(STAGE "/nsswitch.conf", text_str(nsswitch),
-			      &src->nsswitch, e);
+		r = take_copy(STAGE "/nsswitch.conf", text_str(nsswitch), &src->nsswitch, e);
 	if (r == 0 && s->hosts)
 		r = take_copy(STAGE "/hosts", s->hosts, &src->hosts, e);
 	/* What a VPN client writes to resolv.conf must stay with it. */
 	if (r == 0 && s->client)
-		r = take_copy(STAGE "/resolv.conf", text_str(resolv),
-			      &src->resolv_conf, e);
+		r = take_copy(STAGE "/resolv.conf", text_str(resolv), &src->resolv_conf, e);
 	/* What was taken of it lives on. */
 	if (umount2(STAGE, MNT_DETACH) < 0)
 		return err_errno(e, errno, "unmount tmpfs");
 	return r;
 }
 
-static int take_sources(const struct proc_spec *s, struct sources *src,
-			struct err *e)
+static int take_sources(const struct proc_spec *s, struct sources *src, struct err *e)
 {
 	struct text have CLEANUP_TEXT = { 0 };
 	struct text nsswitch CLEANUP_TEXT = { 0 };
@@ -167,8 +158,7 @@ static int take_sources(const struct proc_spec *s, struct sources *src,
 	if (read_file(NSSWITCH_CONF, &have, e) == 0)
 		tame_nsswitch(&have, &nsswitch);
 	if (s->client) {
-		r = read_file(s->resolv_conf ? s->resolv_conf : RESOLV_CONF,
-			      &resolv, e);
+		r = read_file(s->resolv_conf ? s->resolv_conf : RESOLV_CONF, &resolv, e);
 		if (r < 0 && s->resolv_conf)
 			return r;
 		r = 0;
@@ -188,8 +178,7 @@ static int mask_all(struct err *e)
 
 		if (stat(masks[i], &st) < 0 || !S_ISDIR(st.st_mode))
 			continue;
-		if (mount(SOURCE, masks[i], "tmpfs",
-			  MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+		if (mount(SOURCE, masks[i], "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
 			  "mode=0555,size=4k,nr_inodes=1") < 0)
 			return err_errno(e, errno, "mask %s", masks[i]);
 	}
@@ -209,8 +198,7 @@ static int place(int fd, const char *path, struct err *e)
 	/* A kernel that does not mount over links. */
 	if (errno == EINVAL || errno == ELOOP) {
 		if (move_mount(fd, "", AT_FDCWD, path,
-			       MOVE_MOUNT_F_EMPTY_PATH |
-				       MOVE_MOUNT_T_SYMLINKS) == 0)
+			       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) == 0)
 			return 0;
 	}
 	return err_errno(e, errno, "bind over %s", path);
@@ -223,8 +211,7 @@ static int place_file(int fd, const char *path, struct err *e)
 	int made;
 
 	if (fd >= 0 && lstat(path, &st) < 0 && errno == ENOENT) {
-		made = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-			    0644);
+		made = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 		if (made < 0 && errno != EEXIST)
 			return err_errno(e, errno, "make %s", path);
 		fd_close(&made);
@@ -236,8 +223,7 @@ static int place_all(struct sources *src, struct err *e)
 {
 	int r;
 
-	if (src->private_dir >= 0 && mkdir(WIREGUARD_DIR, 0700) < 0 &&
-	    errno != EEXIST)
+	if (src->private_dir >= 0 && mkdir(WIREGUARD_DIR, 0700) < 0 && errno != EEXIST)
 		return err_errno(e, errno, "make %s", WIREGUARD_DIR);
 	r = place(src->private_dir, WIREGUARD_DIR, e);
 	if (r == 0)
@@ -251,8 +237,7 @@ static int place_all(struct sources *src, struct err *e)
 
 int mounts_enter(const struct proc_spec *s, struct err *e)
 {
-	struct sources src
-		__attribute__((cleanup(sources_close))) = { -1, -1, -1, -1 };
+	struct sources src __attribute__((cleanup(sources_close))) = { -1, -1, -1, -1 };
 	int r;
 
 	if (unshare(CLONE_NEWNS) < 0)

@@ -35,8 +35,7 @@ int netns_open_self(int *ret_fd, struct err *e)
 
 static int path_of(const char *name, char buf[PATH_SIZE], struct err *e)
 {
-	if (!name[0] || strchr(name, '/') || name[0] == '.' ||
-	    strlen(name) > NAME_MAX)
+	if (!name[0] || strchr(name, '/') || name[0] == '.' || strlen(name) > NAME_MAX)
 		return err_set(e, EINVAL, "namespace \"%s\": not a name", name);
 	snprintf(buf, PATH_SIZE, NETNS_DIR "/%s", name);
 	return 0;
@@ -72,8 +71,8 @@ bool netns_same(int fd_a, int fd_b)
 {
 	struct stat a, b;
 
-	return fstat(fd_a, &a) == 0 && fstat(fd_b, &b) == 0 &&
-	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	return fstat(fd_a, &a) == 0 && fstat(fd_b, &b) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
 }
 
 int netns_enter(int fd, struct netns_visit *v, struct err *e)
@@ -126,8 +125,7 @@ static int make_directory(struct err *e)
 
 static int claim_name(const char *name, const char *path, struct err *e)
 {
-	int fd CLEANUP_FD =
-		open(path, O_RDONLY | O_CLOEXEC | O_CREAT | O_EXCL, NAME_MODE);
+	int fd CLEANUP_FD = open(path, O_RDONLY | O_CLOEXEC | O_CREAT | O_EXCL, NAME_MODE);
 
 	if (fd >= 0)
 		return 0;
@@ -156,8 +154,7 @@ static int furnish(const char *path, const char *alias, struct err *e)
 	return 0;
 }
 
-static int create_at(const char *path, const char *alias, int *ret_fd,
-		     struct err *e)
+static int create_at(const char *path, const char *alias, int *ret_fd, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
 	int home CLEANUP_FD = -1;
@@ -180,8 +177,7 @@ static int create_at(const char *path, const char *alias, int *ret_fd,
 	return 0;
 }
 
-int netns_create(const char *name, const char *alias, int *ret_fd,
-		 struct err *e)
+int netns_create(const char *name, const char *alias, int *ret_fd, struct err *e)
 {
 	char path[PATH_SIZE];
 	int r;
@@ -211,9 +207,7 @@ int netns_keep(const char *name, int fd, struct err *e)
 
 	r = netns_open(name, &have, e);
 	if (r == 0)
-		return netns_same(have, fd)
-			       ? 0
-			       : err_errno(e, EEXIST, "namespace \"%s\"", name);
+		return netns_same(have, fd) ? 0 : err_errno(e, EEXIST, "namespace \"%s\"", name);
 	if (r != -ENOENT)
 		return r;
 	r = path_of(name, path, e);
@@ -241,8 +235,7 @@ int netns_delete(const char *name, struct err *e)
 	if (r < 0)
 		return r;
 	/* EINVAL: nothing is mounted there. */
-	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 &&
-	    errno != EINVAL && errno != ENOENT)
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
 		return err_errno(e, errno, "unmount namespace \"%s\"", name);
 	if (unlink(path) < 0 && errno != ENOENT)
 		return err_errno(e, errno, "delete namespace \"%s\"", name);
@@ -265,8 +258,7 @@ static void dir_close(DIR **d)
 		closedir(*d);
 }
 
-int netns_list(struct arena *a, const char ***ret_names, size_t *ret_n,
-	       struct err *e)
+int netns_list(struct arena *a, const char ***ret_names, size_t *ret_n, struct err *e)
 {
 	DIR *dir __attribute__((cleanup(dir_close))) = opendir(NETNS_DIR);
 	const char **names = NULL;
@@ -277,16 +269,14 @@ int netns_list(struct arena *a, const char ***ret_names, size_t *ret_n,
 		return err_errno(e, errno, "list %s", NETNS_DIR);
 	while (dir && (d = readdir(dir)))
 		if (d->d_name[0] != '.')
-			*arena_push(a, names, n, cap) =
-				arena_strdup(a, d->d_name);
+			*arena_push(a, names, n, cap) = arena_strdup(a, d->d_name);
 	*ret_names = names;
 	*ret_n = n;
 	return 0;
 }
 
 /* A process that ended or that is not ours to look at lives nowhere. */
-static bool process_lives_in(int proc_fd, const char *pid,
-			     const struct stat *ns)
+static bool process_lives_in(int proc_fd, const char *pid, const struct stat *ns)
 {
 	char path[PATH_SIZE];
 	struct stat st;
@@ -296,8 +286,7 @@ static bool process_lives_in(int proc_fd, const char *pid,
 	       st.st_ino == ns->st_ino;
 }
 
-int netns_pids(struct arena *a, int fd, int **ret_pids, size_t *ret_n,
-	       struct err *e)
+int netns_pids(struct arena *a, int fd, int **ret_pids, size_t *ret_n, struct err *e)
 {
 	DIR *dir __attribute__((cleanup(dir_close))) = opendir("/proc");
 	size_t n = 0, cap = 0;
@@ -312,8 +301,7 @@ int netns_pids(struct arena *a, int fd, int **ret_pids, size_t *ret_n,
 	while ((d = readdir(dir))) {
 		uint32_t pid;
 
-		if (!str_to_u32(d->d_name, INT32_MAX, &pid) ||
-		    (pid_t)pid == getpid())
+		if (!str_to_u32(d->d_name, INT32_MAX, &pid) || (pid_t)pid == getpid())
 			continue;
 		if (process_lives_in(dirfd(dir), d->d_name, &ns))
 			*arena_push(a, pids, n, cap) = (int)pid;

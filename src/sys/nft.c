@@ -25,8 +25,7 @@ static bool is_netfilter_socket(int fd)
 	int domain = 0, bus = 0;
 	socklen_t size = sizeof(int);
 
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
-	       domain == AF_NETLINK &&
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_NETLINK &&
 	       getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &bus, &size) == 0 &&
 	       bus == NETLINK_NETFILTER;
 }
@@ -44,8 +43,7 @@ static int tame_socket(int lowest, struct err *e)
 		if (!is_netfilter_socket(fd))
 			continue;
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ||
-		    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit,
-			       sizeof(limit)) < 0)
+		    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0)
 			return err_errno(e, errno, "nftables socket");
 		return 0;
 	}
@@ -101,9 +99,8 @@ void nft_close(struct nft **n)
 /* libnftables tells why only in words. */
 static int errno_of(const char *words)
 {
-	static const int known[] = { ENOENT, EPERM,      EACCES, EEXIST,
-				     EBUSY,  EOPNOTSUPP, ENOMEM, ENOBUFS,
-				     EAGAIN, ETIMEDOUT };
+	static const int known[] = { ENOENT,     EPERM,  EACCES,  EEXIST, EBUSY,
+				     EOPNOTSUPP, ENOMEM, ENOBUFS, EAGAIN, ETIMEDOUT };
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (strstr(words, strerror(known[i])))
@@ -131,8 +128,7 @@ static int error_of(const char *words, struct err *e)
 			break;
 		text_add_len(&line, words, 1);
 	}
-	return err_set(e, errnum, "nft: %s",
-		       line.len ? text_str(&line) : strerror(errnum));
+	return err_set(e, errnum, "nft: %s", line.len ? text_str(&line) : strerror(errnum));
 }
 
 int nft_run(struct nft *n, const char *commands, struct err *e)
@@ -145,8 +141,8 @@ int nft_run(struct nft *n, const char *commands, struct err *e)
 	return r ? error_of(words, e) : 0;
 }
 
-static int run_for_output(struct nft *n, struct arena *a, unsigned int flags,
-			  const char *command, const char **ret, struct err *e)
+static int run_for_output(struct nft *n, struct arena *a, unsigned int flags, const char *command,
+			  const char **ret, struct err *e)
 {
 	unsigned int before = nft_ctx_output_get_flags(n->ctx);
 	const char *output, *words;
@@ -163,17 +159,14 @@ static int run_for_output(struct nft *n, struct arena *a, unsigned int flags,
 	return 0;
 }
 
-int nft_list_table(struct nft *n, struct arena *a, const char *name,
-		   const char **ret, struct err *e)
+int nft_list_table(struct nft *n, struct arena *a, const char *name, const char **ret,
+		   struct err *e)
 {
-	return run_for_output(
-		n, a, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL,
-		arena_printf(a, "list table inet %s", name), ret, e);
+	return run_for_output(n, a, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL,
+			      arena_printf(a, "list table inet %s", name), ret, e);
 }
 
-int nft_list_json(struct nft *n, struct arena *a, const char *what,
-		  const char **ret, struct err *e)
+int nft_list_json(struct nft *n, struct arena *a, const char *what, const char **ret, struct err *e)
 {
-	return run_for_output(n, a, NFT_CTX_OUTPUT_JSON,
-			      arena_printf(a, "list %s", what), ret, e);
+	return run_for_output(n, a, NFT_CTX_OUTPUT_JSON, arena_printf(a, "list %s", what), ret, e);
 }

@@ -23,11 +23,11 @@ int nft_run(struct nft *n, const char *commands, struct err *e) MUST_USE;
 
 /* `list table inet NAME` as text, without handles and with counters zeroed or left out
  * (stateless output); -ENOENT if there is none.  Arena string. */
-int nft_list_table(struct nft *n, struct arena *a, const char *name,
-		   const char **ret, struct err *e) MUST_USE;
+int nft_list_table(struct nft *n, struct arena *a, const char *name, const char **ret,
+		   struct err *e) MUST_USE;
 /* `-j list ruleset`-like JSON text of @what, e.g. "chains", "table inet x", "counters table inet x". */
-int nft_list_json(struct nft *n, struct arena *a, const char *what,
-		  const char **ret, struct err *e) MUST_USE;
+int nft_list_json(struct nft *n, struct arena *a, const char *what, const char **ret,
+		  struct err *e) MUST_USE;
 
 /*
  * Hears of changes (NFNLGRP_NFTABLES).  nft_watch_read() drains; @ret_foreign is
@@ -37,12 +37,10 @@ int nft_list_json(struct nft *n, struct arena *a, const char *what,
  * table.
  */
 struct nft_watch;
-int nft_watch_open(int netns_fd, struct nft_watch **ret,
-		   struct err *e) MUST_USE;
+int nft_watch_open(int netns_fd, struct nft_watch **ret, struct err *e) MUST_USE;
 int nft_watch_fd(const struct nft_watch *w);
 int nft_watch_read(struct nft_watch *w, bool *ret_foreign,
-		   char ret_who[32] /* process name or "" */,
-		   struct err *e) MUST_USE;
+		   char ret_who[32] /* process name or "" */, struct err *e) MUST_USE;
 void nft_watch_close(struct nft_watch **w);
 
 #endif

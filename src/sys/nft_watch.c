@@ -53,8 +53,7 @@ static int join(struct mnl_socket *sock, struct err *e)
 	const int size = RECEIVE_BUFFER;
 	int fd = mnl_socket_get_fd(sock);
 
-	if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&group,
-				  sizeof(group)) < 0)
+	if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&group, sizeof(group)) < 0)
 		return err_errno(e, errno, "listen for changes of nftables");
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -100,12 +99,10 @@ static int read_maker(const struct nlattr *a, void *ctx)
 {
 	struct maker *m = ctx;
 
-	if (mnl_attr_get_type(a) == NFTA_GEN_PROC_PID &&
-	    mnl_attr_get_payload_len(a) >= 4)
+	if (mnl_attr_get_type(a) == NFTA_GEN_PROC_PID && mnl_attr_get_payload_len(a) >= 4)
 		m->pid = ntohl(mnl_attr_get_u32(a));
 	if (mnl_attr_get_type(a) == NFTA_GEN_PROC_NAME)
-		snprintf(m->name, sizeof(m->name), "%.*s",
-			 (int)mnl_attr_get_payload_len(a),
+		snprintf(m->name, sizeof(m->name), "%.*s", (int)mnl_attr_get_payload_len(a),
 			 (const char *)mnl_attr_get_payload(a));
 	return MNL_CB_OK;
 }
@@ -119,8 +116,8 @@ static bool is_own(const struct nft_watch *w, const struct maker *m)
  * Every transaction ends with one NEWGEN message that tells its maker.  One that
  * deletes a table is nobody's in particular: it may have hurt all.
  */
-static void note(struct nft_watch *w, const struct nlmsghdr *nlh,
-		 bool *foreign, char who[NAME_SIZE])
+static void note(struct nft_watch *w, const struct nlmsghdr *nlh, bool *foreign,
+		 char who[NAME_SIZE])
 {
 	struct maker m = { 0 };
 
@@ -139,8 +136,7 @@ static void note(struct nft_watch *w, const struct nlmsghdr *nlh,
 	memcpy(who, m.name, NAME_SIZE);
 }
 
-int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32],
-		   struct err *e)
+int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32], struct err *e)
 {
 	char who[NAME_SIZE] = "";
 	_Alignas(8) char buf[32768];
@@ -161,8 +157,7 @@ int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32],
 		}
 		if (got < 0)
 			return err_errno(e, errno, "changes of nftables");
-		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size);
-		     nlh = mnl_nlmsg_next(nlh, &size))
+		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size))
 			note(w, nlh, &foreign, who);
 	}
 	*ret_foreign = foreign || lost;

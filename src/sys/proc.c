@@ -33,30 +33,25 @@ struct identity {
 };
 
 /* While the host's name services can still be asked. */
-static int identity_look_up(const struct proc_spec *s, struct arena *a,
-			    struct identity *ret, struct err *e)
+static int identity_look_up(const struct proc_spec *s, struct arena *a, struct identity *ret,
+			    struct err *e)
 {
-	const struct passwd *pw = s->user ? getpwnam(s->user)
-					  : getpwuid(s->uid);
+	const struct passwd *pw = s->user ? getpwnam(s->user) : getpwuid(s->uid);
 
 	ret->home = arena_strdup(a, pw && pw->pw_dir ? pw->pw_dir : "/");
 	if (!s->user)
 		return 0;
 	ret->n_groups = GROUPS_MAX;
 	if (getgrouplist(s->user, s->gid, ret->groups, &ret->n_groups) < 0)
-		return err_set(e, E2BIG, "user \"%s\": too many groups",
-			       s->user);
+		return err_set(e, E2BIG, "user \"%s\": too many groups", s->user);
 	return 0;
 }
 
-static int drop_user(const struct proc_spec *s, const struct identity *id,
-		     struct err *e)
+static int drop_user(const struct proc_spec *s, const struct identity *id, struct err *e)
 {
 	if (setgroups((size_t)id->n_groups, id->groups) < 0 ||
-	    setresgid(s->gid, s->gid, s->gid) < 0 ||
-	    setresuid(s->uid, s->uid, s->uid) < 0)
-		return err_errno(e, errno, "become user %u",
-				 (unsigned int)s->uid);
+	    setresgid(s->gid, s->gid, s->gid) < 0 || setresuid(s->uid, s->uid, s->uid) < 0)
+		return err_errno(e, errno, "become user %u", (unsigned int)s->uid);
 	return 0;
 }
 
@@ -65,14 +60,12 @@ static size_t name_len(const char *variable)
 	return strcspn(variable, "=");
 }
 
-static void env_set(struct arena *a, const char ***env, size_t *n, size_t *cap,
-		    const char *var)
+static void env_set(struct arena *a, const char ***env, size_t *n, size_t *cap, const char *var)
 {
 	size_t len = name_len(var);
 
 	for (size_t i = 0; i < *n; i++) {
-		if (name_len((*env)[i]) == len &&
-		    strncmp((*env)[i], var, len) == 0) {
+		if (name_len((*env)[i]) == len && strncmp((*env)[i], var, len) == 0) {
 			(*env)[i] = var;
 			return;
 		}
@@ -80,8 +73,7 @@ static void env_set(struct arena *a, const char ***env, size_t *n, size_t *cap,
 	*arena_push(a, *env, *n, *cap) = var;
 }
 
-static char **make_env(const struct proc_spec *s, struct arena *a,
-		       const struct identity *id)
+static char **make_env(const struct proc_spec *s, struct arena *a, const struct identity *id)
 {
 	const char **env = NULL;
 	size_t n = 0, cap = 0;
@@ -94,12 +86,10 @@ static char **make_env(const struct proc_spec *s, struct arena *a,
 		if (strncmp(*v, "NOTIFY_SOCKET=", 14) != 0)
 			*arena_push(a, env, n, cap) = *v;
 	if (s->drop_user)
-		env_set(a, &env, &n, &cap,
-			arena_printf(a, "HOME=%s", id->home));
+		env_set(a, &env, &n, &cap, arena_printf(a, "HOME=%s", id->home));
 	if (s->drop_user && s->user) {
 		env_set(a, &env, &n, &cap, arena_printf(a, "USER=%s", s->user));
-		env_set(a, &env, &n, &cap,
-			arena_printf(a, "LOGNAME=%s", s->user));
+		env_set(a, &env, &n, &cap, arena_printf(a, "LOGNAME=%s", s->user));
 	}
 	for (const char *const *v = s->env; v && *v; v++)
 		env_set(a, &env, &n, &cap, *v);
@@ -123,16 +113,14 @@ static int set_stdio(const struct proc_spec *s, struct err *e)
 	int out CLEANUP_FD = lift(s->stdout_fd, O_WRONLY);
 	int err CLEANUP_FD = lift(s->stderr_fd, O_WRONLY);
 
-	if (in < 0 || out < 0 || err < 0 || dup2(in, 0) < 0 ||
-	    dup2(out, 1) < 0 || dup2(err, 2) < 0)
+	if (in < 0 || out < 0 || err < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
 		return err_errno(e, errno, "standard input and output");
 	if (s->pass_fd >= 0 && fcntl(s->pass_fd, F_SETFD, 0) < 0)
 		return err_errno(e, errno, "descriptor %d", s->pass_fd);
 	return 0;
 }
 
-static int prepare(const struct proc_spec *s, struct arena *a,
-		   struct identity *id, struct err *e)
+static int prepare(const struct proc_spec *s, struct arena *a, struct identity *id, struct err *e)
 {
 	int r = s->drop_user ? identity_look_up(s, a, id, e) : 0;
 
@@ -239,8 +227,7 @@ static int hear_start(int fd, struct err *e)
 		n = poll(&p, 1, START_LIMIT_MS);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
-		return err_set(e, ETIMEDOUT, "did not start in %d s",
-			       START_LIMIT_MS / 1000);
+		return err_set(e, ETIMEDOUT, "did not start in %d s", START_LIMIT_MS / 1000);
 	do
 		got = read(fd, &f, sizeof(f));
 	while (got < 0 && errno == EINTR);
@@ -253,8 +240,7 @@ static int hear_start(int fd, struct err *e)
 	return f.status;
 }
 
-int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd,
-	       struct err *e)
+int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd, struct err *e)
 {
 	int pidfd CLEANUP_FD = -1;
 	int hear CLEANUP_FD = -1;
@@ -314,8 +300,7 @@ static int input_file(const char *input, int *ret, struct err *e)
 	int fd CLEANUP_FD = memfd_create("sallyport-input", MFD_CLOEXEC);
 	size_t len = strlen(input);
 
-	if (fd < 0 || write(fd, input, len) != (ssize_t)len ||
-	    lseek(fd, 0, SEEK_SET) < 0)
+	if (fd < 0 || write(fd, input, len) != (ssize_t)len || lseek(fd, 0, SEEK_SET) < 0)
 		return err_errno(e, errno, "input");
 	*ret = fd_take(&fd);
 	return 0;
@@ -336,8 +321,7 @@ static bool drain(int fd, struct text *t)
 }
 
 /* Until the process ends; what its own children do with the output is not waited for. */
-static int collect(int pidfd, int output, int timeout_ms, struct text *t,
-		   struct err *e)
+static int collect(int pidfd, int output, int timeout_ms, struct text *t, struct err *e)
 {
 	struct pollfd p[2] = { { .fd = pidfd, .events = POLLIN },
 			       { .fd = output, .events = POLLIN } };
@@ -352,8 +336,7 @@ static int collect(int pidfd, int output, int timeout_ms, struct text *t,
 		if (n < 0)
 			return err_errno(e, errno, "poll");
 		if (n == 0)
-			return err_set(e, ETIMEDOUT, "did not end in %d ms",
-				       timeout_ms);
+			return err_set(e, ETIMEDOUT, "did not end in %d ms", timeout_ms);
 		if (p[1].revents && !drain(output, t))
 			p[1].fd = -1;
 	}
@@ -361,9 +344,8 @@ static int collect(int pidfd, int output, int timeout_ms, struct text *t,
 	return 0;
 }
 
-int proc_run(const struct proc_spec *s, const char *input, int timeout_ms,
-	     struct arena *a, const char **ret_output, int *ret_status,
-	     struct err *e)
+int proc_run(const struct proc_spec *s, const char *input, int timeout_ms, struct arena *a,
+	     const char **ret_output, int *ret_status, struct err *e)
 {
 	struct proc_spec spec = *s;
 	struct text output CLEANUP_TEXT = { 0 };

@@ -21,8 +21,7 @@
  */
 struct proc_spec {
 	const char *const *argv;
-	const char *const
-		*env; /* "NAME=value" added to the caller's; NULL for none */
+	const char *const *env; /* "NAME=value" added to the caller's; NULL for none */
 	int netns_fd; /* -1: stay */
 	bool own_mounts; /* new mount namespace with the masks */
 	/*
@@ -33,8 +32,7 @@ struct proc_spec {
 	const char *resolv_conf;
 	bool client; /* the second way in */
 	const char *hosts; /* text to bind over /etc/hosts, NULL: none */
-	const char *
-		private_dir; /* bind this directory over /run/wireguard, NULL: none */
+	const char *private_dir; /* bind this directory over /run/wireguard, NULL: none */
 	int stdin_fd; /* -1: /dev/null; else dup2'ed; 0,1,2 inherit */
 	int stdout_fd;
 	int stderr_fd;
@@ -47,12 +45,9 @@ struct proc_spec {
 	bool own_group; /* setpgid(0, 0): VPN clients; not `run`'s command */
 };
 
-#define PROC_SPEC_NONE                                                         \
-	((struct proc_spec){ .netns_fd = -1,                                   \
-			     .stdin_fd = -1,                                   \
-			     .stdout_fd = -1,                                  \
-			     .stderr_fd = -1,                                  \
-			     .pass_fd = -1 })
+#define PROC_SPEC_NONE                                                                             \
+	((struct proc_spec){                                                                       \
+		.netns_fd = -1, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .pass_fd = -1 })
 
 /*
  * Starts it; @ret_pidfd is O_CLOEXEC and readable when it ends.  Failure up to
@@ -60,16 +55,14 @@ struct proc_spec {
  * distinguishable by the return value (for exit codes 127 and 126); nothing
  * else fails with these two.
  */
-int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd,
-	       struct err *e) MUST_USE;
+int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd, struct err *e) MUST_USE;
 /* The same in this very process (for `exec`): returns only on failure. */
 int proc_exec(const struct proc_spec *s, struct err *e) MUST_USE;
 
 /* Runs to the end with a time limit (ms), output (stdout+stderr) collected up to 64 KiB;
  * killed when late: -ETIMEDOUT.  @ret_status is the exit status as of waitpid. */
-int proc_run(const struct proc_spec *s, const char *input, int timeout_ms,
-	     struct arena *a, const char **ret_output, int *ret_status,
-	     struct err *e) MUST_USE;
+int proc_run(const struct proc_spec *s, const char *input, int timeout_ms, struct arena *a,
+	     const char **ret_output, int *ret_status, struct err *e) MUST_USE;
 
 /* Reaps @pid if it ended: true and its wait status. */
 bool proc_reap(pid_t pid, int *ret_status);

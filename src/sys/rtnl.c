@@ -31,11 +31,10 @@ int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e)
 	/* Better errors and strict dumps; not worth failing for on an old kernel. */
 	mnl_socket_setsockopt(sock, NETLINK_EXT_ACK, (void *)&on, sizeof(on));
 	mnl_socket_setsockopt(sock, NETLINK_CAP_ACK, (void *)&on, sizeof(on));
-	mnl_socket_setsockopt(sock, NETLINK_GET_STRICT_CHK, (void *)&on,
-			      sizeof(on));
+	mnl_socket_setsockopt(sock, NETLINK_GET_STRICT_CHK, (void *)&on, sizeof(on));
 	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &limit,
-		       sizeof(limit)) < 0) {
+	    setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) <
+		    0) {
 		r = err_errno(e, errno, "netlink socket");
 		mnl_socket_close(sock);
 		return r;
@@ -94,8 +93,7 @@ static int hear(struct talk *t, const char *buf, int size, struct err *e)
 {
 	const struct nlmsghdr *nlh;
 
-	for (nlh = (const void *)buf; mnl_nlmsg_ok(nlh, size);
-	     nlh = mnl_nlmsg_next(nlh, &size)) {
+	for (nlh = (const void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size)) {
 		int r;
 
 		/* The late answer to a question that was given up. */
@@ -103,22 +101,19 @@ static int hear(struct talk *t, const char *buf, int size, struct err *e)
 			continue;
 		if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
 			t->interrupted = true;
-		if (nlh->nlmsg_type == NLMSG_ERROR ||
-		    nlh->nlmsg_type == NLMSG_DONE) {
+		if (nlh->nlmsg_type == NLMSG_ERROR || nlh->nlmsg_type == NLMSG_DONE) {
 			t->done = true;
 			return error_of(nlh, e);
 		}
-		r = t->fn && nlh->nlmsg_type >= NLMSG_MIN_TYPE
-			    ? t->fn(nlh, t->ctx)
-			    : 0;
+		r = t->fn && nlh->nlmsg_type >= NLMSG_MIN_TYPE ? t->fn(nlh, t->ctx) : 0;
 		if (r < 0)
 			return err_errno(e, -r, "message of the kernel");
 	}
 	return 0;
 }
 
-int rtnl_talk(struct rtnl *r, struct nlmsghdr *nlh, uint16_t flags,
-	      rtnl_answer_fn fn, void *ctx, struct err *e)
+int rtnl_talk(struct rtnl *r, struct nlmsghdr *nlh, uint16_t flags, rtnl_answer_fn fn, void *ctx,
+	      struct err *e)
 {
 	struct talk t = { .fn = fn, .ctx = ctx, .seq = ++r->seq };
 	/* What iproute2 reads dumps with: fewer system calls, and no cut messages. */
@@ -137,16 +132,14 @@ int rtnl_talk(struct rtnl *r, struct nlmsghdr *nlh, uint16_t flags,
 		if (size < 0 && errno == EINTR)
 			continue;
 		if (size < 0 && errno == EAGAIN)
-			return err_set(e, ETIMEDOUT,
-				       "no answer from the kernel in %d s",
+			return err_set(e, ETIMEDOUT, "no answer from the kernel in %d s",
 				       RTNL_TIMEOUT_S);
 		if (size < 0)
 			return err_errno(e, errno, "receive from the kernel");
 		status = hear(&t, buf, (int)size, e);
 	}
 	if (status == 0 && t.interrupted)
-		return err_set(e, EAGAIN,
-			       "the network changed while it was listed");
+		return err_set(e, EAGAIN, "the network changed while it was listed");
 	return status;
 }
 
@@ -167,10 +160,8 @@ int rtnl_link_index(struct rtnl *r, const char *name, int *ret, struct err *e)
 	int status;
 
 	if (strlen(name) >= LINK_NAME_SIZE)
-		return err_set(e, EINVAL, "link \"%s\": name is too long",
-			       name);
-	status = rtnl_talk(r, rtnl_encode_link_get(&m, name), 0, take_index,
-			   &index, e);
+		return err_set(e, EINVAL, "link \"%s\": name is too long", name);
+	status = rtnl_talk(r, rtnl_encode_link_get(&m, name), 0, take_index, &index, e);
 	if (status < 0)
 		return err_wrap(e, status, "link \"%s\"", name);
 	if (!index)
@@ -186,52 +177,44 @@ int rtnl_link_delete(struct rtnl *r, const char *name, struct err *e)
 
 	status = rtnl_link_index(r, name, &index, e);
 	if (status == 0) {
-		status = rtnl_talk(r, rtnl_encode_link_delete(&m, index), 0,
-				   NULL, NULL, e);
+		status = rtnl_talk(r, rtnl_encode_link_delete(&m, index), 0, NULL, NULL, e);
 		if (status < 0)
 			err_wrap(e, status, "delete link \"%s\"", name);
 	}
 	return status == -ENODEV ? 0 : status;
 }
 
-int rtnl_link_move(struct rtnl *r, const char *name, int netns_fd,
-		   const char *new_name, struct err *e)
+int rtnl_link_move(struct rtnl *r, const char *name, int netns_fd, const char *new_name,
+		   struct err *e)
 {
 	struct rtnl_message m;
 	int index, status;
 
 	if (strlen(new_name) >= LINK_NAME_SIZE)
-		return err_set(e, EINVAL, "link \"%s\": name is too long",
-			       new_name);
+		return err_set(e, EINVAL, "link \"%s\": name is too long", new_name);
 	status = rtnl_link_index(r, name, &index, e);
 	if (status < 0)
 		return status;
-	status = rtnl_talk(r,
-			   rtnl_encode_link_move(&m, index, netns_fd, new_name),
-			   0, NULL, NULL, e);
-	return status < 0 ? err_wrap(e, status, "move link \"%s\" to \"%s\"",
-				     name, new_name)
-			  : 0;
+	status = rtnl_talk(r, rtnl_encode_link_move(&m, index, netns_fd, new_name), 0, NULL, NULL,
+			   e);
+	return status < 0 ? err_wrap(e, status, "move link \"%s\" to \"%s\"", name, new_name) : 0;
 }
 
-int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind,
-		       int netns_fd, struct err *e)
+int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind, int netns_fd,
+		       struct err *e)
 {
 	struct rtnl_message m;
 	int status;
 
 	if (strlen(name) >= LINK_NAME_SIZE)
-		return err_set(e, EINVAL, "link \"%s\": name is too long",
-			       name);
+		return err_set(e, EINVAL, "link \"%s\": name is too long", name);
 	status = rtnl_talk(r, rtnl_encode_link_add(&m, name, kind, netns_fd),
 			   NLM_F_CREATE | NLM_F_EXCL, NULL, NULL, e);
-	return status < 0
-		       ? err_wrap(e, status, "add %s link \"%s\"", kind, name)
-		       : 0;
+	return status < 0 ? err_wrap(e, status, "add %s link \"%s\"", kind, name) : 0;
 }
 
-int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu,
-		  const char *alias, struct err *e)
+int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu, const char *alias,
+		  struct err *e)
 {
 	struct rtnl_message m;
 	int index, status;
@@ -239,11 +222,8 @@ int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu,
 	status = rtnl_link_index(r, name, &index, e);
 	if (status < 0)
 		return status;
-	status = rtnl_talk(r, rtnl_encode_link_set(&m, index, up, mtu, alias),
-			   0, NULL, NULL, e);
-	return status < 0 ? err_wrap(e, status, "set link \"%s\" %s", name,
-				     up ? "up" : "down")
-			  : 0;
+	status = rtnl_talk(r, rtnl_encode_link_set(&m, index, up, mtu, alias), 0, NULL, NULL, e);
+	return status < 0 ? err_wrap(e, status, "set link \"%s\" %s", name, up ? "up" : "down") : 0;
 }
 
 static int take_stats(const struct nlmsghdr *nlh, void *ctx)
@@ -253,18 +233,15 @@ static int take_stats(const struct nlmsghdr *nlh, void *ctx)
 	return r < 0 ? r : 0;
 }
 
-int rtnl_counters(struct rtnl *r, const char *link, struct rtnl_counters *ret,
-		  struct err *e)
+int rtnl_counters(struct rtnl *r, const char *link, struct rtnl_counters *ret, struct err *e)
 {
 	struct link_stats s = { 0 };
 	struct rtnl_message m;
 	int status;
 
 	if (strlen(link) >= LINK_NAME_SIZE)
-		return err_set(e, EINVAL, "link \"%s\": name is too long",
-			       link);
-	status = rtnl_talk(r, rtnl_encode_link_get(&m, link), 0, take_stats, &s,
-			   e);
+		return err_set(e, EINVAL, "link \"%s\": name is too long", link);
+	status = rtnl_talk(r, rtnl_encode_link_get(&m, link), 0, take_stats, &s, e);
 	if (status < 0)
 		return err_wrap(e, status, "counters of link \"%s\"", link);
 	*ret = (struct rtnl_counters){ .packets_in = s.packets_in,

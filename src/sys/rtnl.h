@@ -23,12 +23,10 @@ void rtnl_close(struct rtnl **r);
  * Everything in the namespace.  Dumps that the kernel interrupts
  * (NLM_F_DUMP_INTR) are taken again, at most 10 times.
  */
-int rtnl_snapshot(struct rtnl *r, struct arena *a, struct snapshot *ret,
-		  struct err *e) MUST_USE;
+int rtnl_snapshot(struct rtnl *r, struct arena *a, struct snapshot *ret, struct err *e) MUST_USE;
 /* The same without the routes that no policy of ours looks at: only tables first..last and main. */
-int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first,
-			 uint32_t table_last, struct snapshot *ret,
-			 struct err *e) MUST_USE;
+int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, uint32_t table_last,
+			 struct snapshot *ret, struct err *e) MUST_USE;
 
 /*
  * Carries out @diff in order.  @want: for protocol number and place.
@@ -44,21 +42,19 @@ int rtnl_apply(struct rtnl *r, const struct want *want, const struct diff *diff,
 /* 0 also if it is not there. */
 int rtnl_link_delete(struct rtnl *r, const char *name, struct err *e) MUST_USE;
 /* Moves a link into another namespace and renames it there. */
-int rtnl_link_move(struct rtnl *r, const char *name, int netns_fd,
-		   const char *new_name, struct err *e) MUST_USE;
+int rtnl_link_move(struct rtnl *r, const char *name, int netns_fd, const char *new_name,
+		   struct err *e) MUST_USE;
 /*
  * Creates a link of @kind ("wireguard") here, or straight in the namespace
  * @netns_fd (-1: none) as a link of this one: -EOPNOTSUPP if the kernel has no
  * such kind.
  */
-int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind,
-		       int netns_fd, struct err *e) MUST_USE;
-int rtnl_link_set(struct rtnl *r, const char *name, bool up,
-		  uint32_t mtu /* 0: keep */,
+int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind, int netns_fd,
+		       struct err *e) MUST_USE;
+int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu /* 0: keep */,
 		  const char *alias /* NULL: keep */, struct err *e) MUST_USE;
 /* Single objects, for what VPN doors bring (wireguard). */
-int rtnl_address_add(struct rtnl *r, const struct want_address *w,
-		     struct err *e) MUST_USE;
+int rtnl_address_add(struct rtnl *r, const struct want_address *w, struct err *e) MUST_USE;
 int rtnl_route_add(struct rtnl *r, const struct want_route *w, uint8_t protocol,
 		   struct err *e) MUST_USE;
 
@@ -82,16 +78,14 @@ struct rtnl_news {
 	/* Something was deleted, or a rule was added: what a repair must look at at once. */
 	bool deletions;
 };
-int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret,
-		    struct err *e) MUST_USE;
+int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_USE;
 /*
  * On a host with other gates: of what stands on their links (sp-*) and in their
  * tables nothing is heard.  @link and @table are this gate's.
  */
 void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t table);
 int rtnl_watch_fd(const struct rtnl_watch *w);
-int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret,
-		    struct err *e) MUST_USE;
+int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e) MUST_USE;
 void rtnl_watch_close(struct rtnl_watch **w);
 
 #endif

@@ -21,40 +21,36 @@ struct apply {
 	void *ctx;
 };
 
-static const char *prefix_words(const struct prefix *p,
-				char buf[PREFIX_TEXT_SIZE])
+static const char *prefix_words(const struct prefix *p, char buf[PREFIX_TEXT_SIZE])
 {
 	return p->len ? prefix_text(p, buf) : "default";
 }
 
-static const char *route_words(char buf[WORDS], const struct prefix *dst,
-			       uint32_t table, const char *link)
+static const char *route_words(char buf[WORDS], const struct prefix *dst, uint32_t table,
+			       const char *link)
 {
 	char to[PREFIX_TEXT_SIZE];
 
-	snprintf(buf, WORDS, "route %s%s%s table %u", prefix_words(dst, to),
-		 link ? " dev " : "", link ? link : "", table);
+	snprintf(buf, WORDS, "route %s%s%s table %u", prefix_words(dst, to), link ? " dev " : "",
+		 link ? link : "", table);
 	return buf;
 }
 
 static const char *rule_words(char buf[WORDS], const struct rule *r)
 {
 	char p[PREFIX_TEXT_SIZE];
-	int len = snprintf(buf, WORDS, "%s rule",
-			   r->family == AF_INET ? "IPv4" : "IPv6");
+	int len = snprintf(buf, WORDS, "%s rule", r->family == AF_INET ? "IPv4" : "IPv6");
 
 	if (r->from.len)
 		len += snprintf(buf + len, WORDS - (size_t)len, " from %s",
 				prefix_text(&r->from, p));
 	if (r->to.len)
-		len += snprintf(buf + len, WORDS - (size_t)len, " to %s",
-				prefix_text(&r->to, p));
+		len += snprintf(buf + len, WORDS - (size_t)len, " to %s", prefix_text(&r->to, p));
 	if (r->iif[0])
-		len += snprintf(buf + len, WORDS - (size_t)len, " iif %s",
-				r->iif);
+		len += snprintf(buf + len, WORDS - (size_t)len, " iif %s", r->iif);
 	if (r->has_mark)
-		len += snprintf(buf + len, WORDS - (size_t)len,
-				" fwmark 0x%x/0x%x", r->mark, r->mark_mask);
+		len += snprintf(buf + len, WORDS - (size_t)len, " fwmark 0x%x/0x%x", r->mark,
+				r->mark_mask);
 	snprintf(buf + len, WORDS - (size_t)len, " lookup %u", r->table);
 	return buf;
 }
@@ -68,8 +64,8 @@ static bool is_gone(int status)
 /* The link of an optional route is away, or there and not yet ready to carry it. */
 static bool is_away(int status)
 {
-	return status == -ENODEV || status == -ENETDOWN ||
-	       status == -ENETUNREACH || status == -EHOSTUNREACH;
+	return status == -ENODEV || status == -ENETDOWN || status == -ENETUNREACH ||
+	       status == -EHOSTUNREACH;
 }
 
 static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
@@ -77,16 +73,12 @@ static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 	struct rtnl_message m;
 	int fd, status, index;
 
-	if (strlen(w->name) >= LINK_NAME_SIZE ||
-	    strlen(w->peer_name) >= LINK_NAME_SIZE)
-		return err_set(e, EINVAL, "add link \"%s\": name is too long",
-			       w->name);
+	if (strlen(w->name) >= LINK_NAME_SIZE || strlen(w->peer_name) >= LINK_NAME_SIZE)
+		return err_set(e, EINVAL, "add link \"%s\": name is too long", w->name);
 	fd = ap->peer_netns(ap->ctx, w->peer_place, w->peer_room);
 	if (fd < 0)
-		return err_set(
-			e, ENODEV,
-			"add link \"%s\": no namespace for its other end",
-			w->name);
+		return err_set(e, ENODEV, "add link \"%s\": no namespace for its other end",
+			       w->name);
 	status = rtnl_talk(ap->rt,
 			   rtnl_encode_veth_add(&m, w->name, w->mtu, w->mac, w->peer_name, fd),
 			   NLM_F_CREATE | NLM_F_EXCL, NULL, NULL, e);
@@ -99,56 +91,46 @@ static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 	return rtnl_link_set(ap->rt, w->name, w->up, w->mtu, w->alias, e);
 }
 
-int rtnl_address_add(struct rtnl *r, const struct want_address *w,
-		     struct err *e)
+int rtnl_address_add(struct rtnl *r, const struct want_address *w, struct err *e)
 {
 	/*
 	 * No address of ours can be a duplicate, and routes are ours to set: the
 	 * kernel's would stand in main, where the walk does not want them.
 	 */
-	struct address addr = {
-		.local = w->local,
-		.len = w->len,
-		.scope = w->scope,
-		.flags = IFA_F_NOPREFIXROUTE |
-			 (w->local.family == AF_INET6 ? IFA_F_NODAD : 0U)
-	};
+	struct address addr = { .local = w->local,
+				.len = w->len,
+				.scope = w->scope,
+				.flags = IFA_F_NOPREFIXROUTE |
+					 (w->local.family == AF_INET6 ? IFA_F_NODAD : 0U) };
 	char text[IP_TEXT_SIZE];
 	struct rtnl_message m;
 	int status;
 
 	status = rtnl_link_index(r, w->link, &addr.link, e);
 	if (status == 0)
-		status = rtnl_talk(r,
-				   rtnl_encode_address(&m, RTM_NEWADDR, &addr),
+		status = rtnl_talk(r, rtnl_encode_address(&m, RTM_NEWADDR, &addr),
 				   NLM_F_CREATE | NLM_F_EXCL, NULL, NULL, e);
 	if (status == 0 || status == -EEXIST)
 		return 0;
-	return err_wrap(e, status, "add address %s/%u to \"%s\"",
-			ip_text(&w->local, text), w->len, w->link);
+	return err_wrap(e, status, "add address %s/%u to \"%s\"", ip_text(&w->local, text), w->len,
+			w->link);
 }
 
-static int delete_address(struct rtnl *r, const struct address *addr,
-			  struct err *e)
+static int delete_address(struct rtnl *r, const struct address *addr, struct err *e)
 {
 	char text[IP_TEXT_SIZE];
 	struct rtnl_message m;
 	int status;
 
-	status = rtnl_talk(r, rtnl_encode_address(&m, RTM_DELADDR, addr), 0,
-			   NULL, NULL, e);
+	status = rtnl_talk(r, rtnl_encode_address(&m, RTM_DELADDR, addr), 0, NULL, NULL, e);
 	if (status == 0 || is_gone(status))
 		return 0;
-	return err_wrap(e, status, "delete address %s/%u",
-			ip_text(&addr->local, text), addr->len);
+	return err_wrap(e, status, "delete address %s/%u", ip_text(&addr->local, text), addr->len);
 }
 
-int rtnl_route_add(struct rtnl *r, const struct want_route *w, uint8_t protocol,
-		   struct err *e)
+int rtnl_route_add(struct rtnl *r, const struct want_route *w, uint8_t protocol, struct err *e)
 {
-	struct hop hop = { .via = w->via,
-			   .weight = 1,
-			   .flags = w->onlink ? RTNH_F_ONLINK : 0 };
+	struct hop hop = { .via = w->via, .weight = 1, .flags = w->onlink ? RTNH_F_ONLINK : 0 };
 	struct route route = { .family = w->family,
 			       .type = w->type,
 			       .scope = w->scope,
@@ -170,18 +152,14 @@ int rtnl_route_add(struct rtnl *r, const struct want_route *w, uint8_t protocol,
 	 * in front (IPv4) or next to it (IPv6), and the old one is deleted after.
 	 */
 	if (status == 0)
-		status = rtnl_talk(r,
-				   rtnl_encode_route(&m, RTM_NEWROUTE, &route),
-				   NLM_F_CREATE, NULL, NULL, e);
-	if (status == 0 || status == -EEXIST ||
-	    (w->optional && is_away(status)))
+		status = rtnl_talk(r, rtnl_encode_route(&m, RTM_NEWROUTE, &route), NLM_F_CREATE,
+				   NULL, NULL, e);
+	if (status == 0 || status == -EEXIST || (w->optional && is_away(status)))
 		return 0;
-	return err_wrap(e, status, "add %s",
-			route_words(words, &w->dst, w->table, w->link));
+	return err_wrap(e, status, "add %s", route_words(words, &w->dst, w->table, w->link));
 }
 
-static int delete_route(struct rtnl *r, const struct route *route,
-			struct err *e)
+static int delete_route(struct rtnl *r, const struct route *route, struct err *e)
 {
 	struct nlmsghdr *nlh;
 	struct rtnl_message m;
@@ -201,44 +179,38 @@ static int delete_route(struct rtnl *r, const struct route *route,
 
 static int add_rule(struct apply *ap, const struct want_rule *w, struct err *e)
 {
-	struct rule rule = {
-		.family = w->family,
-		.action = FR_ACT_TO_TBL,
-		/* `local` is the kernel's, whoever puts it back. */
-		.protocol = w->table == RT_TABLE_LOCAL || w->priority ? RTPROT_KERNEL
-						       : ap->want->protocol,
-		.priority = w->priority,
-		.table = w->table,
-		.from = w->from,
-		.to = w->to,
-		.mark = w->mark,
-		.mark_mask = w->mark_mask,
-		.has_mark = w->mark || w->mark_mask,
-		.suppress_len = w->suppress_len,
-		.suppress_group = -1
-	};
+	struct rule rule = { .family = w->family,
+			     .action = FR_ACT_TO_TBL,
+			     /* `local` is the kernel's, whoever puts it back. */
+			     .protocol = w->table == RT_TABLE_LOCAL || w->priority
+						 ? RTPROT_KERNEL
+						 : ap->want->protocol,
+			     .priority = w->priority,
+			     .table = w->table,
+			     .from = w->from,
+			     .to = w->to,
+			     .mark = w->mark,
+			     .mark_mask = w->mark_mask,
+			     .has_mark = w->mark || w->mark_mask,
+			     .suppress_len = w->suppress_len,
+			     .suppress_group = -1 };
 	char words[WORDS];
 	int status;
 
 	if (w->iif)
 		snprintf(rule.iif, sizeof(rule.iif), "%s", w->iif);
 	status = rtnl_rule_append(ap->rt, &rule, e);
-	return status < 0
-		       ? err_wrap(e, status, "add %s", rule_words(words, &rule))
-		       : 0;
+	return status < 0 ? err_wrap(e, status, "add %s", rule_words(words, &rule)) : 0;
 }
 
-static int away_rule(struct rtnl *r, const struct rule *rule, bool again,
-		     struct err *e)
+static int away_rule(struct rtnl *r, const struct rule *rule, bool again, struct err *e)
 {
 	char words[WORDS];
-	int status = again ? rtnl_rule_move(r, rule, e)
-			   : rtnl_rule_delete(r, rule, e);
+	int status = again ? rtnl_rule_move(r, rule, e) : rtnl_rule_delete(r, rule, e);
 
 	if (status == 0 || is_gone(status))
 		return 0;
-	return err_wrap(e, status, "%s %s", again ? "move" : "delete",
-			rule_words(words, rule));
+	return err_wrap(e, status, "%s %s", again ? "move" : "delete", rule_words(words, rule));
 }
 
 static int apply_op(struct apply *ap, const struct op *op, struct err *e)
@@ -247,16 +219,14 @@ static int apply_op(struct apply *ap, const struct op *op, struct err *e)
 	case OP_LINK_ADD:
 		return add_link(ap, op->want_link, e);
 	case OP_LINK_SET:
-		return rtnl_link_set(ap->rt, op->want_link->name,
-				     op->want_link->up, op->want_link->mtu,
-				     op->want_link->alias, e);
+		return rtnl_link_set(ap->rt, op->want_link->name, op->want_link->up,
+				     op->want_link->mtu, op->want_link->alias, e);
 	case OP_ADDRESS_ADD:
 		return rtnl_address_add(ap->rt, op->want_address, e);
 	case OP_ADDRESS_DEL:
 		return delete_address(ap->rt, op->address, e);
 	case OP_ROUTE_ADD:
-		return rtnl_route_add(ap->rt, op->want_route,
-				      ap->want->protocol, e);
+		return rtnl_route_add(ap->rt, op->want_route, ap->want->protocol, e);
 	case OP_ROUTE_DEL:
 		return delete_route(ap->rt, op->route, e);
 	case OP_RULE_ADD:
@@ -272,9 +242,7 @@ static int apply_op(struct apply *ap, const struct op *op, struct err *e)
 int rtnl_apply(struct rtnl *r, const struct want *want, const struct diff *diff,
 	       rtnl_netns_fn peer_netns, void *ctx, struct err *e)
 {
-	struct apply ap = {
-		.rt = r, .want = want, .peer_netns = peer_netns, .ctx = ctx
-	};
+	struct apply ap = { .rt = r, .want = want, .peer_netns = peer_netns, .ctx = ctx };
 
 	for (size_t i = 0; i < diff->n_ops; i++) {
 		int status = apply_op(&ap, &diff->ops[i], e);

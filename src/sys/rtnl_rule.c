@@ -26,8 +26,7 @@
 
 struct listed {
 	struct rule rule;
-	const struct nlmsghdr
-		*message; /* the kernel's, for what struct rule cannot hold */
+	const struct nlmsghdr *message; /* the kernel's, for what struct rule cannot hold */
 };
 
 struct list {
@@ -51,8 +50,7 @@ static int take(const struct nlmsghdr *nlh, void *ctx)
 		return 0;
 	item = arena_push(l->arena, l->rules, l->n, l->cap);
 	item->rule = rule;
-	item->message = memcpy(arena_alloc(l->arena, nlh->nlmsg_len), nlh,
-			       nlh->nlmsg_len);
+	item->message = memcpy(arena_alloc(l->arena, nlh->nlmsg_len), nlh, nlh->nlmsg_len);
 	return 0;
 }
 
@@ -63,9 +61,7 @@ static int list_like(struct rtnl *r, struct list *l, struct err *e)
 
 	for (int i = 0; i < 10; i++) {
 		l->n = 0;
-		status = rtnl_talk(r,
-				   rtnl_encode_dump(&m, RTM_GETRULE, l->family),
-				   0, take, l, e);
+		status = rtnl_talk(r, rtnl_encode_dump(&m, RTM_GETRULE, l->family), 0, take, l, e);
 		if (status != -EAGAIN)
 			break;
 	}
@@ -79,28 +75,21 @@ static bool range_equal(const struct rule_range *a, const struct rule_range *b)
 
 static bool rule_equal(const struct rule *a, const struct rule *b)
 {
-	return a->family == b->family && a->priority == b->priority &&
-	       a->action == b->action && a->protocol == b->protocol &&
-	       a->tos == b->tos && a->ip_proto == b->ip_proto &&
-	       a->invert == b->invert && a->find_saddr == b->find_saddr &&
-	       a->l3mdev == b->l3mdev && a->table == b->table &&
-	       a->target == b->target && a->has_mark == b->has_mark &&
+	return a->family == b->family && a->priority == b->priority && a->action == b->action &&
+	       a->protocol == b->protocol && a->tos == b->tos && a->ip_proto == b->ip_proto &&
+	       a->invert == b->invert && a->find_saddr == b->find_saddr && a->l3mdev == b->l3mdev &&
+	       a->table == b->table && a->target == b->target && a->has_mark == b->has_mark &&
 	       a->mark == b->mark && a->mark_mask == b->mark_mask &&
-	       a->suppress_len == b->suppress_len &&
-	       a->suppress_group == b->suppress_group &&
+	       a->suppress_len == b->suppress_len && a->suppress_group == b->suppress_group &&
 	       a->has_uid == b->has_uid && range_equal(&a->uid, &b->uid) &&
-	       a->has_sport == b->has_sport &&
-	       range_equal(&a->sport, &b->sport) &&
-	       a->has_dport == b->has_dport &&
-	       range_equal(&a->dport, &b->dport) &&
-	       a->sport_mask == b->sport_mask &&
-	       a->dport_mask == b->dport_mask && a->has_dscp == b->has_dscp &&
-	       a->dscp == b->dscp && a->dscp_mask == b->dscp_mask &&
-	       a->flowlabel == b->flowlabel &&
-	       a->flowlabel_mask == b->flowlabel_mask &&
+	       a->has_sport == b->has_sport && range_equal(&a->sport, &b->sport) &&
+	       a->has_dport == b->has_dport && range_equal(&a->dport, &b->dport) &&
+	       a->sport_mask == b->sport_mask && a->dport_mask == b->dport_mask &&
+	       a->has_dscp == b->has_dscp && a->dscp == b->dscp && a->dscp_mask == b->dscp_mask &&
+	       a->flowlabel == b->flowlabel && a->flowlabel_mask == b->flowlabel_mask &&
 	       a->tun_id == b->tun_id && prefix_equal(&a->from, &b->from) &&
-	       prefix_equal(&a->to, &b->to) && str_eq(a->iif, b->iif) &&
-	       str_eq(a->oif, b->oif) && str_eq(a->unknown, b->unknown);
+	       prefix_equal(&a->to, &b->to) && str_eq(a->iif, b->iif) && str_eq(a->oif, b->oif) &&
+	       str_eq(a->unknown, b->unknown);
 }
 
 static bool takes_number(uint64_t asked, uint64_t have)
@@ -113,8 +102,7 @@ static bool takes_name(const char *asked, const char *have)
 	return !asked[0] || str_eq(asked, have);
 }
 
-static bool takes_range(bool asks, const struct rule_range *asked,
-			const struct rule_range *have)
+static bool takes_range(bool asks, const struct rule_range *asked, const struct rule_range *have)
 {
 	return !asks || range_equal(asked, have);
 }
@@ -128,16 +116,12 @@ static bool takes_prefix(const struct prefix *asked, const struct prefix *have)
 static bool request_takes(const struct rule *asked, const struct rule *have)
 {
 	return takes_number(asked->action, have->action) &&
-	       takes_number(asked->table, have->table) &&
-	       asked->priority == have->priority &&
-	       takes_name(asked->iif, have->iif) &&
-	       takes_name(asked->oif, have->oif) &&
+	       takes_number(asked->table, have->table) && asked->priority == have->priority &&
+	       takes_name(asked->iif, have->iif) && takes_name(asked->oif, have->oif) &&
 	       takes_number(asked->mark, have->mark) &&
 	       takes_number(asked->mark_mask, have->mark_mask) &&
-	       (asked->suppress_group == -1 ||
-		asked->suppress_group == have->suppress_group) &&
-	       (asked->suppress_len == -1 ||
-		asked->suppress_len == have->suppress_len) &&
+	       (asked->suppress_group == -1 || asked->suppress_group == have->suppress_group) &&
+	       (asked->suppress_len == -1 || asked->suppress_len == have->suppress_len) &&
 	       takes_number(asked->tun_id, have->tun_id) &&
 	       takes_number(asked->l3mdev, have->l3mdev) &&
 	       takes_range(asked->has_uid, &asked->uid, &have->uid) &&
@@ -145,14 +129,12 @@ static bool request_takes(const struct rule *asked, const struct rule *have)
 	       takes_number(asked->protocol, have->protocol) &&
 	       takes_range(asked->has_sport, &asked->sport, &have->sport) &&
 	       takes_range(asked->has_dport, &asked->dport, &have->dport) &&
-	       takes_prefix(&asked->from, &have->from) &&
-	       takes_prefix(&asked->to, &have->to) &&
+	       takes_prefix(&asked->from, &have->from) && takes_prefix(&asked->to, &have->to) &&
 	       takes_number(asked->tos, have->tos) &&
 	       takes_number(asked->sport_mask, have->sport_mask) &&
 	       takes_number(asked->dport_mask, have->dport_mask) &&
-	       (!asked->has_dscp ||
-		(have->has_dscp && asked->dscp == have->dscp &&
-		 asked->dscp_mask == have->dscp_mask)) &&
+	       (!asked->has_dscp || (have->has_dscp && asked->dscp == have->dscp &&
+				     asked->dscp_mask == have->dscp_mask)) &&
 	       takes_number(asked->flowlabel_mask, have->flowlabel_mask) &&
 	       (!asked->flowlabel_mask || asked->flowlabel == have->flowlabel);
 }
@@ -190,21 +172,18 @@ static size_t round_start(const struct list *l, size_t from)
 	return from;
 }
 
-static int send_listed(struct rtnl *r, uint16_t type, const struct listed *item,
-		       struct err *e)
+static int send_listed(struct rtnl *r, uint16_t type, const struct listed *item, struct err *e)
 {
 	struct rtnl_message m;
 	struct nlmsghdr *nlh = rtnl_encode_listed_rule(&m, type, item->message);
 
 	if (!nlh)
 		return err_set(e, EMSGSIZE, "rule with too many attributes");
-	return rtnl_talk(r, nlh, type == RTM_NEWRULE ? NLM_F_CREATE : 0, NULL,
-			 NULL, e);
+	return rtnl_talk(r, nlh, type == RTM_NEWRULE ? NLM_F_CREATE : 0, NULL, NULL, e);
 }
 
 /* Each rule from @from on goes behind the last, @gone goes away; the order stays. */
-static int go_round(struct rtnl *r, const struct list *l, size_t from,
-		    size_t gone, struct err *e)
+static int go_round(struct rtnl *r, const struct list *l, size_t from, size_t gone, struct err *e)
 {
 	for (size_t i = from; i < l->n; i++) {
 		int status = 0;
@@ -219,8 +198,7 @@ static int go_round(struct rtnl *r, const struct list *l, size_t from,
 	return 0;
 }
 
-static int delete_listed(struct rtnl *r, const struct list *l, size_t at,
-			 struct err *e)
+static int delete_listed(struct rtnl *r, const struct list *l, size_t at, struct err *e)
 {
 	if (first_taken(l, &l->rules[at].rule) == at)
 		return send_listed(r, RTM_DELRULE, &l->rules[at], e);
@@ -232,16 +210,13 @@ int rtnl_rule_append(struct rtnl *r, const struct rule *rule, struct err *e)
 	struct rtnl_message m;
 
 	/* Not NLM_F_EXCL: a second one of the same kind is wanted before the first goes. */
-	return rtnl_talk(r, rtnl_encode_rule(&m, RTM_NEWRULE, rule),
-			 NLM_F_CREATE, NULL, NULL, e);
+	return rtnl_talk(r, rtnl_encode_rule(&m, RTM_NEWRULE, rule), NLM_F_CREATE, NULL, NULL, e);
 }
 
 int rtnl_rule_delete(struct rtnl *r, const struct rule *rule, struct err *e)
 {
 	struct arena arena CLEANUP_ARENA = { 0 };
-	struct list l = { .arena = &arena,
-			  .family = rule->family,
-			  .priority = rule->priority };
+	struct list l = { .arena = &arena, .family = rule->family, .priority = rule->priority };
 	int status = list_like(r, &l, e);
 	size_t at;
 
@@ -256,9 +231,7 @@ int rtnl_rule_delete(struct rtnl *r, const struct rule *rule, struct err *e)
 int rtnl_rule_move(struct rtnl *r, const struct rule *rule, struct err *e)
 {
 	struct arena arena CLEANUP_ARENA = { 0 };
-	struct list l = { .arena = &arena,
-			  .family = rule->family,
-			  .priority = rule->priority };
+	struct list l = { .arena = &arena, .family = rule->family, .priority = rule->priority };
 	int status = list_like(r, &l, e);
 	struct listed *again;
 	size_t at;
@@ -269,8 +242,7 @@ int rtnl_rule_move(struct rtnl *r, const struct rule *rule, struct err *e)
 	if (at == l.n)
 		return err_errno(e, ESRCH, "rule");
 	/* Everything else stands behind `local`; without it the host talks to nobody. */
-	if (l.rules[at].rule.table == RT_TABLE_LOCAL &&
-	    first_taken(&l, &l.rules[at].rule) == 0)
+	if (l.rules[at].rule.table == RT_TABLE_LOCAL && first_taken(&l, &l.rules[at].rule) == 0)
 		return 0;
 	status = send_listed(r, RTM_NEWRULE, &l.rules[at], e);
 	if (status < 0)

@@ -24,8 +24,7 @@ static int take_link(const struct nlmsghdr *nlh, void *ctx)
 	int r = rtnl_decode_link(nlh, &link);
 
 	if (r == 1)
-		*arena_push(t->arena, t->to.links, t->to.n_links,
-			    t->to.cap_links) = link;
+		*arena_push(t->arena, t->to.links, t->to.n_links, t->to.cap_links) = link;
 	return r < 0 ? r : 0;
 }
 
@@ -36,8 +35,8 @@ static int take_address(const struct nlmsghdr *nlh, void *ctx)
 	int r = rtnl_decode_address(nlh, &addr);
 
 	if (r == 1 && addr.local.family == t->family)
-		*arena_push(t->arena, t->to.addresses, t->to.n_addresses,
-			    t->to.cap_addresses) = addr;
+		*arena_push(t->arena, t->to.addresses, t->to.n_addresses, t->to.cap_addresses) =
+			addr;
 	return r < 0 ? r : 0;
 }
 
@@ -60,8 +59,7 @@ static int take_route(const struct nlmsghdr *nlh, void *ctx)
 		return 0;
 	r = rtnl_decode_route(t->arena, nlh, &route);
 	if (r == 1 && route.family == t->family)
-		*arena_push(t->arena, t->to.routes, t->to.n_routes,
-			    t->to.cap_routes) = route;
+		*arena_push(t->arena, t->to.routes, t->to.n_routes, t->to.cap_routes) = route;
 	return r < 0 ? r : 0;
 }
 
@@ -72,14 +70,12 @@ static int take_rule(const struct nlmsghdr *nlh, void *ctx)
 	int r = rtnl_decode_rule(nlh, &rule);
 
 	if (r == 1 && rule.family == t->family)
-		*arena_push(t->arena, t->to.rules, t->to.n_rules,
-			    t->to.cap_rules) = rule;
+		*arena_push(t->arena, t->to.rules, t->to.n_rules, t->to.cap_rules) = rule;
 	return r < 0 ? r : 0;
 }
 
 /* One dump, again when the kernel was interrupted; what came before stands. */
-static int dump(struct rtnl *r, struct take *t, uint16_t type,
-		rtnl_answer_fn fn, struct err *e)
+static int dump(struct rtnl *r, struct take *t, uint16_t type, rtnl_answer_fn fn, struct err *e)
 {
 	const struct snapshot before = t->to;
 	struct rtnl_message m;
@@ -91,14 +87,12 @@ static int dump(struct rtnl *r, struct take *t, uint16_t type,
 		t->to.n_addresses = before.n_addresses;
 		t->to.n_routes = before.n_routes;
 		t->to.n_rules = before.n_rules;
-		status = rtnl_talk(r, rtnl_encode_dump(&m, type, t->family), 0,
-				   fn, t, e);
+		status = rtnl_talk(r, rtnl_encode_dump(&m, type, t->family), 0, fn, t, e);
 		if (status != -EAGAIN)
 			break;
 	}
 	/* A kernel booted with ipv6.disable=1. */
-	if (t->family == AF_INET6 &&
-	    (status == -EAFNOSUPPORT || status == -EOPNOTSUPP))
+	if (t->family == AF_INET6 && (status == -EAFNOSUPPORT || status == -EOPNOTSUPP))
 		return 0;
 	return status;
 }
@@ -118,8 +112,7 @@ static const struct {
 	{ RTM_GETRULE, AF_INET6, take_rule, "list IPv6 rules" },
 };
 
-static int take_all(struct rtnl *r, struct take *t, struct snapshot *ret,
-		    struct err *e)
+static int take_all(struct rtnl *r, struct take *t, struct snapshot *ret, struct err *e)
 {
 	for (size_t i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
 		int status;
@@ -133,17 +126,15 @@ static int take_all(struct rtnl *r, struct take *t, struct snapshot *ret,
 	return 0;
 }
 
-int rtnl_snapshot(struct rtnl *r, struct arena *a, struct snapshot *ret,
-		  struct err *e)
+int rtnl_snapshot(struct rtnl *r, struct arena *a, struct snapshot *ret, struct err *e)
 {
 	struct take t = { .arena = a };
 
 	return take_all(r, &t, ret, e);
 }
 
-int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first,
-			 uint32_t table_last, struct snapshot *ret,
-			 struct err *e)
+int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, uint32_t table_last,
+			 struct snapshot *ret, struct err *e)
 {
 	struct take t = { .arena = a,
 			  .some_tables = true,

@@ -17,8 +17,7 @@ struct rtnl {
 };
 
 /* A NETLINK_ROUTE or other netlink socket of the namespace @netns_fd (-1: the caller's own). */
-int netlink_open(int netns_fd, int bus, struct mnl_socket **ret,
-		 struct err *e) MUST_USE;
+int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e) MUST_USE;
 
 /*
  * Sends @nlh and gives each answer to @fn (may be NULL), which returns 0 or
@@ -27,21 +26,17 @@ int netlink_open(int netns_fd, int bus, struct mnl_socket **ret,
  * (NLM_F_DUMP_INTR), what came is to be thrown away.
  */
 typedef int (*rtnl_answer_fn)(const struct nlmsghdr *nlh, void *ctx);
-int rtnl_talk(struct rtnl *r, struct nlmsghdr *nlh, uint16_t flags,
-	      rtnl_answer_fn fn, void *ctx, struct err *e) MUST_USE;
+int rtnl_talk(struct rtnl *r, struct nlmsghdr *nlh, uint16_t flags, rtnl_answer_fn fn, void *ctx,
+	      struct err *e) MUST_USE;
 
 /* -ENODEV if there is no link of that name. */
-int rtnl_link_index(struct rtnl *r, const char *name, int *ret,
-		    struct err *e) MUST_USE;
+int rtnl_link_index(struct rtnl *r, const char *name, int *ret, struct err *e) MUST_USE;
 
 /* Appends @rule behind all of its priority, as the kernel lists it. */
-int rtnl_rule_append(struct rtnl *r, const struct rule *rule,
-		     struct err *e) MUST_USE;
+int rtnl_rule_append(struct rtnl *r, const struct rule *rule, struct err *e) MUST_USE;
 /* Deletes the first rule that is equal to @rule and no other; -ESRCH if there is none. */
-int rtnl_rule_delete(struct rtnl *r, const struct rule *rule,
-		     struct err *e) MUST_USE;
+int rtnl_rule_delete(struct rtnl *r, const struct rule *rule, struct err *e) MUST_USE;
 /* The first rule equal to @rule goes behind all of its priority. */
-int rtnl_rule_move(struct rtnl *r, const struct rule *rule,
-		   struct err *e) MUST_USE;
+int rtnl_rule_move(struct rtnl *r, const struct rule *rule, struct err *e) MUST_USE;
 
 #endif

@@ -30,9 +30,9 @@ struct rtnl_watch {
 };
 
 static const int groups[] = {
-	RTNLGRP_LINK,         RTNLGRP_IPV4_IFADDR,  RTNLGRP_IPV6_IFADDR,
-	RTNLGRP_IPV4_ROUTE,   RTNLGRP_IPV6_ROUTE,   RTNLGRP_IPV4_RULE,
-	RTNLGRP_IPV6_RULE,    RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
+	RTNLGRP_LINK,       RTNLGRP_IPV4_IFADDR,  RTNLGRP_IPV6_IFADDR,
+	RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,   RTNLGRP_IPV4_RULE,
+	RTNLGRP_IPV6_RULE,  RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
 };
 
 static int join(struct mnl_socket *sock, struct err *e)
@@ -41,11 +41,9 @@ static int join(struct mnl_socket *sock, struct err *e)
 	int fd = mnl_socket_get_fd(sock);
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
-		if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP,
-					  (void *)&groups[i],
+		if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i],
 					  sizeof(groups[i])) < 0)
-			return err_errno(e, errno,
-					 "listen for changes of the network");
+			return err_errno(e, errno, "listen for changes of the network");
 	/* FORCE needs CAP_NET_ADMIN in the first user namespace. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
@@ -118,9 +116,9 @@ static const void *find_attr(const struct nlmsghdr *nlh, size_t head, uint16_t t
 
 	if (nlh->nlmsg_len < NLMSG_LENGTH(head))
 		return NULL;
-	mnl_attr_for_each(a, nlh, head)
-		if (mnl_attr_get_type(a) == type && mnl_attr_get_payload_len(a) >= size)
-			return mnl_attr_get_payload(a);
+	mnl_attr_for_each(a, nlh, head) if (mnl_attr_get_type(a) == type &&
+					    mnl_attr_get_payload_len(a) >=
+						    size) return mnl_attr_get_payload(a);
 	return NULL;
 }
 
@@ -197,8 +195,7 @@ static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_n
 	case RTM_NEWLINK:
 		news->links = true;
 		/* IPv4 routes of a link that goes down vanish without a word. */
-		if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ifi)) ||
-		    !(ifi->ifi_flags & IFF_UP))
+		if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*ifi)) || !(ifi->ifi_flags & IFF_UP))
 			news->deletions = true;
 		break;
 	case RTM_DELLINK:
@@ -241,14 +238,12 @@ int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
 		if (got < 0 && errno == EAGAIN)
 			break;
 		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-			news = (struct rtnl_news){ true, true, true,
-						   true, true, true };
+			news = (struct rtnl_news){ true, true, true, true, true, true };
 			continue;
 		}
 		if (got < 0)
 			return err_errno(e, errno, "changes of the network");
-		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size);
-		     nlh = mnl_nlmsg_next(nlh, &size))
+		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size))
 			note(w, nlh, &news);
 	}
 	*ret = news;

@@ -17,9 +17,7 @@ static int open_at(const char *path, int flags, struct err *e)
 	int fd;
 
 	if (path[0] == '/' || strstr(path, "..") || strlen(path) > 256)
-		return err_set(e, EINVAL,
-			       "sysctl %s: not a path below /proc/sys/net",
-			       path);
+		return err_set(e, EINVAL, "sysctl %s: not a path below /proc/sys/net", path);
 	snprintf(whole, sizeof(whole), "/proc/sys/net/%s", path);
 	fd = open(whole, flags | O_CLOEXEC);
 	return fd < 0 ? err_errno(e, errno, "sysctl %s", whole) : fd;
@@ -41,8 +39,7 @@ static int read_value(const char *path, char buf[VALUE_SIZE], struct err *e)
 	return 0;
 }
 
-int sysctl_get(struct arena *a, const char *path, const char **ret,
-	       struct err *e)
+int sysctl_get(struct arena *a, const char *path, const char **ret, struct err *e)
 {
 	char buf[VALUE_SIZE];
 	int r = read_value(path, buf, e);
@@ -68,8 +65,7 @@ static bool values_equal(const char *a, const char *b)
 	}
 }
 
-int sysctl_set(const char *path, const char *value, bool *ret_changed,
-	       struct err *e)
+int sysctl_set(const char *path, const char *value, bool *ret_changed, struct err *e)
 {
 	char buf[VALUE_SIZE];
 	int fd CLEANUP_FD = -1;
@@ -85,9 +81,7 @@ int sysctl_set(const char *path, const char *value, bool *ret_changed,
 		if (fd < 0)
 			return fd;
 		if (write(fd, value, strlen(value)) < 0)
-			return err_errno(e, errno,
-					 "set sysctl net/%s to \"%s\"", path,
-					 value);
+			return err_errno(e, errno, "set sysctl net/%s to \"%s\"", path, value);
 	}
 	if (ret_changed)
 		*ret_changed = changed;

@@ -103,11 +103,15 @@ void rehearse_why(struct text *t, const struct clash_report *r, enum clash_fate 
 
 	rehearse_way(&old, r->host, before);
 	rehearse_way(&new, r->after, after);
-	if (fate == CLASH_UNSURE) {
+	if (fate == CLASH_UNSURE && !before->why_not && !after->why_not) {
+		text_addf(t, "cannot be told: the answers would leave by %s, not by %s",
+			  text_str(&new), text_str(&old));
+	} else if (fate == CLASH_UNSURE) {
 		why = before->why_not ? before->why_not : after->why_not;
 		text_addf(t, "cannot be told: %s", why ? why : "the way is not known");
 	} else if (fate == CLASH_KEPT) {
-		text_addf(t, "by %s, as now", text_str(&new));
+		text_addf(t, "by %s, %s now", text_str(&new),
+			  str_eq(text_str(&old), text_str(&new)) ? "as" : "the same link as");
 	} else if (after->verdict == FIB_LOCAL) {
 		text_add(t, "the VPN gives this host the other end's own address");
 	} else if (after->link == r->tunnel && !after->error) {

@@ -44,16 +44,12 @@ struct key {
 	unsigned int scopes;
 };
 
-static struct place place_of(const struct reader *r,
-			     const struct ini_entry *entry)
+static struct place place_of(const struct reader *r, const struct ini_entry *entry)
 {
-	return (struct place){ .file = r->file,
-			       .line = entry->line,
-			       .column = entry->column };
+	return (struct place){ .file = r->file, .line = entry->line, .column = entry->column };
 }
 
-static struct place place_of_value(const struct reader *r,
-				   const struct ini_entry *entry)
+static struct place place_of_value(const struct reader *r, const struct ini_entry *entry)
 {
 	struct place at = place_of(r, entry);
 
@@ -86,8 +82,7 @@ static int read_publish(struct reader *r, const struct ini_entry *entry)
 	struct place at = place_of_value(r, entry);
 
 	if (r->scope == IN_ROOM)
-		return draft_room_publish(&r->draft, r->index, entry->value,
-					  &at, r->e);
+		return draft_room_publish(&r->draft, r->index, entry->value, &at, r->e);
 	return draft_door_publish(&r->draft, r->index, entry->value, &at, r->e);
 }
 
@@ -136,8 +131,8 @@ static int read_vpn(struct reader *r, const struct ini_entry *entry)
 	if (*path == '/' || !slash)
 		door->vpn = path;
 	else
-		door->vpn = arena_printf(r->draft.a, "%.*s/%s",
-					 (int)(slash - r->file), r->file, path);
+		door->vpn =
+			arena_printf(r->draft.a, "%.*s/%s", (int)(slash - r->file), r->file, path);
 	return 0;
 }
 
@@ -152,34 +147,28 @@ static int read_command(struct reader *r, const struct ini_entry *entry)
 static int check_interface(struct reader *r, const char *name)
 {
 	if (strlen(name) > DOOR_NAME_MAX)
-		return err_set(
-			r->e, EINVAL,
-			"interface \"%.40s\" has %zu characters; an interface "
-			"has at most %d",
-			name, strlen(name), DOOR_NAME_MAX);
-	if (name[strcspn(name, "/: \t")] || str_eq(name, ".") ||
-	    str_eq(name, ".."))
-		return err_set(
-			r->e, EINVAL,
-			"\"%s\" is not the name of an interface; write one, "
-			"such as tun0",
-			name);
-	if (str_eq(name, "lo") || str_eq(name, "lan") ||
-	    str_starts(name, "room"))
-		return err_set(
-			r->e, EINVAL,
-			"interface \"%s\" is one of the gate's own; write the "
-			"one that the command makes, such as tun0",
-			name);
+		return err_set(r->e, EINVAL,
+			       "interface \"%.40s\" has %zu characters; an interface "
+			       "has at most %d",
+			       name, strlen(name), DOOR_NAME_MAX);
+	if (name[strcspn(name, "/: \t")] || str_eq(name, ".") || str_eq(name, ".."))
+		return err_set(r->e, EINVAL,
+			       "\"%s\" is not the name of an interface; write one, "
+			       "such as tun0",
+			       name);
+	if (str_eq(name, "lo") || str_eq(name, "lan") || str_starts(name, "room"))
+		return err_set(r->e, EINVAL,
+			       "interface \"%s\" is one of the gate's own; write the "
+			       "one that the command makes, such as tun0",
+			       name);
 	for (size_t i = 0; i < r->index; i++) {
 		const struct door *other = &r->draft.gate.doors[i];
 
 		if (other->interface && str_eq(other->interface, name))
-			return err_set(
-				r->e, EINVAL,
-				"interface \"%s\" is that of [door %s] in "
-				"line %u already; each door has its own",
-				name, other->name, other->line);
+			return err_set(r->e, EINVAL,
+				       "interface \"%s\" is that of [door %s] in "
+				       "line %u already; each door has its own",
+				       name, other->name, other->line);
 	}
 	return 0;
 }
@@ -209,28 +198,22 @@ static int read_mss(struct reader *r, const struct ini_entry *entry)
 }
 
 static const struct key keys[N_KEYS] = {
-	[KEY_PUBLISH] = { "publish", "80 443 53/udp", read_publish,
-			  IN_ROOM | IN_LAN | IN_VPN },
+	[KEY_PUBLISH] = { "publish", "80 443 53/udp", read_publish, IN_ROOM | IN_LAN | IN_VPN },
 	[KEY_DEFAULT] = { "default", "vpn", read_default, IN_ROOM },
 	[KEY_REACH] = { "reach", "172.16.5.0/24", read_reach, IN_ROOM },
 	[KEY_LISTEN] = { "listen", "172.16.5.10", read_listen, IN_LAN },
-	[KEY_VPN] = { "vpn", "/etc/openvpn/client/office.ovpn", read_vpn,
-		      IN_VPN },
-	[KEY_COMMAND] = { "command", "/usr/bin/vendor-vpn --foreground",
-			  read_command, IN_VPN },
+	[KEY_VPN] = { "vpn", "/etc/openvpn/client/office.ovpn", read_vpn, IN_VPN },
+	[KEY_COMMAND] = { "command", "/usr/bin/vendor-vpn --foreground", read_command, IN_VPN },
 	[KEY_INTERFACE] = { "interface", "tun0", read_interface, IN_VPN },
-	[KEY_SERVER] = { "server", "vpn.example.com:443/tcp", read_server,
-			 IN_VPN },
+	[KEY_SERVER] = { "server", "vpn.example.com:443/tcp", read_server, IN_VPN },
 	[KEY_MSS] = { "mss", "1360", read_mss, IN_VPN },
 };
 
 /* The door before it ends: vpn or command, and what only a command has. */
 static int end_vpn_door(struct reader *r)
 {
-	const struct ini_entry *vpn = r->given[KEY_VPN],
-			       *command = r->given[KEY_COMMAND];
-	const struct ini_entry *late =
-		vpn && command && vpn->line > command->line ? vpn : command;
+	const struct ini_entry *vpn = r->given[KEY_VPN], *command = r->given[KEY_COMMAND];
+	const struct ini_entry *late = vpn && command && vpn->line > command->line ? vpn : command;
 
 	if (!vpn && !command) {
 		err_set(r->e, EINVAL,
@@ -240,8 +223,7 @@ static int end_vpn_door(struct reader *r)
 		return fail_at(r, r->section);
 	}
 	if (vpn && command) {
-		err_set(r->e, EINVAL,
-			"\"%s\" beside \"%s\" in line %u; a door has one of them",
+		err_set(r->e, EINVAL, "\"%s\" beside \"%s\" in line %u; a door has one of them",
 			late->name, late == vpn ? "command" : "vpn",
 			late == vpn ? command->line : vpn->line);
 		return fail_at(r, late);
@@ -263,8 +245,7 @@ static int end_section(struct reader *r)
 	return r->scope == IN_VPN ? end_vpn_door(r) : 0;
 }
 
-static int fail_duplicate(struct reader *r, const struct ini_entry *entry,
-			  uint32_t line)
+static int fail_duplicate(struct reader *r, const struct ini_entry *entry, uint32_t line)
 {
 	err_set(r->e, EINVAL,
 		"[%.40s] stands in line %u already; put everything there, or "
@@ -273,8 +254,8 @@ static int fail_duplicate(struct reader *r, const struct ini_entry *entry,
 	return fail_at(r, entry);
 }
 
-static int begin_room(struct reader *r, const struct ini_entry *entry,
-		      const char *name, const struct place *at)
+static int begin_room(struct reader *r, const struct ini_entry *entry, const char *name,
+		      const struct place *at)
 {
 	struct gate *g = &r->draft.gate;
 	int index;
@@ -290,16 +271,15 @@ static int begin_room(struct reader *r, const struct ini_entry *entry,
 	return 0;
 }
 
-static int begin_door(struct reader *r, const struct ini_entry *entry,
-		      const char *name, const struct place *at)
+static int begin_door(struct reader *r, const struct ini_entry *entry, const char *name,
+		      const struct place *at)
 {
 	struct gate *g = &r->draft.gate;
 	bool is_lan = str_eq(name, "lan");
 	int index = 0;
 
 	if (!*name) {
-		err_set(r->e, EINVAL,
-			"the door has no name; write [door lan] or [door NAME]");
+		err_set(r->e, EINVAL, "the door has no name; write [door lan] or [door NAME]");
 		return fail_at(r, entry);
 	}
 	for (size_t i = 0; i < g->n_doors; i++)
@@ -336,8 +316,7 @@ static int begin_section(struct reader *r, const struct ini_entry *entry)
 	err_set(r->e, EINVAL,
 		"unknown section [%.40s]; %s%s%swrite [room], [room NAME], "
 		"[door lan] or [door NAME]",
-		entry->name, near ? "did you mean \"" : "", near ? near : "",
-		near ? "\"? " : "");
+		entry->name, near ? "did you mean \"" : "", near ? near : "", near ? "\"? " : "");
 	return fail_at(r, entry);
 }
 
@@ -369,8 +348,7 @@ static int fail_unknown(struct reader *r, const struct ini_entry *entry)
 	snprintf(who, sizeof(who), "[%.40s]", r->section->name);
 	near_teach(teach, sizeof(teach), who, entry->name, names, n);
 	if (elsewhere < 0)
-		err_set(r->e, EINVAL, "unknown key \"%.40s\"; %s", entry->name,
-			teach);
+		err_set(r->e, EINVAL, "unknown key \"%.40s\"; %s", entry->name, teach);
 	else
 		err_set(r->e, EINVAL, "\"%s\" belongs to %s; %s", entry->name,
 			scope_text(keys[elsewhere].scopes), teach);
@@ -382,22 +360,19 @@ static int read_key(struct reader *r, const struct ini_entry *entry)
 	int i = find_key(entry->name, r->scope);
 
 	if (!r->section) {
-		err_set(r->e, EINVAL,
-			"\"%.40s\" before any section; write [room] above it",
+		err_set(r->e, EINVAL, "\"%.40s\" before any section; write [room] above it",
 			entry->name);
 		return fail_at(r, entry);
 	}
 	if (i < 0)
 		return fail_unknown(r, entry);
 	if (r->given[i]) {
-		err_set(r->e, EINVAL,
-			"\"%s\" stands in line %u already; keep one of them",
+		err_set(r->e, EINVAL, "\"%s\" stands in line %u already; keep one of them",
 			entry->name, r->given[i]->line);
 		return fail_at(r, entry);
 	}
 	if (!entry->value[strspn(entry->value, " \t,")]) {
-		err_set(r->e, EINVAL,
-			"\"%s\" has no value; write %s = %s, or take it out",
+		err_set(r->e, EINVAL, "\"%s\" has no value; write %s = %s, or take it out",
 			entry->name, entry->name, keys[i].example);
 		return fail_at(r, entry);
 	}
@@ -415,8 +390,8 @@ static int read_entry(struct reader *r, const struct ini_entry *entry)
 	return err < 0 ? err : begin_section(r, entry);
 }
 
-int config_read(struct arena *a, const char *name, const char *file,
-		const char *text, size_t size, struct gate *ret, struct err *e)
+int config_read(struct arena *a, const char *name, const char *file, const char *text, size_t size,
+		struct gate *ret, struct err *e)
 {
 	struct reader r = { .e = e };
 	struct ini ini;
@@ -438,10 +413,9 @@ int config_read(struct arena *a, const char *name, const char *file,
 	if (err < 0)
 		return err;
 	if (!r.draft.gate.n_rooms)
-		return err_set(
-			e, EINVAL,
-			"%s:1:1: no room; write [room] and the ports of its "
-			"services, such as publish = 80",
-			file);
+		return err_set(e, EINVAL,
+			       "%s:1:1: no room; write [room] and the ports of its "
+			       "services, such as publish = 80",
+			       file);
 	return draft_finish(&r.draft, ret, e);
 }

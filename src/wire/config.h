@@ -20,14 +20,12 @@
  * file and calls config_vpn_kind().  Relative paths of vpn= are taken from the
  * directory of @file.
  */
-int config_read(struct arena *a, const char *name, const char *file,
-		const char *text, size_t size, struct gate *ret,
-		struct err *e) MUST_USE;
+int config_read(struct arena *a, const char *name, const char *file, const char *text, size_t size,
+		struct gate *ret, struct err *e) MUST_USE;
 
 /* What `run` was told on its command line. */
 struct config_flags {
-	const char *const
-		*publish; /* --publish: words, several in one are fine */
+	const char *const *publish; /* --publish: words, several in one are fine */
 	size_t n_publish;
 	const char *const *vpn; /* --vpn: files; a door is called as its file */
 	size_t n_vpn;
@@ -40,30 +38,27 @@ struct config_flags {
  * A gate with one unnamed room that ends with its command.  Errors begin with
  * the flag: `--publish 80x: ...`.
  */
-int config_from_flags(struct arena *a, const char *name,
-		      const struct config_flags *flags, struct gate *ret,
-		      struct err *e) MUST_USE;
+int config_from_flags(struct arena *a, const char *name, const struct config_flags *flags,
+		      struct gate *ret, struct err *e) MUST_USE;
 
 /*
  * "80", "8080:80", "53/udp", "8080:80/tcp": door-port[:room-port][/proto].
  * Fills in ports and proto only.  The error has no place: wrap it.
  */
-int config_publish(const char *word, struct publish *ret,
-		   struct err *e) MUST_USE;
+int config_publish(const char *word, struct publish *ret, struct err *e) MUST_USE;
 
 /*
  * Letters, digits, "-" and "_", at most @max of them; @what names the thing
  * ("gate name").  The error has no place: wrap it.
  */
-int config_check_name(const char *name, size_t max, const char *what,
-		      struct err *e) MUST_USE;
+int config_check_name(const char *name, size_t max, const char *what, struct err *e) MUST_USE;
 
 /* DOOR_WIREGUARD if it has an [Interface] section, else DOOR_OPENVPN if it looks like one. */
-int config_vpn_kind(const char *file, const char *text, size_t size,
-		    enum door_kind *ret, struct err *e) MUST_USE;
+int config_vpn_kind(const char *file, const char *text, size_t size, enum door_kind *ret,
+		    struct err *e) MUST_USE;
 
-int wgconf_read(struct arena *a, const char *file, const char *text,
-		size_t size, struct wg_conf *ret, struct err *e) MUST_USE;
+int wgconf_read(struct arena *a, const char *file, const char *text, size_t size,
+		struct wg_conf *ret, struct err *e) MUST_USE;
 
 /*
  * The text for `wg setconf`.  @endpoints: for each peer the literal address of
@@ -76,15 +71,15 @@ const char *wgconf_setconf(struct arena *a, const struct wg_conf *conf,
  * Refuses what would ask at a terminal (auth-user-pass or askpass without a
  * file, an encrypted inline key, ...), dev tap, servers, and no remote.
  */
-int ovpnconf_read(struct arena *a, const char *file, const char *text,
-		  size_t size, struct ovpn_conf *ret, struct err *e) MUST_USE;
+int ovpnconf_read(struct arena *a, const char *file, const char *text, size_t size,
+		  struct ovpn_conf *ret, struct err *e) MUST_USE;
 
 /*
  * The same text with the lines blanked that ovpnconf_read() warns are left
  * out: sallyport sets those itself.  Lines keep their numbers.  @text has
  * been read by ovpnconf_read() without error; -EINVAL if not.
  */
-int ovpnconf_rewrite(struct arena *a, const char *text, size_t size,
-		     const char **ret, size_t *ret_size) MUST_USE;
+int ovpnconf_rewrite(struct arena *a, const char *text, size_t size, const char **ret,
+		     size_t *ret_size) MUST_USE;
 
 #endif

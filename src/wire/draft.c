@@ -27,8 +27,7 @@ const char *place_text(const struct place *at, char buf[PLACE_SIZE])
 	return buf;
 }
 
-void draft_start(struct draft *d, struct arena *a, const char *name,
-		 const char *file)
+void draft_start(struct draft *d, struct arena *a, const char *name, const char *file)
 {
 	struct door *lan;
 
@@ -43,25 +42,22 @@ void draft_start(struct draft *d, struct arena *a, const char *name,
 /* Doors are interfaces of the gate: these names are taken there or mean something. */
 static int check_door_name(const char *name, struct err *e)
 {
-	static const char *const reserved[] = { "lo",      "lan",  "all",
-						"default", "none", "eth0" };
+	static const char *const reserved[] = { "lo", "lan", "all", "default", "none", "eth0" };
 	int r = config_check_name(name, DOOR_NAME_MAX, "door name", e);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
 		if (str_eq(name, reserved[i]))
-			return err_set(
-				e, EINVAL,
-				"a VPN door cannot be called \"%s\": sallyport "
-				"needs the name itself; choose another",
-				name);
+			return err_set(e, EINVAL,
+				       "a VPN door cannot be called \"%s\": sallyport "
+				       "needs the name itself; choose another",
+				       name);
 	if (str_starts(name, "room"))
-		return err_set(
-			e, EINVAL,
-			"a door cannot be called \"%s\": names that begin with "
-			"\"room\" are the links to the rooms; choose another",
-			name);
+		return err_set(e, EINVAL,
+			       "a door cannot be called \"%s\": names that begin with "
+			       "\"room\" are the links to the rooms; choose another",
+			       name);
 	return 0;
 }
 
@@ -73,8 +69,7 @@ static int find_door(const struct gate *g, const char *name)
 	return -1;
 }
 
-int draft_add_vpn_door(struct draft *d, const char *name,
-		       const struct place *at, struct err *e)
+int draft_add_vpn_door(struct draft *d, const char *name, const struct place *at, struct err *e)
 {
 	struct gate *g = &d->gate;
 	struct door *door;
@@ -83,14 +78,13 @@ int draft_add_vpn_door(struct draft *d, const char *name,
 	if (r < 0)
 		return place_wrap(at, r, e);
 	if (g->n_doors == GATE_DOORS_MAX)
-		return place_wrap(
-			at,
-			err_set(e, EINVAL,
-				"door \"%s\" is one too many; a gate has "
-				"at most %d doors with the lan door, make a second "
-				"gate",
-				name, GATE_DOORS_MAX),
-			e);
+		return place_wrap(at,
+				  err_set(e, EINVAL,
+					  "door \"%s\" is one too many; a gate has "
+					  "at most %d doors with the lan door, make a second "
+					  "gate",
+					  name, GATE_DOORS_MAX),
+				  e);
 	door = arena_push(d->a, g->doors, g->n_doors, g->cap_doors);
 	door->name = arena_strdup(d->a, name);
 	door->line = at->line;
@@ -99,21 +93,18 @@ int draft_add_vpn_door(struct draft *d, const char *name,
 
 static int check_room_name(const char *name, struct err *e)
 {
-	int r = *name ? config_check_name(name, ROOM_NAME_MAX, "room name", e)
-		      : 0;
+	int r = *name ? config_check_name(name, ROOM_NAME_MAX, "room name", e) : 0;
 
 	if (r < 0)
 		return r;
 	if (str_eq(name, "gate"))
-		return err_set(
-			e, EINVAL,
-			"a room cannot be called \"gate\": its namespace would "
-			"have the gate's own name; choose another");
+		return err_set(e, EINVAL,
+			       "a room cannot be called \"gate\": its namespace would "
+			       "have the gate's own name; choose another");
 	return 0;
 }
 
-int draft_add_room(struct draft *d, const char *name, const struct place *at,
-		   struct err *e)
+int draft_add_room(struct draft *d, const char *name, const struct place *at, struct err *e)
 {
 	struct gate *g = &d->gate;
 	struct room *room;
@@ -122,13 +113,12 @@ int draft_add_room(struct draft *d, const char *name, const struct place *at,
 	if (r < 0)
 		return place_wrap(at, r, e);
 	if (g->n_rooms == GATE_ROOMS_MAX)
-		return place_wrap(
-			at,
-			err_set(e, EINVAL,
-				"room \"%s\" is one too many; a gate has "
-				"at most %d rooms, make a second gate",
-				name, GATE_ROOMS_MAX),
-			e);
+		return place_wrap(at,
+				  err_set(e, EINVAL,
+					  "room \"%s\" is one too many; a gate has "
+					  "at most %d rooms, make a second gate",
+					  name, GATE_ROOMS_MAX),
+				  e);
 	room = arena_push(d->a, g->rooms, g->n_rooms, g->cap_rooms);
 	room->name = arena_strdup(d->a, name);
 	room->line = at->line;
@@ -144,14 +134,9 @@ struct list {
 	struct place at; /* of the word read last */
 };
 
-static struct list list_start(const struct draft *d, const char *value,
-			      const struct place *at)
+static struct list list_start(const struct draft *d, const char *value, const struct place *at)
 {
-	return (struct list){ .a = d->a,
-			      .value = value,
-			      .next = value,
-			      .start = *at,
-			      .at = *at };
+	return (struct list){ .a = d->a, .value = value, .next = value, .start = *at, .at = *at };
 }
 
 static const char *list_next(struct list *l)
@@ -164,8 +149,8 @@ static const char *list_next(struct list *l)
 	return word;
 }
 
-int draft_room_publish(struct draft *d, size_t room, const char *value,
-		       const struct place *at, struct err *e)
+int draft_room_publish(struct draft *d, size_t room, const char *value, const struct place *at,
+		       struct err *e)
 {
 	struct list l = list_start(d, value, at);
 	const char *word;
@@ -185,8 +170,8 @@ int draft_room_publish(struct draft *d, size_t room, const char *value,
 	return 0;
 }
 
-int draft_door_publish(struct draft *d, size_t door, const char *value,
-		       const struct place *at, struct err *e)
+int draft_door_publish(struct draft *d, size_t door, const char *value, const struct place *at,
+		       struct err *e)
 {
 	struct list l = list_start(d, value, at);
 	const char *word;
@@ -200,12 +185,10 @@ int draft_door_publish(struct draft *d, size_t door, const char *value,
 		int r = config_publish(word, &p, e);
 
 		if (r == 0 && strchr(word, ':'))
-			r = err_set(
-				e, EINVAL,
-				"\"%.40s\" names a port of the room, which only "
-				"[room] can choose; write %u%s here",
-				word, p.door_port,
-				p.proto == IPPROTO_UDP ? "/udp" : "");
+			r = err_set(e, EINVAL,
+				    "\"%.40s\" names a port of the room, which only "
+				    "[room] can choose; write %u%s here",
+				    word, p.door_port, p.proto == IPPROTO_UDP ? "/udp" : "");
 		if (r < 0)
 			return place_wrap(&l.at, r, e);
 		p.door = door;
@@ -224,20 +207,16 @@ static int read_reach(const char *word, struct prefix *ret, struct err *e)
 	if (prefix_parse(word, false, ret))
 		return 0;
 	if (prefix_parse(word, true, &lax))
-		return err_set(
-			e, EINVAL,
-			"prefix \"%.60s\" has bits beyond its length; write %s",
-			word, prefix_text(&lax, text));
-	return err_set(
-		e, EINVAL,
-		"\"%.60s\" is not a prefix; write ADDRESS/LENGTH, such as "
-		"172.16.5.0/24 or fd00:5::/64",
-		word);
+		return err_set(e, EINVAL, "prefix \"%.60s\" has bits beyond its length; write %s",
+			       word, prefix_text(&lax, text));
+	return err_set(e, EINVAL,
+		       "\"%.60s\" is not a prefix; write ADDRESS/LENGTH, such as "
+		       "172.16.5.0/24 or fd00:5::/64",
+		       word);
 }
 
 /* nft refuses sets whose elements overlap. */
-static int check_reach(const struct room *room, const struct prefix *p,
-		       struct err *e)
+static int check_reach(const struct room *room, const struct prefix *p, struct err *e)
 {
 	char mine[PREFIX_TEXT_SIZE], other[PREFIX_TEXT_SIZE];
 
@@ -250,18 +229,15 @@ static int check_reach(const struct room *room, const struct prefix *p,
 		prefix_text(inside ? p : q, mine);
 		prefix_text(inside ? q : p, other);
 		if (prefix_equal(p, q))
-			return err_set(e, EINVAL,
-				       "%s is given twice; take one out", mine);
-		return err_set(
-			e, EINVAL,
-			"%s lies inside %s, which is given too; take %s out",
-			mine, other, mine);
+			return err_set(e, EINVAL, "%s is given twice; take one out", mine);
+		return err_set(e, EINVAL, "%s lies inside %s, which is given too; take %s out",
+			       mine, other, mine);
 	}
 	return 0;
 }
 
-int draft_room_reach(struct draft *d, size_t index, const char *value,
-		     const struct place *at, struct err *e)
+int draft_room_reach(struct draft *d, size_t index, const char *value, const struct place *at,
+		     struct err *e)
 {
 	struct room *room = &d->gate.rooms[index];
 	struct list l = list_start(d, value, at);
@@ -275,45 +251,39 @@ int draft_room_reach(struct draft *d, size_t index, const char *value,
 			r = check_reach(room, &p, e);
 		if (r < 0)
 			return place_wrap(&l.at, r, e);
-		*arena_push(d->a, room->reach, room->n_reach, room->cap_reach) =
-			p;
+		*arena_push(d->a, room->reach, room->n_reach, room->cap_reach) = p;
 	}
 	return 0;
 }
 
-static int read_listen(const struct door *door, const char *word,
-		       struct ip *ret, struct err *e)
+static int read_listen(const struct door *door, const char *word, struct ip *ret, struct err *e)
 {
 	struct ip ip;
 
 	if (strchr(word, '/'))
-		return err_set(
-			e, EINVAL,
-			"\"%.60s\" is a prefix; write an address of this host, "
-			"without a length",
-			word);
+		return err_set(e, EINVAL,
+			       "\"%.60s\" is a prefix; write an address of this host, "
+			       "without a length",
+			       word);
 	if (!ip_parse(word, &ip))
-		return err_set(
-			e, EINVAL,
-			"\"%.60s\" is not an address; write one of this host, "
-			"such as 172.16.5.10",
-			word);
+		return err_set(e, EINVAL,
+			       "\"%.60s\" is not an address; write one of this host, "
+			       "such as 172.16.5.10",
+			       word);
 	if (ip_is_any(&ip))
-		return err_set(
-			e, EINVAL,
-			"%s is every address, which is so without listen; "
-			"take it out",
-			word);
+		return err_set(e, EINVAL,
+			       "%s is every address, which is so without listen; "
+			       "take it out",
+			       word);
 	for (size_t i = 0; i < door->n_listen; i++)
 		if (ip_equal(&door->listen[i], &ip))
-			return err_set(e, EINVAL,
-				       "%s is given twice; take one out", word);
+			return err_set(e, EINVAL, "%s is given twice; take one out", word);
 	*ret = ip;
 	return 0;
 }
 
-int draft_door_listen(struct draft *d, size_t index, const char *value,
-		      const struct place *at, struct err *e)
+int draft_door_listen(struct draft *d, size_t index, const char *value, const struct place *at,
+		      struct err *e)
 {
 	struct door *door = &d->gate.doors[index];
 	struct list l = list_start(d, value, at);
@@ -325,14 +295,12 @@ int draft_door_listen(struct draft *d, size_t index, const char *value,
 
 		if (r < 0)
 			return place_wrap(&l.at, r, e);
-		*arena_push(d->a, door->listen, door->n_listen,
-			    door->cap_listen) = ip;
+		*arena_push(d->a, door->listen, door->n_listen, door->cap_listen) = ip;
 	}
 	return 0;
 }
 
-#define SERVER_FORM                                                            \
-	"write HOST[:PORT][/tcp or /udp], such as vpn.example.com:443/tcp"
+#define SERVER_FORM "write HOST[:PORT][/tcp or /udp], such as vpn.example.com:443/tcp"
 
 /* "host", "host:port", "[v6]:port", "v6"; cuts @text up. */
 static bool split_host(char *text, char **ret_host, char **ret_port)
@@ -366,8 +334,7 @@ static bool split_host(char *text, char **ret_host, char **ret_port)
 	return true;
 }
 
-static int read_server(struct arena *a, const char *word,
-		       struct door_server *ret, struct err *e)
+static int read_server(struct arena *a, const char *word, struct door_server *ret, struct err *e)
 {
 	struct door_server server = { 0 };
 	char *text = arena_strdup(a, word);
@@ -378,21 +345,16 @@ static int read_server(struct arena *a, const char *word,
 	if (slash) {
 		*slash = 0;
 		if (!str_eq(slash + 1, "tcp") && !str_eq(slash + 1, "udp"))
-			return err_set(
-				e, EINVAL,
-				"\"%.60s\" has no such protocol; " SERVER_FORM,
-				word);
+			return err_set(e, EINVAL, "\"%.60s\" has no such protocol; " SERVER_FORM,
+				       word);
 		server.proto = slash[1] == 't' ? IPPROTO_TCP : IPPROTO_UDP;
 	}
 	if (!split_host(text, &host, &port))
-		return err_set(e, EINVAL,
-			       "\"%.60s\" is not a server; " SERVER_FORM, word);
+		return err_set(e, EINVAL, "\"%.60s\" is not a server; " SERVER_FORM, word);
 	if (port) {
 		if (!str_to_u32(port, 65535, &number) || number == 0)
-			return err_set(
-				e, EINVAL,
-				"\"%.60s\" has no port from 1 to 65535; " SERVER_FORM,
-				word);
+			return err_set(e, EINVAL,
+				       "\"%.60s\" has no port from 1 to 65535; " SERVER_FORM, word);
 		server.port = (uint16_t)number;
 	}
 	server.host = host;
@@ -400,8 +362,8 @@ static int read_server(struct arena *a, const char *word,
 	return 0;
 }
 
-int draft_door_server(struct draft *d, size_t index, const char *value,
-		      const struct place *at, struct err *e)
+int draft_door_server(struct draft *d, size_t index, const char *value, const struct place *at,
+		      struct err *e)
 {
 	struct door *door = &d->gate.doors[index];
 	struct list l = list_start(d, value, at);
@@ -413,45 +375,40 @@ int draft_door_server(struct draft *d, size_t index, const char *value,
 
 		if (r < 0)
 			return place_wrap(&l.at, r, e);
-		*arena_push(d->a, door->servers, door->n_servers,
-			    door->cap_servers) = server;
+		*arena_push(d->a, door->servers, door->n_servers, door->cap_servers) = server;
 	}
 	return 0;
 }
 
-int draft_room_default(struct draft *d, size_t room, const char *value,
-		       const struct place *at, struct err *e)
+int draft_room_default(struct draft *d, size_t room, const char *value, const struct place *at,
+		       struct err *e)
 {
 	if (value[strcspn(value, " \t,")])
-		return place_wrap(
-			at,
-			err_set(e, EINVAL,
-				"default is one word; write vpn, lan, "
-				"none or the name of a door"),
-			e);
+		return place_wrap(at,
+				  err_set(e, EINVAL,
+					  "default is one word; write vpn, lan, "
+					  "none or the name of a door"),
+				  e);
 	d->way[room] = (struct draft_way){ .word = value, .at = *at };
 	return 0;
 }
 
-static int unknown_way(const struct draft *d, const struct draft_way *way,
-		       struct err *e)
+static int unknown_way(const struct draft *d, const struct draft_way *way, struct err *e)
 {
 	const char *names[GATE_DOORS_MAX + 2] = { "vpn", "none" };
 	char teach[400];
 
 	for (size_t i = 0; i < d->gate.n_doors; i++)
 		names[i + 2] = d->gate.doors[i].name;
-	near_teach(teach, sizeof(teach), "default", way->word, names,
-		   d->gate.n_doors + 2);
+	near_teach(teach, sizeof(teach), "default", way->word, names, d->gate.n_doors + 2);
 	return place_wrap(&way->at,
-			  err_set(e, EINVAL, "no door is called \"%.40s\"; %s",
-				  way->word, teach),
+			  err_set(e, EINVAL, "no door is called \"%.40s\"; %s", way->word, teach),
 			  e);
 }
 
 /* A door called "vpn" is what `default = vpn` means, first or not. */
-static int resolve_way(const struct draft *d, const struct draft_way *way,
-		       struct room *room, struct err *e)
+static int resolve_way(const struct draft *d, const struct draft_way *way, struct room *room,
+		       struct err *e)
 {
 	bool has_vpn = d->gate.n_doors > 1;
 	int door = way->word ? find_door(&d->gate, way->word) : -1;

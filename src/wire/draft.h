@@ -53,29 +53,28 @@ struct draft {
 };
 
 /* With the lan door, which is always there. */
-void draft_start(struct draft *d, struct arena *a, const char *name,
-		 const char *file);
+void draft_start(struct draft *d, struct arena *a, const char *name, const char *file);
 
 /* Index in gate.doors; -EINVAL. */
-int draft_add_vpn_door(struct draft *d, const char *name,
-		       const struct place *at, struct err *e) MUST_USE;
+int draft_add_vpn_door(struct draft *d, const char *name, const struct place *at,
+		       struct err *e) MUST_USE;
 /* Index in gate.rooms; -EINVAL. */
 int draft_add_room(struct draft *d, const char *name, const struct place *at,
 		   struct err *e) MUST_USE;
 
 /* @value is a list of words; @at is the place of its first byte. */
-int draft_room_publish(struct draft *d, size_t room, const char *value,
-		       const struct place *at, struct err *e) MUST_USE;
-int draft_door_publish(struct draft *d, size_t door, const char *value,
-		       const struct place *at, struct err *e) MUST_USE;
-int draft_room_reach(struct draft *d, size_t room, const char *value,
-		     const struct place *at, struct err *e) MUST_USE;
-int draft_door_listen(struct draft *d, size_t door, const char *value,
-		      const struct place *at, struct err *e) MUST_USE;
-int draft_door_server(struct draft *d, size_t door, const char *value,
-		      const struct place *at, struct err *e) MUST_USE;
-int draft_room_default(struct draft *d, size_t room, const char *value,
-		       const struct place *at, struct err *e) MUST_USE;
+int draft_room_publish(struct draft *d, size_t room, const char *value, const struct place *at,
+		       struct err *e) MUST_USE;
+int draft_door_publish(struct draft *d, size_t door, const char *value, const struct place *at,
+		       struct err *e) MUST_USE;
+int draft_room_reach(struct draft *d, size_t room, const char *value, const struct place *at,
+		     struct err *e) MUST_USE;
+int draft_door_listen(struct draft *d, size_t door, const char *value, const struct place *at,
+		      struct err *e) MUST_USE;
+int draft_door_server(struct draft *d, size_t door, const char *value, const struct place *at,
+		      struct err *e) MUST_USE;
+int draft_room_default(struct draft *d, size_t room, const char *value, const struct place *at,
+		       struct err *e) MUST_USE;
 
 /* gate.publish from the words of rooms and doors; draft_finish() calls it. */
 int draft_spread_ports(struct draft *d, struct err *e) MUST_USE;

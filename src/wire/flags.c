@@ -32,31 +32,28 @@ static int add_vpn(struct draft *d, const char *path, struct err *e)
 
 	for (size_t i = 1; i < g->n_doors; i++)
 		if (str_eq(g->doors[i].name, name))
-			return place_wrap(
-				&at,
-				err_set(e, EINVAL,
-					"a door is called \"%.40s\" "
-					"already, after %.80s; rename one of the "
-					"files",
-					name, g->doors[i].vpn),
-				e);
+			return place_wrap(&at,
+					  err_set(e, EINVAL,
+						  "a door is called \"%.40s\" "
+						  "already, after %.80s; rename one of the "
+						  "files",
+						  name, g->doors[i].vpn),
+					  e);
 	index = draft_add_vpn_door(d, name, &at, e);
 	if (index < 0) {
 		struct err why = *e;
 
-		return err_set(
-			e, EINVAL,
-			"%s (a door is called after its file: rename that, or "
-			"write a configuration file)",
-			why.text);
+		return err_set(e, EINVAL,
+			       "%s (a door is called after its file: rename that, or "
+			       "write a configuration file)",
+			       why.text);
 	}
 	g->doors[index].kind = DOOR_OPENVPN;
 	g->doors[index].vpn = arena_strdup(d->a, path);
 	return 0;
 }
 
-static int read_flags(struct draft *d, const struct config_flags *flags,
-		      struct err *e)
+static int read_flags(struct draft *d, const struct config_flags *flags, struct err *e)
 {
 	struct place at = flag_place("room", "");
 	int r = draft_add_room(d, "", &at, e);
@@ -77,9 +74,8 @@ static int read_flags(struct draft *d, const struct config_flags *flags,
 	return draft_room_default(d, 0, flags->way, &at, e);
 }
 
-int config_from_flags(struct arena *a, const char *name,
-		      const struct config_flags *flags, struct gate *ret,
-		      struct err *e)
+int config_from_flags(struct arena *a, const char *name, const struct config_flags *flags,
+		      struct gate *ret, struct err *e)
 {
 	struct draft d;
 	int r = config_check_name(name, GATE_NAME_MAX, "gate name", e);

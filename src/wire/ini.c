@@ -64,9 +64,8 @@ static int read_section(struct arena *a, const struct lines *l, struct span s,
 				 "the section has no \"]\"; write [SECTION]");
 	name.to = (size_t)(close - s.line->text);
 	if (name.to + 1 < s.to)
-		return lines_err(
-			l, s.line->number, (uint32_t)name.to + 2, e,
-			"text after \"]\"; write it on a line of its own");
+		return lines_err(l, s.line->number, (uint32_t)name.to + 2, e,
+				 "text after \"]\"; write it on a line of its own");
 	name = trim(name);
 	if (name.from == name.to)
 		return lines_err(l, s.line->number, (uint32_t)s.from + 1, e,
@@ -94,8 +93,8 @@ static bool is_before_equals(struct span s, size_t word)
 	return s.from < s.to && s.line->text[s.from] == '=';
 }
 
-static int read_key(struct arena *a, const struct lines *l, struct span whole,
-		    struct span s, struct ini_entry *entry, struct err *e)
+static int read_key(struct arena *a, const struct lines *l, struct span whole, struct span s,
+		    struct ini_entry *entry, struct err *e)
 {
 	const char *start = s.line->text + s.from;
 	const char *equals = memchr(start, '=', s.to - s.from);
@@ -103,10 +102,9 @@ static int read_key(struct arena *a, const struct lines *l, struct span whole,
 	struct span key = s, value = s, raw = whole;
 
 	if (!equals || !is_before_equals(s, word))
-		return lines_err(
-			l, s.line->number, (uint32_t)s.from + 1, e,
-			"\"%.*s\" is not followed by \"=\"; write KEY = VALUE",
-			(int)(word < 20 ? word : 20), start);
+		return lines_err(l, s.line->number, (uint32_t)s.from + 1, e,
+				 "\"%.*s\" is not followed by \"=\"; write KEY = VALUE",
+				 (int)(word < 20 ? word : 20), start);
 	key.to = value.from = raw.from = (size_t)(equals - s.line->text);
 	value.from++;
 	raw.from++;
@@ -141,13 +139,11 @@ int ini_read(struct arena *a, const char *file, const char *text, size_t size,
 
 		if (s.from == s.to)
 			continue;
-		r = line.text[s.from] == '['
-			    ? read_section(a, &l, s, &entry, e)
-			    : read_key(a, &l, whole, s, &entry, e);
+		r = line.text[s.from] == '[' ? read_section(a, &l, s, &entry, e)
+					     : read_key(a, &l, whole, s, &entry, e);
 		if (r < 0)
 			return r;
-		*arena_push(a, ini.entries, ini.n_entries, ini.cap_entries) =
-			entry;
+		*arena_push(a, ini.entries, ini.n_entries, ini.cap_entries) = entry;
 	}
 	if (r < 0)
 		return r;
@@ -155,8 +151,7 @@ int ini_read(struct arena *a, const char *file, const char *text, size_t size,
 	return 0;
 }
 
-const char *ini_word(struct arena *a, const char *start, const char **at,
-		     uint32_t *ret_offset)
+const char *ini_word(struct arena *a, const char *start, const char **at, uint32_t *ret_offset)
 {
 	const char *word = *at + strspn(*at, " \t,");
 	size_t len = strcspn(word, " \t,");

@@ -20,8 +20,7 @@ enum ini_dialect { INI_SALLYPORT, INI_WIREGUARD };
 struct ini_entry {
 	const char *name; /* of the section or of the key */
 	const char *value; /* without comment; NULL for a section */
-	const char *
-		raw; /* the value with what looks like a comment: for /bin/sh */
+	const char *raw; /* the value with what looks like a comment: for /bin/sh */
 	uint32_t line;
 	uint32_t column; /* of name, from 1, in bytes */
 	uint32_t value_column; /* of value (of the end of line when it is empty) */
@@ -40,7 +39,6 @@ int ini_read(struct arena *a, const char *file, const char *text, size_t size,
  * The next word of a list separated by blanks and commas, NULL at the end;
  * @at runs along.  @ret_offset: where the word began in the string @start.
  */
-const char *ini_word(struct arena *a, const char *start, const char **at,
-		     uint32_t *ret_offset);
+const char *ini_word(struct arena *a, const char *start, const char **at, uint32_t *ret_offset);
 
 #endif

@@ -34,15 +34,14 @@ struct line {
 };
 
 /* Begins to read @size bytes at @text. */
-int lines_start(struct lines *l, const char *file, const char *text,
-		size_t size, struct err *e) MUST_USE;
+int lines_start(struct lines *l, const char *file, const char *text, size_t size,
+		struct err *e) MUST_USE;
 
 /* 1 and the next line, 0 at the end, -EINVAL. */
 int lines_next(struct lines *l, struct line *ret, struct err *e) MUST_USE;
 
 /* -EINVAL with "file:line:column: ..." */
-int lines_err(const struct lines *l, uint32_t line, uint32_t column,
-	      struct err *e, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+int lines_err(const struct lines *l, uint32_t line, uint32_t column, struct err *e, const char *fmt,
+	      ...) __attribute__((format(printf, 5, 6)));
 
 #endif

@@ -39,8 +39,7 @@ static unsigned int distance(const char *a, const char *b)
 
 			d[i][j] = least(least(d[i - 1][j], d[i][j - 1]) + 1,
 					d[i - 1][j - 1] + change);
-			if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) &&
-			    same(a[i - 2], b[j - 1]))
+			if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]))
 				d[i][j] = least(d[i][j], d[i - 2][j - 2] + 1);
 		}
 	}
@@ -63,8 +62,8 @@ const char *near_name(const char *word, const char *const *names, size_t n)
 	return ret;
 }
 
-void near_teach(char *buf, size_t size, const char *who, const char *word,
-		const char *const *names, size_t n)
+void near_teach(char *buf, size_t size, const char *who, const char *word, const char *const *names,
+		size_t n)
 {
 	const char *close = near_name(word, names, n);
 	size_t used = 0;
@@ -76,7 +75,6 @@ void near_teach(char *buf, size_t size, const char *who, const char *word,
 	snprintf(buf + used, size - used, "%s knows ", who);
 	for (size_t i = 0; i < n; i++) {
 		used = strlen(buf);
-		snprintf(buf + used, size - used, "%s%s", i ? ", " : "",
-			 names[i]);
+		snprintf(buf + used, size - used, "%s%s", i ? ", " : "", names[i]);
 	}
 }

@@ -11,7 +11,7 @@ const char *near_name(const char *word, const char *const *names, size_t n);
  * What to write instead of the unknown @word, for the end of a message:
  * `did you mean "publish"? [room] knows publish, default, reach`
  */
-void near_teach(char *buf, size_t size, const char *who, const char *word,
-		const char *const *names, size_t n);
+void near_teach(char *buf, size_t size, const char *who, const char *word, const char *const *names,
+		size_t n);
 
 #endif

@@ -46,8 +46,7 @@ struct reader {
 };
 
 __attribute__((format(printf, 4, 5))) static int
-fail_word(struct reader *r, const struct ovpn_option *o, size_t word,
-	  const char *fmt, ...)
+fail_word(struct reader *r, const struct ovpn_option *o, size_t word, const char *fmt, ...)
 {
 	char what[512];
 	va_list ap;
@@ -55,8 +54,7 @@ fail_word(struct reader *r, const struct ovpn_option *o, size_t word,
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
-	return lines_err(&r->lex.lines, o->line, o->column[word], r->e, "%s",
-			 what);
+	return lines_err(&r->lex.lines, o->line, o->column[word], r->e, "%s", what);
 }
 
 /* --- what sallyport sets itself ------------------------------------------- */
@@ -84,10 +82,8 @@ static const struct left_out left_out[] = {
 };
 
 /* These run commands, which then act in the gate. */
-static const char *const scripts[] = { "up",        "down",
-				       "route-up",  "route-pre-down",
-				       "ipchange",  "plugin",
-				       "tls-verify" };
+static const char *const scripts[] = { "up",       "down",   "route-up",  "route-pre-down",
+				       "ipchange", "plugin", "tls-verify" };
 
 static bool is_script(const struct ovpn_option *o)
 {
@@ -115,9 +111,8 @@ static const char *why_left_out(const struct ovpn_option *o)
 		if (!str_eq(o->word[0], left_out[i].word))
 			continue;
 		/* In every file, and just what the door does. */
-		return str_eq(o->word[0], "dev") && str_eq(o->word[1], "tun")
-			       ? ""
-			       : left_out[i].why;
+		return str_eq(o->word[0], "dev") && str_eq(o->word[1], "tun") ? ""
+									      : left_out[i].why;
 	}
 	if (str_starts(o->word[0], "management"))
 		return "sallyport talks to the client itself";
@@ -126,15 +121,13 @@ static const char *why_left_out(const struct ovpn_option *o)
 	return NULL;
 }
 
-static void warn(struct reader *r, const struct ovpn_option *o,
-		 const char *what, const char *why)
+static void warn(struct reader *r, const struct ovpn_option *o, const char *what, const char *why)
 {
 	struct ovpn_conf *c = &r->conf;
 
 	*arena_push(r->a, c->warnings, c->n_warnings, c->cap_warnings) =
-		arena_printf(r->a, "%s:%u:%u: \"%.40s\" %s: %s",
-			     r->lex.lines.file, o->line, o->column[0],
-			     o->word[0], what, why);
+		arena_printf(r->a, "%s:%u:%u: \"%.40s\" %s: %s", r->lex.lines.file, o->line,
+			     o->column[0], o->word[0], what, why);
 }
 
 static void warn_about(struct reader *r, const struct ovpn_option *o)
@@ -144,8 +137,7 @@ static void warn_about(struct reader *r, const struct ovpn_option *o)
 	if (why && *why)
 		warn(r, o, "is left out", why);
 	else if (!why && is_script(o))
-		warn(r, o, "runs inside the gate",
-		     "it sees the gate's interfaces and routes");
+		warn(r, o, "runs inside the gate", "it sees the gate's interfaces and routes");
 }
 
 /* --- remotes -------------------------------------------------------------- */
@@ -170,48 +162,40 @@ static const struct proto protos[] = {
 	{ "tcp6-server", NULL },
 };
 
-static int read_proto_word(struct reader *r, const struct ovpn_option *o,
-			   size_t word, const char **ret)
+static int read_proto_word(struct reader *r, const struct ovpn_option *o, size_t word,
+			   const char **ret)
 {
 	if (!*o->word[word])
-		return fail_word(r, o, 0,
-				 "%s without a protocol; write udp or tcp",
-				 o->word[0]);
+		return fail_word(r, o, 0, "%s without a protocol; write udp or tcp", o->word[0]);
 	for (size_t i = 0; i < ARRAY_LEN(protos); i++) {
 		if (!str_eq(protos[i].name, o->word[word]))
 			continue;
 		if (!protos[i].client)
-			return fail_word(
-				r, o, word,
-				"proto %s is a server's; a door needs the "
-				"client's file",
-				protos[i].name);
+			return fail_word(r, o, word,
+					 "proto %s is a server's; a door needs the "
+					 "client's file",
+					 protos[i].name);
 		*ret = protos[i].client;
 		return 0;
 	}
-	return fail_word(
-		r, o, word,
-		"\"%.40s\" is not a protocol of openvpn; write udp, udp4, "
-		"udp6, tcp, tcp4 or tcp6",
-		o->word[word]);
+	return fail_word(r, o, word,
+			 "\"%.40s\" is not a protocol of openvpn; write udp, udp4, "
+			 "udp6, tcp, tcp4 or tcp6",
+			 o->word[word]);
 }
 
-static int read_port_word(struct reader *r, const struct ovpn_option *o,
-			  size_t word, uint16_t *ret)
+static int read_port_word(struct reader *r, const struct ovpn_option *o, size_t word, uint16_t *ret)
 {
 	uint32_t port;
 
 	if (!*o->word[word])
-		return fail_word(
-			r, o, 0,
-			"%s without a number; write one from 1 to 65535",
-			o->word[0]);
+		return fail_word(r, o, 0, "%s without a number; write one from 1 to 65535",
+				 o->word[0]);
 	if (!str_to_u32(o->word[word], 65535, &port) || port == 0)
-		return fail_word(
-			r, o, word,
-			"\"%.40s\" is not a port; write a number from 1 to "
-			"65535",
-			o->word[word]);
+		return fail_word(r, o, word,
+				 "\"%.40s\" is not a port; write a number from 1 to "
+				 "65535",
+				 o->word[word]);
 	*ret = (uint16_t)port;
 	return 0;
 }
@@ -242,14 +226,10 @@ static int read_remote(struct reader *r, const struct ovpn_option *o)
 	int err = 0;
 
 	if (!*o->word[1])
-		return fail_word(
-			r, o, 0,
-			"remote without a host; write remote HOST PORT");
+		return fail_word(r, o, 0, "remote without a host; write remote HOST PORT");
 	if (!is_host(o->word[1]))
-		return fail_word(
-			r, o, 1,
-			"\"%.60s\" is not a host; write a name or an address",
-			o->word[1]);
+		return fail_word(r, o, 1, "\"%.60s\" is not a host; write a name or an address",
+				 o->word[1]);
 	if (*o->word[2])
 		err = read_port_word(r, o, 2, &remote.port);
 	if (err == 0 && *o->word[3])
@@ -257,8 +237,7 @@ static int read_remote(struct reader *r, const struct ovpn_option *o)
 	if (err < 0)
 		return err;
 	if (!r->in_block) {
-		*arena_push(r->a, r->loose.items, r->loose.n, r->loose.cap) =
-			remote;
+		*arena_push(r->a, r->loose.items, r->loose.n, r->loose.cap) = remote;
 		return 0;
 	}
 	r->block.host = remote.host;
@@ -282,11 +261,10 @@ static int read_proto(struct reader *r, const struct ovpn_option *o)
 static int open_block(struct reader *r, const struct ovpn_option *o)
 {
 	if (r->in_block)
-		return fail_word(
-			r, o, 0,
-			"<connection> inside <connection> of line %u; write "
-			"</connection> above it",
-			r->opened.line);
+		return fail_word(r, o, 0,
+				 "<connection> inside <connection> of line %u; write "
+				 "</connection> above it",
+				 r->opened.line);
 	r->in_block = true;
 	r->opened = *o;
 	r->block = r->defaults;
@@ -296,14 +274,12 @@ static int open_block(struct reader *r, const struct ovpn_option *o)
 static int close_block(struct reader *r, const struct ovpn_option *o)
 {
 	if (!r->in_block)
-		return fail_word(
-			r, o, 0,
-			"</connection> closes nothing; write <connection> above "
-			"it, or take it out");
+		return fail_word(r, o, 0,
+				 "</connection> closes nothing; write <connection> above "
+				 "it, or take it out");
 	r->in_block = false;
 	if (r->block.host)
-		*arena_push(r->a, r->blocks.items, r->blocks.n, r->blocks.cap) =
-			r->block;
+		*arena_push(r->a, r->blocks.items, r->blocks.n, r->blocks.cap) = r->block;
 	return 0;
 }
 
@@ -313,39 +289,34 @@ static int refuse_server(struct reader *r, const struct ovpn_option *o)
 {
 	if (str_eq(o->word[0], "mode") && !str_eq(o->word[1], "server"))
 		return 0;
-	return fail_word(
-		r, o, 0,
-		"\"%s%s\" makes this a server's file; a door needs the client's",
-		o->word[0], str_eq(o->word[0], "mode") ? " server" : "");
+	return fail_word(r, o, 0, "\"%s%s\" makes this a server's file; a door needs the client's",
+			 o->word[0], str_eq(o->word[0], "mode") ? " server" : "");
 }
 
 static int refuse_config(struct reader *r, const struct ovpn_option *o)
 {
-	return fail_word(
-		r, o, 0,
-		"\"config\" reads another file, which sallyport does not see; "
-		"put its lines here");
+	return fail_word(r, o, 0,
+			 "\"config\" reads another file, which sallyport does not see; "
+			 "put its lines here");
 }
 
 static int refuse_question(struct reader *r, const struct ovpn_option *o)
 {
-	return fail_word(
-		r, o, 0,
-		"\"%s\" asks at a terminal, and a door has none; use an account "
-		"or certificate without it",
-		o->word[0]);
+	return fail_word(r, o, 0,
+			 "\"%s\" asks at a terminal, and a door has none; use an account "
+			 "or certificate without it",
+			 o->word[0]);
 }
 
 static int read_proxy(struct reader *r, const struct ovpn_option *o)
 {
 	for (size_t i = 1; i <= OVPN_WORDS_MAX; i++)
 		if (str_eq(o->word[i], "stdin"))
-			return fail_word(
-				r, o, i,
-				"\"%s\" asks at a terminal, and a door has "
-				"none; write a file with user name and password on two "
-				"lines instead of stdin",
-				o->word[0]);
+			return fail_word(r, o, i,
+					 "\"%s\" asks at a terminal, and a door has "
+					 "none; write a file with user name and password on two "
+					 "lines instead of stdin",
+					 o->word[0]);
 	return 0;
 }
 
@@ -382,9 +353,7 @@ static int read_dev_type(struct reader *r, const struct ovpn_option *o)
 static int read_cd(struct reader *r, const struct ovpn_option *o)
 {
 	if (!*o->word[1])
-		return fail_word(
-			r, o, 0,
-			"cd without a directory; write one, or take it out");
+		return fail_word(r, o, 0, "cd without a directory; write one, or take it out");
 	r->conf.cd = o->word[1];
 	return 0;
 }
@@ -456,16 +425,14 @@ static int check_auth(struct reader *r)
 	if (!is_given(o))
 		return 0;
 	if (o->is_inline && !has_two_lines(o->body, o->body_size))
-		return fail_word(
-			r, o, 0,
-			"<auth-user-pass> would ask at a terminal, and a door "
-			"has none; write user name and password on two lines in it");
+		return fail_word(r, o, 0,
+				 "<auth-user-pass> would ask at a terminal, and a door "
+				 "has none; write user name and password on two lines in it");
 	if (!o->is_inline && !names_file(o))
-		return fail_word(
-			r, o, 0,
-			"auth-user-pass would ask at a terminal, and a door has "
-			"none; write auth-user-pass FILE, with user name and password "
-			"on two lines of it");
+		return fail_word(r, o, 0,
+				 "auth-user-pass would ask at a terminal, and a door has "
+				 "none; write auth-user-pass FILE, with user name and password "
+				 "on two lines of it");
 	r->conf.auth_user_pass = o->is_inline ? "" : o->word[1];
 	return 0;
 }
@@ -480,20 +447,18 @@ static int check_key(struct reader *r)
 	const struct ovpn_option *o = &r->key;
 
 	if (is_given(&r->askpass) && !names_file(&r->askpass))
-		return fail_word(
-			r, &r->askpass, 0,
-			"askpass would ask at a terminal, and a door "
-			"has none; write askpass FILE, with the passphrase on its "
-			"first line");
+		return fail_word(r, &r->askpass, 0,
+				 "askpass would ask at a terminal, and a door "
+				 "has none; write askpass FILE, with the passphrase on its "
+				 "first line");
 	if (!o->is_inline || is_given(&r->askpass))
 		return 0;
 	if (contains(o->body, o->body_size, "BEGIN ENCRYPTED PRIVATE KEY") ||
 	    contains(o->body, o->body_size, "4,ENCRYPTED"))
-		return fail_word(
-			r, o, 0,
-			"<key> is encrypted: openvpn would ask for its "
-			"passphrase at a terminal, and a door has none; write askpass "
-			"FILE, with the passphrase on its first line");
+		return fail_word(r, o, 0,
+				 "<key> is encrypted: openvpn would ask for its "
+				 "passphrase at a terminal, and a door has none; write askpass "
+				 "FILE, with the passphrase on its first line");
 	return 0;
 }
 
@@ -503,13 +468,11 @@ static int check_dev(struct reader *r)
 		return fail_word(r, &r->dev_type, 0,
 				 "dev-type tap carries Ethernet, and doors "
 				 "carry IP; the VPN must offer tun");
-	if (!is_given(&r->dev_type) &&
-	    str_starts(r->dev.word[1] ? r->dev.word[1] : "", "tap"))
-		return fail_word(
-			r, &r->dev, 0,
-			"dev %.20s carries Ethernet, and doors carry IP; "
-			"the VPN must offer tun",
-			r->dev.word[1]);
+	if (!is_given(&r->dev_type) && str_starts(r->dev.word[1] ? r->dev.word[1] : "", "tap"))
+		return fail_word(r, &r->dev, 0,
+				 "dev %.20s carries Ethernet, and doors carry IP; "
+				 "the VPN must offer tun",
+				 r->dev.word[1]);
 	return 0;
 }
 
@@ -523,12 +486,10 @@ static int check_remotes(struct reader *r)
 				 "<connection> is not closed; write "
 				 "</connection> on a line of its own below");
 	if (!all->n)
-		return lines_err(&r->lex.lines, 1, 1, r->e,
-				 "no remote; write remote HOST PORT");
+		return lines_err(&r->lex.lines, 1, 1, r->e, "no remote; write remote HOST PORT");
 	for (size_t i = 0; i < all->n; i++) {
 		const struct remote *from = &all->items[i];
-		struct ovpn_remote *to = arena_push(
-			r->a, c->remotes, c->n_remotes, c->cap_remotes);
+		struct ovpn_remote *to = arena_push(r->a, c->remotes, c->n_remotes, c->cap_remotes);
 
 		to->host = from->host;
 		to->line = from->line;
@@ -545,8 +506,7 @@ static void warn_loose(struct reader *r)
 
 	for (size_t i = 0; r->blocks.n && i < r->loose.n; i++) {
 		o.line = r->loose.items[i].line;
-		warn(r, &o, "is ignored",
-		     "openvpn uses the <connection> blocks alone");
+		warn(r, &o, "is ignored", "openvpn uses the <connection> blocks alone");
 	}
 }
 
@@ -565,12 +525,10 @@ static int check_whole(struct reader *r)
 	return err;
 }
 
-int ovpnconf_read(struct arena *a, const char *file, const char *text,
-		  size_t size, struct ovpn_conf *ret, struct err *e)
+int ovpnconf_read(struct arena *a, const char *file, const char *text, size_t size,
+		  struct ovpn_conf *ret, struct err *e)
 {
-	struct reader r = { .a = a,
-			    .e = e,
-			    .defaults = { .port = 1194, .proto = "udp" } };
+	struct reader r = { .a = a, .e = e, .defaults = { .port = 1194, .proto = "udp" } };
 	struct ovpn_option option;
 	int err = ovpnlex_start(&r.lex, a, file, text, size, e);
 
@@ -596,8 +554,8 @@ static void keep_line_ends(struct text *t, const char *s, size_t size)
 			text_add_len(t, "\n", 1);
 }
 
-int ovpnconf_rewrite(struct arena *a, const char *text, size_t size,
-		     const char **ret, size_t *ret_size)
+int ovpnconf_rewrite(struct arena *a, const char *text, size_t size, const char **ret,
+		     size_t *ret_size)
 {
 	CLEANUP_TEXT struct text t = { 0 };
 	struct ovpn_option o;

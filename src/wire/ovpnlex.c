@@ -9,8 +9,8 @@
 /* OPTION_LINE_SIZE of openvpn, with the end of line. */
 #define OVPN_LINE_MAX 255
 
-int ovpnlex_start(struct ovpnlex *l, struct arena *a, const char *file,
-		  const char *text, size_t size, struct err *e)
+int ovpnlex_start(struct ovpnlex *l, struct arena *a, const char *file, const char *text,
+		  size_t size, struct err *e)
 {
 	l->a = a;
 	return lines_start(&l->lines, file, text, size, e);
@@ -66,8 +66,7 @@ static bool step_between(struct cut *c, char in, size_t at)
 
 static void step_within(struct arena *a, struct cut *c, char in)
 {
-	bool ends = (c->state == IN_WORD && is_space(in)) ||
-		    (c->state == IN_DOUBLE && in == '"') ||
+	bool ends = (c->state == IN_WORD && is_space(in)) || (c->state == IN_DOUBLE && in == '"') ||
 		    (c->state == IN_SINGLE && in == '\'');
 
 	if (ends && !c->backslash)
@@ -84,23 +83,21 @@ static bool is_bad_backslash(const struct cut *c, char in)
 	return c->state != BETWEEN || (in != '#' && in != ';');
 }
 
-static int check_end(const struct ovpnlex *l, const struct cut *c,
-		     const struct line *line, struct err *e)
+static int check_end(const struct ovpnlex *l, const struct cut *c, const struct line *line,
+		     struct err *e)
 {
 	if (c->state == IN_DOUBLE || c->state == IN_SINGLE)
-		return lines_err(
-			&l->lines, line->number, c->option->column[c->n], e,
-			"the quote is not closed; write %s at the end of the word",
-			c->state == IN_DOUBLE ? "\"" : "'");
+		return lines_err(&l->lines, line->number, c->option->column[c->n], e,
+				 "the quote is not closed; write %s at the end of the word",
+				 c->state == IN_DOUBLE ? "\"" : "'");
 	if (c->backslash && c->state == IN_WORD)
-		return lines_err(
-			&l->lines, line->number, (uint32_t)line->len, e,
-			"a backslash at the end of the line; write \\\\");
+		return lines_err(&l->lines, line->number, (uint32_t)line->len, e,
+				 "a backslash at the end of the line; write \\\\");
 	return 0;
 }
 
-static int cut_words(struct ovpnlex *l, const struct line *line,
-		     struct ovpn_option *ret, struct err *e)
+static int cut_words(struct ovpnlex *l, const struct line *line, struct ovpn_option *ret,
+		     struct err *e)
 {
 	struct cut c = { .option = ret };
 
@@ -114,10 +111,9 @@ static int cut_words(struct ovpnlex *l, const struct line *line,
 			continue;
 		}
 		if (is_bad_backslash(&c, in))
-			return lines_err(
-				&l->lines, line->number, (uint32_t)i, e,
-				"a backslash before \"%c\"; write \\\\ for a backslash",
-				in);
+			return lines_err(&l->lines, line->number, (uint32_t)i, e,
+					 "a backslash before \"%c\"; write \\\\ for a backslash",
+					 in);
 		if (c.state != BETWEEN)
 			step_within(l->a, &c, in);
 		else if (!step_between(&c, in, i))
@@ -150,12 +146,10 @@ static bool closes(const struct line *line, const char *tag)
 
 	while (from < line->len && is_space(line->text[from]))
 		from++;
-	return line->len - from >= len &&
-	       memcmp(line->text + from, tag, len) == 0;
+	return line->len - from >= len && memcmp(line->text + from, tag, len) == 0;
 }
 
-static int read_inline(struct ovpnlex *l, struct ovpn_option *option,
-		       struct err *e)
+static int read_inline(struct ovpnlex *l, struct ovpn_option *option, struct err *e)
 {
 	const char *name = option->word[0] + 1;
 	struct line line;
@@ -163,10 +157,9 @@ static int read_inline(struct ovpnlex *l, struct ovpn_option *option,
 	int r;
 
 	if (*name == '/')
-		return lines_err(
-			&l->lines, option->line, option->column[0], e,
-			"<%.40s closes nothing; write <%.40s above it, or take it out",
-			name, name + 1);
+		return lines_err(&l->lines, option->line, option->column[0], e,
+				 "<%.40s closes nothing; write <%.40s above it, or take it out",
+				 name, name + 1);
 	option->is_inline = true;
 	option->word[0] = arena_strndup(l->a, name, strlen(name) - 1);
 	option->body = l->lines.text + l->lines.at;
@@ -179,10 +172,9 @@ static int read_inline(struct ovpnlex *l, struct ovpn_option *option,
 	}
 	if (r < 0)
 		return r;
-	return lines_err(
-		&l->lines, option->line, option->column[0], e,
-		"<%.40s> is not closed; write </%.40s> on a line of its own below",
-		option->word[0], option->word[0]);
+	return lines_err(&l->lines, option->line, option->column[0], e,
+			 "<%.40s> is not closed; write </%.40s> on a line of its own below",
+			 option->word[0], option->word[0]);
 }
 
 static void drop_words(struct ovpn_option *option, size_t n)
@@ -205,30 +197,27 @@ static void drop_dashes(struct ovpn_option *option)
 /* "setenv opt dev tun" is "dev tun", too. */
 static void drop_setenv(struct ovpn_option *option)
 {
-	if (str_eq(option->word[0], "setenv") &&
-	    str_eq(option->word[1], "opt") && *option->word[2])
+	if (str_eq(option->word[0], "setenv") && str_eq(option->word[1], "opt") && *option->word[2])
 		drop_words(option, 2);
 }
 
 /* 1 with an option, 0 when the line has none. */
-static int read_line(struct ovpnlex *l, const struct line *line,
-		     struct ovpn_option *ret, struct err *e)
+static int read_line(struct ovpnlex *l, const struct line *line, struct ovpn_option *ret,
+		     struct err *e)
 {
 	struct ovpn_option option = { .line = line->number };
 	int r;
 
 	if (line->len > OVPN_LINE_MAX)
-		return lines_err(
-			&l->lines, line->number, OVPN_LINE_MAX + 1, e,
-			"the line has %zu bytes; openvpn reads at most %d",
-			line->len, OVPN_LINE_MAX);
+		return lines_err(&l->lines, line->number, OVPN_LINE_MAX + 1, e,
+				 "the line has %zu bytes; openvpn reads at most %d", line->len,
+				 OVPN_LINE_MAX);
 	r = cut_words(l, line, &option, e);
 	if (r < 0)
 		return r;
 	option.from = (size_t)(line->text - l->lines.text);
 	drop_dashes(&option);
-	if (is_tag(option.word[0]) && !*option.word[1] &&
-	    !is_connection(option.word[0]))
+	if (is_tag(option.word[0]) && !*option.word[1] && !is_connection(option.word[0]))
 		r = read_inline(l, &option, e);
 	if (r < 0)
 		return r;

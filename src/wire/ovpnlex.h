@@ -20,8 +20,7 @@
 #define OVPN_WORDS_MAX 16
 
 struct ovpn_option {
-	const char *
-		word[OVPN_WORDS_MAX + 1]; /* [0] its name, "" beyond the last */
+	const char *word[OVPN_WORDS_MAX + 1]; /* [0] its name, "" beyond the last */
 	uint32_t column[OVPN_WORDS_MAX + 1];
 	uint32_t line;
 	size_t from, to; /* bytes of the text, with the end of line */
@@ -35,11 +34,10 @@ struct ovpnlex {
 	struct lines lines;
 };
 
-int ovpnlex_start(struct ovpnlex *l, struct arena *a, const char *file,
-		  const char *text, size_t size, struct err *e) MUST_USE;
+int ovpnlex_start(struct ovpnlex *l, struct arena *a, const char *file, const char *text,
+		  size_t size, struct err *e) MUST_USE;
 
 /* 1 and the next option, 0 at the end, -EINVAL. */
-int ovpnlex_next(struct ovpnlex *l, struct ovpn_option *ret,
-		 struct err *e) MUST_USE;
+int ovpnlex_next(struct ovpnlex *l, struct ovpn_option *ret, struct err *e) MUST_USE;
 
 #endif

@@ -6,41 +6,32 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define FORM                                                                   \
-	"door-port[:room-port][/tcp or /udp], such as 80, 8080:80 or 53/udp"
+#define FORM "door-port[:room-port][/tcp or /udp], such as 80, 8080:80 or 53/udp"
 
-static int read_port(const char *s, const char *word, uint16_t *ret,
-		     struct err *e)
+static int read_port(const char *s, const char *word, uint16_t *ret, struct err *e)
 {
 	uint32_t port;
 
 	if (!*s || strspn(s, "0123456789") != strlen(s))
-		return err_set(
-			e, EINVAL,
-			"\"%.40s\" is not a port to publish; write " FORM,
-			word);
+		return err_set(e, EINVAL, "\"%.40s\" is not a port to publish; write " FORM, word);
 	if (!str_to_u32(s, 65535, &port) || port == 0)
-		return err_set(
-			e, EINVAL,
-			"port %.40s does not exist; write one from 1 to 65535",
-			s);
+		return err_set(e, EINVAL, "port %.40s does not exist; write one from 1 to 65535",
+			       s);
 	*ret = (uint16_t)port;
 	return 0;
 }
 
-static int read_proto(const char *s, const char *word, uint8_t *ret,
-		      struct err *e)
+static int read_proto(const char *s, const char *word, uint8_t *ret, struct err *e)
 {
 	if (str_eq(s, "tcp"))
 		*ret = IPPROTO_TCP;
 	else if (str_eq(s, "udp"))
 		*ret = IPPROTO_UDP;
 	else
-		return err_set(
-			e, EINVAL,
-			"\"/%.40s\" in \"%.40s\" is no protocol that has ports; "
-			"write /tcp or /udp",
-			s, word);
+		return err_set(e, EINVAL,
+			       "\"/%.40s\" in \"%.40s\" is no protocol that has ports; "
+			       "write /tcp or /udp",
+			       s, word);
 	return 0;
 }
 
@@ -53,10 +44,7 @@ int config_publish(const char *word, struct publish *ret, struct err *e)
 	int r;
 
 	if (len >= sizeof(ports))
-		return err_set(
-			e, EINVAL,
-			"\"%.40s\" is not a port to publish; write " FORM,
-			word);
+		return err_set(e, EINVAL, "\"%.40s\" is not a port to publish; write " FORM, word);
 	memcpy(ports, word, len);
 	ports[len] = 0;
 	colon = strchr(ports, ':');

@@ -46,8 +46,7 @@ static void attrs_parse(struct attrs *t, const void *bytes, size_t size)
 	t->bad = size != 0;
 }
 
-static bool attrs_of_message(struct attrs *t, const struct nlmsghdr *nlh,
-			     size_t header)
+static bool attrs_of_message(struct attrs *t, const struct nlmsghdr *nlh, size_t header)
 {
 	size_t start = NLMSG_HDRLEN + NLMSG_ALIGN(header);
 
@@ -167,9 +166,7 @@ int rtnl_decode_link(const struct nlmsghdr *nlh, struct link *ret)
 	get_text(&t, IFLA_IFALIAS, l.alias, sizeof(l.alias));
 	get_nest(&t, IFLA_LINKINFO, &info);
 	get_text(&info, IFLA_INFO_KIND, l.kind, sizeof(l.kind));
-	mac = ifi->ifi_type == ARPHRD_ETHER
-		      ? get_bytes(&t, IFLA_ADDRESS, sizeof(l.mac))
-		      : NULL;
+	mac = ifi->ifi_type == ARPHRD_ETHER ? get_bytes(&t, IFLA_ADDRESS, sizeof(l.mac)) : NULL;
 	if (mac) {
 		memcpy(l.mac, mac, sizeof(l.mac));
 		l.has_mac = true;
@@ -222,8 +219,7 @@ int rtnl_decode_address(const struct nlmsghdr *nlh, struct address *ret)
 		addr.local = addr.peer;
 	if (ip_equal(&addr.local, &addr.peer))
 		addr.peer = (struct ip){ 0 };
-	if (t.bad || ip_is_none(&addr.local) ||
-	    addr.len > ip_bits(ifa->ifa_family))
+	if (t.bad || ip_is_none(&addr.local) || addr.len > ip_bits(ifa->ifa_family))
 		return -EBADMSG;
 	*ret = addr;
 	return 1;
@@ -237,8 +233,7 @@ static struct ip get_gateway(struct attrs *t, sa_family_t family)
 	if (!via)
 		return get_ip(t, RTA_GATEWAY, family);
 	if (!is_ip_family(via->rtvia_family) ||
-	    !get_bytes(t, RTA_VIA,
-		       sizeof(*via) + ip_bits(via->rtvia_family) / 8)) {
+	    !get_bytes(t, RTA_VIA, sizeof(*via) + ip_bits(via->rtvia_family) / 8)) {
 		t->bad = true;
 		return (struct ip){ 0 };
 	}
@@ -258,11 +253,9 @@ static int decode_hops(struct arena *a, struct attrs *t, struct route *r)
 		size_t step;
 		struct hop *hop;
 
-		if (left < sizeof(*nh) || nh->rtnh_len < sizeof(*nh) ||
-		    nh->rtnh_len > left)
+		if (left < sizeof(*nh) || nh->rtnh_len < sizeof(*nh) || nh->rtnh_len > left)
 			return -EBADMSG;
-		attrs_parse(&nested, p + sizeof(*nh),
-			    nh->rtnh_len - sizeof(*nh));
+		attrs_parse(&nested, p + sizeof(*nh), nh->rtnh_len - sizeof(*nh));
 		hop = arena_push(a, r->hops, r->n_hops, cap);
 		hop->link = nh->rtnh_ifindex;
 		hop->flags = nh->rtnh_flags;
@@ -280,8 +273,8 @@ static int decode_hops(struct arena *a, struct attrs *t, struct route *r)
 
 static bool refuses(uint8_t type)
 {
-	return type == RTN_UNREACHABLE || type == RTN_PROHIBIT ||
-	       type == RTN_BLACKHOLE || type == RTN_THROW;
+	return type == RTN_UNREACHABLE || type == RTN_PROHIBIT || type == RTN_BLACKHOLE ||
+	       type == RTN_THROW;
 }
 
 int rtnl_decode_route_table(const struct nlmsghdr *nlh, uint32_t *ret)
@@ -299,8 +292,7 @@ int rtnl_decode_route_table(const struct nlmsghdr *nlh, uint32_t *ret)
 	return 1;
 }
 
-static int decode_ways(struct arena *a, const struct rtmsg *rtm,
-		       struct attrs *t, struct route *r)
+static int decode_ways(struct arena *a, const struct rtmsg *rtm, struct attrs *t, struct route *r)
 {
 	struct hop hop = { .weight = 1, .flags = (uint8_t)rtm->rtm_flags };
 
@@ -318,8 +310,7 @@ static int decode_ways(struct arena *a, const struct rtmsg *rtm,
 	return 0;
 }
 
-int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh,
-		      struct route *ret)
+int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh, struct route *ret)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 	struct attrs t, metrics;
@@ -330,8 +321,7 @@ int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh,
 	if (!is_ip_family(rtm->rtm_family) || (rtm->rtm_flags & RTM_F_CLONED))
 		return 0;
 	r.family = rtm->rtm_family;
-	if (rtm->rtm_dst_len > ip_bits(r.family) ||
-	    rtm->rtm_src_len > ip_bits(r.family))
+	if (rtm->rtm_dst_len > ip_bits(r.family) || rtm->rtm_src_len > ip_bits(r.family))
 		return -EBADMSG;
 	r.type = rtm->rtm_type;
 	r.scope = rtm->rtm_scope;
@@ -343,8 +333,7 @@ int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh,
 	r.metric = get_u32(&t, RTA_PRIORITY, 0);
 	r.nexthop_id = get_u32(&t, RTA_NH_ID, 0);
 	r.pref = get_u8(&t, RTA_PREF, 0);
-	r.dst = (struct prefix){ .ip = get_ip(&t, RTA_DST, r.family),
-				 .len = rtm->rtm_dst_len };
+	r.dst = (struct prefix){ .ip = get_ip(&t, RTA_DST, r.family), .len = rtm->rtm_dst_len };
 	r.dst.ip.family = r.family;
 	if (rtm->rtm_src_len)
 		r.src = (struct prefix){ .ip = get_ip(&t, RTA_SRC, r.family),
@@ -403,16 +392,14 @@ static void note_unknown(const struct attrs *t, char *text, size_t size)
 		if (!t->at[type] || rule_models(type))
 			continue;
 		if (type == FRA_FLOW)
-			len += (size_t)snprintf(text + len, size - len,
-						"%srealms", comma);
+			len += (size_t)snprintf(text + len, size - len, "%srealms", comma);
 		else
-			len += (size_t)snprintf(text + len, size - len,
-						"%sattribute %d", comma, type);
+			len += (size_t)snprintf(text + len, size - len, "%sattribute %d", comma,
+						type);
 	}
 }
 
-static struct prefix get_rule_prefix(struct attrs *t, int type,
-				     sa_family_t family, uint8_t len)
+static struct prefix get_rule_prefix(struct attrs *t, int type, sa_family_t family, uint8_t len)
 {
 	struct prefix p = { .len = len };
 
@@ -429,8 +416,7 @@ static struct rule_range get_ports(struct attrs *t, int type, bool *ret_has)
 	const struct fib_rule_port_range *p = get_bytes(t, type, sizeof(*p));
 
 	*ret_has = p != NULL;
-	return p ? (struct rule_range){ p->start, p->end }
-		 : (struct rule_range){ 0 };
+	return p ? (struct rule_range){ p->start, p->end } : (struct rule_range){ 0 };
 }
 
 /* The kernel adds a full mask to a single value, which says nothing new. */
@@ -445,16 +431,14 @@ static void get_masked(struct attrs *t, struct rule *r)
 	r->dport_mask = mask_or_none(get_u16(t, RULE_DPORT_MASK), 0xffff);
 	r->has_dscp = t->at[RULE_DSCP] != NULL;
 	r->dscp = get_u8(t, RULE_DSCP, 0);
-	r->dscp_mask =
-		(uint8_t)mask_or_none(get_u8(t, RULE_DSCP_MASK, 0), 0x3f);
+	r->dscp_mask = (uint8_t)mask_or_none(get_u8(t, RULE_DSCP_MASK, 0), 0x3f);
 	r->flowlabel = ntohl(get_u32(t, RULE_FLOWLABEL, 0));
 	r->flowlabel_mask = ntohl(get_u32(t, RULE_FLOWLABEL_MASK, 0));
 }
 
 static void get_selectors(struct attrs *t, struct rule *r)
 {
-	const struct fib_rule_uid_range *uid =
-		get_bytes(t, FRA_UID_RANGE, sizeof(*uid));
+	const struct fib_rule_uid_range *uid = get_bytes(t, FRA_UID_RANGE, sizeof(*uid));
 
 	get_masked(t, r);
 	r->mark = get_u32(t, FRA_FWMARK, 0);

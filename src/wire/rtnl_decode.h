@@ -21,8 +21,7 @@ int rtnl_decode_address(const struct nlmsghdr *nlh, struct address *ret);
  * Routes that refuse (unreachable, prohibit, blackhole, throw) have no hops:
  * IPv6 lists them by lo, IPv4 by nothing, and they mean the same.
  */
-int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh,
-		      struct route *ret);
+int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh, struct route *ret);
 /* The table alone, to pass over foreign routes without decoding them. */
 int rtnl_decode_route_table(const struct nlmsghdr *nlh, uint32_t *ret);
 

@@ -33,8 +33,7 @@ static void put_ip(struct nlmsghdr *nlh, uint16_t type, const struct ip *ip)
  * Strict checking wants each dump's own header, with nothing in it but the
  * family.
  */
-struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type,
-				  sa_family_t family)
+struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_family_t family)
 {
 	struct nlmsghdr *nlh = start(m, type);
 	struct ifinfomsg *ifi;
@@ -77,16 +76,14 @@ struct nlmsghdr *rtnl_encode_address(struct rtnl_message *m, uint16_t type,
 	ifa->ifa_scope = addr->scope;
 	ifa->ifa_index = (unsigned int)addr->link;
 	put_ip(nlh, IFA_LOCAL, &addr->local);
-	put_ip(nlh, IFA_ADDRESS,
-	       ip_is_none(&addr->peer) ? &addr->local : &addr->peer);
+	put_ip(nlh, IFA_ADDRESS, ip_is_none(&addr->peer) ? &addr->local : &addr->peer);
 	mnl_attr_put_u32(nlh, IFA_FLAGS, addr->flags);
 	if (addr->metric)
 		mnl_attr_put_u32(nlh, IFA_RT_PRIORITY, addr->metric);
 	return nlh;
 }
 
-static void put_gateway(struct nlmsghdr *nlh, sa_family_t family,
-			const struct ip *via)
+static void put_gateway(struct nlmsghdr *nlh, sa_family_t family, const struct ip *via)
 {
 	struct {
 		__kernel_sa_family_t family;
@@ -98,8 +95,7 @@ static void put_gateway(struct nlmsghdr *nlh, sa_family_t family,
 		return;
 	}
 	memcpy(other.addr, via->byte, sizeof(other.addr));
-	mnl_attr_put(nlh, RTA_VIA,
-		     sizeof(other.family) + ip_bits(via->family) / 8, &other);
+	mnl_attr_put(nlh, RTA_VIA, sizeof(other.family) + ip_bits(via->family) / 8, &other);
 }
 
 static void put_hops(struct nlmsghdr *nlh, const struct route *r)
@@ -109,23 +105,18 @@ static void put_hops(struct nlmsghdr *nlh, const struct route *r)
 	for (size_t i = 0; i < r->n_hops; i++) {
 		struct rtnexthop *nh = mnl_nlmsg_get_payload_tail(nlh);
 
-		*nh = (struct rtnexthop){
-			.rtnh_flags = r->hops[i].flags & RTNH_F_ONLINK,
-			.rtnh_hops = (unsigned char)(r->hops[i].weight - 1),
-			.rtnh_ifindex = r->hops[i].link
-		};
+		*nh = (struct rtnexthop){ .rtnh_flags = r->hops[i].flags & RTNH_F_ONLINK,
+					  .rtnh_hops = (unsigned char)(r->hops[i].weight - 1),
+					  .rtnh_ifindex = r->hops[i].link };
 		nlh->nlmsg_len += sizeof(*nh);
 		put_gateway(nlh, r->family, &r->hops[i].via);
 		nh->rtnh_len =
-			(unsigned short)((char *)mnl_nlmsg_get_payload_tail(
-						 nlh) -
-					 (char *)nh);
+			(unsigned short)((char *)mnl_nlmsg_get_payload_tail(nlh) - (char *)nh);
 	}
 	mnl_attr_nest_end(nlh, nest);
 }
 
-static void put_ways(struct nlmsghdr *nlh, struct rtmsg *rtm,
-		     const struct route *r)
+static void put_ways(struct nlmsghdr *nlh, struct rtmsg *rtm, const struct route *r)
 {
 	if (r->nexthop_id) {
 		mnl_attr_put_u32(nlh, RTA_NH_ID, r->nexthop_id);
@@ -150,8 +141,7 @@ static void put_ways(struct nlmsghdr *nlh, struct rtmsg *rtm,
 	put_gateway(nlh, r->family, &r->hops[0].via);
 }
 
-struct nlmsghdr *rtnl_encode_route(struct rtnl_message *m, uint16_t type,
-				   const struct route *r)
+struct nlmsghdr *rtnl_encode_route(struct rtnl_message *m, uint16_t type, const struct route *r)
 {
 	struct nlmsghdr *nlh = start(m, type);
 	struct rtmsg *rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
@@ -163,8 +153,7 @@ struct nlmsghdr *rtnl_encode_route(struct rtnl_message *m, uint16_t type,
 	rtm->rtm_dst_len = r->dst.len;
 	rtm->rtm_src_len = r->src.len;
 	rtm->rtm_tos = r->tos;
-	rtm->rtm_table = r->table < 256 ? (unsigned char)r->table
-					: RT_TABLE_UNSPEC;
+	rtm->rtm_table = r->table < 256 ? (unsigned char)r->table : RT_TABLE_UNSPEC;
 	rtm->rtm_protocol = r->protocol;
 	rtm->rtm_scope = r->scope;
 	rtm->rtm_type = r->type;
@@ -188,11 +177,9 @@ struct nlmsghdr *rtnl_encode_route(struct rtnl_message *m, uint16_t type,
 	return nlh;
 }
 
-static void put_ports(struct nlmsghdr *nlh, uint16_t type,
-		      const struct rule_range *range)
+static void put_ports(struct nlmsghdr *nlh, uint16_t type, const struct rule_range *range)
 {
-	struct fib_rule_port_range ports = { (uint16_t)range->first,
-					     (uint16_t)range->last };
+	struct fib_rule_port_range ports = { (uint16_t)range->first, (uint16_t)range->last };
 
 	mnl_attr_put(nlh, type, sizeof(ports), &ports);
 }
@@ -244,12 +231,10 @@ static void put_selectors(struct nlmsghdr *nlh, const struct rule *r)
 	put_masked(nlh, r);
 }
 
-struct nlmsghdr *rtnl_encode_rule(struct rtnl_message *m, uint16_t type,
-				  const struct rule *r)
+struct nlmsghdr *rtnl_encode_rule(struct rtnl_message *m, uint16_t type, const struct rule *r)
 {
 	struct nlmsghdr *nlh = start(m, type);
-	struct fib_rule_hdr *frh =
-		mnl_nlmsg_put_extra_header(nlh, sizeof(*frh));
+	struct fib_rule_hdr *frh = mnl_nlmsg_put_extra_header(nlh, sizeof(*frh));
 
 	frh->family = (unsigned char)r->family;
 	frh->src_len = r->from.len;
@@ -268,11 +253,9 @@ struct nlmsghdr *rtnl_encode_rule(struct rtnl_message *m, uint16_t type,
 	if (r->protocol)
 		mnl_attr_put_u8(nlh, FRA_PROTOCOL, r->protocol);
 	if (r->suppress_len >= 0)
-		mnl_attr_put_u32(nlh, FRA_SUPPRESS_PREFIXLEN,
-				 (uint32_t)r->suppress_len);
+		mnl_attr_put_u32(nlh, FRA_SUPPRESS_PREFIXLEN, (uint32_t)r->suppress_len);
 	if (r->suppress_group >= 0)
-		mnl_attr_put_u32(nlh, FRA_SUPPRESS_IFGROUP,
-				 (uint32_t)r->suppress_group);
+		mnl_attr_put_u32(nlh, FRA_SUPPRESS_IFGROUP, (uint32_t)r->suppress_group);
 	put_selectors(nlh, r);
 	return nlh;
 }
@@ -303,8 +286,8 @@ struct nlmsghdr *rtnl_encode_listed_rule(struct rtnl_message *m, uint16_t type,
 	return nlh;
 }
 
-static struct ifinfomsg *start_link(struct rtnl_message *m, uint16_t type,
-				    int index, struct nlmsghdr **ret)
+static struct ifinfomsg *start_link(struct rtnl_message *m, uint16_t type, int index,
+				    struct nlmsghdr **ret)
 {
 	struct ifinfomsg *ifi;
 
@@ -331,8 +314,8 @@ struct nlmsghdr *rtnl_encode_link_delete(struct rtnl_message *m, int index)
 	return nlh;
 }
 
-struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name,
-				      const char *kind, int netns_fd)
+struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name, const char *kind,
+				      int netns_fd)
 {
 	struct nlmsghdr *nlh;
 	struct nlattr *info;
@@ -347,9 +330,8 @@ struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name,
 	return nlh;
 }
 
-struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name,
-				      uint32_t mtu, const uint8_t *mac, const char *peer_name,
-				      int peer_netns_fd)
+struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, uint32_t mtu,
+				      const uint8_t *mac, const char *peer_name, int peer_netns_fd)
 {
 	struct nlmsghdr *nlh;
 	struct nlattr *info, *data, *peer;
@@ -377,8 +359,8 @@ struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name,
 	return nlh;
 }
 
-struct nlmsghdr *rtnl_encode_link_set(struct rtnl_message *m, int index,
-				      bool up, uint32_t mtu, const char *alias)
+struct nlmsghdr *rtnl_encode_link_set(struct rtnl_message *m, int index, bool up, uint32_t mtu,
+				      const char *alias)
 {
 	struct nlmsghdr *nlh;
 	struct ifinfomsg *ifi = start_link(m, RTM_NEWLINK, index, &nlh);
@@ -388,13 +370,12 @@ struct nlmsghdr *rtnl_encode_link_set(struct rtnl_message *m, int index,
 	if (mtu)
 		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
 	if (alias)
-		mnl_attr_put(nlh, IFLA_IFALIAS,
-			     strnlen(alias, LINK_TEXT_SIZE - 1), alias);
+		mnl_attr_put(nlh, IFLA_IFALIAS, strnlen(alias, LINK_TEXT_SIZE - 1), alias);
 	return nlh;
 }
 
-struct nlmsghdr *rtnl_encode_link_move(struct rtnl_message *m, int index,
-				       int netns_fd, const char *new_name)
+struct nlmsghdr *rtnl_encode_link_move(struct rtnl_message *m, int index, int netns_fd,
+				       const char *new_name)
 {
 	struct nlmsghdr *nlh;
 

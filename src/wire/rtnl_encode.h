@@ -18,18 +18,15 @@ struct rtnl_message {
 #define RTNL_HOPS_MAX 128
 
 /* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE or RTM_GETRULE of everything. */
-struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type,
-				  sa_family_t family);
+struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_family_t family);
 
 /* @type is RTM_NEWADDR or RTM_DELADDR. */
 struct nlmsghdr *rtnl_encode_address(struct rtnl_message *m, uint16_t type,
 				     const struct address *addr);
 /* RTM_NEWROUTE or RTM_DELROUTE; NULL for more than RTNL_HOPS_MAX hops. */
-struct nlmsghdr *rtnl_encode_route(struct rtnl_message *m, uint16_t type,
-				   const struct route *r);
+struct nlmsghdr *rtnl_encode_route(struct rtnl_message *m, uint16_t type, const struct route *r);
 /* RTM_NEWRULE or RTM_DELRULE.  The priority is always given, 0 too. */
-struct nlmsghdr *rtnl_encode_rule(struct rtnl_message *m, uint16_t type,
-				  const struct rule *r);
+struct nlmsghdr *rtnl_encode_rule(struct rtnl_message *m, uint16_t type, const struct rule *r);
 /*
  * A listed rule, attributes that struct rule cannot hold included, as a
  * request to add it once more or to delete it.  NULL if it does not fit.
@@ -41,19 +38,18 @@ struct nlmsghdr *rtnl_encode_listed_rule(struct rtnl_message *m, uint16_t type,
 struct nlmsghdr *rtnl_encode_link_get(struct rtnl_message *m, const char *name);
 struct nlmsghdr *rtnl_encode_link_delete(struct rtnl_message *m, int index);
 /* In the namespace @netns_fd, or with -1 in that of the socket. */
-struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name,
-				      const char *kind, int netns_fd);
+struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name, const char *kind,
+				      int netns_fd);
 /*
  * Both ends down: a peer created with IFF_UP fails with ENOTCONN.  @mtu 0 is
  * the kernel's default, and so is @mac NULL.
  */
-struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name,
-				      uint32_t mtu, const uint8_t *mac, const char *peer_name,
-				      int peer_netns_fd);
+struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, uint32_t mtu,
+				      const uint8_t *mac, const char *peer_name, int peer_netns_fd);
 /* @mtu 0 and @alias NULL: as they are. */
-struct nlmsghdr *rtnl_encode_link_set(struct rtnl_message *m, int index,
-				      bool up, uint32_t mtu, const char *alias);
-struct nlmsghdr *rtnl_encode_link_move(struct rtnl_message *m, int index,
-				       int netns_fd, const char *new_name);
+struct nlmsghdr *rtnl_encode_link_set(struct rtnl_message *m, int index, bool up, uint32_t mtu,
+				      const char *alias);
+struct nlmsghdr *rtnl_encode_link_move(struct rtnl_message *m, int index, int netns_fd,
+				       const char *new_name);
 
 #endif

@@ -26,8 +26,8 @@ static int compare_words(const void *x, const void *y)
 	return order ? order : a < b ? -1 : a > b;
 }
 
-static const struct draft_word **
-sorted(const struct draft *d, const struct draft_word *words, size_t n)
+static const struct draft_word **sorted(const struct draft *d, const struct draft_word *words,
+					size_t n)
 {
 	const struct draft_word **s = arena_alloc(d->a, (n + 1) * sizeof(*s));
 
@@ -52,24 +52,21 @@ static int err_twice(const struct draft *d, const struct draft_word *first,
 
 	place_text(&first->at, where);
 	if (first->publish.room == p->room)
-		err_set(e, EINVAL,
-			"%u/%s is published already by %s; take one out",
-			p->door_port, proto_text(p->proto), where);
+		err_set(e, EINVAL, "%u/%s is published already by %s; take one out", p->door_port,
+			proto_text(p->proto), where);
 	else
 		err_set(e, EINVAL,
 			"%u/%s is published already by [room%s%s] in %s; give this "
 			"room another door port, such as %u:%u%s",
-			p->door_port, proto_text(p->proto), *room ? " " : "",
-			room, where,
-			p->door_port < 57536 ? p->door_port + 8000
-					     : p->door_port - 8000,
+			p->door_port, proto_text(p->proto), *room ? " " : "", room, where,
+			p->door_port < 57536 ? p->door_port + 8000 : p->door_port - 8000,
 			p->room_port, p->proto == IPPROTO_UDP ? "/udp" : "");
 	return place_wrap(&second->at, -EINVAL, e);
 }
 
 /* The first word, as written, that repeats another. */
-static int check_words(const struct draft *d, const struct draft_word *const *s,
-		       size_t n, struct err *e)
+static int check_words(const struct draft *d, const struct draft_word *const *s, size_t n,
+		       struct err *e)
 {
 	const struct draft_word *first = NULL, *second = NULL;
 
@@ -84,8 +81,8 @@ static int check_words(const struct draft *d, const struct draft_word *const *s,
 	return second ? err_twice(d, first, second, e) : 0;
 }
 
-static const struct draft_word *find_word(const struct draft_word *const *s,
-					  size_t n, const struct publish *p)
+static const struct draft_word *find_word(const struct draft_word *const *s, size_t n,
+					  const struct publish *p)
 {
 	size_t from = 0, to = n;
 
@@ -103,17 +100,16 @@ static const struct draft_word *find_word(const struct draft_word *const *s,
 	return NULL;
 }
 
-static int err_unpublished(const struct draft_word *const *s, size_t n,
-			   const struct draft_word *w, struct err *e)
+static int err_unpublished(const struct draft_word *const *s, size_t n, const struct draft_word *w,
+			   struct err *e)
 {
 	struct publish other = w->publish;
 
 	other.proto = other.proto == IPPROTO_TCP ? IPPROTO_UDP : IPPROTO_TCP;
 	if (find_word(s, n, &other))
-		err_set(e, EINVAL,
-			"no room publishes %u/%s; write %u/%s, which one does",
-			w->publish.door_port, proto_text(w->publish.proto),
-			other.door_port, proto_text(other.proto));
+		err_set(e, EINVAL, "no room publishes %u/%s; write %u/%s, which one does",
+			w->publish.door_port, proto_text(w->publish.proto), other.door_port,
+			proto_text(other.proto));
 	else
 		err_set(e, EINVAL,
 			"no room publishes %u/%s; add it to publish of a [room] or "
@@ -122,34 +118,31 @@ static int err_unpublished(const struct draft_word *const *s, size_t n,
 	return place_wrap(&w->at, -EINVAL, e);
 }
 
-static int err_narrow_twice(const struct draft_word *first,
-			    const struct draft_word *second, struct err *e)
+static int err_narrow_twice(const struct draft_word *first, const struct draft_word *second,
+			    struct err *e)
 {
 	char where[PLACE_SIZE];
 
-	err_set(e, EINVAL, "%u/%s stands in %s already; take one out",
-		second->publish.door_port, proto_text(second->publish.proto),
-		place_text(&first->at, where));
+	err_set(e, EINVAL, "%u/%s stands in %s already; take one out", second->publish.door_port,
+		proto_text(second->publish.proto), place_text(&first->at, where));
 	return place_wrap(&second->at, -EINVAL, e);
 }
 
 static void answer(struct draft *d, const struct publish *p, size_t door)
 {
 	struct gate *g = &d->gate;
-	struct publish *q =
-		arena_push(d->a, g->publish, g->n_publish, g->cap_publish);
+	struct publish *q = arena_push(d->a, g->publish, g->n_publish, g->cap_publish);
 
 	*q = *p;
 	q->door = door;
 }
 
 /* What the door says in the room's words; @s are the rooms' words by port. */
-static int narrow_door(struct draft *d, size_t door,
-		       const struct draft_word *const *s, struct err *e)
+static int narrow_door(struct draft *d, size_t door, const struct draft_word *const *s,
+		       struct err *e)
 {
 	/* For each of the rooms' words the one of this door that asked for it. */
-	const struct draft_word **asked =
-		arena_alloc(d->a, (d->n_words + 1) * sizeof(*asked));
+	const struct draft_word **asked = arena_alloc(d->a, (d->n_words + 1) * sizeof(*asked));
 
 	for (size_t i = 0; i < d->n_narrow; i++) {
 		const struct draft_word *mine = &d->narrow[i], *w;

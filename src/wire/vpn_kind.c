@@ -26,8 +26,7 @@ static const struct sign *find_sign(const struct line *line)
 {
 	size_t from = 0, len;
 
-	while (from < line->len &&
-	       (line->text[from] == ' ' || line->text[from] == '\t'))
+	while (from < line->len && (line->text[from] == ' ' || line->text[from] == '\t'))
 		from++;
 	for (len = 0; from + len < line->len; len++)
 		if (strchr(" \t#;=", line->text[from + len]))
@@ -40,8 +39,8 @@ static const struct sign *find_sign(const struct line *line)
 }
 
 /* WireGuard wins wherever it stands: nothing else has [Interface]. */
-int config_vpn_kind(const char *file, const char *text, size_t size,
-		    enum door_kind *ret, struct err *e)
+int config_vpn_kind(const char *file, const char *text, size_t size, enum door_kind *ret,
+		    struct err *e)
 {
 	const struct sign *found = NULL;
 	struct line line;
@@ -59,11 +58,10 @@ int config_vpn_kind(const char *file, const char *text, size_t size,
 	if (r < 0)
 		return r;
 	if (!found)
-		return lines_err(
-			&l, 1, 1, e,
-			"neither OpenVPN (a line \"remote HOST\") nor WireGuard (a "
-			"section [Interface]); for another VPN write command = in "
-			"sallyport.conf");
+		return lines_err(&l, 1, 1, e,
+				 "neither OpenVPN (a line \"remote HOST\") nor WireGuard (a "
+				 "section [Interface]); for another VPN write command = in "
+				 "sallyport.conf");
 	*ret = found->kind;
 	return 0;
 }

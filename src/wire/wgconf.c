@@ -47,8 +47,7 @@ static int fail_at(struct reader *r, const struct ini_entry *entry)
 	return fail(r, entry->line, entry->column);
 }
 
-static int fail_at_value(struct reader *r, const struct ini_entry *entry,
-			 uint32_t offset)
+static int fail_at_value(struct reader *r, const struct ini_entry *entry, uint32_t offset)
 {
 	return fail(r, entry->line, entry->value_column + offset);
 }
@@ -80,8 +79,7 @@ static bool is_key(const char *s)
 }
 
 /* The message must not show the key. */
-static int read_key(struct reader *r, const struct ini_entry *entry,
-		    const char **ret)
+static int read_key(struct reader *r, const struct ini_entry *entry, const char **ret)
 {
 	if (!is_key(entry->value)) {
 		err_set(r->e, EINVAL,
@@ -111,10 +109,8 @@ static int read_public_key(struct reader *r, const struct ini_entry *entry)
 
 	if (err < 0)
 		return err;
-	for (const struct wg_peer *other = r->conf.peers; other < peer;
-	     other++) {
-		if (!other->public_key ||
-		    !str_eq(other->public_key, peer->public_key))
+	for (const struct wg_peer *other = r->conf.peers; other < peer; other++) {
+		if (!other->public_key || !str_eq(other->public_key, peer->public_key))
 			continue;
 		err_set(r->e, EINVAL,
 			"the peer in line %u has this PublicKey too; keep one of "
@@ -158,8 +154,7 @@ static int read_address(struct reader *r, const struct ini_entry *entry)
 				word);
 			return fail_at_value(r, entry, offset);
 		}
-		*arena_push(r->a, c->addresses, c->n_addresses,
-			    c->cap_addresses) = address;
+		*arena_push(r->a, c->addresses, c->n_addresses, c->cap_addresses) = address;
 	}
 	return 0;
 }
@@ -187,8 +182,7 @@ static int read_dns(struct reader *r, const struct ini_entry *entry)
 		if (ip_parse(word, &ip)) {
 			*arena_push(r->a, c->dns, c->n_dns, c->cap_dns) = ip;
 		} else if (is_host_name(word)) {
-			*arena_push(r->a, c->search, c->n_search,
-				    c->cap_search) = word;
+			*arena_push(r->a, c->search, c->n_search, c->cap_search) = word;
 		} else {
 			err_set(r->e, EINVAL,
 				"\"%.60s\" is neither an address nor a search "
@@ -200,14 +194,13 @@ static int read_dns(struct reader *r, const struct ini_entry *entry)
 	return 0;
 }
 
-static int read_number(struct reader *r, const struct ini_entry *entry,
-		       uint32_t min, uint32_t max, uint32_t *ret)
+static int read_number(struct reader *r, const struct ini_entry *entry, uint32_t min, uint32_t max,
+		       uint32_t *ret)
 {
 	uint32_t n;
 
 	if (!str_to_u32(entry->value, max, &n) || n < min) {
-		err_set(r->e, EINVAL,
-			"%s \"%.40s\" is not a number from %u to %u; write one",
+		err_set(r->e, EINVAL, "%s \"%.40s\" is not a number from %u to %u; write one",
 			entry->name, entry->value, min, max);
 		return fail_at_value(r, entry, 0);
 	}
@@ -235,9 +228,8 @@ static int read_mtu(struct reader *r, const struct ini_entry *entry)
 static int read_keepalive(struct reader *r, const struct ini_entry *entry)
 {
 	uint32_t seconds = 0;
-	int err = strcasecmp(entry->value, "off") == 0
-			  ? 0
-			  : read_number(r, entry, 0, 65535, &seconds);
+	int err = strcasecmp(entry->value, "off") == 0 ? 0
+						       : read_number(r, entry, 0, 65535, &seconds);
 
 	if (err < 0)
 		return err;
@@ -261,8 +253,7 @@ static int read_allowed(struct reader *r, const struct ini_entry *entry)
 				word);
 			return fail_at_value(r, entry, offset);
 		}
-		*arena_push(r->a, peer->allowed, peer->n_allowed,
-			    peer->cap_allowed) = p;
+		*arena_push(r->a, peer->allowed, peer->n_allowed, peer->cap_allowed) = p;
 	}
 	return 0;
 }
@@ -309,8 +300,7 @@ static const struct key keys[] = {
 	{ "DNS", INTERFACE, true, read_dns, NULL },
 	{ "MTU", INTERFACE, false, read_mtu, NULL },
 	{ "ListenPort", INTERFACE, false, read_listen_port, NULL },
-	{ "FwMark", INTERFACE, true, NULL,
-	  "the tunnel's packets get a mark of the gate" },
+	{ "FwMark", INTERFACE, true, NULL, "the tunnel's packets get a mark of the gate" },
 	{ "Table", INTERFACE, true, NULL, "each door has a table of its own" },
 	{ "PreUp", INTERFACE, true, NULL, NO_COMMANDS },
 	{ "PostUp", INTERFACE, true, NULL, NO_COMMANDS },
@@ -334,8 +324,7 @@ static const char *section_text(enum section section)
 static const struct key *find_key(const char *name, enum section section)
 {
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (keys[i].section == section &&
-		    strcasecmp(keys[i].name, name) == 0)
+		if (keys[i].section == section && strcasecmp(keys[i].name, name) == 0)
 			return &keys[i];
 	return NULL;
 }
@@ -351,28 +340,23 @@ static int fail_unknown(struct reader *r, const struct ini_entry *entry)
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (keys[i].section == r->section && keys[i].read)
 			names[n++] = keys[i].name;
-	near_teach(teach, sizeof(teach), section_text(r->section), entry->name,
-		   names, n);
+	near_teach(teach, sizeof(teach), section_text(r->section), entry->name, names, n);
 	if (elsewhere)
-		err_set(r->e, EINVAL, "%s in %s; write it under %s",
-			elsewhere->name, section_text(r->section),
-			section_text(other));
+		err_set(r->e, EINVAL, "%s in %s; write it under %s", elsewhere->name,
+			section_text(r->section), section_text(other));
 	else
 		/* Not all of it: it may be somebody's key. */
-		err_set(r->e, EINVAL, "unknown key \"%.20s\"; %s", entry->name,
-			teach);
+		err_set(r->e, EINVAL, "unknown key \"%.20s\"; %s", entry->name, teach);
 	return fail_at(r, entry);
 }
 
-static void warn_ignored(struct reader *r, const struct ini_entry *entry,
-			 const struct key *key)
+static void warn_ignored(struct reader *r, const struct ini_entry *entry, const struct key *key)
 {
 	struct wg_conf *c = &r->conf;
 
 	*arena_push(r->a, c->warnings, c->n_warnings, c->cap_warnings) =
-		arena_printf(r->a, "%s:%u:%u: %s is ignored: %s", r->file,
-			     entry->line, entry->column, key->name,
-			     key->ignored);
+		arena_printf(r->a, "%s:%u:%u: %s is ignored: %s", r->file, entry->line,
+			     entry->column, key->name, key->ignored);
 }
 
 static int read_setting(struct reader *r, const struct ini_entry *entry)
@@ -381,8 +365,7 @@ static int read_setting(struct reader *r, const struct ini_entry *entry)
 	uint32_t *given;
 
 	if (r->section == NO_SECTION) {
-		err_set(r->e, EINVAL,
-			"\"%.40s\" before any section; write [Interface] above it",
+		err_set(r->e, EINVAL, "\"%.40s\" before any section; write [Interface] above it",
 			entry->name);
 		return fail_at(r, entry);
 	}
@@ -390,9 +373,8 @@ static int read_setting(struct reader *r, const struct ini_entry *entry)
 		return fail_unknown(r, entry);
 	given = &r->given[key - keys];
 	if (*given && !key->repeats) {
-		err_set(r->e, EINVAL,
-			"%s stands in line %u already; keep one of them",
-			key->name, *given);
+		err_set(r->e, EINVAL, "%s stands in line %u already; keep one of them", key->name,
+			*given);
 		return fail_at(r, entry);
 	}
 	*given = entry->line;
@@ -406,8 +388,7 @@ static int end_section(struct reader *r)
 {
 	if (r->section != PEER || this_peer(r)->public_key)
 		return 0;
-	err_set(r->e, EINVAL,
-		"the peer has no PublicKey; write PublicKey = KEY");
+	err_set(r->e, EINVAL, "the peer has no PublicKey; write PublicKey = KEY");
 	return fail(r, this_peer(r)->line, r->peer_column);
 }
 
@@ -419,19 +400,16 @@ static int begin_section(struct reader *r, const struct ini_entry *entry)
 	if (strcasecmp(entry->name, "Peer") == 0) {
 		r->section = PEER;
 		r->peer_column = entry->column;
-		arena_push(r->a, c->peers, c->n_peers, c->cap_peers)->line =
-			entry->line;
+		arena_push(r->a, c->peers, c->n_peers, c->cap_peers)->line = entry->line;
 		return 0;
 	}
 	if (strcasecmp(entry->name, "Interface") != 0) {
-		err_set(r->e, EINVAL,
-			"unknown section [%.40s]; write [Interface] or [Peer]",
+		err_set(r->e, EINVAL, "unknown section [%.40s]; write [Interface] or [Peer]",
 			entry->name);
 		return fail_at(r, entry);
 	}
 	if (r->interface_line) {
-		err_set(r->e, EINVAL,
-			"[Interface] stands in line %u already; put everything there",
+		err_set(r->e, EINVAL, "[Interface] stands in line %u already; put everything there",
 			r->interface_line);
 		return fail_at(r, entry);
 	}
@@ -454,13 +432,11 @@ static int read_entry(struct reader *r, const struct ini_entry *entry)
 static int check_whole(struct reader *r)
 {
 	if (!r->interface_line) {
-		err_set(r->e, EINVAL,
-			"no [Interface]; write it with PrivateKey and Address");
+		err_set(r->e, EINVAL, "no [Interface]; write it with PrivateKey and Address");
 		return fail(r, 1, 1);
 	}
 	if (!r->conf.private_key)
-		err_set(r->e, EINVAL,
-			"[Interface] has no PrivateKey; write PrivateKey = KEY");
+		err_set(r->e, EINVAL, "[Interface] has no PrivateKey; write PrivateKey = KEY");
 	else if (!r->conf.n_addresses)
 		err_set(r->e, EINVAL,
 			"[Interface] has no Address; write the address that the "
@@ -470,8 +446,8 @@ static int check_whole(struct reader *r)
 	return fail(r, r->interface_line, r->interface_column);
 }
 
-int wgconf_read(struct arena *a, const char *file, const char *text,
-		size_t size, struct wg_conf *ret, struct err *e)
+int wgconf_read(struct arena *a, const char *file, const char *text, size_t size,
+		struct wg_conf *ret, struct err *e)
 {
 	struct reader r = { .a = a, .file = file, .e = e };
 	struct ini ini;
@@ -493,8 +469,7 @@ int wgconf_read(struct arena *a, const char *file, const char *text,
 	return 0;
 }
 
-static void add_peer(struct text *t, const struct wg_peer *peer,
-		     const char *endpoint)
+static void add_peer(struct text *t, const struct wg_peer *peer, const char *endpoint)
 {
 	char prefix[PREFIX_TEXT_SIZE];
 
@@ -503,14 +478,11 @@ static void add_peer(struct text *t, const struct wg_peer *peer,
 		text_addf(t, "PresharedKey = %s\n", peer->preshared_key);
 	/* One a line: wg reads a line of any length, but nobody else does. */
 	for (size_t i = 0; i < peer->n_allowed; i++)
-		text_addf(t, "AllowedIPs = %s\n",
-			  prefix_text(&peer->allowed[i], prefix));
+		text_addf(t, "AllowedIPs = %s\n", prefix_text(&peer->allowed[i], prefix));
 	if (endpoint && strchr(endpoint, ':'))
-		text_addf(t, "Endpoint = [%s]:%u\n", endpoint,
-			  peer->endpoint_port);
+		text_addf(t, "Endpoint = [%s]:%u\n", endpoint, peer->endpoint_port);
 	else if (endpoint)
-		text_addf(t, "Endpoint = %s:%u\n", endpoint,
-			  peer->endpoint_port);
+		text_addf(t, "Endpoint = %s:%u\n", endpoint, peer->endpoint_port);
 	if (peer->keepalive)
 		text_addf(t, "PersistentKeepalive = %u\n", peer->keepalive);
 }

@@ -27,13 +27,11 @@ static void check_error(const struct err *e, const char *start)
 
 static void check_room(const struct gate *g, const struct room *room)
 {
-	must(room->way != DEFAULT_DOOR ||
-	     (room->way_door > 0 && room->way_door < g->n_doors));
+	must(room->way != DEFAULT_DOOR || (room->way_door > 0 && room->way_door < g->n_doors));
 	must(room->way != DEFAULT_VPN || g->n_doors > 1);
 	for (size_t i = 0; i < room->n_reach; i++)
 		for (size_t j = 0; j < i; j++)
-			must(!prefix_overlaps(&room->reach[i],
-					      &room->reach[j]));
+			must(!prefix_overlaps(&room->reach[i], &room->reach[j]));
 }
 
 static void check_gate(const struct gate *g)
@@ -47,8 +45,7 @@ static void check_gate(const struct gate *g)
 		must(d->kind == DOOR_OPENVPN || d->kind == DOOR_COMMAND);
 		must((d->kind == DOOR_OPENVPN) == !!d->vpn);
 		must((d->kind == DOOR_COMMAND) == !!d->command);
-		must(*d->name && strlen(d->name) <= DOOR_NAME_MAX &&
-		     !strchr(d->name, '/'));
+		must(*d->name && strlen(d->name) <= DOOR_NAME_MAX && !strchr(d->name, '/'));
 	}
 	for (size_t i = 0; i < g->n_rooms; i++)
 		check_room(g, &g->rooms[i]);
@@ -58,8 +55,7 @@ static void check_gate(const struct gate *g)
 		must(p->door_port && p->room_port);
 		must(p->room < g->n_rooms && p->door < g->n_doors);
 		for (size_t j = 0; j < i && i < 200; j++)
-			must(g->publish[j].door != p->door ||
-			     g->publish[j].proto != p->proto ||
+			must(g->publish[j].door != p->door || g->publish[j].proto != p->proto ||
 			     g->publish[j].door_port != p->door_port);
 	}
 }
@@ -85,8 +81,7 @@ static void one_command_line(struct arena *a, char *text)
 	struct err e;
 	char *save;
 
-	for (char *line = strtok_r(text, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save)) {
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (str_starts(line, "p "))
 			push(&publish, line + 2);
 		else if (str_starts(line, "v "))
@@ -116,12 +111,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct err e;
 
 	if (size && *data == '-') {
-		one_command_line(&a, arena_strndup(&a, (const char *)data + 1,
-						   size - 1));
+		one_command_line(&a, arena_strndup(&a, (const char *)data + 1, size - 1));
 		return 0;
 	}
-	if (config_read(&a, "fuzz", "/f", (const char *)data, size, &g, &e) ==
-	    0)
+	if (config_read(&a, "fuzz", "/f", (const char *)data, size, &g, &e) == 0)
 		check_gate(&g);
 	else
 		check_error(&e, "/f:");

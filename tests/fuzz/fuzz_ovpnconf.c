@@ -61,10 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	must(conf.n_remotes);
-	must(ovpnconf_rewrite(&a, (const char *)data, size, &text,
-			      &text_size) == 0);
-	must(count_lines(text, text_size) ==
-	     count_lines((const char *)data, size));
+	must(ovpnconf_rewrite(&a, (const char *)data, size, &text, &text_size) == 0);
+	must(count_lines(text, text_size) == count_lines((const char *)data, size));
 	must(ovpnconf_read(&a, "f", text, text_size, &again, &e) == 0);
 	check_same(&conf, &again);
 	must(ovpnconf_rewrite(&a, text, text_size, &twice, &twice_size) == 0);

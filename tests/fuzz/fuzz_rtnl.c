@@ -29,12 +29,10 @@ static void decode_all(struct arena *a, const struct nlmsghdr *nlh)
 	rtnl_decode_link(nlh, &link);
 	/* What was read can be written, and what was written can be read. */
 	if (rtnl_decode_address(nlh, &address) == 1 &&
-	    rtnl_decode_address(rtnl_encode_address(&m, RTM_NEWADDR, &address),
-				&address) != 1)
+	    rtnl_decode_address(rtnl_encode_address(&m, RTM_NEWADDR, &address), &address) != 1)
 		abort();
 	if (rtnl_decode_rule(nlh, &rule) == 1 &&
-	    rtnl_decode_rule(rtnl_encode_rule(&m, RTM_NEWRULE, &rule), &rule) !=
-		    1)
+	    rtnl_decode_rule(rtnl_encode_rule(&m, RTM_NEWRULE, &rule), &rule) != 1)
 		abort();
 	if (rtnl_decode_route(a, nlh, &route) == 1) {
 		again = rtnl_encode_route(&m, RTM_NEWROUTE, &route);
@@ -57,8 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	memcpy(copy, data, size);
 	/* mnl_nlmsg_ok() of libmnl 1.0.4 lets lengths above INT_MAX pass; decoders may trust theirs. */
-	for (nlh = (void *)copy;
-	     mnl_nlmsg_ok(nlh, left) && nlh->nlmsg_len <= (uint32_t)left;
+	for (nlh = (void *)copy; mnl_nlmsg_ok(nlh, left) && nlh->nlmsg_len <= (uint32_t)left;
 	     nlh = mnl_nlmsg_next(nlh, &left))
 		decode_all(&a, nlh);
 	free(copy);

@@ -42,8 +42,7 @@ static void check_peer(const struct wg_peer *a, const struct wg_peer *b)
 static void check_again(struct arena *a, const struct wg_conf *conf)
 {
 	static const char start[] = "[Interface]\n";
-	const char **endpoints =
-		arena_alloc(a, (conf->n_peers + 1) * sizeof(*endpoints));
+	const char **endpoints = arena_alloc(a, (conf->n_peers + 1) * sizeof(*endpoints));
 	struct wg_conf again;
 	const char *text;
 	struct err e;
@@ -52,8 +51,7 @@ static void check_again(struct arena *a, const struct wg_conf *conf)
 		endpoints[i] = conf->peers[i].endpoint_host;
 	text = wgconf_setconf(a, conf, endpoints, 1);
 	must(str_starts(text, start));
-	text = arena_printf(a, "%sAddress = 10.0.0.1\n%s", start,
-			    text + strlen(start));
+	text = arena_printf(a, "%sAddress = 10.0.0.1\n%s", start, text + strlen(start));
 	/* A prefix a line makes it longer than what it was read from. */
 	if (strlen(text) > (size_t)1024 * 1024)
 		return;

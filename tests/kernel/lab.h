@@ -36,12 +36,12 @@ static inline int lab_enter(void **state)
 }
 
 /* With the words of the error, should it be one. */
-#define assert_ok(call)                                                        \
-	do {                                                                   \
-		int lab_r = (call);                                            \
-                                                                               \
-		if (lab_r < 0)                                                 \
-			fail_msg("%s: %s", #call, e.text);                     \
+#define assert_ok(call)                                                                            \
+	do {                                                                                       \
+		int lab_r = (call);                                                                \
+                                                                                                   \
+		if (lab_r < 0)                                                                     \
+			fail_msg("%s: %s", #call, e.text);                                         \
 	} while (0)
 
 /* A small generator of our own: the same tests on every machine; seed in LAB_SEED. */
@@ -52,8 +52,7 @@ static inline uint32_t lab_random(uint32_t below)
 	if (!x) {
 		const char *seed = getenv("LAB_SEED");
 
-		x = seed ? strtoull(seed, NULL, 10) * 2 + 1
-			 : 88172645463325252ULL;
+		x = seed ? strtoull(seed, NULL, 10) * 2 + 1 : 88172645463325252ULL;
 	}
 	x ^= x << 13;
 	x ^= x >> 7;

@@ -18,14 +18,13 @@ static int enter(void **state)
 {
 	if (lab_enter(state) < 0)
 		return -1;
-	return system(
-		"mkdir /run/etc && cp -a /etc/passwd /etc/group /run/etc/ && "
-		"mount --bind /run/etc /etc && "
-		"printf 'passwd: files\\n hosts : resolve [!UNAVAIL=return] mdns4 files\\n"
-		"networks: files' >/etc/nsswitch.conf && "
-		"echo 'nameserver 127.0.0.53' >/etc/resolv.conf && "
-		"echo '127.0.0.1 localhost' >/etc/hosts && "
-		"mkdir /run/rooms && echo 'nameserver 198.18.0.2' >/run/rooms/resolv.conf");
+	return system("mkdir /run/etc && cp -a /etc/passwd /etc/group /run/etc/ && "
+		      "mount --bind /run/etc /etc && "
+		      "printf 'passwd: files\\n hosts : resolve [!UNAVAIL=return] mdns4 files\\n"
+		      "networks: files' >/etc/nsswitch.conf && "
+		      "echo 'nameserver 127.0.0.53' >/etc/resolv.conf && "
+		      "echo '127.0.0.1 localhost' >/etc/hosts && "
+		      "mkdir /run/rooms && echo 'nameserver 198.18.0.2' >/run/rooms/resolv.conf");
 }
 
 static struct proc_spec room(void)
@@ -37,8 +36,7 @@ static struct proc_spec room(void)
 	return spec;
 }
 
-static const char *shell(struct arena *a, struct proc_spec spec,
-			 const char *command)
+static const char *shell(struct arena *a, struct proc_spec spec, const char *command)
 {
 	const char *const argv[] = { "/bin/sh", "-c", command, NULL };
 	const char *output;
@@ -65,19 +63,15 @@ static void a_room_reads_its_own_resolv_conf_and_a_tame_nsswitch(void **state)
 	struct arena a CLEANUP_ARENA = { 0 };
 
 	(void)state;
-	assert_string_equal(shell(&a, room(), "cat /etc/resolv.conf"),
-			    "nameserver 198.18.0.2\n");
-	assert_string_equal(
-		shell(&a, room(), "cat /etc/nsswitch.conf"),
-		"passwd: files\nnetworks: files\nhosts: files dns\n");
-	assert_string_equal(file(&a, "/etc/resolv.conf"),
-			    "nameserver 127.0.0.53\n");
+	assert_string_equal(shell(&a, room(), "cat /etc/resolv.conf"), "nameserver 198.18.0.2\n");
+	assert_string_equal(shell(&a, room(), "cat /etc/nsswitch.conf"),
+			    "passwd: files\nnetworks: files\nhosts: files dns\n");
+	assert_string_equal(file(&a, "/etc/resolv.conf"), "nameserver 127.0.0.53\n");
 }
 
 static void a_rewrite_in_place_is_seen_in_the_room(void **state)
 {
-	const char *const argv[] = { "/bin/sh", "-c",
-				     "read x; cat /etc/resolv.conf", NULL };
+	const char *const argv[] = { "/bin/sh", "-c", "read x; cat /etc/resolv.conf", NULL };
 	struct proc_spec spec = room();
 	int pidfd CLEANUP_FD = -1;
 	int in[2], out[2];
@@ -91,9 +85,7 @@ static void a_rewrite_in_place_is_seen_in_the_room(void **state)
 	spec.stdin_fd = in[0];
 	spec.stdout_fd = out[1];
 	assert_ok(proc_spawn(&spec, &pid, &pidfd, &e));
-	assert_int_equal(
-		system("echo 'nameserver 198.18.0.66' >/run/rooms/resolv.conf"),
-		0);
+	assert_int_equal(system("echo 'nameserver 198.18.0.66' >/run/rooms/resolv.conf"), 0);
 	assert_int_equal(write(in[1], "\n", 1), 1);
 	assert_int_equal(read(out[0], buf, sizeof(buf)), 23);
 	assert_string_equal(buf, "nameserver 198.18.0.66\n");
@@ -130,17 +122,15 @@ static void the_sockets_of_the_hosts_resolvers_are_out_of_reach(void **state)
 
 	(void)state;
 	listen_at("mkdir -p /run/nscd", "/run/nscd/socket");
-	listen_at("mkdir -p /run/systemd/resolve",
-		  "/run/systemd/resolve/io.systemd.Resolve");
+	listen_at("mkdir -p /run/systemd/resolve", "/run/systemd/resolve/io.systemd.Resolve");
 	listen_at("mkdir -p /run/avahi-daemon", "/run/avahi-daemon/socket");
 	listen_at("mkdir -p /run/dbus", "/run/dbus/system_bus_socket");
-	assert_string_equal(
-		shell(&a, room(), try_all),
-		"FileNotFoundError\nFileNotFoundError\nFileNotFoundError\n"
-		"FileNotFoundError\n");
+	assert_string_equal(shell(&a, room(), try_all),
+			    "FileNotFoundError\nFileNotFoundError\nFileNotFoundError\n"
+			    "FileNotFoundError\n");
 	/* The same question has another answer outside. */
-	assert_non_null(strstr(shell(&a, outside, try_all),
-			       "reached\nreached\nreached\nreached\n"));
+	assert_non_null(
+		strstr(shell(&a, outside, try_all), "reached\nreached\nreached\nreached\n"));
 }
 
 static void resolv_conf_may_be_a_link_into_what_is_masked(void **state)
@@ -153,8 +143,7 @@ static void resolv_conf_may_be_a_link_into_what_is_masked(void **state)
 		       "echo 'nameserver 127.0.0.53' >/run/systemd/resolve/stub-resolv.conf && "
 		       "ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf"),
 		0);
-	assert_string_equal(shell(&a, room(), "cat /etc/resolv.conf"),
-			    "nameserver 198.18.0.2\n");
+	assert_string_equal(shell(&a, room(), "cat /etc/resolv.conf"), "nameserver 198.18.0.2\n");
 	assert_string_equal(shell(&a, room(), "ls /run/systemd/resolve"), "");
 }
 
@@ -164,13 +153,11 @@ static void the_rooms_file_may_itself_lie_in_what_is_masked(void **state)
 	struct proc_spec spec = room();
 
 	(void)state;
-	assert_int_equal(
-		system("mkdir -p /run/resolvconf && "
-		       "echo 'nameserver 198.18.0.3' >/run/resolvconf/room"),
-		0);
+	assert_int_equal(system("mkdir -p /run/resolvconf && "
+				"echo 'nameserver 198.18.0.3' >/run/resolvconf/room"),
+			 0);
 	spec.resolv_conf = "/run/resolvconf/room";
-	assert_string_equal(shell(&a, spec,
-				  "cat /etc/resolv.conf; ls /run/resolvconf"),
+	assert_string_equal(shell(&a, spec, "cat /etc/resolv.conf; ls /run/resolvconf"),
 			    "nameserver 198.18.0.3\n");
 }
 
@@ -179,10 +166,8 @@ static void resolv_conf_may_be_a_dangling_link(void **state)
 	struct arena a CLEANUP_ARENA = { 0 };
 
 	(void)state;
-	assert_int_equal(
-		system("ln -sf /run/nowhere/resolv.conf /etc/resolv.conf"), 0);
-	assert_string_equal(shell(&a, room(), "cat /etc/resolv.conf"),
-			    "nameserver 198.18.0.2\n");
+	assert_int_equal(system("ln -sf /run/nowhere/resolv.conf /etc/resolv.conf"), 0);
+	assert_string_equal(shell(&a, room(), "cat /etc/resolv.conf"), "nameserver 198.18.0.2\n");
 	assert_int_equal(access("/run/nowhere", F_OK), -1);
 }
 
@@ -192,8 +177,7 @@ static void resolv_conf_may_be_missing(void **state)
 
 	(void)state;
 	assert_int_equal(unlink("/etc/resolv.conf"), 0);
-	assert_string_equal(shell(&a, room(), "cat /etc/resolv.conf"),
-			    "nameserver 198.18.0.2\n");
+	assert_string_equal(shell(&a, room(), "cat /etc/resolv.conf"), "nameserver 198.18.0.2\n");
 	/* An empty one says the same to the host as none. */
 	assert_string_equal(file(&a, "/etc/resolv.conf"), "");
 }
@@ -206,20 +190,15 @@ static void a_client_writes_only_to_its_own_copies(void **state)
 	(void)state;
 	spec.client = true;
 	spec.hosts = "192.0.2.7 vpn.example\n";
-	assert_string_equal(
-		shell(&a, spec,
-		      "cat /etc/resolv.conf /etc/hosts; echo evil >/etc/resolv.conf; "
-		      "cat /etc/resolv.conf"),
-		"nameserver 198.18.0.2\n192.0.2.7 vpn.example\nevil\n");
-	assert_string_equal(file(&a, "/run/rooms/resolv.conf"),
-			    "nameserver 198.18.0.2\n");
+	assert_string_equal(shell(&a, spec,
+				  "cat /etc/resolv.conf /etc/hosts; echo evil >/etc/resolv.conf; "
+				  "cat /etc/resolv.conf"),
+			    "nameserver 198.18.0.2\n192.0.2.7 vpn.example\nevil\n");
+	assert_string_equal(file(&a, "/run/rooms/resolv.conf"), "nameserver 198.18.0.2\n");
 	spec.resolv_conf = NULL;
-	assert_string_equal(
-		shell(&a, spec,
-		      "cat /etc/resolv.conf; echo evil >/etc/resolv.conf"),
-		"nameserver 127.0.0.53\n");
-	assert_string_equal(file(&a, "/etc/resolv.conf"),
+	assert_string_equal(shell(&a, spec, "cat /etc/resolv.conf; echo evil >/etc/resolv.conf"),
 			    "nameserver 127.0.0.53\n");
+	assert_string_equal(file(&a, "/etc/resolv.conf"), "nameserver 127.0.0.53\n");
 	assert_string_equal(file(&a, "/etc/hosts"), "127.0.0.1 localhost\n");
 }
 
@@ -257,8 +236,7 @@ static void nothing_stays_behind(void **state)
  * Not what one would wish: the kernel takes a mount away when the file under it
  * is renamed over in another mount namespace.  DHCP clients write so.
  */
-static void
-a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed(void **state)
+static void a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed(void **state)
 {
 	const char *const argv[] = { "/bin/sh", "-c",
 				     "read x; cat /etc/resolv.conf; read x; cat /etc/resolv.conf",
@@ -300,29 +278,18 @@ a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(
-			a_room_reads_its_own_resolv_conf_and_a_tame_nsswitch,
-			enter),
-		cmocka_unit_test_setup(a_rewrite_in_place_is_seen_in_the_room,
-				       enter),
-		cmocka_unit_test_setup(
-			the_sockets_of_the_hosts_resolvers_are_out_of_reach,
-			enter),
-		cmocka_unit_test_setup(
-			resolv_conf_may_be_a_link_into_what_is_masked, enter),
-		cmocka_unit_test_setup(
-			the_rooms_file_may_itself_lie_in_what_is_masked, enter),
-		cmocka_unit_test_setup(resolv_conf_may_be_a_dangling_link,
-				       enter),
+		cmocka_unit_test_setup(a_room_reads_its_own_resolv_conf_and_a_tame_nsswitch, enter),
+		cmocka_unit_test_setup(a_rewrite_in_place_is_seen_in_the_room, enter),
+		cmocka_unit_test_setup(the_sockets_of_the_hosts_resolvers_are_out_of_reach, enter),
+		cmocka_unit_test_setup(resolv_conf_may_be_a_link_into_what_is_masked, enter),
+		cmocka_unit_test_setup(the_rooms_file_may_itself_lie_in_what_is_masked, enter),
+		cmocka_unit_test_setup(resolv_conf_may_be_a_dangling_link, enter),
 		cmocka_unit_test_setup(resolv_conf_may_be_missing, enter),
-		cmocka_unit_test_setup(a_client_writes_only_to_its_own_copies,
-				       enter),
-		cmocka_unit_test_setup(
-			a_client_has_a_wireguard_directory_of_its_own, enter),
+		cmocka_unit_test_setup(a_client_writes_only_to_its_own_copies, enter),
+		cmocka_unit_test_setup(a_client_has_a_wireguard_directory_of_its_own, enter),
 		cmocka_unit_test_setup(nothing_stays_behind, enter),
 		cmocka_unit_test_setup(
-			a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed,
-			enter),
+			a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed, enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,9 +38,7 @@ static void a_new_namespace_has_loopback_up_and_says_whose_it_is(void **state)
 	assert_true(snap.links[0].flags & IFF_UP);
 	assert_int_equal(snap.links[0].index, LINK_LOOPBACK);
 	/* iproute2 agrees. */
-	assert_int_equal(
-		system("ip netns exec office.gate ip link show lo | grep -q ,UP"),
-		0);
+	assert_int_equal(system("ip netns exec office.gate ip link show lo | grep -q ,UP"), 0);
 }
 
 static void a_name_is_taken_once_and_free_again_after_deletion(void **state)
@@ -79,9 +77,7 @@ static void a_file_left_by_a_dead_maker_is_no_namespace(void **state)
 
 static void names_that_are_paths_are_refused(void **state)
 {
-	static const char *const bad[] = {
-		"", ".", "..", "a/b", "../../etc/passwd", "/x"
-	};
+	static const char *const bad[] = { "", ".", "..", "a/b", "../../etc/passwd", "/x" };
 	struct err e;
 	int fd;
 
@@ -124,13 +120,11 @@ static void a_name_that_was_taken_away_is_put_back(void **state)
 	assert_int_equal(netns_keep("office", fd, &e), 1);
 	assert_ok(netns_open("office", &again, &e));
 	assert_true(netns_same(fd, again));
-	assert_int_equal(system("ip netns del office && ip netns add office"),
-			 0);
+	assert_int_equal(system("ip netns del office && ip netns add office"), 0);
 	assert_int_equal(netns_keep("office", fd, &e), -EEXIST);
 }
 
-static void
-a_visit_ends_at_home_and_sysctls_are_those_of_the_place(void **state)
+static void a_visit_ends_at_home_and_sysctls_are_those_of_the_place(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	int fd CLEANUP_FD = -1;
@@ -149,10 +143,8 @@ a_visit_ends_at_home_and_sysctls_are_those_of_the_place(void **state)
 		assert_true(changed);
 		assert_ok(sysctl_set("ipv4/ip_forward", "1", &changed, &e));
 		assert_false(changed);
-		assert_ok(sysctl_set("ipv4/ip_local_port_range", "40000 50000",
-				     NULL, &e));
-		assert_ok(sysctl_set("ipv4/ip_local_port_range", "40000 50000",
-				     &changed, &e));
+		assert_ok(sysctl_set("ipv4/ip_local_port_range", "40000 50000", NULL, &e));
+		assert_ok(sysctl_set("ipv4/ip_local_port_range", "40000 50000", &changed, &e));
 		assert_false(changed);
 	}
 	assert_ok(sysctl_get(&a, "ipv4/ip_forward", &value, &e));
@@ -164,13 +156,9 @@ a_visit_ends_at_home_and_sysctls_are_those_of_the_place(void **state)
 		assert_ok(sysctl_get(&a, "ipv4/ip_forward", &value, &e));
 		assert_string_equal(value, "1");
 	}
-	assert_int_equal(sysctl_get(&a, "ipv4/conf/absent/forwarding", &value,
-				    &e),
-			 -ENOENT);
-	assert_int_equal(sysctl_get(&a, "../kernel/hostname", &value, &e),
-			 -EINVAL);
-	assert_true(sysctl_set("ipv4/ip_local_port_range", "rubbish", NULL,
-			       &e) < 0);
+	assert_int_equal(sysctl_get(&a, "ipv4/conf/absent/forwarding", &value, &e), -ENOENT);
+	assert_int_equal(sysctl_get(&a, "../kernel/hostname", &value, &e), -EINVAL);
+	assert_true(sysctl_set("ipv4/ip_local_port_range", "rubbish", NULL, &e) < 0);
 }
 
 static void the_processes_of_a_namespace_are_found(void **state)
@@ -203,25 +191,17 @@ static void the_processes_of_a_namespace_are_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(
-			a_new_namespace_has_loopback_up_and_says_whose_it_is,
-			lab_enter),
-		cmocka_unit_test_setup(
-			a_name_is_taken_once_and_free_again_after_deletion,
-			lab_enter),
-		cmocka_unit_test_setup(
-			a_file_left_by_a_dead_maker_is_no_namespace, lab_enter),
-		cmocka_unit_test_setup(names_that_are_paths_are_refused,
+		cmocka_unit_test_setup(a_new_namespace_has_loopback_up_and_says_whose_it_is,
 				       lab_enter),
-		cmocka_unit_test_setup(what_iproute2_made_is_found_and_listed,
+		cmocka_unit_test_setup(a_name_is_taken_once_and_free_again_after_deletion,
 				       lab_enter),
-		cmocka_unit_test_setup(a_name_that_was_taken_away_is_put_back,
+		cmocka_unit_test_setup(a_file_left_by_a_dead_maker_is_no_namespace, lab_enter),
+		cmocka_unit_test_setup(names_that_are_paths_are_refused, lab_enter),
+		cmocka_unit_test_setup(what_iproute2_made_is_found_and_listed, lab_enter),
+		cmocka_unit_test_setup(a_name_that_was_taken_away_is_put_back, lab_enter),
+		cmocka_unit_test_setup(a_visit_ends_at_home_and_sysctls_are_those_of_the_place,
 				       lab_enter),
-		cmocka_unit_test_setup(
-			a_visit_ends_at_home_and_sysctls_are_those_of_the_place,
-			lab_enter),
-		cmocka_unit_test_setup(the_processes_of_a_namespace_are_found,
-				       lab_enter),
+		cmocka_unit_test_setup(the_processes_of_a_namespace_are_found, lab_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,13 +12,12 @@
 #include <poll.h>
 #include <sys/stat.h>
 
-static const char table[] =
-	"table inet sallyport-office {\n"
-	"\tchain forward {\n"
-	"\t\ttype filter hook forward priority filter; policy drop;\n"
-	"\t\tcounter comment \"seen\"\n"
-	"\t}\n"
-	"}\n";
+static const char table[] = "table inet sallyport-office {\n"
+			    "\tchain forward {\n"
+			    "\t\ttype filter hook forward priority filter; policy drop;\n"
+			    "\t\tcounter comment \"seen\"\n"
+			    "\t}\n"
+			    "}\n";
 
 static void a_table_is_listed_as_it_was_given(void **state)
 {
@@ -29,15 +28,13 @@ static void a_table_is_listed_as_it_was_given(void **state)
 
 	(void)state;
 	assert_ok(nft_open(-1, &n, &e));
-	assert_int_equal(nft_list_table(n, &a, "sallyport-office", &text, &e),
-			 -ENOENT);
+	assert_int_equal(nft_list_table(n, &a, "sallyport-office", &text, &e), -ENOENT);
 	assert_ok(nft_run(n, table, &e));
 	assert_ok(nft_list_table(n, &a, "sallyport-office", &text, &e));
 	assert_non_null(strstr(text, "counter comment \"seen\""));
 	assert_null(strstr(text, "packets"));
 	assert_null(strstr(text, "handle"));
-	assert_ok(
-		nft_list_json(n, &a, "table inet sallyport-office", &text, &e));
+	assert_ok(nft_list_json(n, &a, "table inet sallyport-office", &text, &e));
 	assert_int_equal(text[0], '{');
 	assert_non_null(strstr(text, "\"packets\": 0"));
 	/* And text is text again. */
@@ -57,19 +54,16 @@ static void a_transaction_is_done_whole_or_not_at_all(void **state)
 	assert_ok(nft_run(n, table, &e));
 	assert_ok(nft_list_table(n, &a, "sallyport-office", &before, &e));
 	/* The kernel finds out about the last line only when all is sent. */
-	assert_int_equal(
-		nft_run(n,
-			"flush table inet sallyport-office\n"
-			"add rule inet sallyport-office forward accept\n"
-			"delete element inet sallyport-office nothing { 1 }\n",
-			&e),
-		-ENOENT);
+	assert_int_equal(nft_run(n,
+				 "flush table inet sallyport-office\n"
+				 "add rule inet sallyport-office forward accept\n"
+				 "delete element inet sallyport-office nothing { 1 }\n",
+				 &e),
+			 -ENOENT);
 	assert_ok(nft_list_table(n, &a, "sallyport-office", &after, &e));
 	assert_string_equal(before, after);
-	assert_int_equal(
-		nft_run(n, "add rule inet sallyport-office forward gibberish\n",
-			&e),
-		-EINVAL);
+	assert_int_equal(nft_run(n, "add rule inet sallyport-office forward gibberish\n", &e),
+			 -EINVAL);
 	assert_non_null(strstr(e.text, "gibberish"));
 	/* No word of the failure is left for the next. */
 	assert_int_equal(nft_run(n, "delete table inet absent", &e), -ENOENT);
@@ -114,9 +108,7 @@ static void the_context_stays_in_the_namespace_where_it_was_made(void **state)
 	assert_ok(nft_open(-1, &here, &e));
 	assert_ok(nft_run(there, table, &e));
 	assert_ok(nft_list_table(there, &a, "sallyport-office", &text, &e));
-	assert_int_equal(nft_list_table(here, &a, "sallyport-office", &text,
-					&e),
-			 -ENOENT);
+	assert_int_equal(nft_list_table(here, &a, "sallyport-office", &text, &e), -ENOENT);
 }
 
 /* A room's process with a socket of the host's nftables would be a way out. */
@@ -180,19 +172,16 @@ static void what_is_beside_our_table_does_not_matter(void **state)
 	(void)state;
 	assert_ok(nft_open(-1, &n, &e));
 	/* Expressions that libnftables cannot show, if this machine has iptables-nft. */
-	assert_int_equal(
-		system("iptables-nft -t filter -A FORWARD -m statistic --mode nth "
-		       "--every 3 --packet 0 -j ACCEPT 2>/dev/null; true"),
-		0);
-	assert_ok(nft_run(
-		n,
-		"table ip foreign { set s { type ipv4_addr; flags interval; "
-		"elements = { 10.0.0.0/8, 192.168.0.0/16 }; }; }\n",
-		&e));
+	assert_int_equal(system("iptables-nft -t filter -A FORWARD -m statistic --mode nth "
+				"--every 3 --packet 0 -j ACCEPT 2>/dev/null; true"),
+			 0);
+	assert_ok(nft_run(n,
+			  "table ip foreign { set s { type ipv4_addr; flags interval; "
+			  "elements = { 10.0.0.0/8, 192.168.0.0/16 }; }; }\n",
+			  &e));
 	assert_ok(nft_run(n, table, &e));
 	assert_int_equal(system("nft delete table ip foreign"), 0);
-	assert_ok(nft_run(n, "add rule inet sallyport-office forward accept\n",
-			  &e));
+	assert_ok(nft_run(n, "add rule inet sallyport-office forward accept\n", &e));
 	assert_ok(nft_list_table(n, &a, "sallyport-office", &text, &e));
 	assert_null(strstr(text, "foreign"));
 	assert_null(strstr(text, "FORWARD"));
@@ -201,23 +190,14 @@ static void what_is_beside_our_table_does_not_matter(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_table_is_listed_as_it_was_given,
+		cmocka_unit_test_setup(a_table_is_listed_as_it_was_given, lab_enter),
+		cmocka_unit_test_setup(a_transaction_is_done_whole_or_not_at_all, lab_enter),
+		cmocka_unit_test_setup(replacing_a_table_leaves_no_moment_without_it, lab_enter),
+		cmocka_unit_test_setup(the_context_stays_in_the_namespace_where_it_was_made,
 				       lab_enter),
-		cmocka_unit_test_setup(
-			a_transaction_is_done_whole_or_not_at_all, lab_enter),
-		cmocka_unit_test_setup(
-			replacing_a_table_leaves_no_moment_without_it,
-			lab_enter),
-		cmocka_unit_test_setup(
-			the_context_stays_in_the_namespace_where_it_was_made,
-			lab_enter),
-		cmocka_unit_test_setup(no_socket_of_libnftables_reaches_a_child,
-				       lab_enter),
-		cmocka_unit_test_setup(
-			the_watch_tells_own_transactions_from_others,
-			lab_enter),
-		cmocka_unit_test_setup(what_is_beside_our_table_does_not_matter,
-				       lab_enter),
+		cmocka_unit_test_setup(no_socket_of_libnftables_reaches_a_child, lab_enter),
+		cmocka_unit_test_setup(the_watch_tells_own_transactions_from_others, lab_enter),
+		cmocka_unit_test_setup(what_is_beside_our_table_does_not_matter, lab_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

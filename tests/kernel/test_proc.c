@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 
 /* Output of a shell command under @spec, in the arena. */
-static const char *shell(struct arena *a, struct proc_spec spec,
-			 const char *command, int *ret_status)
+static const char *shell(struct arena *a, struct proc_spec spec, const char *command,
+			 int *ret_status)
 {
 	const char *const argv[] = { "/bin/sh", "-c", command, NULL };
 	const char *output;
@@ -26,8 +26,7 @@ static const char *shell(struct arena *a, struct proc_spec spec,
 	return output;
 }
 
-static void
-a_command_that_is_not_there_is_told_from_one_that_may_not_run(void **state)
+static void a_command_that_is_not_there_is_told_from_one_that_may_not_run(void **state)
 {
 	const char *const missing[] = { "no-such-command-anywhere", NULL };
 	const char *const not_executable[] = { "/run/text", NULL };
@@ -39,15 +38,13 @@ a_command_that_is_not_there_is_told_from_one_that_may_not_run(void **state)
 	(void)state;
 	spec.argv = missing;
 	assert_int_equal(proc_spawn(&spec, &pid, &pidfd, &e), -ENOENT);
-	assert_string_equal(
-		e.text, "no-such-command-anywhere: No such file or directory");
+	assert_string_equal(e.text, "no-such-command-anywhere: No such file or directory");
 	close(open("/run/text", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
 	spec.argv = not_executable;
 	assert_int_equal(proc_spawn(&spec, &pid, &pidfd, &e), -EACCES);
 }
 
-static void
-what_fails_before_the_command_never_looks_like_a_missing_command(void **state)
+static void what_fails_before_the_command_never_looks_like_a_missing_command(void **state)
 {
 	const char *const argv[] = { "true", NULL };
 	struct proc_spec spec = PROC_SPEC_NONE;
@@ -59,8 +56,7 @@ what_fails_before_the_command_never_looks_like_a_missing_command(void **state)
 	spec.argv = argv;
 	spec.cwd = "/nowhere";
 	assert_int_equal(proc_spawn(&spec, &pid, &pidfd, &e), -EIO);
-	assert_string_equal(e.text,
-			    "directory /nowhere: No such file or directory");
+	assert_string_equal(e.text, "directory /nowhere: No such file or directory");
 	spec.cwd = NULL;
 	spec.own_mounts = true;
 	spec.resolv_conf = "/nowhere";
@@ -134,14 +130,11 @@ static void no_descriptor_leaks_but_the_one_that_is_passed(void **state)
 
 static void output_and_error_may_be_given_crosswise(void **state)
 {
-	const char *const argv[] = { "sh", "-c", "echo out; echo err >&2",
-				     NULL };
+	const char *const argv[] = { "sh", "-c", "echo out; echo err >&2", NULL };
 	struct proc_spec spec = PROC_SPEC_NONE;
 	int pidfd CLEANUP_FD = -1;
-	int one CLEANUP_FD =
-		open("/run/one", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	int two CLEANUP_FD =
-		open("/run/two", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int one CLEANUP_FD = open("/run/one", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int two CLEANUP_FD = open("/run/two", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	int saved_out = dup(1), saved_err = dup(2);
 	char text[8] = "";
 	struct pollfd p = { .events = POLLIN };
@@ -183,8 +176,7 @@ static void variables_are_added_and_replaced(void **state)
 	setenv("LAB_OLD", "old", 1);
 	setenv("LAB_KEPT", "kept", 1);
 	spec.env = env;
-	assert_string_equal(shell(&a, spec, "echo $LAB_NEW $LAB_OLD $LAB_KEPT",
-				  &status),
+	assert_string_equal(shell(&a, spec, "echo $LAB_NEW $LAB_OLD $LAB_KEPT", &status),
 			    "new changed kept\n");
 }
 
@@ -199,13 +191,12 @@ static void a_dropped_user_has_no_way_back(void **state)
 	spec.uid = 65534;
 	spec.gid = 65534;
 	spec.user = "nobody";
-	assert_string_equal(
-		shell(&a, spec,
-		      "id -u; id -g; id -G; echo $USER; grep CapEff /proc/self/status; "
-		      "grep ^Uid /proc/self/status",
-		      &status),
-		"65534\n65534\n65534\nnobody\nCapEff:\t0000000000000000\n"
-		"Uid:\t65534\t65534\t65534\t65534\n");
+	assert_string_equal(shell(&a, spec,
+				  "id -u; id -g; id -G; echo $USER; grep CapEff /proc/self/status; "
+				  "grep ^Uid /proc/self/status",
+				  &status),
+			    "65534\n65534\n65534\nnobody\nCapEff:\t0000000000000000\n"
+			    "Uid:\t65534\t65534\t65534\t65534\n");
 }
 
 static void the_command_runs_in_its_namespace(void **state)
@@ -219,18 +210,14 @@ static void the_command_runs_in_its_namespace(void **state)
 	(void)state;
 	assert_ok(netns_create("office", "sallyport office", &fd, &e));
 	spec.netns_fd = fd;
-	assert_non_null(strstr(shell(&a, spec, "ip link show lo", &status),
-			       "sallyport office"));
+	assert_non_null(strstr(shell(&a, spec, "ip link show lo", &status), "sallyport office"));
 	spec.netns_fd = -1;
-	assert_null(strstr(shell(&a, spec, "ip link show lo", &status),
-			   "sallyport office"));
+	assert_null(strstr(shell(&a, spec, "ip link show lo", &status), "sallyport office"));
 }
 
 static void a_late_command_is_killed_with_its_children(void **state)
 {
-	const char *const argv[] = { "sh", "-c",
-				     "sleep 100 & echo $! >/run/pid; wait",
-				     NULL };
+	const char *const argv[] = { "sh", "-c", "sleep 100 & echo $! >/run/pid; wait", NULL };
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct proc_spec spec = PROC_SPEC_NONE;
 	const char *output;
@@ -240,26 +227,22 @@ static void a_late_command_is_killed_with_its_children(void **state)
 
 	(void)state;
 	spec.argv = argv;
-	assert_int_equal(proc_run(&spec, NULL, 300, &a, &output, &status, &e),
-			 -ETIMEDOUT);
+	assert_int_equal(proc_run(&spec, NULL, 300, &a, &output, &status, &e), -ETIMEDOUT);
 	f = fopen("/run/pid", "re");
 	assert_non_null(f);
 	assert_int_equal(fscanf(f, "%d", &pid), 1);
 	fclose(f);
 	/* Killed; whoever inherits it may not have reaped it yet. */
 	assert_int_not_equal(
-		system(arena_printf(
-			&a,
-			"grep -q '^State:.[RSD]' /proc/%d/status 2>/dev/null",
-			pid)),
+		system(arena_printf(&a, "grep -q '^State:.[RSD]' /proc/%d/status 2>/dev/null",
+				    pid)),
 		0);
 }
 
 static void input_is_given_and_output_is_bounded(void **state)
 {
 	const char *const cat[] = { "cat", NULL };
-	const char *const much[] = { "head", "-c", "1000000", "/dev/zero",
-				     NULL };
+	const char *const much[] = { "head", "-c", "1000000", "/dev/zero", NULL };
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct proc_spec spec = PROC_SPEC_NONE;
 	const char *output;
@@ -279,31 +262,19 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(
-			a_command_that_is_not_there_is_told_from_one_that_may_not_run,
-			lab_enter),
+			a_command_that_is_not_there_is_told_from_one_that_may_not_run, lab_enter),
 		cmocka_unit_test_setup(
 			what_fails_before_the_command_never_looks_like_a_missing_command,
 			lab_enter),
-		cmocka_unit_test_setup(
-			the_pidfd_tells_the_end_and_reap_the_status, lab_enter),
-		cmocka_unit_test_setup(
-			signals_of_the_parent_are_nothing_to_the_child,
-			lab_enter),
-		cmocka_unit_test_setup(
-			no_descriptor_leaks_but_the_one_that_is_passed,
-			lab_enter),
-		cmocka_unit_test_setup(output_and_error_may_be_given_crosswise,
-				       lab_enter),
-		cmocka_unit_test_setup(variables_are_added_and_replaced,
-				       lab_enter),
-		cmocka_unit_test_setup(a_dropped_user_has_no_way_back,
-				       lab_enter),
-		cmocka_unit_test_setup(the_command_runs_in_its_namespace,
-				       lab_enter),
-		cmocka_unit_test_setup(
-			a_late_command_is_killed_with_its_children, lab_enter),
-		cmocka_unit_test_setup(input_is_given_and_output_is_bounded,
-				       lab_enter),
+		cmocka_unit_test_setup(the_pidfd_tells_the_end_and_reap_the_status, lab_enter),
+		cmocka_unit_test_setup(signals_of_the_parent_are_nothing_to_the_child, lab_enter),
+		cmocka_unit_test_setup(no_descriptor_leaks_but_the_one_that_is_passed, lab_enter),
+		cmocka_unit_test_setup(output_and_error_may_be_given_crosswise, lab_enter),
+		cmocka_unit_test_setup(variables_are_added_and_replaced, lab_enter),
+		cmocka_unit_test_setup(a_dropped_user_has_no_way_back, lab_enter),
+		cmocka_unit_test_setup(the_command_runs_in_its_namespace, lab_enter),
+		cmocka_unit_test_setup(a_late_command_is_killed_with_its_children, lab_enter),
+		cmocka_unit_test_setup(input_is_given_and_output_is_bounded, lab_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,11 +105,9 @@ static void apply(struct scene *s, const struct want *want)
 	assert_ok(rtnl_apply(s->rt, want, &d, netns_of, s, &e));
 }
 
-static struct want_link *want_link(struct scene *s, struct want *w,
-				   const char *name)
+static struct want_link *want_link(struct scene *s, struct want *w, const char *name)
 {
-	struct want_link *l =
-		arena_push(&s->arena, w->links, w->n_links, w->cap_links);
+	struct want_link *l = arena_push(&s->arena, w->links, w->n_links, w->cap_links);
 
 	*l = (struct want_link){ .name = name,
 				 .peer_name = "eth0",
@@ -119,25 +117,21 @@ static struct want_link *want_link(struct scene *s, struct want *w,
 	return l;
 }
 
-static void want_address(struct scene *s, struct want *w, const char *link,
-			 const char *text)
+static void want_address(struct scene *s, struct want *w, const char *link, const char *text)
 {
 	struct prefix p = prefix(text);
 
-	*arena_push(&s->arena, w->addresses, w->n_addresses,
-		    w->cap_addresses) = (struct want_address){
-		.link = link,
-		.local = ip(arena_strndup(&s->arena, text, strcspn(text, "/"))),
-		.len = p.len
-	};
+	*arena_push(&s->arena, w->addresses, w->n_addresses, w->cap_addresses) =
+		(struct want_address){ .link = link,
+				       .local = ip(
+					       arena_strndup(&s->arena, text, strcspn(text, "/"))),
+				       .len = p.len };
 }
 
-static struct want_route *want_route(struct scene *s, struct want *w,
-				     const char *dst, const char *link,
-				     const char *via)
+static struct want_route *want_route(struct scene *s, struct want *w, const char *dst,
+				     const char *link, const char *via)
 {
-	struct want_route *r =
-		arena_push(&s->arena, w->routes, w->n_routes, w->cap_routes);
+	struct want_route *r = arena_push(&s->arena, w->routes, w->n_routes, w->cap_routes);
 
 	*r = (struct want_route){ .type = link ? RTN_UNICAST : RTN_UNREACHABLE,
 				  .table = 5901,
@@ -145,22 +139,18 @@ static struct want_route *want_route(struct scene *s, struct want *w,
 				  .dst = prefix(dst),
 				  .link = link };
 	r->family = r->dst.ip.family;
-	r->scope = link && !via && r->family == AF_INET ? RT_SCOPE_LINK
-							: RT_SCOPE_UNIVERSE;
+	r->scope = link && !via && r->family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 	if (via)
 		r->via = ip(via);
 	return r;
 }
 
-static struct want_rule *want_rule(struct scene *s, struct want *w,
-				   sa_family_t family, uint32_t table)
+static struct want_rule *want_rule(struct scene *s, struct want *w, sa_family_t family,
+				   uint32_t table)
 {
-	struct want_rule *r =
-		arena_push(&s->arena, w->rules, w->n_rules, w->cap_rules);
+	struct want_rule *r = arena_push(&s->arena, w->rules, w->n_rules, w->cap_rules);
 
-	*r = (struct want_rule){ .family = family,
-				 .table = table,
-				 .suppress_len = -1 };
+	*r = (struct want_rule){ .family = family, .table = table, .suppress_len = -1 };
 	return r;
 }
 
@@ -186,8 +176,7 @@ static struct want whole_gate(struct scene *s)
 	want_route(s, &w, "0.0.0.0/0", "room", "198.18.0.3")->onlink = true;
 	want_route(s, &w, "0.0.0.0/0", NULL, NULL);
 	want_route(s, &w, "203.0.113.0/24", "room", "fe80::1");
-	want_route(s, &w, "198.51.100.0/24", "room", NULL)->prefsrc =
-		ip("198.18.0.2");
+	want_route(s, &w, "198.51.100.0/24", "room", NULL)->prefsrc = ip("198.18.0.2");
 	want_route(s, &w, "fd00:1::3/128", "room", NULL);
 	want_route(s, &w, "::/0", "room", "fe80::1");
 	want_route(s, &w, "::/0", NULL, NULL);
@@ -196,8 +185,7 @@ static struct want whole_gate(struct scene *s)
 		sa_family_t family = i ? AF_INET6 : AF_INET;
 		struct want_rule *r;
 
-		want_rule(s, &w, family, 5900)->to =
-			prefix(i ? "fd00:1::/64" : "198.18.0.0/26");
+		want_rule(s, &w, family, 5900)->to = prefix(i ? "fd00:1::/64" : "198.18.0.0/26");
 		r = want_rule(s, &w, family, 5901);
 		r->mark = 0x10000;
 		r->mark_mask = 0xffff0000;
@@ -278,9 +266,8 @@ static void an_optional_route_waits_for_its_link(void **state)
 	d.ops = &op;
 	d.n_ops = 1;
 	assert_int_equal(rtnl_apply(s.rt, &w, &d, netns_of, &s, &e), -ENODEV);
-	assert_string_equal(
-		e.text,
-		"add route default dev tun0 table 5901: link \"tun0\": No such device");
+	assert_string_equal(e.text,
+			    "add route default dev tun0 table 5901: link \"tun0\": No such device");
 	r->optional = true;
 	assert_ok(rtnl_apply(s.rt, &w, &d, netns_of, &s, &e));
 	run("ip link add tun0 type veth peer name d1 && ip link set d1 up");
@@ -303,10 +290,8 @@ static void the_kernels_own_words_are_quoted(void **state)
 
 	(void)state;
 	assert_int_equal(rtnl_route_add(s.rt, &r, 222, &e), -ENETUNREACH);
-	assert_string_equal(
-		e.text,
-		"add route default dev lo table 5901: Network is unreachable "
-		"(Nexthop has invalid gateway)");
+	assert_string_equal(e.text, "add route default dev lo table 5901: Network is unreachable "
+				    "(Nexthop has invalid gateway)");
 }
 
 static void a_changed_route_is_never_missing(void **state)
@@ -318,8 +303,7 @@ static void a_changed_route_is_never_missing(void **state)
 	(void)state;
 	apply(&s, &w);
 	for (size_t i = 0; i < w.n_routes; i++)
-		if (w.routes[i].family == AF_INET && !w.routes[i].dst.len &&
-		    w.routes[i].link)
+		if (w.routes[i].family == AF_INET && !w.routes[i].dst.len && w.routes[i].link)
 			w.routes[i].via = ip("198.18.0.4");
 	d = diff_now(&s, &w);
 	assert_int_equal(d.n_ops, 2);
@@ -342,42 +326,35 @@ static void random_rules_come_back_from_the_kernel(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
 		bool v4 = lab_random(2);
-		struct rule r = {
-			.family = v4 ? AF_INET : AF_INET6,
-			.action = FR_ACT_TO_TBL,
-			.protocol = 222,
-			/* apart, so that the list has the order of the array */
-			.priority = (uint32_t)(v4 ? 0 : 1000) + (uint32_t)i,
-			.table = 5900 + lab_random(100),
-			.suppress_len = lab_random(2) ? -1
-						      : (int)lab_random(30),
-			.suppress_group = lab_random(2) ? -1
-							: (int)lab_random(30),
-			.invert = lab_random(2),
-			.ip_proto = lab_random(2) ? IPPROTO_UDP : 0,
-			.has_mark = lab_random(2),
-			.has_uid = lab_random(2),
-			.tun_id = lab_random(2) ? 0 : lab_random(1000000),
-			.find_saddr = lab_random(2)
-		};
+		struct rule r = { .family = v4 ? AF_INET : AF_INET6,
+				  .action = FR_ACT_TO_TBL,
+				  .protocol = 222,
+				  /* apart, so that the list has the order of the array */
+				  .priority = (uint32_t)(v4 ? 0 : 1000) + (uint32_t)i,
+				  .table = 5900 + lab_random(100),
+				  .suppress_len = lab_random(2) ? -1 : (int)lab_random(30),
+				  .suppress_group = lab_random(2) ? -1 : (int)lab_random(30),
+				  .invert = lab_random(2),
+				  .ip_proto = lab_random(2) ? IPPROTO_UDP : 0,
+				  .has_mark = lab_random(2),
+				  .has_uid = lab_random(2),
+				  .tun_id = lab_random(2) ? 0 : lab_random(1000000),
+				  .find_saddr = lab_random(2) };
 		struct err e;
 
 		r.mark = r.has_mark ? lab_random(1000) : 0;
 		r.mark_mask = r.has_mark ? 0xffff0000 | r.mark : 0;
-		r.uid = (struct rule_range){ 0, r.has_uid ? 1 + lab_random(1000)
-							  : 0 };
+		r.uid = (struct rule_range){ 0, r.has_uid ? 1 + lab_random(1000) : 0 };
 		if (r.ip_proto) {
 			r.has_dport = true;
-			r.dport =
-				(struct rule_range){ 5, 5 + lab_random(1000) };
+			r.dport = (struct rule_range){ 5, 5 + lab_random(1000) };
 		}
 		if (lab_random(2))
 			r.from = prefix(v4 ? "10.1.0.0/16" : "2001:db8:1::/48");
 		if (lab_random(2))
 			r.to = prefix(v4 ? "198.18.0.0/26" : "fd00::/64");
 		if (lab_random(2))
-			snprintf(r.iif, sizeof(r.iif), "room-%u",
-				 lab_random(100));
+			snprintf(r.iif, sizeof(r.iif), "room-%u", lab_random(100));
 		assert_ok(rtnl_rule_append(s.rt, &r, &e));
 		sent[i] = r;
 	}
@@ -388,8 +365,7 @@ static void random_rules_come_back_from_the_kernel(void **state)
 
 			if ((x->family == AF_INET6) != (family == 1))
 				continue;
-			while (have.rules[at].family != x->family ||
-			       have.rules[at].protocol != 222)
+			while (have.rules[at].family != x->family || have.rules[at].protocol != 222)
 				at++;
 			y = &have.rules[at++];
 			assert_int_equal(x->priority, y->priority);
@@ -409,8 +385,7 @@ static void random_rules_come_back_from_the_kernel(void **state)
 			assert_int_equal(x->sport_mask, y->sport_mask);
 			assert_int_equal(x->dport_mask, y->dport_mask);
 			assert_int_equal(x->tun_id, y->tun_id);
-			assert_true(x->from.len == y->from.len &&
-				    x->to.len == y->to.len);
+			assert_true(x->from.len == y->from.len && x->to.len == y->to.len);
 			assert_string_equal(x->iif, y->iif);
 			assert_string_equal(y->unknown, "");
 		}
@@ -436,8 +411,7 @@ static void what_iproute2_sets_is_read(void **state)
 		const struct route *r = &have.routes[i];
 
 		multi = r->n_hops == 2 ? r : multi;
-		via6 = r->family == AF_INET && r->n_hops == 1 &&
-				       r->hops[0].via.family == AF_INET6
+		via6 = r->family == AF_INET && r->n_hops == 1 && r->hops[0].via.family == AF_INET6
 			       ? r
 			       : via6;
 		mtu = r->mtu == 1300 ? r : mtu;
@@ -466,8 +440,7 @@ static void some_tables_are_main_and_the_range(void **state)
 	assert_ok(rtnl_snapshot_tables(s.rt, &s.arena, 5900, 5999, &have, &e));
 	assert_true(have.n_routes >= 2);
 	for (size_t i = 0; i < have.n_routes; i++)
-		assert_true(have.routes[i].table == RT_TABLE_MAIN ||
-			    have.routes[i].table == 5901);
+		assert_true(have.routes[i].table == RT_TABLE_MAIN || have.routes[i].table == 5901);
 	assert_true(have.n_rules > 0);
 }
 
@@ -479,17 +452,14 @@ static void links_are_made_moved_counted_and_deleted(void **state)
 	struct err e;
 
 	(void)state;
-	assert_int_equal(rtnl_link_add_kind(s.rt, "wg0", "no-such-kind", -1, &e),
-			 -EOPNOTSUPP);
+	assert_int_equal(rtnl_link_add_kind(s.rt, "wg0", "no-such-kind", -1, &e), -EOPNOTSUPP);
 	assert_ok(rtnl_link_add_kind(s.rt, "br0", "bridge", -1, &e));
-	assert_int_equal(rtnl_link_add_kind(s.rt, "br0", "bridge", -1, &e),
-			 -EEXIST);
+	assert_int_equal(rtnl_link_add_kind(s.rt, "br0", "bridge", -1, &e), -EEXIST);
 	run("ip link add d0 type veth peer name d1 && ip link set d1 up");
 	assert_ok(rtnl_link_move(s.rt, "d0", s.room, "office", &e));
 	assert_int_equal(rtnl_counters(s.rt, "d0", &c, &e), -ENODEV);
 	assert_ok(rtnl_open(s.room, &room, &e));
-	assert_ok(rtnl_link_set(room, "office", true, 1300, "sallyport office",
-				&e));
+	assert_ok(rtnl_link_set(room, "office", true, 1300, "sallyport office", &e));
 	run("ip netns exec room ip neigh add 192.0.2.7 lladdr 02:00:00:00:00:01 dev office && "
 	    "ip netns exec room ip addr add 192.0.2.1/24 dev office && "
 	    "ip netns exec room python3 -c \"import socket; "
@@ -498,8 +468,7 @@ static void links_are_made_moved_counted_and_deleted(void **state)
 	assert_true(c.packets_out > 0 && c.bytes_out > 0);
 	assert_ok(rtnl_link_delete(room, "office", &e));
 	assert_ok(rtnl_link_delete(room, "office", &e));
-	assert_int_equal(rtnl_link_set(room, "a-name-that-is-too-long", true, 0,
-				       NULL, &e),
+	assert_int_equal(rtnl_link_set(room, "a-name-that-is-too-long", true, 0, NULL, &e),
 			 -EINVAL);
 }
 
@@ -524,8 +493,7 @@ static void the_watch_tells_what_was_touched(void **state)
 	run("ip link add d0 type veth peer name d1 && ip link set d1 up && ip link set d0 up");
 	assert_ok(rtnl_watch_open(-1, &w, &e));
 	assert_ok(rtnl_watch_read(w, &n, &e));
-	assert_false(n.links || n.rules || n.routes || n.addresses || n.lost ||
-		     n.deletions);
+	assert_false(n.links || n.rules || n.routes || n.addresses || n.lost || n.deletions);
 	run("ip rule add pref 0 lookup 5901");
 	n = read_news(w);
 	/* A link's carrier may be told of late. */
@@ -601,14 +569,12 @@ static void a_watch_that_overflows_says_so_and_goes_on(void **state)
 	(void)state;
 	run("ip link add d0 type veth peer name d1 && ip link set d1 up && ip link set d0 up");
 	assert_ok(rtnl_watch_open(-1, &w, &e));
-	assert_int_equal(setsockopt(rtnl_watch_fd(w), SOL_SOCKET, SO_RCVBUF,
-				    &small, sizeof(small)),
+	assert_int_equal(setsockopt(rtnl_watch_fd(w), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)),
 			 0);
 	run("seq 1 2000 | awk '{print \"route add 10.\" int($1/250) \".\" $1%250 \".0/24 dev d0\"}' "
 	    "| ip -batch -");
 	n = read_news(w);
-	assert_true(n.lost && n.links && n.addresses && n.routes && n.rules &&
-		    n.deletions);
+	assert_true(n.lost && n.links && n.addresses && n.routes && n.rules && n.deletions);
 	run("ip rule add pref 0 lookup 5901");
 	n = read_news(w);
 	assert_true(n.rules && !n.lost);
@@ -647,39 +613,26 @@ static void the_socket_stays_in_its_namespace(void **state)
 	run("ip link add here type veth peer name d1");
 	assert_ok(rtnl_snapshot(room, &s.arena, &have, &e));
 	assert_null(snapshot_link_by_name(&have, "here"));
-	assert_string_equal(snapshot_link_by_name(&have, "lo")->alias,
-			    "sallyport office");
+	assert_string_equal(snapshot_link_by_name(&have, "lo")->alias, "sallyport office");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(a_gate_once_applied_needs_nothing_more,
-				       lab_enter),
-		cmocka_unit_test_setup(what_was_taken_away_is_put_back,
-				       lab_enter),
-		cmocka_unit_test_setup(an_optional_route_waits_for_its_link,
-				       lab_enter),
-		cmocka_unit_test_setup(the_kernels_own_words_are_quoted,
-				       lab_enter),
-		cmocka_unit_test_setup(a_changed_route_is_never_missing,
-				       lab_enter),
-		cmocka_unit_test_setup(random_rules_come_back_from_the_kernel,
-				       lab_enter),
+		cmocka_unit_test_setup(a_gate_once_applied_needs_nothing_more, lab_enter),
+		cmocka_unit_test_setup(what_was_taken_away_is_put_back, lab_enter),
+		cmocka_unit_test_setup(an_optional_route_waits_for_its_link, lab_enter),
+		cmocka_unit_test_setup(the_kernels_own_words_are_quoted, lab_enter),
+		cmocka_unit_test_setup(a_changed_route_is_never_missing, lab_enter),
+		cmocka_unit_test_setup(random_rules_come_back_from_the_kernel, lab_enter),
 		cmocka_unit_test_setup(what_iproute2_sets_is_read, lab_enter),
-		cmocka_unit_test_setup(some_tables_are_main_and_the_range,
-				       lab_enter),
-		cmocka_unit_test_setup(links_are_made_moved_counted_and_deleted,
-				       lab_enter),
+		cmocka_unit_test_setup(some_tables_are_main_and_the_range, lab_enter),
+		cmocka_unit_test_setup(links_are_made_moved_counted_and_deleted, lab_enter),
 		cmocka_unit_test_setup(of_another_gates_link_nothing_is_heard, lab_enter),
-		cmocka_unit_test_setup(the_watch_tells_what_was_touched,
-				       lab_enter),
-		cmocka_unit_test_setup(
-			a_watch_that_overflows_says_so_and_goes_on, lab_enter),
-		cmocka_unit_test_setup(ten_thousand_routes_overflow_nothing,
-				       lab_enter),
-		cmocka_unit_test_setup(the_socket_stays_in_its_namespace,
-				       lab_enter),
+		cmocka_unit_test_setup(the_watch_tells_what_was_touched, lab_enter),
+		cmocka_unit_test_setup(a_watch_that_overflows_says_so_and_goes_on, lab_enter),
+		cmocka_unit_test_setup(ten_thousand_routes_overflow_nothing, lab_enter),
+		cmocka_unit_test_setup(the_socket_stays_in_its_namespace, lab_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,10 +74,8 @@ static const char *order(struct scene *s, sa_family_t family)
 		const struct rule *r = &snap.rules[i];
 
 		if (r->family == family && r->priority == 0)
-			text_addf(&t, "%s%s%s%s%u", t.len ? " " : "",
-				  r->to.len ? "to!" : "",
-				  r->iif[0] ? "iif!" : "",
-				  r->invert ? "not!" : "", r->table);
+			text_addf(&t, "%s%s%s%s%u", t.len ? " " : "", r->to.len ? "to!" : "",
+				  r->iif[0] ? "iif!" : "", r->invert ? "not!" : "", r->table);
 	}
 	words = arena_strdup(&s->arena, text_str(&t));
 	text_free(&t);
@@ -95,8 +93,7 @@ static void a_rule_at_priority_0_is_appended_behind_its_equals(void **state)
 		append(&s, rule_to(families[i], 5901));
 		append(&s, rule_to(families[i], 5902));
 		append(&s, rule_to(families[i], 5901));
-		assert_string_equal(order(&s, families[i]),
-				    "255 5901 5902 5901");
+		assert_string_equal(order(&s, families[i]), "255 5901 5902 5901");
 	}
 }
 
@@ -148,8 +145,7 @@ static void deletion_takes_the_equal_rule_and_keeps_the_order(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		struct scene s CLEANUP_SCENE = scene_open();
-		const char *net = families[i] == AF_INET ? "192.0.2.0/24"
-							 : "2001:db8::/32";
+		const char *net = families[i] == AF_INET ? "192.0.2.0/24" : "2001:db8::/32";
 		struct rule gone = with_iif(rule_to(families[i], 5901), "room");
 		struct err e;
 
@@ -159,9 +155,8 @@ static void deletion_takes_the_equal_rule_and_keeps_the_order(void **state)
 		append(&s, gone);
 		append(&s, rule_to(families[i], 5901));
 		append(&s, rule_to(families[i], 5903));
-		assert_string_equal(
-			order(&s, families[i]),
-			"255 to!iif!5901 5905 iif!5905 iif!5901 5901 5903");
+		assert_string_equal(order(&s, families[i]),
+				    "255 to!iif!5901 5905 iif!5905 iif!5901 5901 5903");
 		assert_ok(rtnl_rule_delete(s.rt, &gone, &e));
 		assert_string_equal(order(&s, families[i]),
 				    "255 to!iif!5901 5905 iif!5905 5901 5903");
@@ -194,9 +189,7 @@ static void a_foreign_rule_is_moved_behind_with_all_it_says(void **state)
 
 	(void)state;
 	/* realms stand for any attribute that struct rule does not know */
-	assert_int_equal(
-		system("ip rule add pref 0 from 10.0.0.0/8 realms 3/4 lookup 77"),
-		0);
+	assert_int_equal(system("ip rule add pref 0 from 10.0.0.0/8 realms 3/4 lookup 77"), 0);
 	append(&s, rule_to(AF_INET, 5901));
 	assert_ok(rtnl_snapshot(s.rt, &s.arena, &before, &e));
 	assert_string_equal(before.rules[1].unknown, "realms");
@@ -204,9 +197,7 @@ static void a_foreign_rule_is_moved_behind_with_all_it_says(void **state)
 	assert_string_equal(order(&s, AF_INET), "255 5901 77");
 	assert_ok(rtnl_snapshot(s.rt, &s.arena, &after, &e));
 	assert_string_equal(after.rules[2].unknown, "realms");
-	assert_int_equal(
-		system("ip rule | grep -q 'from 10.0.0.0/8 lookup 77 realms 3/4'"),
-		0);
+	assert_int_equal(system("ip rule | grep -q 'from 10.0.0.0/8 lookup 77 realms 3/4'"), 0);
 }
 
 static void the_local_rule_is_never_moved(void **state)
@@ -249,16 +240,13 @@ static void deletion_is_exact_in_random_lists(void **state)
 			rules[i].has_mark = rules[i].mark;
 			/* One more thing to differ in, which every request names. */
 			rules[i].has_uid = true;
-			rules[i].uid =
-				(struct rule_range){ 0, 1000 + lab_random(2) };
+			rules[i].uid = (struct rule_range){ 0, 1000 + lab_random(2) };
 			append(&s, rules[i]);
 		}
-		while (victim && memcmp(&rules[victim], &rules[victim - 1],
-					sizeof(*rules)) == 0)
+		while (victim && memcmp(&rules[victim], &rules[victim - 1], sizeof(*rules)) == 0)
 			victim--;
 		for (size_t i = 0; i < victim; i++)
-			if (memcmp(&rules[i], &rules[victim], sizeof(*rules)) ==
-			    0)
+			if (memcmp(&rules[i], &rules[victim], sizeof(*rules)) == 0)
 				victim = i;
 		assert_ok(rtnl_rule_delete(s.rt, &rules[victim], &e));
 		assert_ok(rtnl_snapshot(s.rt, &s.arena, &snap, &e));
@@ -282,31 +270,19 @@ static void deletion_is_exact_in_random_lists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(
-			a_rule_at_priority_0_is_appended_behind_its_equals,
-			lab_enter),
-		cmocka_unit_test_setup(
-			a_rule_without_a_priority_lands_behind_ours_at_0,
-			lab_enter),
-		cmocka_unit_test_setup(a_flush_leaves_priority_0_standing,
+		cmocka_unit_test_setup(a_rule_at_priority_0_is_appended_behind_its_equals,
 				       lab_enter),
-		cmocka_unit_test_setup(
-			deleting_by_priority_alone_would_take_local, lab_enter),
-		cmocka_unit_test_setup(
-			the_kernel_deletes_a_narrower_rule_that_stands_before,
-			lab_enter),
-		cmocka_unit_test_setup(
-			deletion_takes_the_equal_rule_and_keeps_the_order,
-			lab_enter),
-		cmocka_unit_test_setup(deletion_tells_a_rule_from_its_negation,
+		cmocka_unit_test_setup(a_rule_without_a_priority_lands_behind_ours_at_0, lab_enter),
+		cmocka_unit_test_setup(a_flush_leaves_priority_0_standing, lab_enter),
+		cmocka_unit_test_setup(deleting_by_priority_alone_would_take_local, lab_enter),
+		cmocka_unit_test_setup(the_kernel_deletes_a_narrower_rule_that_stands_before,
 				       lab_enter),
-		cmocka_unit_test_setup(
-			a_foreign_rule_is_moved_behind_with_all_it_says,
-			lab_enter),
-		cmocka_unit_test_setup(the_local_rule_is_never_moved,
+		cmocka_unit_test_setup(deletion_takes_the_equal_rule_and_keeps_the_order,
 				       lab_enter),
-		cmocka_unit_test_setup(deletion_is_exact_in_random_lists,
-				       lab_enter),
+		cmocka_unit_test_setup(deletion_tells_a_rule_from_its_negation, lab_enter),
+		cmocka_unit_test_setup(a_foreign_rule_is_moved_behind_with_all_it_says, lab_enter),
+		cmocka_unit_test_setup(the_local_rule_is_never_moved, lab_enter),
+		cmocka_unit_test_setup(deletion_is_exact_in_random_lists, lab_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,16 +25,15 @@ struct bad {
 	const char *error;
 };
 
-#define BAD(name, text, error)                                                 \
-	{                                                                      \
-		name " is an error", text, sizeof(text) - 1, error             \
+#define BAD(name, text, error)                                                                     \
+	{                                                                                          \
+		name " is an error", text, sizeof(text) - 1, error                                 \
 	}
 
 /* What the readers fill in is no larger. */
 #define BAD_RET_SIZE 512
 
-typedef int bad_reader(struct arena *a, const char *text, size_t size,
-		       void *ret, struct err *e);
+typedef int bad_reader(struct arena *a, const char *text, size_t size, void *ret, struct err *e);
 
 static inline void refuse(const struct bad *bad, bad_reader *reader)
 {
@@ -50,14 +49,13 @@ static inline void refuse(const struct bad *bad, bad_reader *reader)
 }
 
 /* Fills @n tests that call @run with a row as their state. */
-static inline size_t add_bad(struct CMUnitTest *tests, const struct bad *rows,
-			     size_t n, CMUnitTestFunction run)
+static inline size_t add_bad(struct CMUnitTest *tests, const struct bad *rows, size_t n,
+			     CMUnitTestFunction run)
 {
 	for (size_t i = 0; i < n; i++)
 		tests[i] = (struct CMUnitTest){ .name = rows[i].name,
 						.test_func = run,
-						.initial_state =
-							(void *)&rows[i] };
+						.initial_state = (void *)&rows[i] };
 	return n;
 }
 

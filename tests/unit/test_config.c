@@ -536,8 +536,7 @@ static const struct bad bad_config[] = {
 
 _Static_assert(sizeof(struct gate) <= BAD_RET_SIZE, "room for a gate");
 
-static int read_office(struct arena *a, const char *text, size_t size,
-		       void *ret, struct err *e)
+static int read_office(struct arena *a, const char *text, size_t size, void *ret, struct err *e)
 {
 	return config_read(a, "office", "office.conf", text, size, ret, e);
 }
@@ -570,8 +569,7 @@ static const struct bad bad_kind[] = {
 	    "f:2:1: a NUL byte; save the file as plain text (UTF-8)"),
 };
 
-static int read_kind(struct arena *a, const char *text, size_t size, void *ret,
-		     struct err *e)
+static int read_kind(struct arena *a, const char *text, size_t size, void *ret, struct err *e)
 {
 	(void)a;
 	return config_vpn_kind("f", text, size, ret, e);
@@ -597,10 +595,8 @@ static void sixty_rooms_are_one_too_many(void **state)
 	(void)state;
 	for (int i = 1; i <= GATE_ROOMS_MAX + 1; i++)
 		text_addf(&t, "[room r%d]\n", i);
-	refuse_text(
-		&t,
-		"office.conf:60:7: room \"r60\" is one too many; a gate has at "
-		"most 59 rooms, make a second gate");
+	refuse_text(&t, "office.conf:60:7: room \"r60\" is one too many; a gate has at "
+			"most 59 rooms, make a second gate");
 }
 
 static void thirty_two_vpn_doors_are_one_too_many(void **state)
@@ -611,10 +607,8 @@ static void thirty_two_vpn_doors_are_one_too_many(void **state)
 	text_add(&t, "[room]\n");
 	for (int i = 1; i <= GATE_DOORS_MAX; i++)
 		text_addf(&t, "[door d%d]\nvpn = x\n", i);
-	refuse_text(
-		&t,
-		"office.conf:64:7: door \"d32\" is one too many; a gate has at most 32 "
-		"doors with the lan door, make a second gate");
+	refuse_text(&t, "office.conf:64:7: door \"d32\" is one too many; a gate has at most 32 "
+			"doors with the lan door, make a second gate");
 }
 
 static void a_line_without_end_is_an_error(void **state)
@@ -625,10 +619,8 @@ static void a_line_without_end_is_an_error(void **state)
 	text_add(&t, "[room]\n#");
 	for (int i = 0; i < 16 * 1024; i++)
 		text_add(&t, "x");
-	refuse_text(
-		&t,
-		"office.conf:2:16385: the line has 16385 bytes; break it into lines of "
-		"at most 16384");
+	refuse_text(&t, "office.conf:2:16385: the line has 16385 bytes; break it into lines of "
+			"at most 16384");
 }
 
 static void a_file_without_end_is_an_error(void **state)
@@ -639,10 +631,8 @@ static void a_file_without_end_is_an_error(void **state)
 	for (int i = 0; i < 1024 * 1024; i++)
 		text_add(&t, "\n");
 	text_add(&t, "\n");
-	refuse_text(
-		&t,
-		"office.conf:1:1: the file has 1048577 bytes; a configuration has at most "
-		"1048576");
+	refuse_text(&t, "office.conf:1:1: the file has 1048577 bytes; a configuration has at most "
+			"1048576");
 }
 
 /* --- sallyport.conf: what is understood ----------------------------------- */
@@ -654,8 +644,7 @@ struct good {
 };
 
 static const char *const way_text[] = { "vpn", "lan", "none", "door" };
-static const char *const kind_text[] = { "lan", "openvpn", "wireguard",
-					 "command" };
+static const char *const kind_text[] = { "lan", "openvpn", "wireguard", "command" };
 
 static void describe_door(struct text *t, const struct door *d)
 {
@@ -669,8 +658,8 @@ static void describe_door(struct text *t, const struct door *d)
 	if (d->interface)
 		text_addf(t, " interface=%s", d->interface);
 	for (size_t i = 0; i < d->n_servers; i++)
-		text_addf(t, " server=%s,%u,%u", d->servers[i].host,
-			  d->servers[i].port, d->servers[i].proto);
+		text_addf(t, " server=%s,%u,%u", d->servers[i].host, d->servers[i].port,
+			  d->servers[i].proto);
 	if (d->mss)
 		text_addf(t, " mss=%u", d->mss);
 	for (size_t i = 0; i < d->n_listen; i++)
@@ -678,13 +667,11 @@ static void describe_door(struct text *t, const struct door *d)
 	text_addf(t, " line=%u\n", d->line);
 }
 
-static void describe_room(struct text *t, const struct room *r,
-			  const struct gate *g)
+static void describe_room(struct text *t, const struct room *r, const struct gate *g)
 {
 	char buf[PREFIX_TEXT_SIZE];
 
-	text_addf(t, "room %s default=%s", *r->name ? r->name : "-",
-		  way_text[r->way]);
+	text_addf(t, "room %s default=%s", *r->name ? r->name : "-", way_text[r->way]);
 	if (r->way == DEFAULT_DOOR)
 		text_addf(t, ":%s", g->doors[r->way_door].name);
 	for (size_t i = 0; i < r->n_reach; i++)
@@ -702,10 +689,9 @@ static void describe(struct text *t, const struct gate *g)
 		const struct publish *p = &g->publish[i];
 		const char *room = g->rooms[p->room].name;
 
-		text_addf(t, "%s %u/%s -> %s:%u line=%u\n",
-			  g->doors[p->door].name, p->door_port,
-			  p->proto == IPPROTO_UDP ? "udp" : "tcp",
-			  *room ? room : "-", p->room_port, p->line);
+		text_addf(t, "%s %u/%s -> %s:%u line=%u\n", g->doors[p->door].name, p->door_port,
+			  p->proto == IPPROTO_UDP ? "udp" : "tcp", *room ? room : "-", p->room_port,
+			  p->line);
 	}
 }
 
@@ -764,8 +750,7 @@ static const struct good good_config[] = {
 	  "lan 65535/tcp -> -:65535 line=2\n"
 	  "lan 1/udp -> -:65535 line=2\n"
 	  "lan 65535/udp -> -:1 line=2\n" },
-	{ "publish = none answers nothing",
-	  "[room]\npublish = 80\n[door lan]\npublish = none\n",
+	{ "publish = none answers nothing", "[room]\npublish = 80\n[door lan]\npublish = none\n",
 	  "door lan lan line=3\n"
 	  "room - default=none line=1\n" },
 	{ "a door of any make has a command, an interface and servers",
@@ -794,8 +779,7 @@ static const struct good good_config[] = {
 	  "door one openvpn vpn=/etc/sallyport/1 line=3\n"
 	  "door vpn openvpn vpn=/etc/sallyport/2 line=5\n"
 	  "room - default=door:vpn line=1\n" },
-	{ "default = vpn without a VPN door leads nowhere",
-	  "[room]\ndefault = vpn\n",
+	{ "default = vpn without a VPN door leads nowhere", "[room]\ndefault = vpn\n",
 	  "door lan lan line=0\n"
 	  "room - default=none line=1\n" },
 	{ "names may be as long as an interface allows",
@@ -819,8 +803,8 @@ static void understand(void **state)
 	struct err e = { "no error" };
 	struct gate g;
 
-	if (config_read(&a, "office", "/etc/sallyport/office.conf", good->text,
-			strlen(good->text), &g, &e) < 0)
+	if (config_read(&a, "office", "/etc/sallyport/office.conf", good->text, strlen(good->text),
+			&g, &e) < 0)
 		fail_msg("%s", e.text);
 	describe(&t, &g);
 	assert_string_equal(text_str(&t), good->gate);
@@ -841,8 +825,7 @@ static void fifty_nine_rooms_and_thirty_two_doors_are_a_gate(void **state)
 		text_addf(&t, "[room r%d]\npublish = %d\n", i, i);
 	for (int i = 1; i < GATE_DOORS_MAX; i++)
 		text_addf(&t, "[door d%d]\nvpn = x\n", i);
-	assert_int_equal(
-		config_read(&a, "office", "f", text_str(&t), t.len, &g, &e), 0);
+	assert_int_equal(config_read(&a, "office", "f", text_str(&t), t.len, &g, &e), 0);
 	assert_int_equal(g.n_rooms, 59);
 	assert_int_equal(g.n_doors, 32);
 	assert_int_equal(g.n_publish, 59 * 32);
@@ -861,13 +844,11 @@ static void fifty_nine_thousand_ports_can_be_published(void **state)
 			text_addf(&t, "\n[room r%d]\npublish =", i);
 		text_addf(&t, " %d", i);
 	}
-	assert_int_equal(
-		config_read(&a, "office", "f", text_str(&t), t.len, &g, &e), 0);
+	assert_int_equal(config_read(&a, "office", "f", text_str(&t), t.len, &g, &e), 0);
 	assert_int_equal(g.n_publish, 59000);
 }
 
-static void
-a_file_beside_the_working_directory_keeps_relative_paths(void **state)
+static void a_file_beside_the_working_directory_keeps_relative_paths(void **state)
 {
 	static const char text[] = "[room]\n[door a]\nvpn = a.ovpn\n";
 	CLEANUP_ARENA struct arena a = { 0 };
@@ -875,11 +856,9 @@ a_file_beside_the_working_directory_keeps_relative_paths(void **state)
 	struct gate g;
 
 	(void)state;
-	assert_int_equal(
-		config_read(&a, "x", "x.conf", text, strlen(text), &g, &e), 0);
+	assert_int_equal(config_read(&a, "x", "x.conf", text, strlen(text), &g, &e), 0);
 	assert_string_equal(g.doors[1].vpn, "a.ovpn");
-	assert_int_equal(
-		config_read(&a, "x", "/x.conf", text, strlen(text), &g, &e), 0);
+	assert_int_equal(config_read(&a, "x", "/x.conf", text, strlen(text), &g, &e), 0);
 	assert_string_equal(g.doors[1].vpn, "/a.ovpn");
 }
 
@@ -890,15 +869,11 @@ static void gate_names_are_checked_before_the_file(void **state)
 	static const struct {
 		const char *name, *error;
 	} rows[] = {
-		{ "",
-		  "f: gate name is missing; use letters, digits, \"-\" and \"_\"" },
-		{ "a/b",
-		  "f: gate name \"a/b\" has a \"/\"; use letters, digits, \"-\" and \"_\"" },
-		{ "abcdefghijklm",
-		  "f: gate name \"abcdefghijklm\" has 13 characters; use at most "
-		  "12" },
-		{ "_a",
-		  "f: gate name \"_a\" begins with \"_\"; begin with a letter or a digit" },
+		{ "", "f: gate name is missing; use letters, digits, \"-\" and \"_\"" },
+		{ "a/b", "f: gate name \"a/b\" has a \"/\"; use letters, digits, \"-\" and \"_\"" },
+		{ "abcdefghijklm", "f: gate name \"abcdefghijklm\" has 13 characters; use at most "
+				   "12" },
+		{ "_a", "f: gate name \"_a\" begins with \"_\"; begin with a letter or a digit" },
 	};
 	CLEANUP_ARENA struct arena a = { 0 };
 	struct gate g;
@@ -906,13 +881,10 @@ static void gate_names_are_checked_before_the_file(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		assert_int_equal(config_read(&a, rows[i].name, "f", "[room]", 6,
-					     &g, &e),
-				 -22);
+		assert_int_equal(config_read(&a, rows[i].name, "f", "[room]", 6, &g, &e), -22);
 		assert_string_equal(e.text, rows[i].error);
 	}
-	assert_int_equal(
-		config_read(&a, "abcdefghijkl", "f", "[room]", 6, &g, &e), 0);
+	assert_int_equal(config_read(&a, "abcdefghijkl", "f", "[room]", 6, &g, &e), 0);
 }
 
 /* --- flags ---------------------------------------------------------------- */
@@ -939,8 +911,7 @@ static size_t count(const char *const *words)
 }
 
 static const struct flags_case flags_cases[] = {
-	{ "flags make a gate with one room",
-	  .publish = { "80", "8080:80", "53/udp,5353/udp" },
+	{ "flags make a gate with one room", .publish = { "80", "8080:80", "53/udp,5353/udp" },
 	  .vpn = { "/etc/openvpn/client/office.ovpn", "wg0.conf" },
 	  .reach = { "172.16.5.0/24", "fd00::/8" },
 	  .gate = "door lan lan line=0\n"
@@ -959,57 +930,44 @@ static const struct flags_case flags_cases[] = {
 		  "wg0 8080/tcp -> -:80 line=0\n"
 		  "wg0 53/udp -> -:53 line=0\n"
 		  "wg0 5353/udp -> -:5353 line=0\n" },
-	{ "no flags make a closed room",
-	  .gate = "door lan lan line=0\n"
-		  "room - default=none line=0\n" },
-	{ "--default may name a door", .vpn = { "a.ovpn", "b.ovpn" },
-	  .way = "b",
+	{ "no flags make a closed room", .gate = "door lan lan line=0\n"
+						 "room - default=none line=0\n" },
+	{ "--default may name a door", .vpn = { "a.ovpn", "b.ovpn" }, .way = "b",
 	  .gate = "door lan lan line=0\n"
 		  "door a openvpn vpn=a.ovpn line=0\n"
 		  "door b openvpn vpn=b.ovpn line=0\n"
 		  "room - default=door:b line=0\n" },
 	{ "a bad --publish is named", .publish = { "80", "80x" },
-	  .error =
-		  "--publish 80x: \"80x\" is not a port to publish; write "
-		  "door-port[:room-port][/tcp or /udp], such as 80, 8080:80 or 53/udp" },
+	  .error = "--publish 80x: \"80x\" is not a port to publish; write "
+		   "door-port[:room-port][/tcp or /udp], such as 80, 8080:80 or 53/udp" },
 	{ "a port twice names both flags", .publish = { "80", "80:8080/tcp" },
-	  .error =
-		  "--publish 80:8080/tcp: 80/tcp is published already by --publish 80; take one "
-		  "out" },
+	  .error = "--publish 80:8080/tcp: 80/tcp is published already by --publish 80; take one "
+		   "out" },
 	{ "a --vpn file whose name makes no door", .vpn = { "/x/us.free.ovpn" },
-	  .error =
-		  "--vpn /x/us.free.ovpn: door name \"us.free\" has a \".\"; use letters, digits, "
-		  "\"-\" and \"_\" (a door is called after its file: rename that, or write a "
-		  "configuration file)" },
-	{ "a --vpn file whose name is too long",
-	  .vpn = { "nl-ams-wg-socks5.conf" },
-	  .error =
-		  "--vpn nl-ams-wg-socks5.conf: door name \"nl-ams-wg-socks5\" has 16 characters; "
-		  "use at most 15 (a door is called after its file: rename that, or write a "
-		  "configuration file)" },
+	  .error = "--vpn /x/us.free.ovpn: door name \"us.free\" has a \".\"; use letters, digits, "
+		   "\"-\" and \"_\" (a door is called after its file: rename that, or write a "
+		   "configuration file)" },
+	{ "a --vpn file whose name is too long", .vpn = { "nl-ams-wg-socks5.conf" },
+	  .error = "--vpn nl-ams-wg-socks5.conf: door name \"nl-ams-wg-socks5\" has 16 characters; "
+		   "use at most 15 (a door is called after its file: rename that, or write a "
+		   "configuration file)" },
 	{ "a --vpn file called lan", .vpn = { "lan.ovpn" },
-	  .error =
-		  "--vpn lan.ovpn: a VPN door cannot be called \"lan\": sallyport needs the name "
-		  "itself; choose another (a door is called after its file: rename that, or write "
-		  "a configuration file)" },
+	  .error = "--vpn lan.ovpn: a VPN door cannot be called \"lan\": sallyport needs the name "
+		   "itself; choose another (a door is called after its file: rename that, or write "
+		   "a configuration file)" },
 	{ "a --vpn that is a directory", .vpn = { "/etc/openvpn/" },
-	  .error =
-		  "--vpn /etc/openvpn/: door name is missing; use letters, digits, \"-\" and "
-		  "\"_\" (a door is called after its file: rename that, or write a configuration "
-		  "file)" },
-	{ "two --vpn files of one name",
-	  .vpn = { "/a/office.ovpn", "/b/office.conf" },
-	  .error =
-		  "--vpn /b/office.conf: a door is called \"office\" already, after "
-		  "/a/office.ovpn; rename one of the files" },
+	  .error = "--vpn /etc/openvpn/: door name is missing; use letters, digits, \"-\" and "
+		   "\"_\" (a door is called after its file: rename that, or write a configuration "
+		   "file)" },
+	{ "two --vpn files of one name", .vpn = { "/a/office.ovpn", "/b/office.conf" },
+	  .error = "--vpn /b/office.conf: a door is called \"office\" already, after "
+		   "/a/office.ovpn; rename one of the files" },
 	{ "a bad --reach is named", .reach = { "10.0.0.1/8" },
-	  .error =
-		  "--reach 10.0.0.1/8: prefix \"10.0.0.1/8\" has bits beyond its length; write "
-		  "10.0.0.0/8" },
+	  .error = "--reach 10.0.0.1/8: prefix \"10.0.0.1/8\" has bits beyond its length; write "
+		   "10.0.0.0/8" },
 	{ "a bad --default is named", .way = "wan",
-	  .error =
-		  "--default wan: no door is called \"wan\"; did you mean \"lan\"? default knows "
-		  "vpn, none, lan" },
+	  .error = "--default wan: no door is called \"wan\"; did you mean \"lan\"? default knows "
+		   "vpn, none, lan" },
 };
 
 static void check_flags(void **state)
@@ -1063,10 +1021,8 @@ static void the_kind_of_a_vpn_file_shows_in_its_content(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		assert_int_equal(config_vpn_kind("f", rows[i].text,
-						 strlen(rows[i].text), &kind,
-						 &e),
-				 0);
+		assert_int_equal(
+			config_vpn_kind("f", rows[i].text, strlen(rows[i].text), &kind, &e), 0);
 		assert_int_equal(kind, rows[i].kind);
 	}
 }
@@ -1078,33 +1034,25 @@ int main(void)
 		cmocka_unit_test(thirty_two_vpn_doors_are_one_too_many),
 		cmocka_unit_test(a_line_without_end_is_an_error),
 		cmocka_unit_test(a_file_without_end_is_an_error),
-		cmocka_unit_test(
-			fifty_nine_rooms_and_thirty_two_doors_are_a_gate),
+		cmocka_unit_test(fifty_nine_rooms_and_thirty_two_doors_are_a_gate),
 		cmocka_unit_test(fifty_nine_thousand_ports_can_be_published),
-		cmocka_unit_test(
-			a_file_beside_the_working_directory_keeps_relative_paths),
+		cmocka_unit_test(a_file_beside_the_working_directory_keeps_relative_paths),
 		cmocka_unit_test(gate_names_are_checked_before_the_file),
 		cmocka_unit_test(the_kind_of_a_vpn_file_shows_in_its_content),
 	};
 	struct CMUnitTest tests[ARRAY_LEN(bad_config) + ARRAY_LEN(bad_kind) +
-				ARRAY_LEN(good_config) +
-				ARRAY_LEN(flags_cases) + ARRAY_LEN(others)];
-	size_t n = add_bad(tests, bad_config, ARRAY_LEN(bad_config),
-			   refuse_config);
+				ARRAY_LEN(good_config) + ARRAY_LEN(flags_cases) + ARRAY_LEN(others)];
+	size_t n = add_bad(tests, bad_config, ARRAY_LEN(bad_config), refuse_config);
 
 	n += add_bad(tests + n, bad_kind, ARRAY_LEN(bad_kind), refuse_kind);
 	for (size_t i = 0; i < ARRAY_LEN(good_config); i++)
-		tests[n++] =
-			(struct CMUnitTest){ .name = good_config[i].name,
-					     .test_func = understand,
-					     .initial_state =
-						     (void *)&good_config[i] };
+		tests[n++] = (struct CMUnitTest){ .name = good_config[i].name,
+						  .test_func = understand,
+						  .initial_state = (void *)&good_config[i] };
 	for (size_t i = 0; i < ARRAY_LEN(flags_cases); i++)
-		tests[n++] =
-			(struct CMUnitTest){ .name = flags_cases[i].name,
-					     .test_func = check_flags,
-					     .initial_state =
-						     (void *)&flags_cases[i] };
+		tests[n++] = (struct CMUnitTest){ .name = flags_cases[i].name,
+						  .test_func = check_flags,
+						  .initial_state = (void *)&flags_cases[i] };
 	memcpy(tests + n, others, sizeof(others));
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

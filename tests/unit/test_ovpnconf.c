@@ -5,8 +5,7 @@
 #include "wire/config.h"
 
 static const struct bad bad_ovpn[] = {
-	BAD("an empty file", "",
-	    "office.ovpn:1:1: no remote; write remote HOST PORT"),
+	BAD("an empty file", "", "office.ovpn:1:1: no remote; write remote HOST PORT"),
 	BAD("a file without a remote",
 	    "client\n"
 	    "dev tun\n",
@@ -253,11 +252,9 @@ static const struct bad bad_ovpn[] = {
 	    "office.ovpn:1:1: the file is UTF-16; save it as UTF-8"),
 };
 
-_Static_assert(sizeof(struct ovpn_conf) <= BAD_RET_SIZE,
-	       "room for an ovpn_conf");
+_Static_assert(sizeof(struct ovpn_conf) <= BAD_RET_SIZE, "room for an ovpn_conf");
 
-static int read_ovpn(struct arena *a, const char *text, size_t size, void *ret,
-		     struct err *e)
+static int read_ovpn(struct arena *a, const char *text, size_t size, void *ret, struct err *e)
 {
 	return ovpnconf_read(a, "office.ovpn", text, size, ret, e);
 }
@@ -276,12 +273,10 @@ struct good {
 static void describe(struct text *t, const struct ovpn_conf *c)
 {
 	for (size_t i = 0; i < c->n_remotes; i++)
-		text_addf(t, "%s %u %s line=%u\n", c->remotes[i].host,
-			  c->remotes[i].port, c->remotes[i].proto,
-			  c->remotes[i].line);
+		text_addf(t, "%s %u %s line=%u\n", c->remotes[i].host, c->remotes[i].port,
+			  c->remotes[i].proto, c->remotes[i].line);
 	if (c->auth_user_pass)
-		text_addf(t, "auth %s\n",
-			  *c->auth_user_pass ? c->auth_user_pass : "inline");
+		text_addf(t, "auth %s\n", *c->auth_user_pass ? c->auth_user_pass : "inline");
 	if (c->cd)
 		text_addf(t, "cd %s\n", c->cd);
 	for (size_t i = 0; i < c->n_warnings; i++)
@@ -392,8 +387,7 @@ static void understand(void **state)
 	assert_false(c.dev_is_tap);
 }
 
-static void
-a_rewritten_file_keeps_its_lines_and_loses_what_sallyport_sets(void **state)
+static void a_rewritten_file_keeps_its_lines_and_loses_what_sallyport_sets(void **state)
 {
 	static const char text[] = "\xef\xbb\xbf# daemon\r\n"
 				   "client\r\n"
@@ -433,8 +427,7 @@ a_rewritten_file_keeps_its_lines_and_loses_what_sallyport_sets(void **state)
 	size_t size;
 
 	(void)state;
-	assert_int_equal(ovpnconf_rewrite(&a, text, strlen(text), &got, &size),
-			 0);
+	assert_int_equal(ovpnconf_rewrite(&a, text, strlen(text), &got, &size), 0);
 	assert_string_equal(got, want);
 	assert_int_equal(size, strlen(want));
 }
@@ -447,8 +440,7 @@ static void a_file_with_nothing_to_leave_out_stays_as_it_is(void **state)
 	size_t size;
 
 	(void)state;
-	assert_int_equal(ovpnconf_rewrite(&a, text, strlen(text), &got, &size),
-			 0);
+	assert_int_equal(ovpnconf_rewrite(&a, text, strlen(text), &got, &size), 0);
 	assert_string_equal(got, text);
 	assert_int_equal(ovpnconf_rewrite(&a, "", 0, &got, &size), 0);
 	assert_int_equal(size, 0);
@@ -457,21 +449,16 @@ static void a_file_with_nothing_to_leave_out_stays_as_it_is(void **state)
 int main(void)
 {
 	static const struct CMUnitTest others[] = {
-		cmocka_unit_test(
-			a_rewritten_file_keeps_its_lines_and_loses_what_sallyport_sets),
-		cmocka_unit_test(
-			a_file_with_nothing_to_leave_out_stays_as_it_is),
+		cmocka_unit_test(a_rewritten_file_keeps_its_lines_and_loses_what_sallyport_sets),
+		cmocka_unit_test(a_file_with_nothing_to_leave_out_stays_as_it_is),
 	};
-	struct CMUnitTest tests[ARRAY_LEN(bad_ovpn) + ARRAY_LEN(good_ovpn) +
-				ARRAY_LEN(others)];
+	struct CMUnitTest tests[ARRAY_LEN(bad_ovpn) + ARRAY_LEN(good_ovpn) + ARRAY_LEN(others)];
 	size_t n = add_bad(tests, bad_ovpn, ARRAY_LEN(bad_ovpn), refuse_ovpn);
 
 	for (size_t i = 0; i < ARRAY_LEN(good_ovpn); i++)
-		tests[n++] =
-			(struct CMUnitTest){ .name = good_ovpn[i].name,
-					     .test_func = understand,
-					     .initial_state =
-						     (void *)&good_ovpn[i] };
+		tests[n++] = (struct CMUnitTest){ .name = good_ovpn[i].name,
+						  .test_func = understand,
+						  .initial_state = (void *)&good_ovpn[i] };
 	memcpy(tests + n, others, sizeof(others));
 	return cmocka_run_group_tests_name("ovpnconf", tests, NULL, NULL);
 }

@@ -90,8 +90,7 @@ static struct hop some_hop(sa_family_t family)
 
 static struct route some_route(struct arena *a)
 {
-	static const uint8_t types[] = { RTN_UNICAST, RTN_UNICAST, RTN_LOCAL,
-					 RTN_UNREACHABLE };
+	static const uint8_t types[] = { RTN_UNICAST, RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE };
 	sa_family_t family = some_family();
 	struct route r = { .family = family,
 			   .type = types[below(4)],
@@ -163,8 +162,7 @@ static struct rule_range some_range(bool has)
 {
 	uint32_t first = below(60000);
 
-	return has ? (struct rule_range){ first, first + below(5000) }
-		   : (struct rule_range){ 0 };
+	return has ? (struct rule_range){ first, first + below(5000) } : (struct rule_range){ 0 };
 }
 
 static struct rule some_rule(void)
@@ -188,9 +186,7 @@ static struct rule some_rule(void)
 			  .has_sport = below(2),
 			  .has_dport = below(2),
 			  .has_dscp = below(2),
-			  .tun_id = below(2)
-					    ? 0
-					    : (uint64_t)below(UINT32_MAX) << 20,
+			  .tun_id = below(2) ? 0 : (uint64_t)below(UINT32_MAX) << 20,
 			  .from = maybe_prefix(family),
 			  .to = maybe_prefix(family) };
 
@@ -209,8 +205,7 @@ static struct rule some_rule(void)
 		snprintf(r.iif, sizeof(r.iif), "room-%u", below(1000));
 	if (below(2))
 		snprintf(r.oif, sizeof(r.oif), "fifteen-letters");
-	r.flags = (r.invert ? FIB_RULE_INVERT : 0U) |
-		  (r.find_saddr ? FIB_RULE_FIND_SADDR : 0U);
+	r.flags = (r.invert ? FIB_RULE_INVERT : 0U) | (r.find_saddr ? FIB_RULE_FIND_SADDR : 0U);
 	return r;
 }
 
@@ -247,10 +242,7 @@ static void a_rule_comes_back_as_it_went(void **state)
 		memset(&back, 0, sizeof(back));
 		memset(&r, 0, sizeof(r));
 		r = some_rule();
-		assert_int_equal(
-			rtnl_decode_rule(rtnl_encode_rule(&m, RTM_NEWRULE, &r),
-					 &back),
-			1);
+		assert_int_equal(rtnl_decode_rule(rtnl_encode_rule(&m, RTM_NEWRULE, &r), &back), 1);
 		assert_rule_equal(&r, &back);
 	}
 }
@@ -268,14 +260,11 @@ static void an_address_comes_back_as_it_went(void **state)
 				     .len = (uint8_t)below(ip_bits(family) + 1),
 				     .scope = (uint8_t)below(256),
 				     .flags = below(0x1000),
-				     .metric = below(2) ? 0
-							: below(UINT32_MAX) };
+				     .metric = below(2) ? 0 : below(UINT32_MAX) };
 		struct address y;
 
-		assert_int_equal(
-			rtnl_decode_address(
-				rtnl_encode_address(&m, RTM_NEWADDR, &x), &y),
-			1);
+		assert_int_equal(rtnl_decode_address(rtnl_encode_address(&m, RTM_NEWADDR, &x), &y),
+				 1);
 		assert_int_equal(x.link, y.link);
 		assert_ip_equal(&x.local, &y.local);
 		assert_ip_equal(&x.peer, &y.peer);
@@ -290,8 +279,7 @@ static void a_link_is_read(void **state)
 {
 	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 7 };
 	struct rtnl_message m;
-	struct nlmsghdr *nlh =
-		rtnl_encode_veth_add(&m, "sp-office", 1400, NULL, "lan", 5);
+	struct nlmsghdr *nlh = rtnl_encode_veth_add(&m, "sp-office", 1400, NULL, "lan", 5);
 	struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
 	struct link l;
 
@@ -324,9 +312,7 @@ static void a_link_is_read(void **state)
 static void what_a_rule_says_beyond_us_is_noted(void **state)
 {
 	struct rtnl_message m;
-	struct rule r = { .family = AF_INET,
-			  .suppress_len = -1,
-			  .suppress_group = -1 };
+	struct rule r = { .family = AF_INET, .suppress_len = -1, .suppress_group = -1 };
 	struct nlmsghdr *nlh = rtnl_encode_rule(&m, RTM_NEWRULE, &r);
 
 	(void)state;
@@ -343,10 +329,9 @@ static void what_a_rule_says_beyond_us_is_noted(void **state)
 static void a_listed_rule_at_0_is_sent_again_with_its_priority(void **state)
 {
 	struct rtnl_message listed, again;
-	struct rule r = { .family = AF_INET,
-			  .table = 5901,
-			  .suppress_len = -1,
-			  .suppress_group = -1 };
+	struct rule r = {
+		.family = AF_INET, .table = 5901, .suppress_len = -1, .suppress_group = -1
+	};
 	struct nlmsghdr *nlh = rtnl_encode_rule(&listed, RTM_NEWRULE, &r);
 	struct fib_rule_hdr *frh = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *a;
@@ -362,8 +347,7 @@ static void a_listed_rule_at_0_is_sent_again_with_its_priority(void **state)
 	assert_int_equal(nlh->nlmsg_type, RTM_DELRULE);
 	assert_int_equal(frh->flags, FIB_RULE_INVERT);
 	mnl_attr_for_each(a, nlh, sizeof(*frh))
-		n += mnl_attr_get_type(a) == FRA_PRIORITY &&
-		     mnl_attr_get_u32(a) == 0;
+		n += mnl_attr_get_type(a) == FRA_PRIORITY && mnl_attr_get_u32(a) == 0;
 	assert_int_equal(n, 1);
 }
 
@@ -386,19 +370,14 @@ static void a_route_that_refuses_has_no_hops_in_either_family(void **state)
 static void too_many_hops_are_refused(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	struct route r = { .family = AF_INET6,
-			   .type = RTN_UNICAST,
-			   .n_hops = RTNL_HOPS_MAX };
+	struct route r = { .family = AF_INET6, .type = RTN_UNICAST, .n_hops = RTNL_HOPS_MAX };
 	struct rtnl_message m;
 
 	(void)state;
 	r.hops = arena_alloc(&a, (RTNL_HOPS_MAX + 1) * sizeof(*r.hops));
 	for (size_t i = 0; i <= RTNL_HOPS_MAX; i++)
-		r.hops[i] = (struct hop){ .link = 1,
-					  .via = some_ip(AF_INET6),
-					  .weight = 1 };
-	assert_true(rtnl_encode_route(&m, RTM_NEWROUTE, &r)->nlmsg_len <=
-		    sizeof(m));
+		r.hops[i] = (struct hop){ .link = 1, .via = some_ip(AF_INET6), .weight = 1 };
+	assert_true(rtnl_encode_route(&m, RTM_NEWROUTE, &r)->nlmsg_len <= sizeof(m));
 	r.n_hops++;
 	assert_null(rtnl_encode_route(&m, RTM_NEWROUTE, &r));
 }
@@ -423,8 +402,7 @@ static int decode_any(struct arena *a, const struct nlmsghdr *nlh)
 	return rtnl_decode_rule(nlh, &u.rule);
 }
 
-static bool ends_between_attributes(const struct nlmsghdr *nlh, size_t header,
-				    size_t size)
+static bool ends_between_attributes(const struct nlmsghdr *nlh, size_t header, size_t size)
 {
 	const struct nlattr *a;
 	size_t start = NLMSG_HDRLEN + NLMSG_ALIGN(header);
@@ -436,8 +414,7 @@ static bool ends_between_attributes(const struct nlmsghdr *nlh, size_t header,
 		size_t end = (size_t)((const char *)a - (const char *)nlh);
 
 		/* The padding behind an attribute may be missing. */
-		if (size >= end + a->nla_len &&
-		    size <= end + NLA_ALIGN(a->nla_len))
+		if (size >= end + a->nla_len && size <= end + NLA_ALIGN(a->nla_len))
 			return true;
 	}
 	return false;
@@ -453,8 +430,7 @@ static void what_is_cut_off_is_refused(void **state)
 	for (int i = 0; i < 200; i++) {
 		struct route route = some_route(&a);
 		struct rule rule = some_rule();
-		struct address addr = { .link = 1,
-					.local = some_ip(some_family()) };
+		struct address addr = { .link = 1, .local = some_ip(some_family()) };
 		struct nlmsghdr *nlh;
 		size_t header;
 
@@ -472,12 +448,10 @@ static void what_is_cut_off_is_refused(void **state)
 			header = sizeof(struct ifaddrmsg);
 			break;
 		default:
-			nlh = rtnl_encode_veth_add(&m, "sp-office", 1400, NULL, "lan",
-						   5);
+			nlh = rtnl_encode_veth_add(&m, "sp-office", 1400, NULL, "lan", 5);
 			header = sizeof(struct ifinfomsg);
 		}
-		for (size_t size = NLMSG_HDRLEN; size < nlh->nlmsg_len;
-		     size++) {
+		for (size_t size = NLMSG_HDRLEN; size < nlh->nlmsg_len; size++) {
 			/* A block of this very size, so that a sanitizer sees one byte too far. */
 			struct nlmsghdr *cut = malloc(size);
 			int r;
@@ -506,8 +480,7 @@ static void the_kernels_words_are_found_in_its_errors(void **state)
 	assert_string_equal(text, "");
 	nlh->nlmsg_flags = NLM_F_ACK_TLVS | NLM_F_CAPPED;
 	err->msg.nlmsg_len = 4000; /* of a request that is not echoed */
-	mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG,
-			  "Invalid prefix for given prefix length");
+	mnl_attr_put_strz(nlh, NLMSGERR_ATTR_MSG, "Invalid prefix for given prefix length");
 	assert_int_equal(rtnl_decode_error(nlh, text, sizeof(text)), EINVAL);
 	assert_string_equal(text, "Invalid prefix for given prefix");
 	/* The request is echoed: lies about its length lead nowhere. */
@@ -527,10 +500,8 @@ int main(void)
 		cmocka_unit_test(an_address_comes_back_as_it_went),
 		cmocka_unit_test(a_link_is_read),
 		cmocka_unit_test(what_a_rule_says_beyond_us_is_noted),
-		cmocka_unit_test(
-			a_listed_rule_at_0_is_sent_again_with_its_priority),
-		cmocka_unit_test(
-			a_route_that_refuses_has_no_hops_in_either_family),
+		cmocka_unit_test(a_listed_rule_at_0_is_sent_again_with_its_priority),
+		cmocka_unit_test(a_route_that_refuses_has_no_hops_in_either_family),
 		cmocka_unit_test(too_many_hops_are_refused),
 		cmocka_unit_test(what_is_cut_off_is_refused),
 		cmocka_unit_test(the_kernels_words_are_found_in_its_errors),

@@ -205,8 +205,7 @@ static const struct bad bad_wg[] = {
 
 _Static_assert(sizeof(struct wg_conf) <= BAD_RET_SIZE, "room for a wg_conf");
 
-static int read_wg(struct arena *a, const char *text, size_t size, void *ret,
-		   struct err *e)
+static int read_wg(struct arena *a, const char *text, size_t size, void *ret, struct err *e)
 {
 	return wgconf_read(a, "wg.conf", text, size, ret, e);
 }
@@ -231,10 +230,10 @@ static void describe_peer(struct text *t, const struct wg_peer *p)
 {
 	char buf[PREFIX_TEXT_SIZE];
 
-	text_addf(t, "peer %.4s psk=%.4s endpoint=%s,%u keepalive=%u line=%u",
-		  p->public_key, p->preshared_key ? p->preshared_key : "none",
-		  p->endpoint_host ? p->endpoint_host : "none",
-		  p->endpoint_port, p->keepalive, p->line);
+	text_addf(t, "peer %.4s psk=%.4s endpoint=%s,%u keepalive=%u line=%u", p->public_key,
+		  p->preshared_key ? p->preshared_key : "none",
+		  p->endpoint_host ? p->endpoint_host : "none", p->endpoint_port, p->keepalive,
+		  p->line);
 	for (size_t i = 0; i < p->n_allowed; i++)
 		text_addf(t, " %s", prefix_text(&p->allowed[i], buf));
 	text_add(t, "\n");
@@ -244,11 +243,9 @@ static void describe(struct text *t, const struct wg_conf *c)
 {
 	char buf[IP_TEXT_SIZE];
 
-	text_addf(t, "key %.4s listen=%u mtu=%u\n", c->private_key,
-		  c->listen_port, c->mtu);
+	text_addf(t, "key %.4s listen=%u mtu=%u\n", c->private_key, c->listen_port, c->mtu);
 	for (size_t i = 0; i < c->n_addresses; i++)
-		text_addf(t, "address %s/%u\n",
-			  ip_text(&c->addresses[i].ip, buf),
+		text_addf(t, "address %s/%u\n", ip_text(&c->addresses[i].ip, buf),
 			  c->addresses[i].len);
 	for (size_t i = 0; i < c->n_dns; i++)
 		text_addf(t, "dns %s\n", ip_text(&c->dns[i], buf));
@@ -327,10 +324,8 @@ static const struct good good_wg[] = {
 	  "wg.conf:10:1: PreDown is ignored: no commands of a VPN file are run\n"
 	  "wg.conf:11:1: PostDown is ignored: no commands of a VPN file are run\n" },
 	{ "numbers may be as large as they are",
-	  "[Interface]\nPrivateKey = " KEY
-	  "\nAddress = 10.0.0.2\nListenPort = 65535\n"
-	  "MTU = 576\n[Peer]\nPublicKey = " PEER1
-	  "\nPersistentKeepalive = 65535\n",
+	  "[Interface]\nPrivateKey = " KEY "\nAddress = 10.0.0.2\nListenPort = 65535\n"
+	  "MTU = 576\n[Peer]\nPublicKey = " PEER1 "\nPersistentKeepalive = 65535\n",
 	  "key yAnz listen=65535 mtu=576\n"
 	  "address 10.0.0.2/32\n"
 	  "peer xTIB psk=none endpoint=none,0 keepalive=65535 line=6\n" },
@@ -352,14 +347,13 @@ static void understand(void **state)
 
 static void setconf_says_what_wg_must_know_and_no_more(void **state)
 {
-	static const char text[] =
-		"[Interface]\nPrivateKey = " KEY "\nAddress = 10.0.0.2/32\n"
-		"DNS = 10.0.0.1\nMTU = 1380\nListenPort = 51821\n"
-		"[Peer]\nPublicKey = " PEER1 "\nPresharedKey = " PSK "\n"
-		"AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = vpn.example.com:443\n"
-		"PersistentKeepalive = 25\n"
-		"[Peer]\nPublicKey = " PEER2 "\nAllowedIPs = 10.1.2.3/16\n"
-		"Endpoint = vpn6.example.com:444\n";
+	static const char text[] = "[Interface]\nPrivateKey = " KEY "\nAddress = 10.0.0.2/32\n"
+				   "DNS = 10.0.0.1\nMTU = 1380\nListenPort = 51821\n"
+				   "[Peer]\nPublicKey = " PEER1 "\nPresharedKey = " PSK "\n"
+				   "AllowedIPs = 0.0.0.0/0, ::/0\nEndpoint = vpn.example.com:443\n"
+				   "PersistentKeepalive = 25\n"
+				   "[Peer]\nPublicKey = " PEER2 "\nAllowedIPs = 10.1.2.3/16\n"
+				   "Endpoint = vpn6.example.com:444\n";
 	static const char *const endpoints[] = { "192.0.2.1", "2001:db8::1" };
 	CLEANUP_ARENA struct arena a = { 0 };
 	struct wg_conf c;
@@ -367,22 +361,20 @@ static void setconf_says_what_wg_must_know_and_no_more(void **state)
 
 	(void)state;
 	assert_int_equal(read_wg(&a, text, strlen(text), &c, &e), 0);
-	assert_string_equal(
-		wgconf_setconf(&a, &c, endpoints, 0x5a11),
-		"[Interface]\nPrivateKey = " KEY "\nListenPort = 51821\n"
-		"FwMark = 0x5a11\n"
-		"\n[Peer]\nPublicKey = " PEER1 "\nPresharedKey = " PSK "\n"
-		"AllowedIPs = 0.0.0.0/0\nAllowedIPs = ::/0\n"
-		"Endpoint = 192.0.2.1:443\nPersistentKeepalive = 25\n"
-		"\n[Peer]\nPublicKey = " PEER2 "\nAllowedIPs = 10.1.0.0/16\n"
-		"Endpoint = [2001:db8::1]:444\n");
+	assert_string_equal(wgconf_setconf(&a, &c, endpoints, 0x5a11),
+			    "[Interface]\nPrivateKey = " KEY "\nListenPort = 51821\n"
+			    "FwMark = 0x5a11\n"
+			    "\n[Peer]\nPublicKey = " PEER1 "\nPresharedKey = " PSK "\n"
+			    "AllowedIPs = 0.0.0.0/0\nAllowedIPs = ::/0\n"
+			    "Endpoint = 192.0.2.1:443\nPersistentKeepalive = 25\n"
+			    "\n[Peer]\nPublicKey = " PEER2 "\nAllowedIPs = 10.1.0.0/16\n"
+			    "Endpoint = [2001:db8::1]:444\n");
 }
 
 static void setconf_leaves_out_what_is_not_known(void **state)
 {
-	static const char text[] =
-		"[Interface]\nPrivateKey = " KEY "\nAddress = 10.0.0.2/32\n"
-		"[Peer]\nPublicKey = " PEER1 "\nEndpoint = a:1\n";
+	static const char text[] = "[Interface]\nPrivateKey = " KEY "\nAddress = 10.0.0.2/32\n"
+				   "[Peer]\nPublicKey = " PEER1 "\nEndpoint = a:1\n";
 	static const char *const endpoints[] = { NULL };
 	static const char want[] = "[Interface]\nPrivateKey = " KEY "\n"
 				   "\n[Peer]\nPublicKey = " PEER1 "\n";
@@ -399,10 +391,8 @@ static void setconf_leaves_out_what_is_not_known(void **state)
 static void no_message_shows_a_key(void **state)
 {
 	static const char *const texts[] = {
-		"[Interface]\nPrivateKey " KEY "\n",
-		"[Interface]\n" KEY "\n",
-		"[Interface]\nPrivateKey = " KEY "A\n",
-		"[Interface]\nPrivateKey = x" KEY "\n",
+		"[Interface]\nPrivateKey " KEY "\n",    "[Interface]\n" KEY "\n",
+		"[Interface]\nPrivateKey = " KEY "A\n", "[Interface]\nPrivateKey = x" KEY "\n",
 		"[Peer]\nPresharedKey: " KEY "\n",
 	};
 
@@ -412,8 +402,7 @@ static void no_message_shows_a_key(void **state)
 		struct wg_conf c;
 		struct err e;
 
-		assert_int_equal(
-			read_wg(&a, texts[i], strlen(texts[i]), &c, &e), -22);
+		assert_int_equal(read_wg(&a, texts[i], strlen(texts[i]), &c, &e), -22);
 		/* Some of it may stand there where a word is misplaced, never half. */
 		assert_null(strstr(e.text, "ji3zlMNq"));
 	}
@@ -426,15 +415,13 @@ int main(void)
 		cmocka_unit_test(setconf_leaves_out_what_is_not_known),
 		cmocka_unit_test(no_message_shows_a_key),
 	};
-	struct CMUnitTest tests[ARRAY_LEN(bad_wg) + ARRAY_LEN(good_wg) +
-				ARRAY_LEN(others)];
+	struct CMUnitTest tests[ARRAY_LEN(bad_wg) + ARRAY_LEN(good_wg) + ARRAY_LEN(others)];
 	size_t n = add_bad(tests, bad_wg, ARRAY_LEN(bad_wg), refuse_wg);
 
 	for (size_t i = 0; i < ARRAY_LEN(good_wg); i++)
 		tests[n++] = (struct CMUnitTest){ .name = good_wg[i].name,
 						  .test_func = understand,
-						  .initial_state =
-							  (void *)&good_wg[i] };
+						  .initial_state = (void *)&good_wg[i] };
 	memcpy(tests + n, others, sizeof(others));
 	return cmocka_run_group_tests_name("wgconf", tests, NULL, NULL);
 }

@@ -38,8 +38,7 @@ static __attribute__((constructor)) void begin(void)
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		abort();
-	left = mmap(NULL, sizeof(*left), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		    0);
+	left = mmap(NULL, sizeof(*left), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (left == MAP_FAILED)
 		abort();
 	close(fd);
@@ -62,19 +61,16 @@ static bool changes(int fd, const void *data, size_t size)
 	int domain = 0, bus = 0;
 	socklen_t len = sizeof(int);
 
-	if (size < sizeof(*nlh) ||
-	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
-	    domain != AF_NETLINK ||
-	    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &bus, &len) < 0)
+	if (size < sizeof(*nlh) || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+	    domain != AF_NETLINK || getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &bus, &len) < 0)
 		return false;
 	if (bus == NETLINK_ROUTE)
 		return nlh->nlmsg_type >= 16 && (nlh->nlmsg_type & 3) != 2;
-	return bus == NETLINK_NETFILTER &&
-	       nlh->nlmsg_type == 16 /* NFNL_MSG_BATCH_BEGIN */;
+	return bus == NETLINK_NETFILTER && nlh->nlmsg_type == 16 /* NFNL_MSG_BATCH_BEGIN */;
 }
 
-ssize_t sendto(int fd, const void *data, size_t size, int flags,
-	       const struct sockaddr *to, socklen_t len)
+ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to,
+	       socklen_t len)
 {
 	if (changes(fd, data, size))
 		point();
@@ -83,8 +79,7 @@ ssize_t sendto(int fd, const void *data, size_t size, int flags,
 
 ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	if (msg->msg_iovlen &&
-	    changes(fd, msg->msg_iov[0].iov_base, msg->msg_iov[0].iov_len))
+	if (msg->msg_iovlen && changes(fd, msg->msg_iov[0].iov_base, msg->msg_iov[0].iov_len))
 		point();
 	return REAL(sendmsg)(fd, msg, flags);
 }
@@ -101,8 +96,8 @@ pid_t fork(void)
 	return pid;
 }
 
-int mount(const char *source, const char *target, const char *type,
-	  unsigned long flags, const void *data)
+int mount(const char *source, const char *target, const char *type, unsigned long flags,
+	  const void *data)
 {
 	point();
 	return REAL(mount)(source, target, type, flags, data);

@@ -87,6 +87,8 @@ VARIANTS = {
     'what misses': pushes('10.8.0.0/16', '192.168.0.0/16', 'fd99::/48'),
     'the clients by the gateway that is there': Variant(
         (route('172.16.0.0/12'), route('172.16.9.0/24', 'net_gateway'))),
+    'the neighbour by the gateway that is there': Variant(
+        (route(f'{MALLORY4}/32', 'net_gateway'),)),
     'the network of the VPN server': pushes('198.51.100.0/24'),
     'everything, IPv6': Variant(('redirect-gateway ipv6 !ipv4',)),
     'both families': Variant(('redirect-gateway def1 ipv6',)),
