@@ -40,25 +40,28 @@ static struct ip address_of(uint8_t family, const void *bytes)
 	return ip_from_bytes(family, b);
 }
 
+/* The payload is read here, where the sanitizers look on, and not inside libmnl. */
 static int read_attr(const struct nlattr *attr, uint8_t family, struct socket_seen *s)
 {
+	const uint8_t *payload = mnl_attr_get_payload(attr);
+
 	switch (mnl_attr_get_type(attr)) {
 	case INET_DIAG_TOS:
 	case INET_DIAG_TCLASS:
 		if (mnl_attr_get_payload_len(attr) < 1)
 			return -EBADMSG;
 		if ((mnl_attr_get_type(attr) == INET_DIAG_TOS) == (s->local.family == AF_INET))
-			s->tos = mnl_attr_get_u8(attr);
+			s->tos = *payload;
 		break;
 	case INET_DIAG_SKV6ONLY:
 		if (mnl_attr_get_payload_len(attr) < 1)
 			return -EBADMSG;
-		s->only_ipv6 = family == AF_INET6 && mnl_attr_get_u8(attr);
+		s->only_ipv6 = family == AF_INET6 && *payload;
 		break;
 	case INET_DIAG_MARK:
 		if (mnl_attr_get_payload_len(attr) < sizeof(uint32_t))
 			return -EBADMSG;
-		s->mark = mnl_attr_get_u32(attr);
+		memcpy(&s->mark, payload, sizeof(s->mark));
 		break;
 	}
 	return 0;
