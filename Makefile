@@ -9,7 +9,7 @@ PYTHON = /usr/bin/python3
 LOCK = flock .$(notdir $(BUILD)).lock
 
 .PHONY: all deps configure tests demo check check-long bench fresh install \
-	clean format lint unit kernel golden fuzz world
+	clean format lint unit kernel golden fuzz world qemu
 
 all: configure
 	@$(LOCK) ninja -k 0 -C $(BUILD)
@@ -40,11 +40,12 @@ demo: deps
 check: deps
 	@$(PYTHON) tools/check
 
-check-long: deps
+check-long:
+	@tools/install-deps long
 	@$(PYTHON) tools/check --long
 
 # A single suite, for work on it.
-lint unit golden kernel fuzz world:
+lint unit golden kernel fuzz world qemu:
 	@$(PYTHON) tools/check $@
 
 bench: deps

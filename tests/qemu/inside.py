@@ -1,0 +1,218 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is tried in the machine of tests/qemu/run: a door of the kernel's own
+WireGuard, and the kernel tests under that kernel. Speaks TAP.
+
+    laptop 172.16.5.20 --- servera 172.16.5.10 / 203.0.113.10 --- peer 203.0.113.77
+                                                          (wg0: 10.66.0.1)
+"""
+import glob
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import types
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.normpath(os.path.join(HERE, '../..'))
+sys.path.insert(0, f'{ROOT}/tests/world')
+
+from lab import gate as gates                       # noqa: E402
+from lab import host as hosts                       # noqa: E402
+from lab import probe                               # noqa: E402
+from lab import vpn                                 # noqa: E402
+from lab.gate import Sallyport                      # noqa: E402
+from lab.host import Host, join, until              # noqa: E402
+from lab.sniff import UDP, Sniffer                  # noqa: E402
+from lab.state import difference, hoststate         # noqa: E402
+
+PROGRAM = f'{ROOT}/build/sallyport'
+PORT = 51820
+A4, A6 = '172.16.5.10', 'fd00:16:5::10'
+LAPTOP4, LAPTOP6 = '172.16.5.20', 'fd00:16:5::20'
+OUT4, PEER_OUT4 = '203.0.113.10', '203.0.113.77'
+A_WG4, A_WG6 = '10.66.0.10', 'fd00:66::10'
+PEER4, PEER6 = '10.66.0.1', 'fd00:66::1'
+SLOW = 90  # seconds: every instruction is computed
+
+gates.READY = SLOW
+
+
+class World:
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix='sallyport-qemu-')
+        self.laptop = Host('laptop')
+        self.peer = Host('peer')
+        self.servera = Host('servera', mounts=True)
+        join(self.servera, 'eth0', self.laptop, 'eth0')
+        join(self.servera, 'wan', self.peer, 'eth0')
+        self.servera.ip(f'addr add {A4}/24 dev eth0',
+                        f'addr add {A6}/64 dev eth0 nodad',
+                        f'addr add {OUT4}/24 dev wan')
+        self.laptop.ip(f'addr add {LAPTOP4}/24 dev eth0',
+                       f'addr add {LAPTOP6}/64 dev eth0 nodad')
+        self.peer.ip(f'addr add {PEER_OUT4}/24 dev eth0')
+        self._wireguard()
+
+    def _wireguard(self):
+        """The partner, by the kernel as well."""
+        private, public = vpn.wg_key()
+        a_private, a_public = vpn.wg_key()
+        self.peer.ip('link add wg0 type wireguard')
+        conf = hosts.keep(f'{self.dir}/wg0.conf', f'''
+[Interface]
+PrivateKey = {private}
+ListenPort = {PORT}
+[Peer]
+PublicKey = {a_public}
+AllowedIPs = {A_WG4}/32, {A_WG6}/128
+''', 0o600)
+        self.peer.run('wg', 'setconf', 'wg0', conf)
+        self.peer.ip(f'addr add {PEER4}/24 dev wg0',
+                     f'addr add {PEER6}/64 dev wg0 nodad', 'link set wg0 up')
+        self.partner = hosts.keep(f'{self.dir}/partner.conf', f'''
+[Interface]
+PrivateKey = {a_private}
+Address = {A_WG4}/32, {A_WG6}/128
+[Peer]
+PublicKey = {public}
+AllowedIPs = 10.66.0.0/24, fd00:66::/64, 172.16.0.0/12, fd00:16::/32
+Endpoint = {PEER_OUT4}:{PORT}
+PersistentKeepalive = 1
+''', 0o600)
+
+
+class Tap:
+    def __init__(self):
+        self.count = self.bad = 0
+
+    def result(self, fine, name, why=''):
+        self.count += 1
+        self.bad += not fine
+        for line in why.splitlines() if not fine else ():
+            print(f'# {line}', flush=True)
+        print(f'{"ok" if fine else "not ok"} {self.count} - {name}', flush=True)
+
+    def check(self, name, function, *args):
+        try:
+            function(*args)
+            self.result(True, name)
+        except Exception:
+            self.result(False, name, traceback.format_exc())
+
+
+def answered(host, proto, dst, saw):
+    """As the service saw it; the first may still find no neighbour."""
+    got = probe.ask_until_answered(host, proto, dst, 80, 20)
+    assert (got.how, got.by, got.saw, got.source) == (
+        probe.How.ANSWERED, 'room', saw, dst), got
+
+
+def is_the_kernels(gate):
+    with gate.inner as inner:
+        said = inner.out('ip', '-d', 'link', 'show', 'partner')
+    assert '\n    wireguard ' in said, said
+    assert gate.vpn_pid('wireguard-go') is None
+
+
+def socket_is_the_hosts(world, gate):
+    """wg's own socket listens in the namespace that asked for the device."""
+    host = world.servera.out('ss', '-Hulpn')
+    with gate.inner as inner:
+        port = inner.out('wg', 'show', 'partner', 'listen-port').strip()
+        inside = inner.out('ss', '-Huln')
+    assert f':{port} ' in host, host
+    assert f':{port} ' not in inside, inside
+
+
+def packets_leave_from_the_host(world):
+    with Sniffer(world.servera, 'wan', (world.peer, 'eth0'), SLOW) as wan, \
+            Sniffer(world.servera, 'sp-main') as veth:
+        answered(world.peer, 'udp', A_WG4, PEER4)
+        sent = wan.seen(lambda p: p.proto == UDP and p.dport == PORT)
+        veth._read()
+        inside = [p for p in veth.packets if PORT in (p.dport, p.sport)]
+    assert sent and all(p.src == OUT4 for p in sent), sent
+    assert not inside, inside
+
+
+def goes_on_after_kill_9(world, sallyport, gate):
+    gate.kill9()
+    answered(world.peer, 'tcp', A_WG4, PEER4)
+    answered(world.laptop, 'tcp', A4, LAPTOP4)
+
+
+def door(tap):
+    world = World()
+    sallyport = Sallyport(PROGRAM, world)
+    before = hoststate(world.servera)
+    conf = f'[room]\npublish = 80 80/udp\n[door partner]\nvpn = {world.partner}\n'
+    sallyport.write('main', conf)
+    askers = [('laptop', proto, dst, saw) for proto in ('tcp', 'udp')
+              for dst, saw in ((A4, LAPTOP4), (A6, LAPTOP6))]
+    askers += [('peer', proto, dst, saw) for proto in ('tcp', 'udp')
+               for dst, saw in ((A_WG4, PEER4), (A_WG6, PEER6))]
+
+    def up():
+        gate = sallyport.up('main', ready=False)
+        gate.wait_ready(SLOW)
+        return gate
+
+    gate = up()
+    gate.serve('room', 80)
+    tap.check('the device is the kernel\'s', is_the_kernels, gate)
+    for name, proto, dst, saw in askers:
+        tap.check(f'{name} is answered by {proto} at {dst}', answered,
+                  getattr(world, name), proto, dst, saw)
+    tap.check('its socket is the host\'s', socket_is_the_hosts, world, gate)
+    tap.check('encrypted packets leave from the host',
+              packets_leave_from_the_host, world)
+    tap.check('both doors answer after kill -9', goes_on_after_kill_9, world,
+              sallyport, gate)
+
+    def take_over():
+        nonlocal gate
+        gate = up()
+        is_the_kernels(gate)
+        for name, proto, dst, saw in askers:
+            answered(getattr(world, name), proto, dst, saw)
+    tap.check('up takes over', take_over)
+
+    def down():
+        done = sallyport('down', 'main', timeout=SLOW)
+        assert done.returncode == 0, done.stderr
+        left = difference(before, hoststate(world.servera))
+        assert not left, left
+    tap.check('the host is as it was', down)
+    if tap.bad:
+        print('\n'.join(f'# {l}' for l in gate.log.text().splitlines()))
+
+
+def kernel_tests(tap):
+    for program in sorted(glob.glob(f'{ROOT}/build/kernel-test_*')):
+        if os.path.isdir(program):
+            continue
+        for _ in range(2):  # time limits hold once the files are cached
+            done = subprocess.run([program], capture_output=True, text=True,
+                                  timeout=600)
+            if done.returncode == 0:
+                break
+        tap.result(done.returncode == 0, os.path.basename(program),
+                   done.stdout + done.stderr)
+
+
+def main():
+    tap = Tap()
+    print(f'# Linux {platform.release()}', flush=True)
+    began = time.monotonic()
+    tap.check('a door of the kernel\'s WireGuard', door, tap)
+    tap.check('the kernel tests', kernel_tests, tap)
+    print(f'# {time.monotonic() - began:.0f} s')
+    print(f'1..{tap.count}', flush=True)
+
+
+if __name__ == '__main__':
+    main()
