@@ -150,6 +150,7 @@ static void drop_link(struct rtnl *r, const char *name)
  */
 static int make_kernel_link(struct door_run *d, struct err *e)
 {
+	d->sup->facts_hash = 0; /* it may look like the one before: its addresses are no repair */
 	return rtnl_link_add_kind(d->sup->host.rtnl, d->door->name, "wireguard", d->sup->inner.fd,
 				  e);
 }
