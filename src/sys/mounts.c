@@ -65,13 +65,18 @@ static void sources_close(struct sources *s)
 	fd_close(&s->private_dir);
 }
 
+/*
+ * Private: a copy taken on the host would be a peer of the host's own mount,
+ * and what is mounted over it in a room would be mounted on the host as well.
+ */
 static int take(const char *path, int *ret, struct err *e)
 {
-	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	struct mount_attr alone = { .propagation = MS_PRIVATE };
+	int fd CLEANUP_FD = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-	if (fd < 0)
+	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &alone, sizeof(alone)) < 0)
 		return err_errno(e, errno, "bind %s", path);
-	*ret = fd;
+	*ret = fd_take(&fd);
 	return 0;
 }
 
@@ -251,6 +256,7 @@ int mounts_enter(const struct proc_spec *s, struct err *e)
 	return r < 0 ? r : place_all(&src, e);
 }
 
+/* Who still has the stage is about to cover its resolv.conf by itself. */
 static bool is_ours(pid_t pid)
 {
 	char path[64];
@@ -258,7 +264,8 @@ static bool is_ours(pid_t pid)
 	struct err e;
 
 	snprintf(path, sizeof(path), "/proc/%d/mounts", (int)pid);
-	return read_file(path, &mounts, &e) == 0 && strstr(text_str(&mounts), "\n" SOURCE " ");
+	return read_file(path, &mounts, &e) == 0 && strstr(text_str(&mounts), "\n" SOURCE " ") &&
+	       !strstr(text_str(&mounts), "\n" SOURCE " " STAGE " ");
 }
 
 static bool is_same_file(const char *a, const char *b)

@@ -243,12 +243,15 @@ static void a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed(void *
 				     NULL };
 	struct proc_spec spec = room();
 	int pidfd CLEANUP_FD = -1;
+	char command[512];
 	int in[2], out[2];
 	char buf[64] = "";
 	struct err e;
 	pid_t pid;
 
 	(void)state;
+	/* As under systemd. */
+	assert_int_equal(system("mount --make-rshared /"), 0);
 	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
 	spec.argv = argv;
 	spec.stdin_fd = in[0];
@@ -263,6 +266,13 @@ static void a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed(void *
 	/* The fact; and its cure. */
 	assert_int_equal(mounts_renew(pid, spec.resolv_conf, &e), 1);
 	assert_int_equal(mounts_renew(pid, spec.resolv_conf, &e), 0);
+	/* What is mounted over it there does not come back to us. */
+	snprintf(command, sizeof(command),
+		 "nsenter -t %d -m mount --bind /dev/null /etc/resolv.conf && "
+		 "! grep -q ' %s ' /proc/self/mountinfo && "
+		 "nsenter -t %d -m umount /etc/resolv.conf",
+		 (int)pid, spec.resolv_conf, (int)pid);
+	assert_int_equal(system(command), 0);
 	assert_int_equal(write(in[1], "\n", 1), 1);
 	memset(buf, 0, sizeof(buf));
 	assert_true(read(out[0], buf, sizeof(buf) - 1) > 0);
