@@ -244,7 +244,8 @@ def repair(damage):
         yield gate
         with gate.inner as inner:
             where = inner if place == 'gate' else scene.world.servera
-            where.run(*command.split())
+            # A repair may come between the two steps of `ip netns del`.
+            where.run(*command.split(), ok=False)
             done = [scene.killer.left]
 
             def quiet():
