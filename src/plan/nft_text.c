@@ -466,10 +466,14 @@ static void gate_arrive(struct nft_text *n)
 
 	chain(n, "arrive", "filter", "prerouting", "-150", "accept");
 	line(n, "\t\tiifname \"lo\" accept");
-	/* Most packets by far, and checked when they were new; `forward` asks for the mark. */
+	/*
+	 * Most packets by far, and checked when they were new; `forward` asks for the mark.
+	 * IPv6 of a room goes the long way: no rp_filter says whose address it uses.
+	 */
 	line(n, "\t\tiifname \"lan\" ct state established meta mark set 0x%x accept",
 	     plan_door_mark(0));
-	line(n, "\t\tiifname \"room*\" ct state established meta mark set ct mark and 0x%x accept",
+	line(n,
+	     "\t\tiifname \"room*\" meta nfproto ipv4 ct state established meta mark set ct mark and 0x%x accept",
 	     PLAN_MARK_MASK);
 	line(n, "\t\tct state invalid counter drop");
 	line(n, "\t\ticmp type redirect counter drop");
