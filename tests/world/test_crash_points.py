@@ -303,7 +303,8 @@ def run_points(scene, kind, phase, step, part):
         when = f'killed before thing {n} of {total} of {phase}'
         struck += goes_through(scene, phase, n)
         scene.after(when, again=(n // step) % 2)
-    assert struck or step > total
+    # A repair may take fewer steps another time.
+    assert struck or part
 
 
 # Every point without a VPN, every third with one; a sample of these for the
