@@ -19,6 +19,7 @@
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #define WORLD_OBJECTS 400
 #define WORLD_HOPS    4
@@ -334,10 +335,27 @@ static inline struct rule_range world_range(struct dice *d, uint32_t from, uint3
 	return (struct rule_range){ first, first + dice_below(d, spread) };
 }
 
+/*
+ * Before Linux 6.15 a rule's dscp, flow label or mask of ports is taken without
+ * a word and forgotten.
+ */
+static inline bool world_kernel_forgets(uint32_t selector)
+{
+	static int forgets = -1;
+	struct utsname u;
+	int major = 0, minor = 0;
+
+	if (forgets < 0 && uname(&u) == 0 && sscanf(u.release, "%d.%d", &major, &minor) == 2)
+		forgets = major < 6 || (major == 6 && minor < 15);
+	return forgets > 0 && (selector == 14 || selector == 15 || selector == 20);
+}
+
 /* One selector, by its number: each has its generator. */
 static inline void world_select(struct dice *d, const struct snapshot *base, struct plan *p,
 				struct rule *r, uint32_t which)
 {
+	if (world_kernel_forgets(which))
+		return;
 	switch (which) {
 	case 0:
 	case 1:
