@@ -134,7 +134,7 @@ static void wait_for(struct nft_watch *w)
 {
 	struct pollfd p = { .fd = nft_watch_fd(w), .events = POLLIN };
 
-	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(poll(&p, 1, 60000), 1);
 }
 
 static void the_watch_tells_own_transactions_from_others(void **state)

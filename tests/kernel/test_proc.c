@@ -22,7 +22,7 @@ static const char *shell(struct arena *a, struct proc_spec spec, const char *com
 	struct err e;
 
 	spec.argv = argv;
-	assert_ok(proc_run(&spec, NULL, 5000, a, &output, ret_status, &e));
+	assert_ok(proc_run(&spec, NULL, 60000, a, &output, ret_status, &e));
 	return output;
 }
 
@@ -81,7 +81,7 @@ static void the_pidfd_tells_the_end_and_reap_the_status(void **state)
 	assert_ok(proc_spawn(&spec, &pid, &pidfd, &e));
 	assert_int_equal(fcntl(pidfd, F_GETFD), FD_CLOEXEC);
 	p.fd = pidfd;
-	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(poll(&p, 1, 60000), 1);
 	assert_true(proc_reap(pid, &status));
 	assert_int_equal(WEXITSTATUS(status), 7);
 }
@@ -157,7 +157,7 @@ static void output_and_error_may_be_given_crosswise(void **state)
 	close(saved_err);
 	assert_ok(r);
 	p.fd = pidfd;
-	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(poll(&p, 1, 60000), 1);
 	assert_true(proc_reap(pid, &status));
 	assert_int_equal(pread(one, text, sizeof(text), 0), 4);
 	assert_memory_equal(text, "err\n", 4);
@@ -251,10 +251,10 @@ static void input_is_given_and_output_is_bounded(void **state)
 
 	(void)state;
 	spec.argv = cat;
-	assert_ok(proc_run(&spec, "hello", 5000, &a, &output, &status, &e));
+	assert_ok(proc_run(&spec, "hello", 60000, &a, &output, &status, &e));
 	assert_string_equal(output, "hello");
 	spec.argv = much;
-	assert_ok(proc_run(&spec, NULL, 5000, &a, &output, &status, &e));
+	assert_ok(proc_run(&spec, NULL, 60000, &a, &output, &status, &e));
 	assert_int_equal(status, 0);
 }
 

@@ -478,7 +478,7 @@ static struct rtnl_news read_news(struct rtnl_watch *w)
 	struct rtnl_news news;
 	struct err e;
 
-	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(poll(&p, 1, 60000), 1);
 	assert_ok(rtnl_watch_read(w, &news, &e));
 	return news;
 }
