@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tools/check makes of the programs that it runs."""
+import importlib.machinery
+import importlib.util
+import os
+
+import pytest
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
+
+
+@pytest.fixture
+def check():
+    loader = importlib.machinery.SourceFileLoader('check', f'{ROOT}/tools/check')
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader('check', loader))
+    loader.exec_module(module)
+    return module
+
+
+def tap(*lines, status=0):
+    said = '\\n'.join((f'1..{len(lines)}', *lines))
+    return ['/bin/sh', '-c', f"printf '{said}\\n'; exit {status}"]
+
+
+def run(check, first, second):
+    program = check.Program('world', 'a', first, 60, each=True)
+    tried = []
+
+    def again(_program, names):
+        tried.append(names)
+        return second
+
+    total = check.run_all([program], 1, again)
+    return total.passed, total.failed, tried
+
+
+GOOD, BAD = 'ok 1 - one', 'not ok 2 - two'
+
+
+def test_what_passes_is_run_once(check):
+    assert run(check, tap(GOOD), tap(BAD)) == (1, 0, [])
+
+
+def test_what_failed_is_run_once_more_and_both_are_told(check, capsys):
+    assert run(check, tap(GOOD, BAD, status=1), tap('ok 1 - two')) == (2, 0, [['two']])
+    said = capsys.readouterr().out
+    assert 'not ok world   two' in said
+    assert 'second try ok: world two' in said
+
+
+def test_what_fails_twice_has_failed(check):
+    assert run(check, tap(GOOD, BAD, status=1), tap(BAD, status=1))[:2] == (1, 1)
+
+
+@pytest.mark.parametrize('second', [
+    tap(status=0),               # it ran no test
+    tap('ok 1 - two', status=1),
+    ['/bin/sh', '-c', 'kill -9 $$'],
+])
+def test_a_second_try_that_does_not_pass_is_none(check, second):
+    assert run(check, tap(GOOD, BAD, status=1), second)[:2] == (1, 1)
+
+
+def test_a_program_that_dies_has_failed_for_good(check):
+    dies = ['/bin/sh', '-c', "printf '1..2\\nok 1 - one\\n'; kill -9 $$"]
+    assert run(check, dies, dies)[:2] == (1, 1)
+
+
+def test_many_failures_are_no_accident(check):
+    bad = tap(*(f'not ok {n} - {n}' for n in range(check.SECOND_TRIES + 1)), status=1)
+    assert run(check, bad, tap(GOOD)) == (0, check.SECOND_TRIES + 1, [])
