@@ -7,12 +7,12 @@
 #include "plan/plan.h"
 
 #include "base/text.h"
+#include "plan/want_add.h"
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
 
-#define METRIC6     1024u /* what IPv6 uses when none is given; said, so that it compares */
 #define WG_MTU      1420u /* fits an outer path of 1500 in either family, as wg-quick(8) */
 #define METRIC_MAIN 4096u /* the gate's default in main: any VPN client's beats it */
 
@@ -68,81 +68,10 @@ static struct prefix slot_net(const struct slot *s, sa_family_t family)
 	return family == AF_INET ? s->net4 : s->net6;
 }
 
-static struct prefix everything(sa_family_t family)
-{
-	return (struct prefix){ .ip.family = family };
-}
-
-static struct want_link *add_link(struct arena *a, struct want *w, const char *name)
-{
-	struct want_link *l = arena_push(a, w->links, w->n_links, w->cap_links);
-
-	l->name = name;
-	l->up = true;
-	return l;
-}
-
-static void add_address(struct arena *a, struct want *w, const char *link, struct ip ip,
-			uint8_t scope)
-{
-	struct want_address *x = arena_push(a, w->addresses, w->n_addresses, w->cap_addresses);
-
-	*x = (struct want_address){ .link = link, .local = ip, .scope = scope };
-	x->len = ip_is_link_local(&ip) ? 64 : (uint8_t)ip_bits(ip.family);
-}
-
-/* A unicast route by @link; @via none when on-link. */
-static struct want_route *add_route(struct arena *a, struct want *w, uint32_t table,
-				    struct prefix dst, const char *link, struct ip via)
-{
-	struct want_route *r = arena_push(a, w->routes, w->n_routes, w->cap_routes);
-
-	*r = (struct want_route){ .family = dst.ip.family,
-				  .type = RTN_UNICAST,
-				  .table = table,
-				  .dst = dst,
-				  .link = link,
-				  .via = via };
-	r->metric = r->family == AF_INET6 ? METRIC6 : 0;
-	r->onlink = !ip_is_none(&via) && r->family == AF_INET;
-	r->scope = r->family == AF_INET && ip_is_none(&via) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-	return r;
-}
-
-/* The floor: it has no device, so it survives a link flap, and the packet goes nowhere else. */
-static void add_floor(struct arena *a, struct want *w, uint32_t table, sa_family_t family)
-{
-	struct want_route *r = arena_push(a, w->routes, w->n_routes, w->cap_routes);
-
-	*r = (struct want_route){ .family = family,
-				  .type = RTN_UNREACHABLE,
-				  .table = table,
-				  .dst = everything(family),
-				  .metric = PLAN_FLOOR };
-}
-
-static struct want_rule *add_rule(struct arena *a, struct want *w, sa_family_t family,
-				  uint32_t table)
-{
-	struct want_rule *r = arena_push(a, w->rules, w->n_rules, w->cap_rules);
-
-	*r = (struct want_rule){ .family = family, .table = table, .suppress_len = -1 };
-	return r;
-}
-
-static struct want_sysctl *add_sysctl(struct arena *a, struct want *w, const char *path,
-				      const char *value)
-{
-	struct want_sysctl *s = arena_push(a, w->sysctls, w->n_sysctls, w->cap_sysctls);
-
-	*s = (struct want_sysctl){ .path = path, .value = value };
-	return s;
-}
-
 static struct want_sysctl *add_host_sysctl(struct arena *a, struct want *w, const char *path,
 					   const char *value)
 {
-	struct want_sysctl *s = add_sysctl(a, w, path, value);
+	struct want_sysctl *s = want_add_sysctl(a, w, path, value);
 
 	s->restore = true;
 	return s;
@@ -234,7 +163,8 @@ static void host_link_sysctls(struct arena *a, struct want *w, const char *link)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(ones); i++)
-		add_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/%s", link, ones[i][0]), ones[i][1]);
+		want_add_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/%s", link, ones[i][0]),
+				ones[i][1]);
 }
 
 void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret)
@@ -245,7 +175,7 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 			  .protocol = RTPROT_KERNEL,
 			  .table_first = table,
 			  .table_last = table };
-	struct want_link *l = add_link(a, &w, link);
+	struct want_link *l = want_add_link(a, &w, link);
 
 	l->alias = plan_alias(a, g);
 	l->peer_name = "lan";
@@ -253,19 +183,19 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 	l->peer_netns = plan_gate_netns(a, g);
 	l->mac = host_mac(a, &f->slot);
 
-	add_address(a, &w, link, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
+	want_add_address(a, &w, link, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
 	for (size_t i = 0; i < n_families(f); i++) {
 		sa_family_t family = families[i];
 		struct ip gate = slot_gate(&f->slot, family);
 		struct ip via = family == AF_INET ? gate : link_local(2);
 
 		if (family == AF_INET)
-			add_route(a, &w, table, prefix_host(&gate), link, (struct ip){ 0 });
-		add_route(a, &w, table, slot_net(&f->slot, family), link, via);
-		add_rule(a, &w, family, table)->to = slot_net(&f->slot, family);
+			want_add_route(a, &w, table, prefix_host(&gate), link, (struct ip){ 0 });
+		want_add_route(a, &w, table, slot_net(&f->slot, family), link, via);
+		want_add_rule(a, &w, family, table)->to = slot_net(&f->slot, family);
 	}
 	if (f->ipv6)
-		add_address(a, &w, link, link_local(1), RT_SCOPE_LINK);
+		want_add_address(a, &w, link, link_local(1), RT_SCOPE_LINK);
 	host_link_sysctls(a, &w, link);
 	host_forwarding(a, f, &w, link);
 	w.nft = plan_nft_host(a, g, f);
@@ -276,7 +206,7 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 static void wg_link(struct arena *a, const struct plan_facts *f, struct want *w,
 		    const struct plan_door *d)
 {
-	struct want_link *l = add_link(a, w, d->interface);
+	struct want_link *l = want_add_link(a, w, d->interface);
 
 	l->mtu = d->wg->mtu ? d->wg->mtu : WG_MTU;
 	l->optional = true;
@@ -286,7 +216,7 @@ static void wg_link(struct arena *a, const struct plan_facts *f, struct want *w,
 
 		if (x->ip.family == AF_INET6 && !f->ipv6)
 			continue;
-		add_address(a, w, d->interface, x->ip, RT_SCOPE_UNIVERSE);
+		want_add_address(a, w, d->interface, x->ip, RT_SCOPE_UNIVERSE);
 		y = &w->addresses[w->n_addresses - 1];
 		y->len = x->len;
 		y->optional = true;
@@ -296,24 +226,24 @@ static void wg_link(struct arena *a, const struct plan_facts *f, struct want *w,
 static void gate_links(struct arena *a, const struct gate *g, const struct plan_facts *f,
 		       struct want *w)
 {
-	add_link(a, w, "lo")->alias = plan_alias(a, g); /* whose namespace it is */
-	add_link(a, w, "lan");
-	add_address(a, w, "lan", slot_gate(&f->slot, AF_INET), RT_SCOPE_UNIVERSE);
+	want_add_link(a, w, "lo")->alias = plan_alias(a, g); /* whose namespace it is */
+	want_add_link(a, w, "lan");
+	want_add_address(a, w, "lan", slot_gate(&f->slot, AF_INET), RT_SCOPE_UNIVERSE);
 	if (f->ipv6) {
-		add_address(a, w, "lan", slot_gate(&f->slot, AF_INET6), RT_SCOPE_UNIVERSE);
-		add_address(a, w, "lan", link_local(2), RT_SCOPE_LINK);
+		want_add_address(a, w, "lan", slot_gate(&f->slot, AF_INET6), RT_SCOPE_UNIVERSE);
+		want_add_address(a, w, "lan", link_local(2), RT_SCOPE_LINK);
 	}
 	for (size_t i = 0; i < g->n_rooms; i++) {
-		struct want_link *l = add_link(a, w, plan_room_link(a, g, i));
+		struct want_link *l = want_add_link(a, w, plan_room_link(a, g, i));
 
 		l->alias = plan_alias(a, g);
 		l->peer_name = "eth0";
 		l->peer_place = PLACE_ROOM;
 		l->peer_room = i;
 		l->peer_netns = plan_room_netns(a, g, i);
-		add_address(a, w, l->name, slot_gate(&f->slot, AF_INET), RT_SCOPE_LINK);
+		want_add_address(a, w, l->name, slot_gate(&f->slot, AF_INET), RT_SCOPE_LINK);
 		if (f->ipv6)
-			add_address(a, w, l->name, link_local(1), RT_SCOPE_LINK);
+			want_add_address(a, w, l->name, link_local(1), RT_SCOPE_LINK);
 	}
 	for (size_t i = 1; i < g->n_doors; i++)
 		if (f->doors[i].interface && f->doors[i].wg)
@@ -328,9 +258,9 @@ static void by_lan(struct arena *a, const struct plan_facts *f, struct want *w, 
 	struct want_route *r;
 
 	if (family == AF_INET)
-		add_route(a, w, table, prefix_host(&host), "lan", (struct ip){ 0 });
-	r = add_route(a, w, table, everything(family), "lan",
-		      family == AF_INET ? host : link_local(1));
+		want_add_route(a, w, table, prefix_host(&host), "lan", (struct ip){ 0 });
+	r = want_add_route(a, w, table, want_everything(family), "lan",
+			   family == AF_INET ? host : link_local(1));
 	r->prefsrc = slot_gate(&f->slot, family);
 	if (metric)
 		r->metric = metric;
@@ -351,9 +281,9 @@ static void wg_routes(struct arena *a, struct want *w, const struct plan_door *d
 	half.len = p->len ? p->len : 1;
 	for (int i = 0; i < (p->len ? 1 : 2); i++) {
 		struct want_route *r =
-			add_route(a, w, RT_TABLE_MAIN, half, d->interface, (struct ip){ 0 });
+			want_add_route(a, w, RT_TABLE_MAIN, half, d->interface, (struct ip){ 0 });
 
-		r->metric = (family == AF_INET6 ? METRIC6 : 0) + (uint32_t)door;
+		r->metric = (family == AF_INET6 ? WANT_METRIC6 : 0) + (uint32_t)door;
 		r->optional = true;
 		half.ip.byte[0] |= 0x80;
 	}
@@ -378,24 +308,24 @@ static void gate_routes(struct arena *a, const struct gate *g, const struct plan
 {
 	struct ip host = slot_host(&f->slot, family);
 
-	add_floor(a, w, PLAN_TABLE_ROOMS, family);
+	want_add_floor(a, w, PLAN_TABLE_ROOMS, family);
 	if (family == AF_INET)
-		add_route(a, w, PLAN_TABLE_ROOMS, prefix_host(&host), "lan", (struct ip){ 0 });
+		want_add_route(a, w, PLAN_TABLE_ROOMS, prefix_host(&host), "lan", (struct ip){ 0 });
 	for (size_t i = 0; i < g->n_rooms; i++) {
 		struct ip room = slot_room(&f->slot, family, i);
 
-		add_route(a, w, PLAN_TABLE_ROOMS, prefix_host(&room), plan_room_link(a, g, i),
-			  (struct ip){ 0 });
+		want_add_route(a, w, PLAN_TABLE_ROOMS, prefix_host(&room), plan_room_link(a, g, i),
+			       (struct ip){ 0 });
 	}
 	for (size_t i = 0; i < g->n_doors; i++) {
 		uint32_t table = PLAN_TABLE_DOOR + (uint32_t)i;
 
-		add_floor(a, w, table, family);
+		want_add_floor(a, w, table, family);
 		if (i == 0)
 			by_lan(a, f, w, table, family, 0);
 		else if (f->doors[i].interface)
-			add_route(a, w, table, everything(family), f->doors[i].interface,
-				  (struct ip){ 0 })
+			want_add_route(a, w, table, want_everything(family), f->doors[i].interface,
+				       (struct ip){ 0 })
 				->optional = true;
 		if (i > 0 && f->doors[i].interface && f->doors[i].wg)
 			wg_door(a, w, &f->doors[i], i, family);
@@ -433,14 +363,14 @@ static void room_rules(struct arena *a, const struct gate *g, const struct plan_
 	for (size_t i = 0; i < room->n_reach; i++) { /* 4 */
 		if (room->reach[i].ip.family != family)
 			continue;
-		r = add_rule(a, w, family, PLAN_TABLE_DOOR);
+		r = want_add_rule(a, w, family, PLAN_TABLE_DOOR);
 		r->iif = iif;
 		r->to = room->reach[i];
 	}
-	r = add_rule(a, w, family, RT_TABLE_MAIN); /* 5 */
+	r = want_add_rule(a, w, family, RT_TABLE_MAIN); /* 5 */
 	r->iif = iif;
 	r->suppress_len = 0;
-	add_rule(a, w, family, room_table(g, f, room))->iif = iif; /* 6 */
+	want_add_rule(a, w, family, room_table(g, f, room))->iif = iif; /* 6 */
 }
 
 static void gate_rules(struct arena *a, const struct gate *g, const struct plan_facts *f,
@@ -448,21 +378,21 @@ static void gate_rules(struct arena *a, const struct gate *g, const struct plan_
 {
 	struct want_rule *r;
 
-	add_rule(a, w, family, PLAN_TABLE_ROOMS)->to = slot_net(&f->slot, family); /* 1 */
+	want_add_rule(a, w, family, PLAN_TABLE_ROOMS)->to = slot_net(&f->slot, family); /* 1 */
 	for (size_t i = 0; i < g->n_doors; i++) { /* 2 */
-		r = add_rule(a, w, family, PLAN_TABLE_DOOR + (uint32_t)i);
+		r = want_add_rule(a, w, family, PLAN_TABLE_DOOR + (uint32_t)i);
 		r->mark = plan_door_mark(i);
 		r->mark_mask = PLAN_MARK_MASK;
 	}
-	r = add_rule(a, w, family, PLAN_TABLE_DOOR); /* 3 */
+	r = want_add_rule(a, w, family, PLAN_TABLE_DOOR); /* 3 */
 	r->mark = PLAN_MARK_TRANSPORT;
 	r->mark_mask = PLAN_MARK_MASK;
 	for (size_t i = 0; i < g->n_rooms; i++)
 		room_rules(a, g, f, w, family, i);
 	/* Somebody's `ip rule flush` takes these away. */
-	add_rule(a, w, family, RT_TABLE_MAIN)->priority = 32766;
+	want_add_rule(a, w, family, RT_TABLE_MAIN)->priority = 32766;
 	if (family == AF_INET)
-		add_rule(a, w, family, RT_TABLE_DEFAULT)->priority = 32767;
+		want_add_rule(a, w, family, RT_TABLE_DEFAULT)->priority = 32767;
 }
 
 void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret)
@@ -501,9 +431,9 @@ void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f
 			  .table_last = PLAN_TABLE_LAST };
 
 	for (size_t i = 0; i < ARRAY_LEN(sysctls); i++)
-		add_sysctl(a, &w, sysctls[i][0], sysctls[i][1]);
+		want_add_sysctl(a, &w, sysctls[i][0], sysctls[i][1]);
 	for (size_t i = 0; f->ipv6 && i < ARRAY_LEN(sysctls6); i++)
-		add_sysctl(a, &w, sysctls6[i][0], sysctls6[i][1]);
+		want_add_sysctl(a, &w, sysctls6[i][0], sysctls6[i][1]);
 	gate_links(a, g, f, &w);
 	for (size_t i = 0; i < n_families(f); i++) {
 		gate_routes(a, g, f, &w, families[i]);
@@ -532,21 +462,22 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 			  .netns = plan_room_netns(a, g, room) };
 
 	for (size_t i = 0; i < ARRAY_LEN(sysctls); i++)
-		add_sysctl(a, &w, sysctls[i][0], sysctls[i][1]);
+		want_add_sysctl(a, &w, sysctls[i][0], sysctls[i][1]);
 	for (size_t i = 0; f->ipv6 && i < ARRAY_LEN(sysctls6); i++)
-		add_sysctl(a, &w, sysctls6[i][0], sysctls6[i][1]);
-	add_link(a, &w, "lo")->alias = plan_alias(a, g);
-	add_link(a, &w, "eth0");
+		want_add_sysctl(a, &w, sysctls6[i][0], sysctls6[i][1]);
+	want_add_link(a, &w, "lo")->alias = plan_alias(a, g);
+	want_add_link(a, &w, "eth0");
 	for (size_t i = 0; i < n_families(f); i++) {
 		sa_family_t family = families[i];
 		struct ip gate = slot_gate(&f->slot, family);
 
-		add_address(a, &w, "eth0", slot_room(&f->slot, family, room), RT_SCOPE_UNIVERSE);
+		want_add_address(a, &w, "eth0", slot_room(&f->slot, family, room),
+				 RT_SCOPE_UNIVERSE);
 		if (family == AF_INET)
-			add_route(a, &w, RT_TABLE_MAIN, prefix_host(&gate), "eth0",
-				  (struct ip){ 0 });
-		add_route(a, &w, RT_TABLE_MAIN, everything(family), "eth0",
-			  family == AF_INET ? gate : link_local(1));
+			want_add_route(a, &w, RT_TABLE_MAIN, prefix_host(&gate), "eth0",
+				       (struct ip){ 0 });
+		want_add_route(a, &w, RT_TABLE_MAIN, want_everything(family), "eth0",
+			       family == AF_INET ? gate : link_local(1));
 	}
 	*ret = w;
 }

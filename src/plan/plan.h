@@ -18,7 +18,6 @@
 #define PLAN_TABLE_ROOMS 5900u /* in the gate: rooms and host end */
 #define PLAN_TABLE_DOOR  5901u /* in the gate: + index of the door */
 #define PLAN_TABLE_LAST  5999u
-#define PLAN_FLOOR       4278198272u /* metric of the unreachable route under a table */
 
 /* Mark of packets and connections that came in by door @door. */
 uint32_t plan_door_mark(size_t door);
