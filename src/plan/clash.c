@@ -8,9 +8,8 @@
 #include "plan/clash.h"
 
 #include "base/text.h"
+#include "plan/cure.h"
 
-#include <linux/fib_rules.h>
-#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,26 +146,6 @@ static void judge_connections(struct clash_work *w)
 
 /* --- cures ----------------------------------------------------------------------- */
 
-static uint32_t free_table(const struct snapshot *net, uint32_t from)
-{
-	for (size_t i = 0; i < net->n_routes; i++)
-		if (net->routes[i].table == from)
-			return free_table(net, from + 1);
-	for (size_t i = 0; i < net->n_rules; i++)
-		if (net->rules[i].table == from)
-			return free_table(net, from + 1);
-	return from;
-}
-
-static struct prefix network_of(const struct snapshot *net, const struct ip *ip, int link)
-{
-	for (size_t i = 0; i < net->n_addresses; i++)
-		if (net->addresses[i].link == link && ip_equal(&net->addresses[i].local, ip) &&
-		    net->addresses[i].len < ip_bits(ip->family))
-			return prefix_of(ip, net->addresses[i].len);
-	return (struct prefix){ 0 };
-}
-
 size_t clash_door_of(struct clash_work *w, const struct ip *ip, const struct fib_result *before)
 {
 	struct clash_report *out = w->out;
@@ -184,7 +163,7 @@ size_t clash_door_of(struct clash_work *w, const struct ip *ip, const struct fib
 			d->gateway = before->via;
 		return i;
 	}
-	onlink = network_of(w->in->host, ip, l->index);
+	onlink = cure_network_of(w->in->host, ip, l->index);
 	/* Answers to a link that the address has nothing to do with: the door is another. */
 	if (ip_is_none(&before->via) && !onlink.ip.family)
 		return SIZE_MAX;
@@ -193,71 +172,27 @@ size_t clash_door_of(struct clash_work *w, const struct ip *ip, const struct fib
 	d->link = l->name;
 	d->gateway = before->via;
 	d->onlink = onlink;
-	d->table = free_table(w->in->host, out->n_doors > 1 ? d[-1].table + 1 : CURE_TABLE);
+	d->table = cure_free_table(w->in->host, out->n_doors > 1 ? d[-1].table + 1 : CURE_TABLE);
 	return out->n_doors - 1;
-}
-
-static struct route cure_route(struct arena *a, const struct clash_door *d,
-			       const struct prefix *dst, const struct ip *via, int link)
-{
-	struct route r = { .family = d->ip.family,
-			   .type = RTN_UNICAST,
-			   .scope = ip_is_none(via) && d->ip.family == AF_INET ? RT_SCOPE_LINK : 0,
-			   .table = d->table,
-			   .metric = d->ip.family == AF_INET6 ? 1024 : 0,
-			   .dst = *dst,
-			   .n_hops = 1 };
-
-	r.hops = arena_new(a, struct hop);
-	r.hops[0] = (struct hop){ .link = link, .via = *via, .weight = 1 };
-	return r;
 }
 
 /* The host after the push with the cure of each door in it. */
 static struct snapshot cured_host(struct clash_work *w)
 {
 	const struct clash_report *out = w->out;
-	struct snapshot net = *out->after;
-	struct rule *rules = arena_alloc(w->a, (net.n_rules + out->n_doors + 1) * sizeof(*rules));
-	struct route *routes =
-		arena_alloc(w->a, (net.n_routes + 2 * out->n_doors + 1) * sizeof(*routes));
-	bool begun[2] = { false, false };
-	size_t n = 0;
+	struct cure *cures = arena_alloc(w->a, (out->n_doors + 1) * sizeof(*cures));
 
-	for (size_t i = 0; i < net.n_rules; i++) {
-		sa_family_t family = net.rules[i].family;
+	for (size_t i = 0; i < out->n_doors; i++) {
+		const struct clash_door *d = &out->doors[i];
 
-		rules[n++] = net.rules[i];
-		/* Behind `local`, in front of everybody else's. */
-		for (size_t d = 0; !begun[family == AF_INET6] && d < out->n_doors; d++)
-			if (out->doors[d].ip.family == family)
-				rules[n++] =
-					(struct rule){ .family = family,
-						       .action = FR_ACT_TO_TBL,
-						       .table = out->doors[d].table,
-						       .suppress_len = -1,
-						       .suppress_group = -1,
-						       .from = prefix_host(&out->doors[d].ip) };
-		begun[family == AF_INET6] = true;
+		cures[i] = (struct cure){ .family = d->ip.family,
+					  .table = d->table,
+					  .link = d->link,
+					  .gateway = d->gateway,
+					  .onlink = d->onlink,
+					  .from = prefix_host(&d->ip) };
 	}
-	net.rules = rules;
-	net.n_rules = net.cap_rules = n;
-	if (net.n_routes)
-		memcpy(routes, net.routes, net.n_routes * sizeof(*routes));
-	for (size_t d = 0; d < out->n_doors; d++) {
-		const struct clash_door *door = &out->doors[d];
-		struct prefix all = prefix_of(&door->ip, 0);
-		int link = snapshot_link_by_name(&net, door->link)->index;
-
-		if (door->onlink.ip.family)
-			routes[net.n_routes++] =
-				cure_route(w->a, door, &door->onlink, &(struct ip){ 0 }, link);
-		if (!ip_is_none(&door->gateway))
-			routes[net.n_routes++] = cure_route(w->a, door, &all, &door->gateway, link);
-	}
-	net.routes = routes;
-	net.cap_routes = net.n_routes;
-	return net;
+	return cure_apply(w->a, out->after, cures, out->n_doors);
 }
 
 /* A cure is offered only where the lookup says that it helps. */
@@ -273,8 +208,8 @@ static void try_cures(struct clash_work *w)
 		c->door = c->fate == CLASH_CUT ? clash_door_of(w, &c->socket->local, &c->before)
 					       : SIZE_MAX;
 	}
-	out->table = free_table(w->in->host,
-				out->n_doors ? out->doors[out->n_doors - 1].table + 1 : CURE_TABLE);
+	out->table = cure_free_table(
+		w->in->host, out->n_doors ? out->doors[out->n_doors - 1].table + 1 : CURE_TABLE);
 	*cured = cured_host(w);
 	fib = fib_new(w->a, cured);
 	for (size_t i = 0; i < out->n_connections; i++) {

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads single lines out of a listing: a block is "\tKIND NAME {\n", lines that
+ * are indented more, and "\t}\n".  What stands there is what plan/nft_text.c
+ * wrote, in the words in which nft(8) gives it back.
+ */
+#include "plan/nft_find.h"
+
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The lines of block @head ("chain arrive"), "" if there is none. */
+static const char *block(struct arena *a, const char *listed, const char *head)
+{
+	const char *start = strstr(listed, arena_printf(a, "\n\t%s {\n", head));
+	const char *end = start ? strstr(start, "\n\t}") : NULL;
+
+	return end ? arena_strndup(a, start + 1, (size_t)(end - start)) : "";
+}
+
+static const char *proto_name(uint8_t proto)
+{
+	return proto == IPPROTO_UDP ? "udp" : "tcp";
+}
+
+/* "198.18.1.3 . 80" behind @key in @text: an element of a map. */
+static bool find_element(struct arena *a, const char *text, const char *key,
+			 struct nft_published *ret)
+{
+	const char *at = text, *ip;
+	uint32_t port;
+	size_t len;
+
+	key = arena_printf(a, "%s : ", key);
+	/* A key ends where it ends, but it may be the end of a longer one. */
+	do {
+		at = strstr(at == text ? at : at + 1, key);
+		if (!at)
+			return false;
+	} while (at != text && !strchr(" \t,{", at[-1]));
+	ip = at + strlen(key);
+	len = strcspn(ip, " ");
+	if (!ip_parse(arena_strndup(a, ip, len), &ret->room) || !str_starts(ip + len, " . "))
+		return false;
+	ip += len + 3;
+	if (!str_to_u32(arena_strndup(a, ip, strspn(ip, "0123456789")), UINT16_MAX, &port))
+		return false;
+	ret->port = (uint16_t)port;
+	return true;
+}
+
+/* Whose chain a packet is sent to by map @map, by the element @key. */
+static const char *find_gate(struct arena *a, const char *listed, const char *map, const char *key)
+{
+	static const char verdict[] = " : goto publish_";
+	const char *text = block(a, listed, map);
+	const char *at = strstr(text, arena_printf(a, " %s%s", key, verdict));
+
+	if (!at)
+		at = strstr(text, arena_printf(a, "\t%s%s", key, verdict));
+	if (!at)
+		return NULL;
+	at = strstr(at, verdict) + strlen(verdict);
+	return arena_strndup(a, at, strcspn(at, " ,\n}"));
+}
+
+bool nft_find_on_host(struct arena *a, const char *listed, const struct ip *to, uint8_t proto,
+		      uint16_t port, struct nft_published *ret)
+{
+	bool v6 = to->family == AF_INET6;
+	const char *service = arena_printf(a, "%s . %u", proto_name(proto), port);
+	struct nft_published found = { 0 };
+	char ip[IP_TEXT_SIZE];
+	const char *line;
+
+	found.gate = find_gate(a, listed, v6 ? "map listen6" : "map listen4",
+			       arena_printf(a, "%s . %s", ip_text(to, ip), service));
+	if (!found.gate)
+		found.gate = find_gate(a, listed, "map ports", service);
+	if (!found.gate)
+		return false;
+	line = strstr(block(a, listed, arena_printf(a, "chain publish_%s", found.gate)),
+		      v6 ? "dnat ip6 to" : "dnat ip to");
+	if (!line || !find_element(a, arena_strndup(a, line, strcspn(line, "\n")), service, &found))
+		return false;
+	*ret = found;
+	return true;
+}
+
+bool nft_find_in_gate(struct arena *a, const char *listed, const char *link, sa_family_t family,
+		      uint8_t proto, uint16_t port, struct nft_published *ret)
+{
+	const char *text = block(a, listed, family == AF_INET6 ? "map ports6" : "map ports4");
+	struct nft_published found = { 0 };
+
+	if (!find_element(a, text,
+			  arena_printf(a, "\"%s\" . %s . %u", link, proto_name(proto), port),
+			  &found))
+		return false;
+	*ret = found;
+	return true;
+}
+
+static bool mark_in(const char *line, uint32_t *ret)
+{
+	static const char words[] = "meta mark set 0x";
+	const char *end = strchrnul(line, '\n');
+	const char *at = strstr(line, words);
+
+	if (!at || at > end)
+		return false;
+	*ret = (uint32_t)strtoul(at + strlen(words), NULL, 16);
+	return true;
+}
+
+uint32_t nft_find_mark(struct arena *a, const char *listed, const char *link)
+{
+	const char *text = block(a, listed, "chain arrive");
+	const char *match = arena_printf(a, "\tiifname \"%s\" ", link);
+	const char *go = arena_printf(a, "%sgoto ", match);
+	uint32_t mark = 0;
+
+	for (const char *at = strstr(text, match); at; at = strstr(at + 1, match)) {
+		if (mark_in(at, &mark))
+			return mark;
+		if (!str_starts(at, go))
+			continue;
+		at += strlen(go);
+		text = block(a, listed,
+			     arena_printf(a, "chain %s", arena_strndup(a, at, strcspn(at, " \n"))));
+		at = strstr(text, "\tmeta mark set ");
+		return at && mark_in(at, &mark) ? mark : 0;
+	}
+	return 0;
+}
+
+bool nft_find_restores(struct arena *a, const char *listed)
+{
+	static const char words[] = "meta mark set ct mark ";
+	static const char match[] = "\tiifname \"room*\" ";
+	const char *text = block(a, listed, "chain arrive");
+
+	for (const char *at = strstr(text, match); at; at = strstr(at + 1, match)) {
+		const char *set = strstr(at, words);
+
+		if (set && set < strchrnul(at, '\n'))
+			return true;
+	}
+	return false;
+}
