@@ -12,7 +12,7 @@ import time
 
 from lab import probe, sandbox
 from lab.gate import Sallyport
-from lab.host import keep
+from lab.host import PATIENCE, keep
 from lab.probe import How
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
@@ -71,7 +71,7 @@ class Story:
         self.wrong += not right
 
 
-def http(host, dst, seconds=3.0):
+def http(host, dst, seconds=PATIENCE):
     """GET /; the client address that the web server saw, or how it failed."""
     try:
         with probe.connect(host, dst, 80, seconds=seconds) as s:
@@ -142,9 +142,9 @@ def the_main_job(story, world):
     begin = time.monotonic()
     with tool.run('-p', '80', '--vpn', world.office, command=nginx(world),
                   ready=False) as gate:
-        got = probe.until_true(lambda: http(world.laptop, A4, 0.05), str)
+        got = probe.until_true(lambda: http(world.laptop, A4, 0.2), str)
         took = time.monotonic() - begin
-        probe.until_true(lambda: http(world.serverb, A_VPN4, 0.05), str)
+        probe.until_true(lambda: http(world.serverb, A_VPN4, 0.2), str)
         opened = time.monotonic() - begin
         story.say(f'  the lan door answers after {took * 1000:.0f} ms, '
                   f'the VPN door after {opened * 1000:.0f} ms\n')

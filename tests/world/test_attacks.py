@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from lab import probe
-from lab.host import Host, join
+from lab.host import PATIENCE, Host, join
 from lab.leak import Ear, Talker
 from lab.probe import How
 from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
@@ -122,7 +122,7 @@ def arp_answers(world, target):
             for _ in range(3):
                 s.send(b'\xff' * 6 + me + struct.pack('!H', ETH_P_ARP) +
                        request)
-        probe.tcp(world.mallory, A4, 80, seconds=0.5)  # time for an answer
+        probe.tcp(world.mallory, A4, 80)  # time for an answer
         sniffer.prove()
         return any(a[6:8] == b'\0\2' and a[14:18] == pton(target)
                    for a in sniffer.arps)
@@ -187,13 +187,13 @@ def test_control_a15_a_crafted_frame_reaches_127_0_0_1(world, plain):
     assert crafted_loopback(world, 9090)
 
 
-def crafted_loopback(world, port):
-    probe.tcp(world.mallory, A4, port, seconds=0.5)  # warm neighbours
+def crafted_loopback(world, port, seconds=PATIENCE):
+    probe.tcp(world.mallory, A4, port)  # warm neighbours
     with Sniffer(world.mallory, 'eth0', (world.core, 'mallory')) as sniffer:
         inject(world.mallory, 'eth0', mac(world.servera, 'eth0'),
                tcp_packet(MALLORY4, 4567, '127.0.0.1', port, SYN))
         return sniffer.wait_for(lambda p: p.dport == 4567 and
-                                p.flags == SYN_ACK, 0.7)
+                                p.flags == SYN_ACK, seconds)
 
 
 class LocalnetRouted:
@@ -264,7 +264,7 @@ def rogue_gate(gate, world):
     rogue(world)
     since = len(gate.log.text())
     os.kill(gate.vpn_pid(), signal.SIGUSR1)
-    gate.wait_log('Initialization Sequence Completed', since=since, seconds=15)
+    gate.wait_log('Initialization Sequence Completed', since=since)
     yield gate
     world.openvpn.give_a()
 
@@ -426,10 +426,10 @@ def test_a14_a_neighbour_does_not_route_to_the_room(gate, world, family, proto,
 
 
 def test_a15_a_crafted_frame_does_not_reach_127_0_0_1(gate, world):
-    assert not crafted_loopback(world, 80)
+    assert not crafted_loopback(world, 80, probe.SILENCE)
     with LocalnetRouted(world, 9191) as port:
         assert probe.ask(world.mallory, 'tcp', A4, port).by == 'host'
-        assert not crafted_loopback(world, port)
+        assert not crafted_loopback(world, port, probe.SILENCE)
 
 
 @pytest.mark.parametrize('port', [51820, 1024, 40000])

@@ -158,7 +158,7 @@ class Scene:
             wrong = wrong_answers(self.world, doors=doors)
             assert wrong == [], f'{when}: {wrong}\n{gate.log.text()}'
             assert gate.down().returncode == 0
-            gate.child.wait(10)
+            gate.ended()
 
     def after(self, when, again):
         """All that must be so when it is dead."""
@@ -193,7 +193,7 @@ def settled(gate, n=1):
     """It is dead, or says that every door answers."""
     until(lambda: gate.child.poll() is not None or
           'every door answers' in gate.log.text(),
-          lambda: gate.log.text(), 20, 0.005)
+          lambda: gate.log.text(), pause=0.005)
 
 
 def start(scene):
@@ -214,7 +214,7 @@ def down_of_a_live_gate(scene):
     gate = scene.doomed.up('main')
     yield gate
     gate.child.send_signal(signal.SIGTERM)
-    gate.child.wait(15)
+    gate.ended()
     yield gate
 
 
@@ -224,6 +224,12 @@ def down_of_a_dead_gate(scene):
     yield killed
     scene.doomed('down', 'main')
     yield killed
+
+
+def is_asleep(pid):
+    """On a busy machine who does nothing may also be waiting for its turn."""
+    with open(f'/proc/{pid}/stat') as f:
+        return f.read().rsplit(')', 1)[1].split()[0] == 'S'
 
 
 DAMAGES = {
@@ -242,18 +248,20 @@ def repair(damage):
     def phase(scene):
         gate = scene.doomed.up('main')
         yield gate
+        left = scene.killer.left
         with gate.inner as inner:
             where = inner if place == 'gate' else scene.world.servera
             # A repair may come between the two steps of `ip netns del`.
             where.run(*command.split(), ok=False)
-            done = [scene.killer.left]
+            done = []
 
             def quiet():
-                """Nothing more was done for a while, after something was."""
-                done.append(scene.killer.left)
+                """After something was done it has slept for a while."""
+                done.append((scene.killer.left, is_asleep(gate.child.pid)))
                 return gate.child.poll() is not None or (
-                    len(done) > 30 and len(set(done[-20:])) == 1)
-            until(quiet, 'it is repaired', 10, 0.01)
+                    len(done) > 20 and done[-1][0] < left and
+                    set(done[-20:]) == {(done[-1][0], True)})
+            until(quiet, 'it is repaired', pause=0.01)
         yield gate
     return phase
 

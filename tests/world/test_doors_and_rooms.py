@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from lab import probe
-from lab.host import keep, until
+from lab.host import PATIENCE, keep, until
 from lab.leak import Ear, Talker
 from lab.probe import How
 from lab.world import (A4, A6, A_VPN4, A_VPN6, A_WG4, A_WG6, B_INET4, B_VPN4,
@@ -74,7 +74,7 @@ def gate(wide_world, wide):
                        laptop2=LAPTOP2_4,
                        corp=w.corp_server.command(f'{w.dir}/vpnc-script'))
     w.servera.ip('addr add 172.16.5.12/24 dev eth0')
-    with wide.up('multi', conf, seconds=60) as gate:
+    with wide.up('multi', conf) as gate:
         gate.serve('room', 80)
         gate.serve('web', 80, 443, room='web')
         gate.serve('db', 5432, room='db')
@@ -123,9 +123,9 @@ def test_each_door_answers_what_is_published_on_it(gate, wide_world, door,
     host, dst = {'lan': (w.laptop, A4), 'office': (w.serverb, A_VPN4),
                  'partner': (w.partner, A_WG4),
                  'corp': (w.corp, None)}[door]
-    got = probe.ask(host, 'tcp', dst or corp_address(gate), port,
-                    seconds=1)
     by = PORTS[door].get(port)
+    got = probe.ask(host, 'tcp', dst or corp_address(gate), port,
+                    seconds=PATIENCE if by else probe.SILENCE)
     if by:
         assert (got.how, got.by) == (How.ANSWERED, by)
     else:
@@ -209,7 +209,8 @@ def test_exec_in_a_room_that_is_not_there(gate):
 
 def test_rooms_do_not_reach_one_another(gate):
     with gate.room('db') as where:
-        got = probe.ask(where, 'tcp', gate.address('web'), 443, seconds=0.7)
+        got = probe.ask(where, 'tcp', gate.address('web'), 443,
+                        seconds=probe.SILENCE)
     assert got.how is not How.ANSWERED
 
 
@@ -220,8 +221,8 @@ def test_a_wireguard_client_that_is_killed_comes_back(gate, wide_world):
     flow = probe.Flow(wide_world.laptop, A4, 80)
     os.kill(pid, signal.SIGKILL)
     until(lambda: gate.vpn_pid('wireguard-go') not in (None, pid),
-          'wireguard-go runs again', 15)
-    got = probe.ask_until_answered(wide_world.partner, 'tcp', A_WG4, 80, 15)
+          'wireguard-go runs again')
+    got = probe.ask_until_answered(wide_world.partner, 'tcp', A_WG4, 80)
     assert flow.stop().error is None
     assert got.saw == PARTNER4
 
@@ -229,7 +230,7 @@ def test_a_wireguard_client_that_is_killed_comes_back(gate, wide_world):
 def test_down_from_another_terminal_ends_it_all(gate, wide_world):
     done = gate.down()
     assert done.returncode == 0, done.stderr
-    assert gate.child.wait(10) == 0
+    assert gate.ended() == 0
     assert not os.path.exists(wide_world.servera.path('/run/netns/multi.gate'))
     again = gate.down()
     assert again.returncode == 1 and '"multi"' in again.stderr

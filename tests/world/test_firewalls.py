@@ -35,11 +35,11 @@ def docker(world):
         return world.servera.run('docker', '-H', f'unix://{base}/sock', *argv,
                                  **kw)
     until(lambda: child.poll() is not None or
-          client('version', ok=False).returncode == 0, 'dockerd answers', 30,
-          0.1)
+          client('version', ok=False).returncode == 0, 'dockerd answers',
+          pause=0.1)
     assert child.poll() is None, open(f'{base}/log').read()[-2000:]
     yield client
-    hosts.stop(child, seconds=20)
+    hosts.stop(child)
     log.close()
     for family in ('iptables', 'ip6tables'):
         for table in ('filter', 'nat'):
@@ -96,7 +96,7 @@ def test_dockerd_that_starts_after_the_gate(world, sallyport, request):
         request.getfixturevalue('docker')
         assert forward_policy(world) == 'DROP'
         until(lambda: wrong_answers(world, seconds=1) == [],
-              lambda: 'everybody is answered\n' + gate.log.text(), 20)
+              lambda: 'everybody is answered\n' + gate.log.text())
 
 
 DROPS = {

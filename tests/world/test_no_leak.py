@@ -93,7 +93,7 @@ def test_nothing_leaks_from_before_the_client_starts_until_it_is_up(
             talker.said()
             talker.connect_all()
             world.openvpn_again()
-            gate.wait_ready(30)
+            gate.wait_ready()
             talker.said()
             talker.connect_all()
             talker.stop()
@@ -112,8 +112,7 @@ def test_nothing_leaks_while_the_client_is_hit(world, sallyport, ear, sig, push)
         os.kill(gate.vpn_pid(), signal.Signals[sig])
         talker.said(20)
         talker.connect_all()
-        gate.wait_log('Initialization Sequence Completed', since=since,
-                      seconds=20)
+        gate.wait_log('Initialization Sequence Completed', since=since)
         talker.said(20)
         talker.stop()
     assert ear.heard() == []

@@ -80,7 +80,7 @@ def reconnect(gate, world, push, **kw):
     world.openvpn.give_a(push, **kw)
     since = len(gate.log.text())
     os.kill(gate.vpn_pid(), signal.SIGUSR1)
-    gate.wait_log('Initialization Sequence Completed', since=since, seconds=15)
+    gate.wait_log('Initialization Sequence Completed', since=since)
     until(lambda: gate.door('office')['state'] == 'up', 'office is up')
 
 

@@ -69,7 +69,7 @@ def check_repaired(world, gate, before, since):
     def same():
         return everywhere(gate) == before
     try:
-        until(same, 'all is as it was', 5)
+        until(same, 'all is as it was')
     except AssertionError:
         pytest.fail(f'{differences(before, everywhere(gate))}\n' +
                     gate.log.text()[since:], pytrace=False)
@@ -178,7 +178,7 @@ def test_a_tunnel_that_is_set_down_comes_back(world, gate):
     with gate.inner as inner:
         inner.run('ip', 'link', 'set', 'office', 'down')
     until(lambda: wrong_answers(world, seconds=1) == [],
-          'the tunnel door answers again', 60)
+          'the tunnel door answers again')
     assert gate.log.text()[since:].strip()
 
 
@@ -189,7 +189,7 @@ def test_a_link_that_is_deleted_is_made_again(world, gate, place):
         where = {'sp-main': gate.host, 'eth0': room}.get(place, inner)
         where.run('ip', 'link', 'del', place)
     until(lambda: wrong_answers(world, seconds=1) == [],
-          lambda: 'everybody is answered: ' + gate.log.text()[since:], 15)
+          lambda: 'everybody is answered: ' + gate.log.text()[since:])
     assert gate.log.text()[since:].strip()
 
 
@@ -286,7 +286,7 @@ def test_rp_filter_of_the_gate_may_be_anything(world, gate, value):
 def test_forwarding_that_is_switched_off_is_switched_on(world, gate):
     gate.host.sysctl('net/ipv4/conf/all/forwarding', 0)
     until(lambda: wrong_answers(world, families=(4,), doors=('lan',),
-                                seconds=0.5) == [], 'it is put right', 10)
+                                seconds=0.5) == [], 'it is put right')
 
 
 @pytest.mark.parametrize('key', ['net/ipv4/ip_forward',
@@ -297,8 +297,9 @@ def test_sysctls_of_the_gate_come_back_at_once(world, gate, key):
     since = len(gate.log.text())
     with gate.inner as inner:
         value = inner.sysctl(key)
-        inner.sysctl(key, 1 if value == '0' else 0)
-        until(lambda: inner.sysctl(key) == value, 'it is as it was', 1)
+        for _ in range(2):  # the first may be by chance, after 30 s is the next look
+            inner.sysctl(key, 1 if value == '0' else 0)
+            until(lambda: inner.sysctl(key) == value, 'it is as it was', 15)
     gate.wait_log('sysctl', since=since)
     assert wrong_answers(world) == []
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lab.host import until
+from lab.host import PATIENCE, until
 
 COMMAND = ['sh', '-c', 'echo ready; while read x; do '
            'grep -v "^#" /etc/resolv.conf; echo end; done']
@@ -40,4 +40,4 @@ def test_a_running_room_keeps_its_name_servers(world, sallyport, times):
         # Without the cure the room reads the host's file from now on.
         until(lambda: answer(child) == before, 'the room reads its own file')
     child.stdin.close()
-    assert child.wait(10) == 0
+    assert child.wait(PATIENCE) == 0

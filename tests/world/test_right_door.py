@@ -5,7 +5,7 @@ import time
 import pytest
 
 from lab import probe
-from lab.host import until
+from lab.host import PATIENCE, until
 from lab.probe import How
 from lab.world import (A4, A6, A_VPN4, A_VPN6, LAPTOP4, LAPTOP6,
                        wrong_answers)
@@ -91,7 +91,7 @@ def test_same_address_and_port_on_both_doors_udp_pipelined(gate, world, mine,
             s.sendto(f'{name}-{i}'.encode(), (dst, 80))
     for name, (s, dst) in asked.items():
         got = set()
-        end = time.monotonic() + 3
+        end = time.monotonic() + PATIENCE
         while len(got) < 50 and probe._wait(s, probe.select.POLLIN, end):
             data, addr = s.recvfrom(2048)
             assert addr[0] == dst

@@ -57,7 +57,7 @@ def test_run_passes_signals_on_to_the_command(sallyport, sig):
                'while :; do sleep 0.05; done']
     with sallyport.run(name='sig', command=command) as gate:
         gate.child.send_signal(sig)
-        assert gate.child.wait(10) == 5
+        assert gate.ended() == 5
 
 
 def test_the_command_runs_in_the_room(sallyport, world):
@@ -120,7 +120,7 @@ def test_everything_is_taken_away_at_the_end(world, sallyport, how):
             os.kill(service, signal.SIGKILL)
         else:
             gate.child.send_signal(signal.Signals[how])
-        gate.child.wait(15)
+        gate.ended()
     assert difference(before, hoststate(world.servera)) == ''
 
 

@@ -58,7 +58,7 @@ def restart(gate):
     anew."""
     since = len(gate.log.text())
     os.kill(gate.vpn_pid(), signal.SIGUSR1)
-    gate.wait_log('Initialization Sequence Completed', since=since, seconds=15)
+    gate.wait_log('Initialization Sequence Completed', since=since)
 
 
 @pytest.mark.parametrize('round', range(ROUNDS))

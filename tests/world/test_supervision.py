@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from lab import probe
-from lab.host import until
+from lab.host import PATIENCE, until
 from lab.world import A4, A_VPN4, B_VPN4, wrong_answers
 
 CONF = '''
@@ -26,16 +26,17 @@ def gate(world, sallyport):
 
 @pytest.mark.parametrize('sig', ['SIGUSR1', 'SIGHUP', 'SIGTERM', 'SIGINT',
                                  'SIGKILL', 'SIGSEGV'])
-def test_the_lan_does_not_notice_and_the_tunnel_comes_back(world, gate, sig):
+def test_the_lan_does_not_notice_and_the_tunnel_comes_back(world, gate, beside,
+                                                           sig):
     service = gate.children[0].pid
     flow = probe.Flow(world.laptop, A4, 80)
     since = len(gate.log.text())
     os.kill(gate.vpn_pid(), signal.Signals[sig])
-    gate.wait_log('Initialization Sequence Completed', since=since, seconds=25)
+    gate.wait_log('Initialization Sequence Completed', since=since)
     got = probe.ask_until_answered(world.serverb, 'tcp', A_VPN4, 80)
-    flow.stop()
-    assert (flow.error, flow.total_retransmits) == (None, 0)
-    assert flow.worst < 0.5
+    assert flow.stop().error is None
+    assert beside.stop().stalled() or (
+        flow.total_retransmits == 0 and flow.worst < 0.5)
     assert (got.saw, gate.children[0].pid, gate.children[0].poll()) == (
         B_VPN4, service, None)
     assert wrong_answers(world) == []
@@ -48,13 +49,13 @@ def test_a_client_that_hangs_is_replaced(world, gate):
     os.kill(pid, signal.SIGSTOP)
     try:
         until(lambda: gate.vpn_pid() not in (None, pid),
-              'the hanging client is replaced', 60, 0.2)
+              'the hanging client is replaced', 2 * PATIENCE, 0.2)
     finally:
         try:
             os.kill(pid, signal.SIGCONT)
         except ProcessLookupError:
             pass
-    got = probe.ask_until_answered(world.serverb, 'tcp', A_VPN4, 80, 20)
+    got = probe.ask_until_answered(world.serverb, 'tcp', A_VPN4, 80)
     assert flow.stop().error is None
     assert got.saw == B_VPN4
 
@@ -64,20 +65,20 @@ def test_a_dead_wire_and_its_return(world, gate):
     world.inet.ip('link set br198 down')
     try:
         assert wrong_answers(world, doors=('lan', 'self')) == []
-        gate.wait_door('office', 'connecting', 40)
+        gate.wait_door('office', 'connecting')
         assert wrong_answers(world, doors=('lan', 'self')) == []
     finally:
         world.inet.ip('link set br198 up',
                       'addr replace 2001:db8:198::1/64 dev br198 nodad')
-    gate.wait_door('office', 'up', 40)
-    got = probe.ask_until_answered(world.serverb, 'tcp', A_VPN4, 80, 15)
+    gate.wait_door('office', 'up')
+    got = probe.ask_until_answered(world.serverb, 'tcp', A_VPN4, 80)
     assert got.saw == B_VPN4
 
 
 def test_a_server_that_restarts_is_found_again(world, gate):
     world.openvpn.close()
     world.openvpn_again()
-    got = probe.ask_until_answered(world.vpnsrv, 'tcp', A_VPN4, 80, 40)
+    got = probe.ask_until_answered(world.vpnsrv, 'tcp', A_VPN4, 80)
     assert got.answered
 
 
@@ -98,7 +99,7 @@ def test_a_client_that_cannot_start_is_tried_again_with_pauses(world,
     with gate:
         gate.wait_log('bad', 'nonsense-option')
         until(lambda: gate.log.text().count('nonsense-option') >= 2,
-              'it is tried again', 10)
+              'it is tried again')
         gate.serve('bad', 80)
         assert probe.ask(world.laptop, 'tcp', A4, 8081).by == 'bad'
         tries = gate.log.text().count('nonsense-option')

@@ -6,6 +6,7 @@ Negative controls: what the other tests show to work must fail here.
 import pytest
 
 from lab import probe
+from lab.host import PATIENCE
 from lab.probe import How
 from lab.sniff import Sniffer, tcp_packet, inject
 from lab.state import difference, hoststate
@@ -60,7 +61,7 @@ def test_with_a_vpn_on_the_bare_server_b_is_answered(vpn, proto, a, b):
 def test_an_open_connection_of_the_laptop_freezes(bare):
     flow = probe.Flow(bare.laptop, A4, 80, patience=probe.SILENCE)
     client = OpenVpnClient(bare.servera, bare.office, bare.dir).wait()
-    flow.join(probe.SILENCE + 10)
+    flow.join(PATIENCE)
     client.close()
     assert isinstance(flow.stop().error, TimeoutError)
 

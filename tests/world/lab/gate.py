@@ -10,10 +10,10 @@ import time
 
 from . import host as hosts
 from . import world as worlds
-from .host import TimedOut, Within, until
+from .host import PATIENCE, TimedOut, Within, until
 from .vpn import Log
 
-READY = 40.0  # seconds until every door answers
+READY = PATIENCE  # seconds until every door answers
 
 
 class NotifySocket:
@@ -54,7 +54,7 @@ class Sallyport:
         self.host = host or world.servera
         self.count = 0
 
-    def __call__(self, *argv, ok=False, timeout=30, env=None, input=None):
+    def __call__(self, *argv, ok=False, timeout=PATIENCE, env=None, input=None):
         return self.host.run(self.program, *argv, ok=ok, timeout=timeout,
                              env=env, input=input)
 
@@ -116,7 +116,7 @@ class Gate:
     def wait_ready(self, seconds=READY):
         self.notify.wait('READY=1', self.child, seconds, self.log)
 
-    def wait_log(self, *words, seconds=5.0, since=0):
+    def wait_log(self, *words, seconds=PATIENCE, since=0):
         """Waits until one line since offset @since has all of @words."""
         return until(lambda: [l for l in self.log.text()[since:].splitlines()
                               if all(w in l for w in words)],
@@ -131,7 +131,7 @@ class Gate:
     def door(self, name):
         return next(d for d in self.status()['doors'] if d['name'] == name)
 
-    def wait_door(self, name, state='up', seconds=15):
+    def wait_door(self, name, state='up', seconds=PATIENCE):
         """The door's entry in status once it has @state."""
         return until(lambda: (lambda d: d if d['state'] == state else None)(
             self.door(name)),
@@ -179,12 +179,16 @@ class Gate:
                 continue
         return None
 
+    def ended(self):
+        """Waits for its end; its exit status."""
+        return self.child.wait(PATIENCE)
+
     def kill9(self):
         """The supervisor alone, as the kernel's OOM killer would."""
         os.kill(self.child.pid, signal.SIGKILL)
         self.child.wait()
 
-    def stop(self, sig=signal.SIGTERM, seconds=15):
+    def stop(self, sig=signal.SIGTERM, seconds=PATIENCE):
         return hosts.stop(self.child, sig, seconds)
 
     def down(self, **kw):

@@ -17,11 +17,16 @@ import time
 from . import sandbox
 
 
+# Seconds for what must happen. A pass does not wait for them, so that they can be
+# many: the machine may be busy, and only a hang is too slow.
+PATIENCE = 60.0
+
+
 class TimedOut(AssertionError):
     """Something that had to happen did not, in time."""
 
 
-def until(probe, what, seconds=5.0, pause=0.02):
+def until(probe, what, seconds=PATIENCE, pause=0.02):
     """Returns the first true value of @probe(). @what may be a function: the
     state at the end is of more use than that at the beginning."""
     end = time.monotonic() + seconds
@@ -124,7 +129,7 @@ class Host:
         self.children.append(child)
         return child
 
-    def run(self, *argv, ok=True, timeout=20, input=None, env=None):
+    def run(self, *argv, ok=True, timeout=PATIENCE, input=None, env=None):
         argv = [str(a) for a in argv]
         done = subprocess.run(self.enter_argv(argv), text=True, input=input,
                               capture_output=True, timeout=timeout, env=env)
@@ -203,7 +208,7 @@ class Within:
         s.setblocking(False)
         return s
 
-    def run(self, *argv, ok=True, timeout=20, input=None):
+    def run(self, *argv, ok=True, timeout=PATIENCE, input=None):
         argv = [str(a) for a in argv]
         done = subprocess.run(
             self.host.enter_argv(argv, f'/proc/{os.getpid()}/fd/{self.fd}'),
@@ -227,7 +232,7 @@ class Within:
             self.fd = -1
 
 
-def stop(child, sig=signal.SIGTERM, seconds=5):
+def stop(child, sig=signal.SIGTERM, seconds=PATIENCE):
     """Ends one process that we started, and waits for it."""
     if child.poll() is None:
         child.send_signal(signal.SIGCONT)

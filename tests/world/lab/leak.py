@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 
+from .host import PATIENCE
 from .sniff import Sniffer
 from .world import B_INET4, B_INET6, B_VPN4, B_VPN6, LAPTOP2_4, LAPTOP2_6
 
@@ -47,7 +48,7 @@ class Talker(threading.Thread):
                 self._one(aim)
             self.halt.wait(0.001)
 
-    def said(self, count=50, seconds=5):
+    def said(self, count=50, seconds=PATIENCE):
         """Returns after at least @count more datagrams were tried."""
         end = time.monotonic() + seconds
         goal = self.sent + count * len(self.aims)
@@ -69,7 +70,7 @@ class Talker(threading.Thread):
 
     def stop(self):
         self.halt.set()
-        self.join(5)
+        self.join(PATIENCE)
         for s in self.sockets.values():
             s.close()
 

@@ -13,7 +13,8 @@ import threading
 import time
 from dataclasses import dataclass
 
-SOON = 3.0     # what must come has come by then
+from .host import PATIENCE
+
 SILENCE = 0.7  # what has not come by then does not come
 
 
@@ -71,7 +72,7 @@ def _wait(s, events, end):
     return left > 0 and p.poll(left * 1000)
 
 
-def connect(host, dst, port, src='', sport=0, seconds=SOON):
+def connect(host, dst, port, src='', sport=0, seconds=PATIENCE):
     """A connected TCP socket (blocking, with a time limit), or raises."""
     s = _socket(host, dst, socket.SOCK_STREAM, src, sport)
     # A short-lived probe must not hold its port in TIME_WAIT.
@@ -101,7 +102,7 @@ def _answer(text, source, local):
     return Answer(How.ANSWERED, by, saw, int(port), source, local)
 
 
-def tcp(host, dst, port, src='', sport=0, seconds=SOON):
+def tcp(host, dst, port, src='', sport=0, seconds=PATIENCE):
     try:
         with connect(host, dst, port, src, sport, seconds) as s:
             return _answer(_line(s, seconds), s.getpeername()[0],
@@ -112,7 +113,7 @@ def tcp(host, dst, port, src='', sport=0, seconds=SOON):
         return Answer(how_of(err))
 
 
-def udp(host, dst, port, src='', sport=0, seconds=SOON, payload='probe'):
+def udp(host, dst, port, src='', sport=0, seconds=PATIENCE, payload='probe'):
     """Not connected: a reply from a wrong source is seen as such."""
     s = _socket(host, dst, socket.SOCK_DGRAM, src, sport)
     on = (socket.IPPROTO_IPV6, 25) if ':' in dst else (socket.IPPROTO_IP, 11)
@@ -138,7 +139,7 @@ def ask(host, proto, dst, port, **kw):
     return {'tcp': tcp, 'udp': udp}[proto](host, dst, port, **kw)
 
 
-def ask_until_answered(host, proto, dst, port, seconds=10, **kw):
+def ask_until_answered(host, proto, dst, port, seconds=PATIENCE, **kw):
     """For doors that are just opening: asks again until there is an answer."""
     end = time.monotonic() + seconds
     while True:
@@ -148,7 +149,7 @@ def ask_until_answered(host, proto, dst, port, seconds=10, **kw):
         time.sleep(0.02)
 
 
-def ping(host, dst, src='', size=56, seconds=SOON, dont_fragment=False):
+def ping(host, dst, src='', size=56, seconds=PATIENCE, dont_fragment=False):
     """True when an echo reply comes from @dst itself."""
     argv = ['ping', '-n', '-q', '-c', '1', '-i', '0.2', '-W', str(seconds),
             '-s', str(size)]
@@ -157,10 +158,10 @@ def ping(host, dst, src='', size=56, seconds=SOON, dont_fragment=False):
     return host.run(*argv, dst, ok=False).returncode == 0
 
 
-def fetch(host, dst, port, size, seconds=10, src=''):
+def fetch(host, dst, port, size, seconds=PATIENCE, src=''):
     """Bytes that arrived of @size asked for: stalls show as a smaller number."""
     with connect(host, dst, port, src) as s:
-        _line(s, SOON)  # the greeting
+        _line(s, PATIENCE)  # the greeting
         s.sendall(f'big {size}\n'.encode())
         end = time.monotonic() + seconds
         got = 0
@@ -181,10 +182,10 @@ class Flow(threading.Thread):
     @interval, each answered. stop() says how it went."""
 
     def __init__(self, host, dst, port, interval=0.002, src='',
-                 sport=0, patience=10):
+                 sport=0, patience=PATIENCE):
         super().__init__(daemon=True)
         self.socket = connect(host, dst, port, src, sport)
-        self.greeting = _line(self.socket, SOON)
+        self.greeting = _line(self.socket, PATIENCE)
         self.patience = patience
         self.interval = interval
         self.count = 0
@@ -205,19 +206,25 @@ class Flow(threading.Thread):
         except OSError as err:
             self.error = err
 
+    def stalled(self):
+        """The machine itself stood still: said of a flow that nothing of ours
+        is in the way of, it excuses another one."""
+        return self.worst > 0.1 or self.total_retransmits > 0
+
     def retransmits(self):
         info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
         return struct.unpack_from('I', info, 100)[0]
 
     def stop(self):
         self.halt.set()
-        self.join(15)
-        self.total_retransmits = self.retransmits() if not self.error else -1
-        self.socket.close()
+        self.join(self.patience + 5)
+        if self.socket.fileno() >= 0:
+            self.total_retransmits = self.retransmits() if not self.error else -1
+            self.socket.close()
         return self
 
 
-def until_true(ask, kind, seconds=15):
+def until_true(ask, kind, seconds=PATIENCE):
     """The first answer of @kind, or the last one of all."""
     end = time.monotonic() + seconds
     while True:

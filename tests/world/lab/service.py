@@ -84,7 +84,7 @@ class Service:
 
     def big(self, s, size):
         s.setblocking(True)
-        s.settimeout(20)
+        s.settimeout(60)
         try:
             s.sendall(b'x' * size)
         except OSError:

@@ -13,7 +13,7 @@ import struct
 import time
 from dataclasses import dataclass
 
-from .host import TimedOut
+from .host import PATIENCE, TimedOut
 
 ETH_P_ALL = 0x0003
 ETH_P_IP = 0x0800
@@ -75,7 +75,7 @@ class Sniffer:
     """Reads @link of @host. @far is (host, link) at the other end of that
     wire, where frames are planted; a tun device has none."""
 
-    def __init__(self, host, link, far=None, seconds=2.0):
+    def __init__(self, host, link, far=None, seconds=PATIENCE):
         with host.inside():
             self.s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
             self.s.setsockopt(socket.SOL_SOCKET, 33, 1 << 25)  # RCVBUFFORCE
@@ -120,7 +120,7 @@ class Sniffer:
         p.register(self.s, select.POLLIN)
         return p.poll(max(0, seconds) * 1000)
 
-    def prove(self, seconds=2.0):
+    def prove(self, seconds=PATIENCE):
         """Plants a frame at the far end and waits until it is seen here."""
         host, link = self.far
         mark = os.urandom(24)
@@ -144,7 +144,7 @@ class Sniffer:
             self._read()
         return [p for p in self.packets if wanted(p)]
 
-    def wait_for(self, wanted, seconds=3.0):
+    def wait_for(self, wanted, seconds=PATIENCE):
         """The first packet that is @wanted, or None."""
         end = time.monotonic() + seconds
         while True:

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from . import host as hosts
-from .host import until
+from .host import PATIENCE, until
 from .vpn import Log
 
 OPTIONS = ('-oStrictHostKeyChecking=no', '-oUserKnownHostsFile=/dev/null',
@@ -41,7 +41,7 @@ PidFile none
     def session(self, client, address):
         return SshSession(client, address, f'{self.dir}/user')
 
-    def run(self, client, address, command, seconds=30):
+    def run(self, client, address, command, seconds=PATIENCE):
         """What @command prints in a session of its own."""
         return client.run('ssh', *OPTIONS, '-i', f'{self.dir}/user',
                           f'root@{address}', command, ok=False,
@@ -62,7 +62,7 @@ class SshSession:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False,
             bufsize=0)
         self.address = address
-        peer, port, *_ = self._line(10).split()
+        peer, port, *_ = self._line(PATIENCE).split()
         self.end = (peer, int(port))
 
     def _line(self, seconds):

@@ -119,7 +119,7 @@ verb 3
             ['openvpn', '--config', self.conf], stdout=self.log.file,
             stderr=self.log.file)
         until(lambda: 'Initialization Sequence Completed' in self.log.text()
-              or self.child.poll() is not None, 'OpenVPN server listens', 10)
+              or self.child.poll() is not None, 'OpenVPN server listens')
         assert self.child.poll() is None, self.log.text()
 
     def give(self, client, addr4, addr6=None, push=PUSH, extra=''):
@@ -156,10 +156,9 @@ class OpenVpnClient:
         self.child = host.popen(['openvpn', '--config', profile, *args],
                                 stdout=self.log.file, stderr=self.log.file)
 
-    def wait(self, seconds=15):
+    def wait(self):
         until(lambda: 'Initialization Sequence Completed' in self.log.text()
-              or self.child.poll() is not None, 'OpenVPN client connected',
-              seconds)
+              or self.child.poll() is not None, 'OpenVPN client connected')
         assert self.child.poll() is None, self.log.text()
         return self
 
@@ -283,7 +282,7 @@ try-mtu-discovery = false
         self.pin = subprocess.run(['base64'], input=digest, capture_output=True,
                                   check=True).stdout.decode().strip()
         until(lambda: 'listening' in self.log.text() or
-              self.child.poll() is not None, 'ocserv listens', 10)
+              self.child.poll() is not None, 'ocserv listens')
         assert self.child.poll() is None, self.log.text()
 
     def command(self, script, interface='tun7'):

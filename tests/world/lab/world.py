@@ -22,7 +22,7 @@ from . import host as hosts
 from . import probe
 from . import sandbox
 from . import vpn
-from .host import Host, join, until
+from .host import PATIENCE, Host, join, until
 
 A4, A6 = '172.16.5.10', 'fd00:16:5::10'
 A_VPN4, A_VPN6 = '172.20.0.10', 'fd00:16:20::10'
@@ -176,7 +176,7 @@ class World:
         self.openvpn.start()
         self.b_client.child.send_signal(signal.SIGUSR1)
         until(lambda: probe.ping(self.serverb, VPN_GW4, seconds=1),
-              'B is connected again', 15)
+              'B is connected again')
 
     def serve(self, host, name, *ports):
         """Runs the service on @host itself; returns its process."""
@@ -214,7 +214,7 @@ def askers(world, families=(4, 6)):
 
 
 def wrong_answers(world, port=80, by='room', protos=('tcp', 'udp'),
-                  families=(4, 6), doors=(LAN, VPN, SELF), seconds=2.0):
+                  families=(4, 6), doors=(LAN, VPN, SELF), seconds=PATIENCE):
     """Asks from everywhere; a line of text for each that is not as it must
     be. Empty is right."""
     wrong = []
