@@ -2,6 +2,7 @@
 #include "plan/diff.h"
 
 #include "base/text.h"
+#include "plan/slot.h"
 
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
@@ -209,7 +210,7 @@ static bool rule_is(const struct rule *r, const struct want_rule *x)
 	return r->family == x->family && r->priority == x->priority && r->table == x->table &&
 	       is_plain(r) && r->suppress_len == x->suppress_len && prefix_is(&r->from, &x->from) &&
 	       prefix_is(&r->to, &x->to) && str_eq(r->iif, x->iif ? x->iif : "") &&
-	       r->has_mark == mark &&
+	       r->find_saddr == x->find_saddr && r->has_mark == mark &&
 	       (!mark || (r->mark == x->mark && r->mark_mask == x->mark_mask));
 }
 
@@ -220,22 +221,33 @@ static bool rule_is_ours(const struct want *w, const struct rule *r)
 	return r->protocol == w->protocol && r->priority == 0;
 }
 
+/* `to SLOT`, of a gate on the host. */
+static bool is_gates(const struct rule *r)
+{
+	return r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT && r->to.ip.family;
+}
+
 /*
  * Can a rule in front of ours take our packets?  On the host only what speaks
- * of our slot matters, which other gates' rules do not; in a gate, all do.
+ * of our slot matters, which other gates' rules do not; in a gate, all do.  So
+ * they do where a rule of ours is for every destination.  Where nothing is
+ * wanted (any more) nothing can be disturbed.
  */
 static bool rule_disturbs(const struct want *w, const struct rule *r)
 {
+	bool any = w->place != PLACE_HOST;
+
 	if (r->priority != 0 || is_local_rule(r) || rule_is_ours(w, r))
 		return false;
-	if (w->place != PLACE_HOST)
-		return true;
-	if (!r->to.ip.family)
-		return true;
-	for (size_t i = 0; i < w->n_rules; i++)
-		if (prefix_overlaps(&w->rules[i].to, &r->to))
-			return true;
-	return false;
+	if (w->guard && is_gates(r))
+		return false;
+	for (size_t i = 0; i < w->n_rules && !any; i++) {
+		const struct want_rule *x = &w->rules[i];
+
+		any = x->family == r->family && x->priority == 0 &&
+		      (!r->to.ip.family || !x->to.ip.family || prefix_overlaps(&x->to, &r->to));
+	}
+	return any;
 }
 
 /*
@@ -292,9 +304,10 @@ static void add_local_rule(struct work *w, sa_family_t family)
 }
 
 /*
- * The kernel appends among equals.  So all of ours are appended once more, the
- * old ones go (a deletion takes the first that matches), and what stood in
- * front is appended behind them.
+ * The kernel appends among equals.  So all of ours are appended once more, what
+ * stood in front is appended behind them, and the old ones go last (a deletion
+ * takes the first that matches): at no moment does a foreign rule come first
+ * that did not before.
  */
 static void renew_rules(struct work *w, sa_family_t family)
 {
@@ -309,10 +322,14 @@ static void renew_rules(struct work *w, sa_family_t family)
 	for (size_t i = 0; i < w->have->n_rules; i++) {
 		const struct rule *r = &w->have->rules[i];
 
+		if (r->family == family && rule_disturbs(w->want, r))
+			add_op(w, OP_RULE_MOVE)->rule = r;
+	}
+	for (size_t i = 0; i < w->have->n_rules; i++) {
+		const struct rule *r = &w->have->rules[i];
+
 		if (r->family == family && rule_is_ours(w->want, r))
 			add_op(w, OP_RULE_DEL)->rule = r;
-		else if (r->family == family && rule_disturbs(w->want, r))
-			add_op(w, OP_RULE_MOVE)->rule = r;
 	}
 }
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define ANY      UINT32_MAX
-#define OURS_END 10000u /* the table behind the last one of a slot */
+#define OURS_END 10100u /* the table behind the last one of a guard */
 
 enum shape {
 	ANY_SHAPE,

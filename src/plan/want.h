@@ -62,6 +62,7 @@ struct want_rule {
 	const char *iif; /* NULL: any */
 	uint32_t mark, mark_mask;
 	int suppress_len; /* -1: none */
+	bool find_saddr; /* IPv6: asked also before there is a source, which must then fit @from */
 };
 
 struct want_sysctl {
@@ -75,6 +76,7 @@ struct want {
 	enum want_place place;
 	size_t room; /* of PLACE_ROOM */
 	const char *netns; /* name below /run/netns, NULL for the host */
+	bool guard; /* host: before these rules stand only gates' */
 	uint8_t protocol; /* of our rules and routes: 222, RTPROT_KERNEL on the host */
 	uint32_t table_first; /* everything in these tables is ours */
 	uint32_t table_last;

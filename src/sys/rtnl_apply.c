@@ -193,6 +193,7 @@ static int add_rule(struct apply *ap, const struct want_rule *w, struct err *e)
 			     .mark_mask = w->mark_mask,
 			     .has_mark = w->mark || w->mark_mask,
 			     .suppress_len = w->suppress_len,
+			     .find_saddr = w->find_saddr,
 			     .suppress_group = -1 };
 	char words[WORDS];
 	int status;

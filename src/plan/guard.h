@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PLAN_GUARD_H
+#define PLAN_GUARD_H
+
+#include "plan/want.h"
+
+/*
+ * What guards a bare host while a VPN client runs on it.
+ *
+ * Every interface with an address is a door.  A connection is marked by the door
+ * it came in by, and its replies leave by that door; what has one of the LAN
+ * doors' addresses for a source never leaves by a tunnel.  All that is asked of
+ * the host is how its doors' networks were reached, which is remembered: a VPN
+ * client may take the default route out of main, and a link that flaps loses
+ * its routes in all tables.
+ *
+ * What has no source yet and belongs to no connection goes as the VPN client
+ * wants it.
+ */
+
+#define GUARD_TABLE_NEAR 10000u /* what the LAN doors reach, but for defaults */
+#define GUARD_TABLE_FAR  10001u /* their defaults, and a floor under them */
+#define GUARD_TABLE_DOOR 10002u /* + number of the door */
+#define GUARD_DOORS_MAX  96u
+#define GUARD_TABLE_LAST 10099u
+#define GUARD_NFT        "sallyport-guard" /* table inet ... */
+
+#define GUARD_MARK_MASK 0xffff0000u
+/* Connections older than the guard, and everything while a trial has run out. */
+#define GUARD_MARK_BEFORE (GUARD_TABLE_FAR << 16)
+/* Came in by an interface that is no door yet. */
+#define GUARD_MARK_OTHER (GUARD_TABLE_LAST << 16)
+
+struct guard_door {
+	const char *name; /* of the link */
+	uint32_t number; /* of table and mark; GUARD_DOORS_MAX: has none */
+	bool tunnel; /* a VPN's: it comes and goes, and nothing is remembered of it */
+};
+
+/* What is known of the host.  Lives in an arena; zero is a host not looked at yet. */
+struct guard_memory {
+	struct guard_door *doors; /* in order of their names */
+	size_t n_doors, cap_doors;
+	/* By which the LAN doors reach what they reach; table is not used, metric is main's. */
+	struct want_route *routes;
+	size_t n_routes, cap_routes;
+};
+
+/* A link that a VPN client makes, by its kind or flags. */
+bool guard_is_tunnel(const struct link *l);
+
+/*
+ * What is known after @host was seen, where @old was known before.  Routes by a
+ * door that was known are taken over only from those who configure doors
+ * (kernel, router advertisements, DHCP), or when the door has no gateway left:
+ * a VPN client may put routes on doors, too.  The result is in @a and points
+ * nowhere else.
+ */
+void guard_learn(struct arena *a, const struct guard_memory *old, const struct snapshot *host,
+		 struct guard_memory *ret);
+
+struct guard_wish {
+	const struct prefix *lan; /* new connections to these stay on the LAN doors */
+	size_t n_lan;
+	bool trial; /* output goes the way it was before unless set `trial` says otherwise */
+};
+
+/* What the host must hold.  Pointers into @a, @m and @host. */
+void guard_plan(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
+		const struct guard_wish *wish, struct want *ret);
+
+/* plan/guard_nft.c: the text of table GUARD_NFT; replaces its rules, keeps its sets. */
+const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
+		      const struct guard_wish *wish);
+
+#endif
