@@ -22,6 +22,13 @@ static void read_comment(struct arena *a, const char *comment, struct plan_sysct
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e)
 {
+	return before_read_chain(n, a, arena_printf(a, PLAN_NFT_HOST " before_%s", gate), ret,
+				 ret_n, e);
+}
+
+int before_read_chain(struct nft *n, struct arena *a, const char *chain, struct plan_sysctl **ret,
+		      size_t *ret_n, struct err *e)
+{
 	struct plan_sysctl *items = NULL;
 	size_t count = 0, cap = 0, i;
 	const char *json;
@@ -30,8 +37,7 @@ int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sy
 
 	*ret = NULL;
 	*ret_n = 0;
-	r = nft_list_json(n, a, arena_printf(a, "chain inet " PLAN_NFT_HOST " before_%s", gate),
-			  &json, e);
+	r = nft_list_json(n, a, arena_printf(a, "chain inet %s", chain), &json, e);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)

@@ -110,24 +110,35 @@ static int bind_patiently(int fd, const struct sockaddr_un *me, socklen_t len)
 	return 0;
 }
 
-int control_listen(struct supervisor *s, struct err *e)
+int control_bind(const char *name, int *ret_fd, struct err *e)
 {
 	struct sockaddr_un me;
-	socklen_t len = address_of(s->gate.name, &me);
+	socklen_t len = address_of(name, &me);
 	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int r;
 
 	if (fd < 0)
 		return err_errno(e, errno, "socket");
 	r = bind_patiently(fd, &me, len);
+	if (r < 0)
+		return err_errno(e, -r, "bind");
+	if (listen(fd, 8) < 0)
+		return err_errno(e, errno, "listen");
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int control_listen(struct supervisor *s, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+	int r = control_bind(s->gate.name, &fd, e);
+
 	if (r == -EADDRINUSE)
 		return err_set(e, EADDRINUSE,
 			       "is up already; take it down first: sallyport down %s",
 			       s->gate.name);
 	if (r < 0)
-		return err_errno(e, -r, "bind");
-	if (listen(fd, 8) < 0)
-		return err_errno(e, errno, "listen");
+		return r;
 	s->control = (struct loop_source){ .ready = control_ready, .ctx = s };
 	return loop_add(&s->loop, &s->control, fd_take(&fd), e);
 }

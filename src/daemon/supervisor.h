@@ -166,6 +166,10 @@ void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e) MUST_USE;
 
+/* The same of any chain, "TABLE CHAIN" of family inet; nothing if there is none. */
+int before_read_chain(struct nft *n, struct arena *a, const char *chain, struct plan_sysctl **ret,
+		      size_t *ret_n, struct err *e) MUST_USE;
+
 /* daemon/firewall.c: other chains on the host that drop what is forwarded. */
 /*
  * Makes them let ours through where there is a place for it (Docker's
@@ -221,6 +225,8 @@ void ports_release(struct supervisor *s);
 
 /* daemon/control.c */
 int control_listen(struct supervisor *s, struct err *e) MUST_USE;
+/* The socket of what is called @name, which is its lock as well: -EADDRINUSE. */
+int control_bind(const char *name, int *ret_fd, struct err *e) MUST_USE;
 /* Asks the supervisor of @gate; -ECONNREFUSED if there is none. */
 int control_ask(struct arena *a, const char *gate, const char *request, int timeout_ms,
 		const char **ret_answer, struct err *e) MUST_USE;

@@ -334,7 +334,7 @@ static bool split_host(char *text, char **ret_host, char **ret_port)
 	return true;
 }
 
-static int read_server(struct arena *a, const char *word, struct door_server *ret, struct err *e)
+int config_server(struct arena *a, const char *word, struct door_server *ret, struct err *e)
 {
 	struct door_server server = { 0 };
 	char *text = arena_strdup(a, word);
@@ -371,7 +371,7 @@ int draft_door_server(struct draft *d, size_t index, const char *value, const st
 
 	while ((word = list_next(&l))) {
 		struct door_server server;
-		int r = read_server(d->a, word, &server, e);
+		int r = config_server(d->a, word, &server, e);
 
 		if (r < 0)
 			return place_wrap(&l.at, r, e);

@@ -1,0 +1,735 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The cure for a namespace that somebody else made.  snapshot -> want -> diff
+ * -> apply as for a gate, but nothing here was made by us, so nothing is taken
+ * for granted: the namespace may lose its links between any two steps, and what
+ * was there before comes back with `detach`.
+ */
+#include "daemon/attach.h"
+
+#include "daemon/supervisor.h"
+#include "plan/diff.h"
+#include "sys/fd.h"
+#include "sys/netns.h"
+#include "sys/notify.h"
+#include "sys/sysctl.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+/* Links and addresses may change while we look. */
+#define ROUNDS 6
+
+#define SWEEP_MS  30000
+#define LAZY_MS   50
+#define DETACH_MS 15000
+
+struct attached {
+	struct arena arena;
+	const struct attach_target *target;
+	struct attach_ask ask;
+	struct rtnl *rtnl;
+	struct nft *nft;
+	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
+	char *nft_listed;
+	struct plan_sysctl *before;
+	size_t n_before, cap_before;
+	bool read_only; /* /proc/sys cannot be written, and that was said */
+	bool settled; /* what differs from now on is a repair */
+	char *said; /* the doors as they were told last */
+	bool quiet;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+say(const struct attached *x, const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	if (x->quiet)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "sallyport: %s: %s\n", x->target->label, text);
+}
+
+static void attached_close(struct attached *x)
+{
+	rtnl_close(&x->rtnl);
+	nft_close(&x->nft);
+	free(x->nft_text);
+	free(x->nft_listed);
+	free(x->said);
+	arena_free(&x->arena);
+}
+
+#define CLEANUP_ATTACHED __attribute__((cleanup(attached_close)))
+
+/* --- is it a namespace that can be attached to? ------------------------------------- */
+
+static int check_owner(const struct attach_target *t, const struct snapshot *net, struct err *e)
+{
+	const struct link *lo = snapshot_link_by_index(net, LINK_LOOPBACK);
+	int self CLEANUP_FD = -1;
+	int r = netns_open_self(&self, e);
+
+	if (r < 0)
+		return r;
+	if (netns_same(self, t->fd))
+		return err_set(e, EINVAL,
+			       "uses the host's own network, where attach does nothing; for a VPN "
+			       "client on the host itself there is: sallyport guard");
+	if (lo && str_starts(lo->alias, "sallyport "))
+		return err_set(e, EEXIST,
+			       "is part of gate \"%s\" already, which answers by the right door",
+			       lo->alias + strlen("sallyport "));
+	return 0;
+}
+
+static int check_doors(const struct seen_doors *doors, struct err *e)
+{
+	if (doors->n_lan)
+		return 0;
+	if (doors->n_tunnels)
+		return err_set(e, ENODEV,
+			       "has a tunnel and no other network; connect it to one that leads to "
+			       "the LAN");
+	return err_set(e, ENODEV,
+		       "has no network but loopback; connect it to one (docker network connect)");
+}
+
+/* --- one round ----------------------------------------------------------------------- */
+
+static int attached_open(struct attached *x, const struct attach_target *t, struct err *e)
+{
+	int r;
+
+	x->target = t;
+	r = rtnl_open(t->fd, &x->rtnl, e);
+	return r < 0 ? r : nft_open(t->fd, &x->nft, e);
+}
+
+static void remember(struct attached *x, const char *path, const char *value)
+{
+	struct plan_sysctl *b;
+
+	for (size_t i = 0; i < x->n_before; i++)
+		if (str_eq(x->before[i].path, path))
+			return;
+	b = arena_push(&x->arena, x->before, x->n_before, x->cap_before);
+	b->path = arena_strdup(&x->arena, path);
+	b->value = arena_strdup(&x->arena, value);
+}
+
+static int read_before(struct attached *x, struct err *e)
+{
+	struct plan_sysctl *found;
+	size_t n;
+	int r = before_read_chain(x->nft, &x->arena, PLAN_ATTACH_NFT " before", &found, &n, e);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		remember(x, found[i].path, found[i].value);
+	return r;
+}
+
+/* Notes what the wanted sysctls are now, for the table, which is written before them. */
+static int note_sysctls(struct attached *x, const struct want *w, struct err *e)
+{
+	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	int r = netns_enter(x->target->fd, &visit, e);
+
+	for (size_t i = 0; r == 0 && i < w->n_sysctls; i++) {
+		struct err gone;
+		const char *now;
+
+		if (sysctl_get(&x->arena, w->sysctls[i].path, &now, &gone) == 0 &&
+		    !str_eq(now, w->sysctls[i].value))
+			remember(x, w->sysctls[i].path, now);
+	}
+	return r;
+}
+
+static int set_sysctls(struct attached *x, const struct want *w, struct err *e)
+{
+	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	int r = netns_enter(x->target->fd, &visit, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < w->n_sysctls; i++) {
+		bool changed = false;
+
+		r = sysctl_set(w->sysctls[i].path, w->sysctls[i].value, &changed, e);
+		if (r == -EROFS || r == -EACCES || r == -EPERM) {
+			if (!x->read_only)
+				say(x, "%s; nothing that the rules do depends on it", e->text);
+			x->read_only = true;
+			return 0;
+		}
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (changed && x->settled)
+			say(x, "repaired: sysctl %s", w->sysctls[i].path);
+	}
+	return 0;
+}
+
+static int keep_listing(struct attached *x, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *listed;
+	int r = nft_list_table(x->nft, &a, PLAN_ATTACH_NFT, &listed, e);
+
+	if (r < 0)
+		return r;
+	free(x->nft_listed);
+	x->nft_listed = strdup(listed);
+	return 0;
+}
+
+/* A tunnel that comes back with other addresses leaves the sets of the old ones. */
+static int with_stale(struct attached *x, struct arena *a, const char **text, struct err *e)
+{
+	const char *listed;
+	int r = nft_list_table(x->nft, a, PLAN_ATTACH_NFT, &listed, e);
+
+	if (r == 0)
+		*text = arena_printf(a, "%s%s", plan_nft_attach_stale(a, listed, *text), *text);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int set_nft(struct attached *x, const struct want *w, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *text = w->nft;
+	int r;
+
+	if (x->nft_text && str_eq(x->nft_text, w->nft))
+		return 0;
+	r = with_stale(x, &a, &text, e);
+	if (r == 0)
+		r = nft_run(x->nft, text, e);
+	if (r < 0)
+		return err_wrap(e, r, "nft table inet " PLAN_ATTACH_NFT);
+	free(x->nft_text);
+	x->nft_text = strdup(w->nft);
+	return keep_listing(x, e);
+}
+
+static int look(struct attached *x, struct arena *a, struct snapshot *net, struct seen_doors *doors,
+		struct err *e)
+{
+	int r = rtnl_snapshot(x->rtnl, a, net, e);
+
+	if (r == 0)
+		r = check_owner(x->target, net, e);
+	if (r == 0)
+		doors_find(a, net, x->target->gateways, x->target->n_gateways, doors);
+	return r;
+}
+
+static void make_want(struct attached *x, struct arena *a, const struct snapshot *net,
+		      const struct seen_doors *doors, struct want *ret)
+{
+	x->ask.before = x->before;
+	x->ask.n_before = x->n_before;
+	plan_attach(a, net, doors, &x->ask, ret);
+}
+
+static void tell_repairs(const struct attached *x, struct arena *a, const struct diff *d)
+{
+	for (size_t i = 0; x->settled && i < d->n_ops; i++)
+		if (d->ops[i].kind != OP_RULE_DEL && d->ops[i].kind != OP_ROUTE_DEL)
+			say(x, "repaired: %s", diff_op_text(a, &d->ops[i]));
+}
+
+static int no_netns(void *ctx, enum want_place place, size_t room)
+{
+	(void)ctx, (void)place, (void)room;
+	return -1;
+}
+
+static void tell_doors(struct attached *x, struct arena *a, const struct snapshot *net,
+		       const struct seen_doors *doors);
+
+/* The table first: it closes before anything opens. */
+static int one_round(struct attached *x, size_t *ret_steps, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot net = { 0 };
+	struct seen_doors doors;
+	struct diff diff = { 0 };
+	struct want want;
+	int r = look(x, &a, &net, &doors, e);
+
+	if (r == 0)
+		r = check_doors(&doors, e);
+	if (r < 0)
+		return r;
+	make_want(x, &a, &net, &doors, &want);
+	r = note_sysctls(x, &want, e);
+	if (r < 0)
+		return r;
+	make_want(x, &a, &net, &doors, &want);
+	tell_doors(x, &a, &net, &doors);
+	r = set_nft(x, &want, e);
+	if (r == 0)
+		r = set_sysctls(x, &want, e);
+	if (r < 0)
+		return r;
+	diff_make(&a, &net, &want, &diff);
+	tell_repairs(x, &a, &diff);
+	*ret_steps = diff.n_ops;
+	return rtnl_apply(x->rtnl, &want, &diff, no_netns, NULL, e);
+}
+
+/* A link that goes while its routes are made is no failure: the next round knows better. */
+static int reconcile_attached(struct attached *x, struct err *e)
+{
+	size_t steps = 1;
+	int r = 0;
+
+	for (int i = 0; i < ROUNDS && steps; i++)
+		r = one_round(x, &steps, e);
+	return r;
+}
+
+/* --- taking it away ------------------------------------------------------------------- */
+
+static int remove_routes(struct attached *x, bool *ret_found, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot net = { 0 };
+	struct diff diff = { 0 };
+	struct want want;
+	int r = rtnl_snapshot(x->rtnl, &a, &net, e);
+
+	if (r < 0)
+		return r;
+	plan_attach_nothing(&want);
+	diff_make(&a, &net, &want, &diff);
+	*ret_found = diff.n_ops > 0;
+	return rtnl_apply(x->rtnl, &want, &diff, no_netns, NULL, e);
+}
+
+static int restore_sysctls(struct attached *x, struct err *e)
+{
+	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	int r = netns_enter(x->target->fd, &visit, e);
+
+	for (size_t i = 0; r == 0 && i < x->n_before; i++) {
+		r = sysctl_set(x->before[i].path, x->before[i].value, NULL, e);
+		if (r == -ENOENT || r == -EROFS)
+			r = 0;
+	}
+	return r;
+}
+
+/* Rules and routes first: answers then go as they went before, guarded to the end. */
+static int remove_all(struct attached *x, bool *ret_found, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *listed;
+	int r = read_before(x, e);
+
+	if (r == 0)
+		r = remove_routes(x, ret_found, e);
+	if (r < 0)
+		return r;
+	r = nft_list_table(x->nft, &a, PLAN_ATTACH_NFT, &listed, e);
+	if (r == -ENOENT)
+		return 0;
+	*ret_found = true;
+	if (r == 0)
+		r = restore_sysctls(x, e);
+	return r < 0 ? r : nft_run(x->nft, "delete table inet " PLAN_ATTACH_NFT "\n", e);
+}
+
+/* --- what the user is told -------------------------------------------------------------- */
+
+static void door_words(struct text *t, const struct snapshot *net, const struct seen_door *d)
+{
+	char ip[IP_TEXT_SIZE];
+	bool any = false;
+
+	text_addf(t, "%s%s (", t->len ? ", " : "", d->link->name);
+	for (size_t i = 0; i < net->n_addresses; i++)
+		if (door_has_address(d, &net->addresses[i])) {
+			text_addf(t, "%s%s", any ? " " : "", ip_text(&net->addresses[i].local, ip));
+			any = true;
+		}
+	text_add(t, ")");
+}
+
+static bool speaks(const struct snapshot *net, const struct seen_door *d, sa_family_t family)
+{
+	for (size_t i = 0; i < net->n_addresses; i++)
+		if (net->addresses[i].local.family == family &&
+		    door_has_address(d, &net->addresses[i]))
+			return true;
+	return false;
+}
+
+static void warn_gateway(const struct attached *x, const struct snapshot *net,
+			 const struct seen_door *d, sa_family_t family)
+{
+	if (speaks(net, d, family) && ip_is_none(&d->gateway[family == AF_INET6]))
+		say(x,
+		    "door %s: nothing tells of an IPv%d gateway there: only clients of its own "
+		    "network are answered",
+		    d->link->name, family == AF_INET ? 4 : 6);
+}
+
+/* What rules cannot repair: the kernel looks for its own addresses before any of them. */
+static void warn_address(const struct attached *x, const struct snapshot *net,
+			 const struct seen_door *lan, const struct seen_door *tunnel)
+{
+	for (size_t i = 0; i < net->n_addresses; i++) {
+		const struct address *y = &net->addresses[i];
+		const struct ip *gateway = &lan->gateway[y->local.family == AF_INET6];
+		char ip[IP_TEXT_SIZE];
+
+		if (door_has_address(tunnel, y) && ip_equal(&y->local, gateway))
+			say(x,
+			    "tunnel %s has the address %s, which is the gateway of door %s: whoever "
+			    "comes from beyond it is not answered",
+			    tunnel->link->name, ip_text(&y->local, ip), lan->link->name);
+	}
+}
+
+static void tell_doors(struct attached *x, struct arena *a, const struct snapshot *net,
+		       const struct seen_doors *doors)
+{
+	struct text lan CLEANUP_TEXT = { 0 };
+	struct text tunnels CLEANUP_TEXT = { 0 };
+	const char *words;
+
+	for (size_t i = 0; i < doors->n_lan; i++)
+		door_words(&lan, net, &doors->lan[i]);
+	for (size_t i = 0; i < doors->n_tunnels; i++)
+		door_words(&tunnels, net, &doors->tunnels[i]);
+	words = arena_printf(a, "lan doors: %s; tunnels: %s", text_str(&lan),
+			     tunnels.len ? text_str(&tunnels) : "none yet");
+	if (x->said && str_eq(x->said, words))
+		return;
+	free(x->said);
+	x->said = strdup(words);
+	say(x, "%s", words);
+	for (size_t i = 0; i < doors->n_lan; i++) {
+		warn_gateway(x, net, &doors->lan[i], AF_INET);
+		warn_gateway(x, net, &doors->lan[i], AF_INET6);
+		for (size_t k = 0; k < doors->n_tunnels; k++)
+			warn_address(x, net, &doors->lan[i], &doors->tunnels[k]);
+	}
+}
+
+/* --- the verbs ---------------------------------------------------------------------------- */
+
+static bool has_ended(const struct attach_target *t)
+{
+	struct pollfd p = { .fd = t->pidfd, .events = POLLIN };
+
+	return t->pidfd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+static int first_time(struct attached *x, struct err *e)
+{
+	struct err ignored;
+	bool found;
+	int r = read_before(x, e);
+	bool fresh = r == 0 && !x->n_before &&
+		     nft_list_table(x->nft, &x->arena, PLAN_ATTACH_NFT, &(const char *){ NULL },
+				    &ignored) == -ENOENT;
+
+	if (r == 0)
+		r = reconcile_attached(x, e);
+	if (has_ended(x->target))
+		return err_set(e, ESRCH, "ended while it was attached to");
+	if (r < 0 && fresh)
+		(void)!remove_all(x, &found, &ignored);
+	return r;
+}
+
+int attach(const struct attach_target *t, const struct attach_ask *ask, bool quiet, struct err *e)
+{
+	struct attached x CLEANUP_ATTACHED = { .ask = *ask, .quiet = quiet };
+	int r = attached_open(&x, t, e);
+
+	if (r == 0)
+		r = first_time(&x, e);
+	return r < 0 ? err_wrap(e, r, "%s", t->label) : 0;
+}
+
+int attach_plan(struct arena *a, const struct attach_target *t, const struct attach_ask *ask,
+		struct want *ret, struct err *e)
+{
+	struct attached x CLEANUP_ATTACHED = { .ask = *ask, .quiet = true };
+	struct snapshot *net = arena_new(a, struct snapshot);
+	struct seen_doors *doors = arena_new(a, struct seen_doors);
+	int r = attached_open(&x, t, e);
+
+	if (r == 0)
+		r = look(&x, a, net, doors, e);
+	if (r == 0)
+		r = check_doors(doors, e);
+	if (r < 0)
+		return err_wrap(e, r, "%s", t->label);
+	plan_attach(a, net, doors, ask, ret);
+	return 0;
+}
+
+static const char *lock_name(struct arena *a, const struct attach_target *t)
+{
+	struct stat st = { 0 };
+
+	(void)fstat(t->fd, &st);
+	return arena_printf(a, "attach/%llu", (unsigned long long)st.st_ino);
+}
+
+int detach(const struct attach_target *t, struct err *e)
+{
+	struct attached x CLEANUP_ATTACHED = { 0 };
+	const char *answer;
+	bool found = false;
+	int r = control_ask(&x.arena, lock_name(&x.arena, t), "detach\n", DETACH_MS, &answer, e);
+
+	if (r == 0 && str_eq(answer, "done"))
+		return 0;
+	if (r == 0 && *answer)
+		return err_set(e, EIO, "%s: %s", t->label, answer);
+	r = attached_open(&x, t, e);
+	if (r == 0)
+		r = remove_all(&x, &found, e);
+	if (r == 0 && !found)
+		return err_set(e, ENOENT, "%s is not attached", t->label);
+	return r < 0 ? err_wrap(e, r, "%s", t->label) : 0;
+}
+
+/* --- the watch ------------------------------------------------------------------------------ */
+
+struct watch {
+	struct attached x;
+	struct loop loop;
+	struct rtnl_watch *rtnl;
+	struct nft_watch *nft;
+	struct loop_source rtnl_source, nft_source, ended, signals, control;
+	struct loop_timer sweep;
+	bool dirty;
+	int client; /* asks for `detach`; -1 */
+};
+
+static void watch_close(struct watch *w)
+{
+	rtnl_watch_close(&w->rtnl);
+	nft_watch_close(&w->nft);
+	fd_close(&w->signals.fd);
+	fd_close(&w->control.fd);
+	fd_close(&w->client);
+	loop_close(&w->loop);
+	attached_close(&w->x);
+}
+
+#define CLEANUP_WATCH __attribute__((cleanup(watch_close)))
+
+static void network_changed(struct loop_source *source, uint32_t events)
+{
+	struct watch *w = source->ctx;
+	struct rtnl_news news = { 0 };
+	struct err e;
+
+	(void)events;
+	if (rtnl_watch_read(w->rtnl, &news, &e) < 0) {
+		say(&w->x, "%s", e.text);
+		news.lost = true;
+	}
+	/* Routes that a VPN client adds, by the thousand, cannot hurt: one look for all. */
+	if (news.links || news.addresses || news.rules || news.deletions || news.lost)
+		w->dirty = true;
+	else
+		loop_arm(&w->loop, &w->sweep, LAZY_MS);
+}
+
+static void nft_changed(struct loop_source *source, uint32_t events)
+{
+	struct watch *w = source->ctx;
+	struct arena a CLEANUP_ARENA = { 0 };
+	char who[32] = "";
+	bool foreign = true;
+	const char *listed;
+	struct err e;
+	int r;
+
+	(void)events;
+	if (nft_watch_read(w->nft, &foreign, who, &e) < 0)
+		say(&w->x, "%s", e.text);
+	if (!foreign)
+		return;
+	r = nft_list_table(w->x.nft, &a, PLAN_ATTACH_NFT, &listed, &e);
+	if (r == 0 && w->x.nft_listed && str_eq(listed, w->x.nft_listed))
+		return;
+	say(&w->x, "repaired: nft table inet " PLAN_ATTACH_NFT " was %s%s%s",
+	    r < 0 ? "deleted" : "changed", who[0] ? " by " : "", who);
+	free(w->x.nft_text);
+	w->x.nft_text = NULL;
+	w->dirty = true;
+}
+
+static void process_ended(struct loop_source *source, uint32_t events)
+{
+	struct watch *w = source->ctx;
+
+	(void)events;
+	say(&w->x, "has ended");
+	w->loop.stop = true;
+}
+
+static void signalled(struct loop_source *source, uint32_t events)
+{
+	struct watch *w = source->ctx;
+
+	(void)events;
+	w->loop.stop = true;
+}
+
+static void asked(struct loop_source *source, uint32_t events)
+{
+	struct watch *w = source->ctx;
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC);
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	(void)events;
+	if (fd >= 0 && w->client < 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 &&
+	    (c.uid == 0 || c.uid == geteuid())) {
+		w->client = fd;
+		w->loop.stop = true;
+		return;
+	}
+	fd_close(&fd);
+}
+
+static bool path_is_gone(const struct attach_target *t)
+{
+	struct stat now, was;
+
+	return t->path &&
+	       (stat(t->path, &now) < 0 || fstat(t->fd, &was) < 0 || now.st_ino != was.st_ino);
+}
+
+static void sweep(struct loop_timer *timer)
+{
+	struct watch *w = timer->ctx;
+
+	if (path_is_gone(w->x.target)) {
+		say(&w->x, "is gone");
+		w->loop.stop = true;
+		return;
+	}
+	w->dirty = true;
+	loop_arm(&w->loop, &w->sweep, SWEEP_MS);
+}
+
+static void idle(void *ctx)
+{
+	struct watch *w = ctx;
+	struct err e;
+
+	if (!w->dirty)
+		return;
+	w->dirty = false;
+	if (reconcile_attached(&w->x, &e) < 0)
+		say(&w->x, "%s", e.text);
+}
+
+static int add_source(struct watch *w, struct loop_source *s, int fd,
+		      void (*ready)(struct loop_source *s, uint32_t events), struct err *e)
+{
+	*s = (struct loop_source){ .ready = ready, .ctx = w, .fd = -1 };
+	return loop_add(&w->loop, s, fd, e);
+}
+
+static int open_signals(struct watch *w, struct err *e)
+{
+	sigset_t set;
+	int fd = -1;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	r = signals_open(&set, &fd, e);
+	return r < 0 ? r : add_source(w, &w->signals, fd, signalled, e);
+}
+
+/* Watching begins before the first look, so that nothing is missed in between. */
+static int open_watch(struct watch *w, struct err *e)
+{
+	const struct attach_target *t = w->x.target;
+	int control = -1;
+	int r = loop_open(&w->loop, e);
+
+	w->loop.idle = idle;
+	w->loop.idle_ctx = w;
+	w->sweep = (struct loop_timer){ .fire = sweep, .ctx = w };
+	if (r == 0)
+		r = control_bind(lock_name(&w->x.arena, t), &control, e);
+	if (r == -EADDRINUSE)
+		return err_set(e, EADDRINUSE, "is watched already by another sallyport attach");
+	if (r == 0)
+		r = add_source(w, &w->control, control, asked, e);
+	if (r == 0)
+		r = open_signals(w, e);
+	if (r == 0)
+		r = rtnl_watch_open(t->fd, &w->rtnl, e);
+	if (r == 0)
+		r = add_source(w, &w->rtnl_source, rtnl_watch_fd(w->rtnl), network_changed, e);
+	if (r == 0)
+		r = nft_watch_open(t->fd, &w->nft, e);
+	if (r == 0)
+		r = add_source(w, &w->nft_source, nft_watch_fd(w->nft), nft_changed, e);
+	if (r == 0 && t->pidfd >= 0)
+		r = add_source(w, &w->ended, t->pidfd, process_ended, e);
+	return r;
+}
+
+static void answer(struct watch *w, const char *text)
+{
+	if (w->client >= 0 && send(w->client, text, strlen(text), MSG_NOSIGNAL) < 0)
+		say(&w->x, "nobody waits for the end any more");
+}
+
+int attach_watch(const struct attach_target *t, const struct attach_ask *ask, struct err *e)
+{
+	struct watch w CLEANUP_WATCH = { .x = { .target = t, .ask = *ask },
+					 .loop.epoll = -1,
+					 .signals.fd = -1,
+					 .control.fd = -1,
+					 .client = -1 };
+	bool found;
+	int r = open_watch(&w, e);
+
+	if (r == 0)
+		r = attached_open(&w.x, t, e);
+	if (r == 0)
+		r = first_time(&w.x, e);
+	if (r < 0)
+		return err_wrap(e, r, "%s", t->label);
+	w.x.settled = true;
+	loop_arm(&w.loop, &w.sweep, SWEEP_MS);
+	notify_send(getenv("NOTIFY_SOCKET"), "READY=1");
+	r = loop_run(&w.loop, e);
+	if (r == 0 && w.client >= 0) {
+		r = remove_all(&w.x, &found, e);
+		answer(&w, r < 0 ? e->text : "done");
+	}
+	return r < 0 ? err_wrap(e, r, "%s", t->label) : 0;
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a user calls a namespace: the path of its file, the number of a process
+ * that lives in it, the name or ID of a container.  Numbers are used again and
+ * containers restart: a process is held by a pidfd before anything is asked of
+ * it, and an engine is asked twice.
+ */
+#include "daemon/attach.h"
+
+#include "daemon/supervisor.h"
+#include "sys/engine.h"
+#include "sys/fd.h"
+#include "sys/loop.h"
+#include "wire/engine.h"
+#include "wire/http.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define ENGINE_LIMIT_MS 10000
+#define NAMES_LIMIT_MS  20000
+
+void attach_target_close(struct attach_target *t)
+{
+	fd_close(&t->fd);
+	fd_close(&t->pidfd);
+}
+
+static int open_namespace(const char *path, int *ret_fd, struct err *e)
+{
+	int fd CLEANUP_FD = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return err_errno(e, errno, "%s", path);
+	if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
+		return err_set(e, EINVAL, "%s: is no network namespace", path);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static bool is_alive(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 0;
+}
+
+/* -ESRCH if there is none. */
+static int open_process(struct arena *a, int pid, struct attach_target *t, struct err *e)
+{
+	int pidfd CLEANUP_FD = (int)syscall(SYS_pidfd_open, pid, 0);
+	int fd CLEANUP_FD = -1;
+	int r;
+
+	if (pidfd < 0)
+		return err_errno(e, errno == EINVAL ? ESRCH : errno, "process %d", pid);
+	r = open_namespace(arena_printf(a, "/proc/%d/ns/net", pid), &fd, e);
+	if (r == -ENOENT || !is_alive(pidfd))
+		return err_errno(e, ESRCH, "process %d", pid);
+	if (r < 0)
+		return r;
+	t->fd = fd_take(&fd);
+	t->pidfd = fd_take(&pidfd);
+	t->pid = pid;
+	return 0;
+}
+
+/* --- containers ---------------------------------------------------------------------- */
+
+/* -ENOENT if the engine knows no such container. */
+static int inspect(struct arena *a, const char *socket, const char *word,
+		   struct engine_container *ret, struct err *e)
+{
+	struct engine_answer answer;
+	const char *words;
+	int r = engine_ask(a, socket, "GET",
+			   arena_printf(a, "/containers/%s/json", http_escape(a, word)),
+			   ENGINE_LIMIT_MS, &answer, e);
+
+	if (r < 0)
+		return r;
+	if (answer.status == 200) {
+		r = engine_read_container(a, answer.body, answer.size, ret, e);
+		return r < 0 ? err_wrap(e, r, "%s", socket) : 0;
+	}
+	words = engine_read_message(a, answer.body, answer.size);
+	return err_set(e, answer.status == 404 ? ENOENT : EIO, "%s: %s", socket,
+		       words ? words : arena_printf(a, "answers with status %d", answer.status));
+}
+
+static int check_container(const struct engine_container *c, struct err *e)
+{
+	if (!c->running || !c->pid)
+		return err_set(e, ESRCH, "container \"%s\" is not running; start it first",
+			       c->name);
+	if (str_eq(c->network_mode, "host"))
+		return err_set(e, EINVAL,
+			       "container \"%s\" uses the host's own network (--network host), "
+			       "where attach does nothing; give it a network of its own, or see: "
+			       "sallyport guard",
+			       c->name);
+	return 0;
+}
+
+static int open_container(struct arena *a, const char *socket, const char *word,
+			  struct attach_target *t, struct err *e)
+{
+	struct engine_container c, again;
+	int r = inspect(a, socket, word, &c, e);
+
+	if (r == 0)
+		r = check_container(&c, e);
+	if (r < 0)
+		return r;
+	r = open_process(a, c.pid, t, e);
+	if (r < 0)
+		return err_wrap(e, r, "container \"%s\"", c.name);
+	/* If it is the same now, the number meant it all the time. */
+	r = inspect(a, socket, c.id, &again, e);
+	if (r == 0 && (!again.running || again.pid != c.pid))
+		r = err_set(e, EAGAIN, "container \"%s\" ended or restarted just now; try again",
+			    c.name);
+	if (r < 0) {
+		attach_target_close(t);
+		return r;
+	}
+	t->label = arena_printf(a, "container \"%s\"", c.name);
+	t->gateways = again.gateways;
+	t->n_gateways = again.n_gateways;
+	return 0;
+}
+
+static bool no_engine(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED;
+}
+
+static int find_container(struct arena *a, const char *word, const char *engine,
+			  struct attach_target *t, struct err *e)
+{
+	const char *const sockets[] = { engine ? engine : ENGINE_DOCKER,
+					engine ? NULL : ENGINE_PODMAN };
+	bool any = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(sockets) && sockets[i]; i++) {
+		struct stat st;
+		int r;
+
+		if (!engine && stat(sockets[i], &st) < 0)
+			continue;
+		r = open_container(a, sockets[i], word, t, e);
+		if (!no_engine(r) || engine)
+			return r;
+		any = any || r == -ENOENT;
+	}
+	if (any)
+		return err_set(
+			e, ENOENT,
+			"there is no container \"%s\"; `docker ps` and `podman ps` list them",
+			word);
+	return err_set(
+		e, ENOENT,
+		"\"%s\" is no process and no path, and no container engine answers at " ENGINE_DOCKER
+		" or " ENGINE_PODMAN " (--engine SOCKET names another)",
+		word);
+}
+
+int attach_target_find(struct arena *a, const char *word, const char *engine,
+		       struct attach_target *ret, struct err *e)
+{
+	struct attach_target t CLEANUP_TARGET = ATTACH_TARGET_NONE;
+	uint32_t pid;
+	int r = -ESRCH;
+
+	if (strchr(word, '/')) {
+		t.label = t.path = arena_strdup(a, word);
+		r = open_namespace(word, &t.fd, e);
+	} else {
+		t.label = arena_printf(a, "process %s", word);
+		if (str_to_u32(word, INT32_MAX, &pid) && pid)
+			r = open_process(a, (int)pid, &t, e);
+		if (r == -ESRCH)
+			r = find_container(a, word, engine, &t, e);
+	}
+	if (r < 0)
+		return r;
+	*ret = t;
+	t = ATTACH_TARGET_NONE;
+	return 0;
+}
+
+/* --- servers --------------------------------------------------------------------------- */
+
+static void add_server(struct arena *a, struct attach_ask *ask, size_t *cap, const struct ip *ip,
+		       const struct door_server *s)
+{
+	struct plan_server *items = (struct plan_server *)ask->servers;
+
+	*arena_push(a, items, ask->n_servers, *cap) =
+		(struct plan_server){ .ip = *ip, .port = s->port, .proto = s->proto };
+	ask->servers = items;
+}
+
+/* "192.0.2.1 vpn.example.net" */
+static void take_names(struct arena *a, char *text, const struct door_server *servers, size_t n,
+		       struct attach_ask *ask, size_t *cap)
+{
+	char *rest, *word;
+
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		struct ip ip;
+
+		word = strchr(line, ' ');
+		if (!word)
+			continue;
+		*word++ = 0;
+		for (size_t i = 0; ip_parse(line, &ip) && i < n; i++)
+			if (str_eq(servers[i].host, word))
+				add_server(a, ask, cap, &ip, &servers[i]);
+	}
+}
+
+static int resolve(struct arena *a, const char *const *names, size_t n, char **ret, struct err *e)
+{
+	struct text t CLEANUP_TEXT = { 0 };
+	int64_t until = clock_ms() + NAMES_LIMIT_MS;
+	int fd CLEANUP_FD = -1;
+	pid_t pid;
+	int r = names_resolve(names, n, &pid, &fd, e);
+
+	while (r == 0) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int64_t left = until - clock_ms();
+		char buf[1024];
+		ssize_t got;
+
+		if (left <= 0 || poll(&p, 1, (int)left) <= 0)
+			break;
+		got = read(fd, buf, sizeof(buf));
+		if (got <= 0)
+			break;
+		text_add_len(&t, buf, (size_t)got);
+	}
+	if (r < 0)
+		return r;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	*ret = arena_strdup(a, text_str(&t));
+	return 0;
+}
+
+int attach_resolve(struct arena *a, const struct door_server *servers, size_t n,
+		   struct attach_ask *ret, struct err *e)
+{
+	const char **names = arena_alloc(a, sizeof(*names) * (n + 1));
+	size_t n_names = 0, cap = 0;
+	char *text;
+	int r;
+
+	for (size_t i = 0; i < n; i++) {
+		struct ip ip;
+
+		if (ip_parse(servers[i].host, &ip))
+			add_server(a, ret, &cap, &ip, &servers[i]);
+		else
+			names[n_names++] = servers[i].host;
+	}
+	if (!n_names)
+		return 0;
+	r = resolve(a, names, n_names, &text, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n_names; i++)
+		if (!strstr(text, arena_printf(a, " %s\n", names[i])))
+			return err_set(e, ENOENT,
+				       "--server %s: no address is known for this name; write the "
+				       "address itself",
+				       names[i]);
+	take_names(a, text, servers, n, ret, &cap);
+	return 0;
+}

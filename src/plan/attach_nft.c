@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The nft table of a namespace that services share with a VPN client.  It is
+ * never deleted to be written anew, only flushed: its sets remember who asked
+ * whom.  Interfaces and addresses are those that stand now; whatever else
+ * appears counts as a tunnel.
+ */
+#include "plan/attach.h"
+
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* "to_" and an address in hexadecimal digits */
+#define SET_NAME_SIZE 40
+
+#define CLIENTS "flags dynamic,timeout; timeout 3m; size 65536"
+
+/* Connections that came or went by a tunnel. */
+#define MARK_TUNNEL (plan_door_mark(DOORS_LAN_MAX))
+
+static const struct family_words {
+	sa_family_t family;
+	char digit;
+	const char *ip, *type;
+	const char *asker, *answered; /* a client's address and port, and our port */
+} families[] = {
+	{ AF_INET, '4', "ip", "ipv4_addr", "ip saddr . udp sport . udp dport",
+	  "ip daddr . udp dport . udp sport" },
+	{ AF_INET6, '6', "ip6", "ipv6_addr", "ip6 saddr . udp sport . udp dport",
+	  "ip6 daddr . udp dport . udp sport" },
+};
+
+struct nft {
+	struct text out;
+	const struct snapshot *net;
+	const struct seen_doors *doors;
+	const struct attach_ask *ask;
+	const char *lan; /* { "eth0", "eth1" } */
+};
+
+static void line(struct nft *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(struct nft *n, const char *fmt, ...)
+{
+	char buf[4096];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(buf, sizeof(buf), fmt, ap);
+	va_end(ap);
+	text_addf(&n->out, "%s\n", buf);
+}
+
+static const char *lan_names(struct arena *a, const struct seen_doors *doors)
+{
+	struct text t CLEANUP_TEXT = { 0 };
+
+	for (size_t i = 0; i < doors->n_lan; i++)
+		text_addf(&t, "%s\"%s\"", i ? ", " : "{ ", doors->lan[i].link->name);
+	return arena_printf(a, "%s }", text_str(&t));
+}
+
+/* "to_ac110002": the clients that asked at this address last. */
+static const char *set_name(const struct ip *ip, char buf[SET_NAME_SIZE])
+{
+	char *to = buf + snprintf(buf, SET_NAME_SIZE, "to_");
+
+	for (unsigned int i = 0; i < ip_bits(ip->family) / 8; i++)
+		to += snprintf(to, 3, "%02x", ip->byte[i]);
+	return buf;
+}
+
+static bool is_asked(const struct nft *n, const struct address *x, sa_family_t family)
+{
+	const struct seen_doors *doors = n->doors;
+
+	if (x->local.family != family)
+		return false;
+	for (size_t i = 0; i < doors->n_lan; i++)
+		if (door_has_address(&doors->lan[i], x))
+			return true;
+	for (size_t i = 0; i < doors->n_tunnels; i++)
+		if (door_has_address(&doors->tunnels[i], x))
+			return true;
+	return false;
+}
+
+static void client_sets(struct nft *n, const struct family_words *f)
+{
+	char name[SET_NAME_SIZE];
+
+	for (size_t i = 0; i < n->net->n_addresses; i++)
+		if (is_asked(n, &n->net->addresses[i], f->family))
+			line(n, "\tset %s { type %s . inet_service . inet_service; " CLIENTS "; }",
+			     set_name(&n->net->addresses[i].local, name), f->type);
+	line(n, "\tset began%c { type %s . inet_service . inet_service; " CLIENTS "; }", f->digit,
+	     f->type);
+}
+
+/* From all sets but that of @but (NULL: from all), for a client stands in one at a time. */
+static void forget(struct nft *n, const struct family_words *f, const struct ip *but)
+{
+	char name[SET_NAME_SIZE];
+
+	for (size_t i = 0; i < n->net->n_addresses; i++) {
+		const struct address *x = &n->net->addresses[i];
+
+		if (is_asked(n, x, f->family) && !(but && ip_equal(&x->local, but)))
+			line(n, "\t\tdelete @%s { %s }", set_name(&x->local, name), f->asker);
+	}
+}
+
+static void asks(struct nft *n, const struct family_words *f, const struct ip *ip)
+{
+	char name[SET_NAME_SIZE];
+
+	set_name(ip, name);
+	line(n, "\tchain asks_%s {", name);
+	/* In this order, so that at no moment the client stands nowhere. */
+	line(n, "\t\tupdate @%s { %s }", name, f->asker);
+	forget(n, f, ip);
+	line(n, "\t\t%s @%s accept", f->asker, name);
+	/* The set is full: an answer by the wrong door would be worse than none. */
+	line(n, "\t\tcounter drop");
+	line(n, "\t}");
+}
+
+static void learn_family(struct nft *n, const struct family_words *f)
+{
+	for (size_t i = 0; i < n->net->n_addresses; i++)
+		if (is_asked(n, &n->net->addresses[i], f->family))
+			asks(n, f, &n->net->addresses[i].local);
+	/* At an address that came since: it is a tunnel's, and main knows it. */
+	line(n, "\tchain asks_elsewhere%c {", f->digit);
+	forget(n, f, NULL);
+	line(n, "\t}");
+}
+
+static void ask_rules(struct nft *n, const struct family_words *f)
+{
+	char name[SET_NAME_SIZE], ip[IP_TEXT_SIZE];
+
+	line(n, "\t\t%s @began%c accept", f->asker, f->digit);
+	for (size_t i = 0; i < n->net->n_addresses; i++)
+		if (is_asked(n, &n->net->addresses[i], f->family))
+			line(n, "\t\t%s daddr %s socket wildcard 1 goto asks_%s", f->ip,
+			     ip_text(&n->net->addresses[i].local, ip),
+			     set_name(&n->net->addresses[i].local, name));
+	line(n, "\t\tmeta nfproto ipv%c socket wildcard 1 goto asks_elsewhere%c", f->digit,
+	     f->digit);
+}
+
+static void answer_rules(struct nft *n, const struct family_words *f)
+{
+	char name[SET_NAME_SIZE], ip[IP_TEXT_SIZE];
+
+	for (size_t i = 0; i < n->net->n_addresses; i++)
+		if (is_asked(n, &n->net->addresses[i], f->family))
+			line(n, "\t\t%s @%s %s saddr set %s accept", f->answered,
+			     set_name(&n->net->addresses[i].local, name), f->ip,
+			     ip_text(&n->net->addresses[i].local, ip));
+	line(n, "\t\toifname != \"lo\" udp sport 32768-60999 update @began%c { %s }", f->digit,
+	     f->answered);
+}
+
+/*
+ * Before conntrack, which must see the answer as an answer.  Only what a socket
+ * bound to the wildcard gets is of interest; and nobody can take over what the
+ * namespace itself began from a port that the kernel chose.
+ */
+static void learn(struct nft *n)
+{
+	learn_family(n, &families[0]);
+	learn_family(n, &families[1]);
+	line(n, "\tchain asks {");
+	ask_rules(n, &families[0]);
+	ask_rules(n, &families[1]);
+	line(n, "\t}");
+	line(n, "\tchain learn {");
+	line(n, "\t\ttype filter hook prerouting priority -310; policy accept;");
+	line(n, "\t\tmeta l4proto != udp accept");
+	line(n, "\t\tiifname \"lo\" accept");
+	if (n->ask->alias) /* learn_old, when it is known who has an alias */
+		line(n, "\t\tiifname %s accept", n->lan);
+	line(n, "\t\tfib daddr type local goto asks");
+	line(n, "\t}");
+	line(n, "\tchain answer {");
+	line(n, "\t\ttype route hook output priority -310; policy accept;");
+	line(n, "\t\tmeta l4proto != udp accept");
+	answer_rules(n, &families[0]);
+	answer_rules(n, &families[1]);
+	line(n, "\t}");
+}
+
+static void elsewhere(struct nft *n, int v, const char *tail)
+{
+	const struct seen_doors *d = n->doors;
+	bool any = false;
+
+	for (size_t i = 0; i < d->n_elsewhere; i++) {
+		char ip[IP_TEXT_SIZE];
+
+		if ((d->elsewhere[i].family == AF_INET) != (v == 4))
+			continue;
+		text_addf(&n->out, "%s%s",
+			  any      ? ", "
+			  : v == 4 ? "\t\tip daddr != { "
+				   : "\t\tip6 daddr != { ",
+			  ip_text(&d->elsewhere[i], ip));
+		any = true;
+	}
+	if (any)
+		line(n, " } %s", tail);
+	else
+		line(n, "\t\tmeta nfproto ipv%d %s", v, tail);
+}
+
+/*
+ * Each address is reached by its own interface only (a neighbour on the LAN
+ * finds out the tunnel's, CVE-2019-14899; a VPN peer has the LAN answered); and
+ * what arrives tells whose connection it is.
+ */
+static void arrive(struct nft *n)
+{
+	static const char weak[] =
+		"fib daddr type local fib daddr . iif type != local counter drop";
+
+	line(n, "\tchain arrive {");
+	line(n, "\t\ttype filter hook prerouting priority -150; policy accept;");
+	line(n, "\t\tiifname \"lo\" accept");
+	elsewhere(n, 4, weak);
+	elsewhere(n, 6, weak);
+	/* Errors about nothing that we sent (forged "fragmentation needed"), and forged routes. */
+	line(n, "\t\tmeta l4proto { icmp, icmpv6 } ct state invalid counter drop");
+	line(n, "\t\ticmp type redirect counter drop");
+	line(n, "\t\ticmpv6 type nd-redirect counter drop");
+	for (size_t i = 0; i < n->doors->n_lan; i++)
+		if (!n->doors->lan[i].by_ra)
+			line(n, "\t\tiifname \"%s\" icmpv6 type nd-router-advert counter drop",
+			     n->doors->lan[i].link->name);
+	for (size_t i = 0; i < n->doors->n_lan; i++)
+		line(n,
+		     "\t\tiifname \"%s\" ct direction original ct mark and 0x%x == 0 ct mark set ct mark and 0x%x or 0x%x accept",
+		     n->doors->lan[i].link->name, PLAN_MARK_MASK, ~PLAN_MARK_MASK,
+		     plan_door_mark(n->doors->lan[i].number));
+	line(n,
+	     "\t\tiifname != %s ct direction original ct mark and 0x%x == 0 ct mark set ct mark and 0x%x or 0x%x",
+	     n->lan, PLAN_MARK_MASK, ~PLAN_MARK_MASK, MARK_TUNNEL);
+	line(n, "\t}");
+}
+
+static const char *protocols(const struct plan_server *s)
+{
+	return s->proto == IPPROTO_TCP ? "tcp" : s->proto == IPPROTO_UDP ? "udp" : "{ tcp, udp }";
+}
+
+static void server(struct nft *n, const struct plan_server *s)
+{
+	char ip[IP_TEXT_SIZE], port[32] = "";
+
+	if (s->port)
+		snprintf(port, sizeof(port), " th dport %u", s->port);
+	line(n, "\t\toifname %s ip%s daddr %s meta l4proto %s%s accept", n->lan,
+	     s->ip.family == AF_INET ? "" : "6", ip_text(&s->ip, ip), protocols(s), port);
+}
+
+/* What the namespace itself may begin by a lan door. */
+static void closed(struct nft *n)
+{
+	line(n,
+	     "\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept");
+	for (size_t i = 0; i < n->ask->n_servers; i++)
+		server(n, &n->ask->servers[i]);
+	for (size_t i = 0; i < n->ask->n_reach; i++) {
+		char to[PREFIX_TEXT_SIZE];
+
+		line(n, "\t\toifname %s ip%s daddr %s accept", n->lan,
+		     n->ask->reach[i].ip.family == AF_INET ? "" : "6",
+		     prefix_text(&n->ask->reach[i], to));
+	}
+	line(n, "\t\toifname %s counter drop", n->lan);
+}
+
+static void own_sources(struct nft *n)
+{
+	for (size_t i = 0; i < n->net->n_addresses; i++) {
+		const struct address *x = &n->net->addresses[i];
+		char ip[IP_TEXT_SIZE];
+
+		for (size_t d = 0; d < n->doors->n_lan; d++)
+			if (door_has_address(&n->doors->lan[d], x))
+				line(n, "\t\toifname != \"%s\" ip%s saddr %s counter drop",
+				     n->doors->lan[d].link->name,
+				     x->local.family == AF_INET ? "" : "6", ip_text(&x->local, ip));
+	}
+}
+
+/*
+ * In postrouting, for a packet that `answer` gave another source shows its old
+ * interface in output.  What came or went by a tunnel once never goes by a lan
+ * door: not when the tunnel loses its route, and not forwarded either.
+ */
+static void leave(struct nft *n)
+{
+	const struct seen_doors *d = n->doors;
+
+	line(n, "\tchain leave {");
+	line(n, "\t\ttype filter hook postrouting priority 0; policy accept;");
+	line(n, "\t\toifname \"lo\" accept");
+	for (size_t i = 0; i < d->n_lan; i++)
+		line(n, "\t\toifname \"%s\" ct mark and 0x%x == 0x%x accept", d->lan[i].link->name,
+		     PLAN_MARK_MASK, plan_door_mark(d->lan[i].number));
+	line(n, "\t\toifname %s ct mark and 0x%x == 0x%x counter drop", n->lan, PLAN_MARK_MASK,
+	     MARK_TUNNEL);
+	text_addf(&n->out, "\t\tct direction reply ct mark and 0x%x == {", PLAN_MARK_MASK);
+	for (size_t i = 0; i < d->n_lan; i++)
+		text_addf(&n->out, "%s 0x%x", i ? "," : "", plan_door_mark(d->lan[i].number));
+	line(n, " } counter drop");
+	own_sources(n);
+	line(n,
+	     "\t\toifname != %s ct mark and 0x%x == 0 ct mark set ct mark and 0x%x or 0x%x accept",
+	     n->lan, PLAN_MARK_MASK, ~PLAN_MARK_MASK, MARK_TUNNEL);
+	if (n->ask->closed)
+		closed(n);
+	line(n, "\t}");
+}
+
+static void alias_rule(struct nft *n, const struct seen_door *d, const struct ip *x)
+{
+	static const char *const from[] = { "10.0.0.0/8", "172.16.0.0/12", "100.64.0.0/10",
+					    "192.168.0.0/16", "169.254.0.0/16" };
+	char ip[IP_TEXT_SIZE], to[PREFIX_TEXT_SIZE];
+	struct prefix nets[6];
+
+	if (!attach_alias_nets(n->doors, n->net, d, x, nets))
+		return;
+	if (x->family == AF_INET6) {
+		line(n, "\t\tiifname \"%s\" ip6 daddr %s meta l4proto udp snat ip6 prefix to %s",
+		     d->link->name, ip_text(x, ip), prefix_text(&nets[0], to));
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_LEN(from); i++)
+		line(n,
+		     "\t\tiifname \"%s\" ip daddr %s ip saddr %s meta l4proto udp snat ip prefix to %s",
+		     d->link->name, ip_text(x, ip), from[i], prefix_text(&nets[i], to));
+	line(n,
+	     "\t\tiifname \"%s\" ip daddr %s meta l4proto udp snat ip to %u.0.0.1-%u.255.255.254",
+	     d->link->name, ip_text(x, ip), nets[5].ip.byte[0], nets[5].ip.byte[0]);
+}
+
+/* A conversation that is older than the aliases goes on without one. */
+static void learn_old(struct nft *n)
+{
+	line(n, "\tchain learn_old {");
+	line(n, "\t\ttype filter hook input priority 200; policy accept;");
+	line(n, "\t\tiifname %s meta l4proto udp ct status & snat == 0 goto asks", n->lan);
+	line(n, "\t}");
+}
+
+static void aliases(struct nft *n)
+{
+	learn_old(n);
+	line(n, "\tchain alias {");
+	line(n, "\t\ttype nat hook input priority 100; policy accept;");
+	for (size_t i = 0; i < n->doors->n_lan; i++)
+		for (size_t k = 0; k < n->net->n_addresses; k++)
+			if (door_has_address(&n->doors->lan[i], &n->net->addresses[k]))
+				alias_rule(n, &n->doors->lan[i], &n->net->addresses[k].local);
+	line(n, "\t}");
+}
+
+/* No packet comes here: the chain keeps what sysctls were before us, for `detach`. */
+static void before(struct nft *n)
+{
+	line(n, "\tchain before {");
+	for (size_t i = 0; i < n->ask->n_before; i++)
+		line(n, "\t\tcontinue comment \"%s %s\"", n->ask->before[i].path,
+		     n->ask->before[i].value);
+	line(n, "\t}");
+}
+
+const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
+			    const struct seen_doors *doors, const struct attach_ask *ask)
+{
+	struct nft n = { .net = s, .doors = doors, .ask = ask, .lan = lan_names(a, doors) };
+	const char *text;
+
+	line(&n, "add table inet " PLAN_ATTACH_NFT);
+	line(&n, "flush table inet " PLAN_ATTACH_NFT);
+	line(&n, "table inet " PLAN_ATTACH_NFT " {");
+	client_sets(&n, &families[0]);
+	client_sets(&n, &families[1]);
+	before(&n);
+	learn(&n);
+	arrive(&n);
+	leave(&n);
+	if (ask->alias)
+		aliases(&n);
+	line(&n, "}");
+	text = arena_strdup(a, text_str(&n.out));
+	text_free(&n.out);
+	return text;
+}
+
+/* Is set @name, @len bytes long, declared in @text? */
+static bool declares(const char *text, const char *name, size_t len)
+{
+	static const char head[] = "\tset ";
+
+	for (const char *at = strstr(text, head); at; at = strstr(at + 1, head))
+		if (strncmp(at + strlen(head), name, len) == 0 && at[strlen(head) + len] == ' ')
+			return true;
+	return false;
+}
+
+const char *plan_nft_attach_stale(struct arena *a, const char *listed, const char *text)
+{
+	struct text out CLEANUP_TEXT = { 0 };
+	static const char head[] = "\tset ";
+
+	for (const char *at = strstr(listed, head); at; at = strstr(at + 1, head)) {
+		const char *name = at + strlen(head);
+		size_t len = strcspn(name, " ");
+
+		if (!declares(text, name, len))
+			text_addf(&out, "delete set inet " PLAN_ATTACH_NFT " %.*s\n", (int)len,
+				  name);
+	}
+	return out.len ? arena_printf(a, "flush table inet " PLAN_ATTACH_NFT "\n%s", text_str(&out))
+		       : "";
+}

@@ -1,0 +1,454 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Containers of somebody else's image, put right from outside."""
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from lab import container, probe
+from lab import host as hosts
+from lab.host import until
+from lab.leak import Ear, Talker
+from lab.state import difference, hoststate
+from lab.world import A4, LAN, VPN, wrong_answers
+
+SERVER = '198.51.100.2:1194/udp'
+
+
+@pytest.fixture(scope='module')
+def docker(world):
+    engine = container.Docker(world.servera, f'{world.dir}/docker')
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def deployed(world, docker):
+    container.deployment(docker, world)
+    yield docker
+    docker.remove('web', 'vpn')
+
+
+@pytest.fixture(autouse=True)
+def plain_pushes_afterwards(world):
+    yield
+    world.openvpn.give_a()
+
+
+class Watch:
+    """`sallyport attach --watch`, until the `with` ends."""
+
+    def __init__(self, sallyport, *argv):
+        self.log = sallyport._log()
+        self.child = sallyport.host.popen(
+            [sallyport.program, 'attach', '--watch', *argv],
+            stderr=self.log.file)
+        self.wait('lan doors')
+
+    def wait(self, *words, since=0):
+        until(lambda: [l for l in self.log.text()[since:].splitlines()
+                       if all(w in l for w in words)] or
+              self.child.poll() is not None,
+              lambda: f'{words} in\n{self.log.text()}', container.UP)
+        assert all(w in self.log.text()[since:] for w in words), \
+            self.log.text()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        hosts.stop(self.child)
+        self.log.close()
+
+
+def answered(world, **kw):
+    """Waits until everybody is answered as they must be."""
+    until(lambda: wrong_answers(world, seconds=1, **kw) == [],
+          lambda: '\n'.join(wrong_answers(world, **kw)), container.UP)
+
+
+def refused(sallyport, *argv, status=1):
+    done = sallyport('attach', *argv)
+    assert (done.returncode, done.stdout) == (status, ''), done
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+def test_a_gate_needs_no_cure(sallyport):
+    with sallyport.up('main', '[room]\n[door lan]\npublish = none\n'):
+        assert 'gate "main"' in refused(sallyport, '/run/netns/main')
+        assert 'gate "main"' in refused(sallyport, '/run/netns/main.gate')
+
+
+# --- the cure ------------------------------------------------------------------
+
+
+def test_control_without_attach_the_lan_is_lost(world, deployed):
+    assert wrong_answers(world, doors=(VPN,)) == []
+    assert len(container.lan_lost(world)) == 16
+
+
+def test_attach_answers_everybody_by_the_right_door(world, sallyport, deployed):
+    done = sallyport('attach', 'vpn', ok=True)
+    assert wrong_answers(world) == [], done.stderr
+
+
+def test_attached_before_its_tunnel_comes_up(world, sallyport, docker):
+    world.openvpn.close()
+    try:
+        docker.vpn('vpn', world.office, container.PORTS, wait=False)
+        docker.service('web', 80, options=('--network', 'container:vpn'))
+        done = sallyport('attach', 'vpn', ok=True)
+        assert 'tunnels: none yet' in done.stderr
+        assert wrong_answers(world, doors=(LAN,)) == []
+        world.openvpn_again()
+        docker.wait_vpn('vpn')
+        assert wrong_answers(world) == []
+    finally:
+        docker.remove('web', 'vpn')
+
+
+PUSHES = {
+    'everything': ('redirect-gateway def1 ipv6',),
+    'the default itself': ('redirect-gateway ipv6',),
+    'the container network': ('route 172.17.0.0 255.255.128.0',
+                              'route 172.16.0.0 255.240.0.0',
+                              'route-ipv6 fd00:17::/65',
+                              'route-ipv6 fd00:16::/32'),
+    'the gateway': ('route 172.17.0.1 255.255.255.255',
+                    'route 172.16.0.0 255.240.0.0',
+                    'route-ipv6 fd00:16::/32'),
+}
+
+
+@pytest.mark.parametrize('when', ['before', 'after'])
+@pytest.mark.parametrize('push', list(PUSHES))
+def test_whatever_the_vpn_pushes(world, sallyport, docker, push, when):
+    world.openvpn.give_a(PUSHES[push])
+    try:
+        docker.vpn('vpn', world.office, container.PORTS, wait=when == 'after')
+        docker.service('web', 80, options=('--network', 'container:vpn'))
+        sallyport('attach', 'vpn', ok=True)
+        docker.wait_vpn('vpn')
+        assert wrong_answers(world) == []
+    finally:
+        docker.remove('web', 'vpn')
+
+
+def test_several_networks_and_secondary_addresses(world, sallyport, docker):
+    world.openvpn.give_a(('route 172.18.0.0 255.255.128.0',
+                          'route 172.17.0.0 255.255.0.0'))
+    docker('network', 'create', '--subnet', '172.18.0.0/16', 'second')
+    try:
+        container.deployment(docker, world,
+                             networks=[('--ip', '172.18.0.9', 'second')])
+        with docker.inside('vpn') as inner:
+            inner.run('ip', 'address', 'add', '172.17.0.200/16', 'dev', 'eth0')
+        asked = [(proto, dst) for proto in ('tcp', 'udp')
+                 for dst in ('172.18.0.9', '172.17.0.200')]
+
+        def lost():
+            return [(proto, dst) for proto, dst in asked
+                    if not probe.ask(world.servera, proto, dst, 80,
+                                     seconds=1).source == dst]
+        assert ('udp', '172.18.0.9') in lost()
+        sallyport('attach', 'vpn', ok=True)
+        assert lost() == []
+        assert wrong_answers(world, doors=(VPN,), families=(4,)) == []
+    finally:
+        docker.remove('web', 'vpn')
+        docker('network', 'rm', 'second')
+
+
+def test_detach_leaves_the_container_byte_for_byte(world, sallyport, deployed):
+    with deployed.inside('vpn') as inner:
+        until(lambda: 'tentative' not in inner.run('ip', 'address').stdout,
+              'every address is tried', container.UP)
+        before = hoststate(inner)
+        sallyport('attach', 'vpn', ok=True)
+        sallyport('attach', '--udp', 'alias', '--server', SERVER, '--reach',
+                  '192.0.2.0/24', 'vpn', ok=True)
+        assert wrong_answers(world, doors=(VPN,), protos=('tcp',)) == []
+        assert difference(before, hoststate(inner)) != ''
+        sallyport('detach', 'vpn', ok=True)
+        assert difference(before, hoststate(inner)) == ''
+        assert len(container.lan_lost(world)) == 16
+
+
+def test_attached_again_changes_nothing(world, sallyport, deployed):
+    with deployed.inside('vpn') as inner:
+        sallyport('attach', 'vpn', ok=True)
+        once = hoststate(inner).split('== nft')[0]
+        sallyport('attach', 'vpn', ok=True)
+        assert difference(once, hoststate(inner).split('== nft')[0]) == ''
+
+
+def test_an_open_connection_of_the_laptop_survives_the_tunnel(
+        world, sallyport, docker):
+    world.openvpn.close()
+    try:
+        docker.vpn('vpn', world.office, container.PORTS, wait=False)
+        docker.service('web', 80, options=('--network', 'container:vpn'))
+        sallyport('attach', 'vpn', ok=True)
+        flow = probe.Flow(world.laptop, A4, 80)
+        world.openvpn_again()
+        docker.wait_vpn('vpn')
+        count = flow.count
+        until(lambda: flow.count > count + 20 or flow.error, 'it goes on',
+              container.UP)
+        assert flow.stop().error is None
+    finally:
+        docker.remove('web', 'vpn')
+
+
+# --- the guard -----------------------------------------------------------------
+
+
+def talk_and_kill(world, docker, ear):
+    """A talker in the VPN's namespace while the client is killed; what the
+    LAN heard."""
+    with docker.inside('vpn') as inner:
+        talker = Talker(inner)
+        talker.said()
+        docker.kill_vpn('vpn')
+        talker.said()
+        talker.connect_all()
+        talker.stop()
+    return ear.heard()
+
+
+def test_control_without_attach_the_lan_hears_all(world, deployed):
+    with Ear(world) as ear:
+        assert talk_and_kill(world, deployed, ear) != []
+
+
+def test_with_its_server_named_nothing_leaks(world, sallyport, deployed):
+    sallyport('attach', '--server', SERVER, 'vpn', ok=True)
+    assert wrong_answers(world) == []
+    with Ear(world) as ear:
+        assert talk_and_kill(world, deployed, ear) == []
+    assert wrong_answers(world, doors=(LAN,)) == []
+
+
+def go_on_without_tunnel(world, docker):
+    """A socket that is connected by the tunnel when its routes go."""
+    with Ear(world) as ear, docker.inside('vpn') as inner:
+        s = inner.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.connect(('172.20.0.30', 4444))
+        s.send(b'said-in-the-room')
+        inner.run('sh', '-c', 'ip route del 172.16.0.0/12; '
+                              'ip route del 172.20.0.0/16; '
+                              'ip rule del from 172.20.0.10; true')
+        for _ in range(20):
+            try:
+                s.send(b'said-in-the-room')
+            except OSError:
+                pass  # refused is as good as dropped
+        s.close()
+        return ear.heard()
+
+
+def test_control_without_attach_a_connection_leaks(world, deployed):
+    assert go_on_without_tunnel(world, deployed) != []
+
+
+def test_what_went_by_the_tunnel_never_goes_by_the_lan(world, sallyport,
+                                                       deployed):
+    """Without a server's name the guard knows connections, not aims."""
+    sallyport('attach', 'vpn', ok=True)
+    assert go_on_without_tunnel(world, deployed) == []
+
+
+# --- the watch -----------------------------------------------------------------
+
+HURTS = {
+    'a rule': 'ip rule del from 172.17.0.2',
+    'all rules': 'ip rule del from 172.17.0.2; ip rule del to 172.17.0.1; '
+                 'ip rule del to 172.17.0.0/16',
+    'the order of rules': 'ip rule add pref 0 to 172.16.0.0/12 lookup main; '
+                          'ip rule del from 172.17.0.2; '
+                          'ip rule add pref 0 from 172.17.0.2 lookup 5901',
+    'the table': 'ip route flush table 5901',
+    'the nft table': 'nft delete table inet sallyport-attach',
+    'an nft rule': 'nft flush chain inet sallyport-attach learn',
+    'the link': 'ip link set eth0 down; ip link set eth0 up; '
+                'ip route add default via 172.17.0.1; '
+                'ip -6 address replace fd00:17::242:ac11:2/64 dev eth0 nodad; '
+                'ip -6 route replace default via fd00:17::1',
+}
+
+
+@pytest.mark.parametrize('hurt', list(HURTS))
+def test_the_watch_repairs(world, sallyport, deployed, hurt):
+    with Watch(sallyport, 'vpn') as watch, deployed.inside('vpn') as inner:
+        answered(world)
+        since = len(watch.log.text())
+        inner.run('sh', '-c', HURTS[hurt])
+        watch.wait('repaired', since=since)
+        answered(world)
+
+
+def test_the_watch_sees_a_network_that_comes_later(world, sallyport, docker):
+    world.openvpn.give_a(('route 10.0.0.0 255.0.0.0',))
+    docker('network', 'create', '--subnet', '172.18.0.0/16', 'second')
+    try:
+        container.deployment(docker, world)
+        with Watch(sallyport, 'vpn') as watch:
+            docker('network', 'connect', '--ip', '172.18.0.9', 'second', 'vpn')
+            watch.wait('lan doors', 'eth1')
+            for proto in ('tcp', 'udp'):
+                got = probe.ask_until_answered(world.servera, proto,
+                                               '172.18.0.9', 80, seconds=20)
+                assert got.source == '172.18.0.9'
+    finally:
+        docker.remove('web', 'vpn')
+        docker('network', 'rm', 'second')
+
+
+def test_detach_ends_the_watch(world, sallyport, deployed):
+    with deployed.inside('vpn') as inner:
+        until(lambda: 'tentative' not in inner.run('ip', 'address').stdout,
+              'every address is tried', container.UP)
+        before = hoststate(inner)
+        with Watch(sallyport, 'vpn') as watch:
+            assert sallyport('attach', '--watch', 'vpn').returncode == 1
+            sallyport('detach', 'vpn', ok=True)
+            assert watch.child.wait(container.UP) == 0
+        assert difference(before, hoststate(inner)) == ''
+
+
+def test_the_watch_ends_with_the_container(sallyport, deployed):
+    with Watch(sallyport, 'vpn') as watch:
+        deployed.remove('web', 'vpn')
+        watch.wait('container "vpn": has ended')
+        assert watch.child.wait(container.UP) == 0
+
+
+# --- what cannot be attached to ------------------------------------------------
+
+def test_what_cannot_be_attached_to(world, sallyport, docker):
+    assert 'there is no container "nosuch"' in refused(sallyport, 'nosuch')
+    assert 'no container "a b/c?d#e"' not in refused(sallyport, 'a b?d#e%2e')
+    assert 'No such file' in refused(sallyport, '/run/netns/nosuch')
+    assert 'no network namespace' in refused(sallyport, '/etc/passwd')
+    assert 'host\'s own network' in refused(
+        sallyport, str(world.servera.holder.pid))
+    docker.run('plain', 'sleep', '1000', options=('--network', 'none'))
+    docker.run('hosted', 'sleep', '1000', options=('--network', 'host'))
+    try:
+        assert 'no network but loopback' in refused(sallyport, 'plain')
+        assert '--network host' in refused(sallyport, 'hosted')
+        docker('stop', '-t', '0', 'plain')
+        assert 'not running' in refused(sallyport, 'plain')
+    finally:
+        docker.remove('plain', 'hosted')
+
+
+def test_only_root_may(world, sallyport, docker):
+    done = world.servera.run('setpriv', '--reuid', '65534', '--clear-groups',
+                             sallyport.program, 'attach', 'vpn', ok=False)
+    assert done.returncode == 1 and 'needs root' in done.stderr
+
+
+GARBAGE = {
+    'nothing': b'',
+    'no HTTP': b'hello\n' * 100,
+    'a NUL': b'HTTP/1.1 200 OK\r\nX: \0\r\n\r\n{}',
+    'no JSON': b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc',
+    'cut off': b'HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n{',
+    'a huge chunk': b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
+                    b'ffffffffffffffff\r\n',
+    'an error': b'HTTP/1.1 500 No\r\nContent-Length: 18\r\n\r\n'
+                b'{"message":"sick"}',
+    'no container': b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]',
+}
+
+
+class FakeEngine(threading.Thread):
+    """Answers each connection with @answer, byte by byte, and closes it."""
+
+    def __init__(self, path, answer, silent=False):
+        super().__init__(daemon=True)
+        self.server = socket.socket(socket.AF_UNIX)
+        self.server.bind(path)
+        self.server.listen()
+        self.answer, self.silent = answer, silent
+        self.held = []
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                s, _ = self.server.accept()
+            except OSError:
+                return
+            if self.silent:
+                self.held.append(s)
+                continue
+            s.recv(65536)
+            try:
+                for i in range(len(self.answer)):
+                    s.send(self.answer[i:i + 1])
+            except OSError:
+                pass
+            s.close()
+
+    def close(self):
+        self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+
+
+@pytest.mark.parametrize('what', list(GARBAGE))
+def test_an_engine_that_answers_with_garbage(world, sallyport, tmp_path, what):
+    path = f'{world.dir}/engine-{list(GARBAGE).index(what)}'
+    engine = FakeEngine(path, GARBAGE[what])
+    try:
+        assert path in refused(sallyport, '--engine', path, 'x')
+    finally:
+        engine.close()
+
+
+def test_an_engine_that_never_answers(world, sallyport):
+    path = f'{world.dir}/engine-silent'
+    engine = FakeEngine(path, b'', silent=True)
+    try:
+        assert 'does not answer' in refused(sallyport, '--engine', path, 'x')
+    finally:
+        engine.close()
+
+
+def test_a_container_that_disappears_meanwhile(world, sallyport, docker):
+    """Whenever it goes: done, or one line that says so."""
+    for delay in range(12):
+        docker.run('brief', 'sleep', '1000')
+        child = sallyport.host.popen(
+            [sallyport.program, 'attach', 'brief'], stderr=subprocess.PIPE)
+        try:
+            child.wait(delay * 0.004)
+        except subprocess.TimeoutExpired:
+            pass
+        os.kill(docker.pid('brief') or child.pid, signal.SIGKILL)
+        assert child.wait(container.UP) in (0, 1, -signal.SIGKILL)
+        said = child.stderr.read()
+        assert 'Assert' not in said and len(said.splitlines()) <= 2, said
+        docker.remove('brief')
+
+
+def test_fifty_containers_at_once(world, sallyport, docker):
+    names = [f'c{i}' for i in range(50)]
+    try:
+        for name in names:
+            docker.run(name, 'sleep', '1000')
+        children = [sallyport.host.popen([sallyport.program, 'attach', name],
+                                         stderr=subprocess.PIPE)
+                    for name in names]
+        assert [c.wait(container.UP) for c in children] == [0] * 50, \
+            [c.stderr.read() for c in children]
+        for name in names:
+            with docker.inside(name) as inner:
+                assert 'lookup 5901' in inner.run('ip', 'rule').stdout
+    finally:
+        docker.remove(*names)
