@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/observe.h"
+
+#include "base/text.h"
+#include "daemon/supervisor.h"
+#include "sys/fd.h"
+#include "sys/files.h"
+#include "sys/netns.h"
+#include "sys/nft.h"
+#include "sys/rtnl.h"
+#include "sys/sock_diag.h"
+#include "sys/sysctl.h"
+#include "wire/containers.h"
+#include "wire/host_json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DOCKER_CONF "/etc/docker/daemon.json"
+#define CMDLINE_MAX ((size_t)65536)
+#define PIPE_MS     60000
+/* A million routes are about 150 MB. */
+#define SNAPSHOT_MAX ((size_t)1 << 30)
+
+/* --- routing ------------------------------------------------------------------ */
+
+static int observe_net(struct arena *a, int netns_fd, struct host *h, struct err *e)
+{
+	struct rtnl *rtnl CLEANUP_RTNL = NULL;
+	int r = rtnl_open(netns_fd, &rtnl, e);
+
+	if (r == 0)
+		r = rtnl_snapshot(rtnl, a, &h->net, e);
+	if (r == 0 && h->parts & HOST_NEXTHOPS)
+		r = rtnl_nexthops(rtnl, a, &h->nexthops, &h->n_nexthops, e);
+	return r;
+}
+
+/* What a packet's way depends on (linux/Documentation/networking/ip-sysctl.rst). */
+static const char *const sysctls_of_all[] = {
+	"ipv4/fib_multipath_hash_policy",
+	"ipv4/fib_multipath_use_neigh",
+	"ipv4/fwmark_reflect",
+	"ipv4/ip_forward",
+	"ipv4/ip_nonlocal_bind",
+	"ipv4/tcp_fwmark_accept",
+	"ipv4/tcp_l3mdev_accept",
+	"ipv4/udp_l3mdev_accept",
+	"ipv6/bindv6only",
+	"ipv6/fib_multipath_hash_policy",
+	"ipv6/fwmark_reflect",
+	"ipv6/ip_nonlocal_bind",
+};
+
+static const char *const sysctls_of_link[] = {
+	"ipv4/conf/%s/accept_local",
+	"ipv4/conf/%s/arp_announce",
+	"ipv4/conf/%s/arp_filter",
+	"ipv4/conf/%s/arp_ignore",
+	"ipv4/conf/%s/bc_forwarding",
+	"ipv4/conf/%s/forwarding",
+	"ipv4/conf/%s/ignore_routes_with_linkdown",
+	"ipv4/conf/%s/route_localnet",
+	"ipv4/conf/%s/rp_filter",
+	"ipv4/conf/%s/send_redirects",
+	"ipv4/conf/%s/src_valid_mark",
+	"ipv6/conf/%s/accept_ra",
+	"ipv6/conf/%s/disable_ipv6",
+	"ipv6/conf/%s/force_forwarding",
+	"ipv6/conf/%s/forwarding",
+	"ipv6/conf/%s/ignore_routes_with_linkdown",
+	"ipv6/conf/%s/use_tempaddr",
+};
+
+/* One that this kernel does not have is left out. */
+static void observe_sysctl(struct arena *a, struct host *h, const char *path)
+{
+	struct sysctl_seen s = { .path = path };
+	struct err ignored;
+
+	if (sysctl_get(a, path, &s.value, &ignored) == 0)
+		*arena_push(a, h->sysctls, h->n_sysctls, h->cap_sysctls) = s;
+}
+
+static const char *path_for(struct arena *a, const char *format, const char *link)
+{
+	const char *hole = strstr(format, "%s");
+
+	return arena_printf(a, "%.*s%s%s", (int)(hole - format), format, link, hole + 2);
+}
+
+static int by_path(const void *pa, const void *pb)
+{
+	const struct sysctl_seen *a = pa, *b = pb;
+
+	return strcmp(a->path, b->path);
+}
+
+static int observe_sysctls(struct arena *a, int netns_fd, struct host *h, struct err *e)
+{
+	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	int r = netns_fd < 0 ? 0 : netns_enter(netns_fd, &visit, e);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < ARRAY_LEN(sysctls_of_all); i++)
+		observe_sysctl(a, h, sysctls_of_all[i]);
+	for (size_t i = 0; i < ARRAY_LEN(sysctls_of_link); i++) {
+		observe_sysctl(a, h, path_for(a, sysctls_of_link[i], "all"));
+		observe_sysctl(a, h, path_for(a, sysctls_of_link[i], "default"));
+		for (size_t l = 0; l < h->net.n_links; l++)
+			observe_sysctl(a, h, path_for(a, sysctls_of_link[i], h->net.links[l].name));
+	}
+	if (h->n_sysctls)
+		qsort(h->sysctls, h->n_sysctls, sizeof(*h->sysctls), by_path);
+	return 0;
+}
+
+/* In a gate the table has the gate's name, which loopback carries (sys/netns.h). */
+static const char *own_table(struct arena *a, const struct host *h)
+{
+	static const char ours[] = "sallyport ";
+	const struct link *lo = snapshot_link_by_index(&h->net, LINK_LOOPBACK);
+
+	if (!lo || !str_starts(lo->alias, ours))
+		return PLAN_NFT_HOST;
+	return arena_printf(a, PLAN_NFT_HOST "-%s", lo->alias + sizeof(ours) - 1);
+}
+
+/* Only root may look; then it stays unknown. */
+static void observe_nft(struct arena *a, int netns_fd, struct host *h)
+{
+	struct nft *nft CLEANUP_NFT = NULL;
+	struct err ignored;
+	int r = nft_open(netns_fd, &nft, &ignored);
+
+	h->nft = "";
+	if (r == 0)
+		r = nft_list_table(nft, a, own_table(a, h), &h->nft, &ignored);
+	if (r < 0 && r != -ENOENT)
+		h->parts &= ~(uint32_t)HOST_NFT;
+}
+
+/* --- whom it serves ------------------------------------------------------------- */
+
+/* "172.16.9.20 51022 172.16.5.10 22"; sudo(8) takes it away, then the process tree must do. */
+static void observe_session(struct host *h)
+{
+	const char *words = getenv("SSH_CONNECTION");
+	char peer[IP_TEXT_SIZE], *percent;
+	unsigned int port;
+
+	if (!words || sscanf(words, "%45s %u", peer, &port) != 2 || port > UINT16_MAX)
+		return;
+	percent = strchr(peer, '%');
+	if (percent)
+		*percent = 0;
+	if (ip_parse(peer, &h->session_peer))
+		h->session_port = (uint16_t)port;
+}
+
+/* --- all of it --------------------------------------------------------------------- */
+
+static void observe_machine(struct arena *a, const char *place, struct host *h)
+{
+	time_t now = time(NULL);
+	struct utsname name;
+	char taken[32] = "";
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm))
+		strftime(taken, sizeof(taken), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (uname(&name) < 0)
+		memset(&name, 0, sizeof(name));
+	h->name = arena_strdup(a, name.nodename);
+	h->kernel = arena_strdup(a, name.release);
+	h->place = place ? place : "";
+	h->version = SALLYPORT_VERSION;
+	h->taken = arena_strdup(a, taken);
+}
+
+int host_observe(struct arena *a, const char *place, uint32_t parts, struct host *ret,
+		 struct err *e)
+{
+	struct host h = { .parts = parts, .nft = "", .dnat = "" };
+	int fd CLEANUP_FD = -1;
+	int r = place ? netns_open_place(place, &fd, e) : 0;
+
+	observe_machine(a, place, &h);
+	if (r == 0)
+		r = observe_net(a, fd, &h, e);
+	if (r == 0 && parts & HOST_SYSCTLS)
+		r = observe_sysctls(a, fd, &h, e);
+	if (r == 0 && parts & HOST_SOCKETS)
+		r = sock_diag_list(a, fd, &h.sockets, &h.n_sockets, e);
+	if (r < 0)
+		return r;
+	if (parts & HOST_NFT)
+		observe_nft(a, fd, &h);
+	h.parts &= ~(uint32_t)(HOST_CONTAINERS | HOST_FLOWS);
+	if (place) {
+		h.parts &= ~(uint32_t)HOST_DNS;
+	} else if (parts & HOST_DNS) {
+		h.dns = arena_alloc(a, sizeof(*h.dns) * RESOLV_SERVERS_MAX);
+		h.n_dns = resolv_host_servers(a, h.dns);
+	}
+	if (!place)
+		observe_session(&h);
+	*ret = h;
+	return 0;
+}
+
+/* --- files ---------------------------------------------------------------------------- */
+
+static int read_all(int fd, struct text *t, struct err *e)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char buf[65536];
+
+	for (;;) {
+		ssize_t n;
+
+		if (poll(&p, 1, PIPE_MS) == 0)
+			return err_set(e, ETIMEDOUT, "nothing came for %d s", PIPE_MS / 1000);
+		n = read(fd, buf, sizeof(buf));
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return err_errno(e, errno, "read");
+		if (n == 0)
+			return 0;
+		if (t->len + (size_t)n > SNAPSHOT_MAX)
+			return err_set(e, EINVAL, "is larger than %zu bytes", SNAPSHOT_MAX);
+		text_add_len(t, buf, (size_t)n);
+	}
+}
+
+/* Unlike file_read() it takes pipes: <(ssh host ip -j ...) is one. */
+static int read_file(const char *file, struct text *t, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+
+	if (str_eq(file, "-"))
+		return err_wrap(e, read_all(STDIN_FILENO, t, e), "standard input");
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return err_errno(e, errno, "%s", file);
+	return err_wrap(e, read_all(fd, t, e), "%s", file);
+}
+
+int host_load(struct arena *a, const char *files, struct host *ret, struct err *e)
+{
+	struct text text CLEANUP_TEXT = { 0 };
+	struct json_in j;
+	int r = read_file(files, &text, e);
+
+	if (r < 0)
+		return r;
+	json_in_start(&j, a, str_eq(files, "-") ? "standard input" : files, text_str(&text),
+		      text.len, e);
+	if (!host_json_read(&j, ret))
+		return -EINVAL;
+	if (json_in_next(&j) != JSON_IN_END)
+		return err_set(e, EINVAL, "%s: there is more behind the snapshot", files);
+	return 0;
+}
