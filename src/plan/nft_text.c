@@ -575,10 +575,16 @@ static void accept_marked(struct nft_text *n, size_t door)
 	     PLAN_MARK_MASK, mark);
 }
 
-/* New connections that rooms may start; the mark ties them to the door they took. */
+/*
+ * New connections that rooms may start; the mark ties them to the door they took.
+ * TCP starts with a SYN: the middle of a connection that conntrack has forgotten
+ * is not taken up from here, where it could only leave by another door, but with
+ * the client's next segment, by the door that this comes in by.
+ */
 static void gate_start(struct nft_text *n)
 {
 	line(n, "\tchain start {");
+	line(n, "\t\ttcp flags & (fin | syn | rst | ack) != syn counter drop");
 	for (size_t i = 1; i < n->gate->n_doors; i++)
 		line(n,
 		     "\t\toifname \"%s\" ct state new ct mark set ct mark and 0x%x or 0x%x accept",
