@@ -67,7 +67,7 @@ static int write_file(const char *path, const struct text *t, struct err *e)
 static int snapshot(int argc, char **argv)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	struct text t CLEANUP_TEXT = { 0 };
+	struct text t CLEANUP_TEXT = { 0 }, said CLEANUP_TEXT = { 0 };
 	struct snapshot_options o = { 0 };
 	struct host host;
 	struct err e;
@@ -75,9 +75,11 @@ static int snapshot(int argc, char **argv)
 
 	if (!parse(argc, argv, &o))
 		return cli_usage(&verb_snapshot, "wrong flag or argument");
-	r = host_observe(&a, o.place, HOST_ALL, &host, &e);
+	r = host_observe(&a, o.place, HOST_ALL, &host, &said, &e);
 	if (r < 0)
 		return cli_fail(1, "%s", e.text);
+	if (said.len)
+		cli_fail(0, "%s", text_str(&said));
 	host_json_write(&t, &host);
 	if (o.output)
 		r = write_file(o.output, &t, &e);

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "daemon/supervisor.h"
+#include "plan/clash.h"
 #include "sys/fd.h"
 #include "sys/files.h"
 #include "sys/netns.h"
@@ -12,6 +13,7 @@
 #include "sys/sysctl.h"
 #include "wire/containers.h"
 #include "wire/host_json.h"
+#include "wire/ip_json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -150,6 +152,65 @@ static void observe_nft(struct arena *a, int netns_fd, struct host *h)
 
 /* --- whom it serves ------------------------------------------------------------- */
 
+static bool has_engine(const struct snapshot *net, const char *engine)
+{
+	for (size_t i = 0; i < net->n_links; i++) {
+		const char *of = clash_engine_of(net->links[i].name);
+
+		if (of && str_eq(of, engine))
+			return true;
+	}
+	return false;
+}
+
+/* What an engine is set to matters only where it is in use; a file that is wrong is told. */
+static void observe_pools(struct arena *a, struct host *h, struct text *said)
+{
+	struct container_pool *docker = NULL, *podman = NULL;
+	size_t n_docker = 0, n_podman = 0, size = 0;
+	const char *text = NULL;
+	struct err e;
+	int r = file_read(a, DOCKER_CONF, FILE_READ_MAX, &text, &size, &e);
+
+	if (r == 0 || has_engine(&h->net, "Docker"))
+		r = containers_docker_pools(a, DOCKER_CONF, r == 0 ? text : NULL, size, &docker,
+					    &n_docker, &e);
+	if (r < 0 && r != -ENOENT && said)
+		text_add(said, e.text);
+	if (has_engine(&h->net, "Podman"))
+		containers_podman_pools(a, &podman, &n_podman);
+	h->n_pools = h->cap_pools = n_docker + n_podman;
+	h->pools = arena_alloc(a, sizeof(*h->pools) * (h->n_pools + 1));
+	if (n_docker)
+		memcpy(h->pools, docker, n_docker * sizeof(*h->pools));
+	if (n_podman)
+		memcpy(h->pools + n_docker, podman, n_podman * sizeof(*h->pools));
+}
+
+/* docker-proxy's sockets stand for the containers behind them. */
+static void observe_proxies(struct arena *a, struct host *h)
+{
+	const char *cmdline;
+	size_t kept = 0, size;
+	struct err e;
+
+	for (size_t i = 0; i < h->n_sockets; i++) {
+		const struct socket_seen *s = &h->sockets[i];
+		struct container_port p;
+
+		if (str_eq(s->process, "docker-proxy") &&
+		    file_read(a, arena_printf(a, "/proc/%d/cmdline", s->pid), CMDLINE_MAX, &cmdline,
+			      &size, &e) == 0 &&
+		    containers_proxy(cmdline, size, &p)) {
+			if (s->state == SOCKET_LISTENS)
+				*arena_push(a, h->ports, h->n_ports, h->cap_ports) = p;
+			continue;
+		}
+		h->sockets[kept++] = *s;
+	}
+	h->n_sockets = kept;
+}
+
 /* "172.16.9.20 51022 172.16.5.10 22"; sudo(8) takes it away, then the process tree must do. */
 static void observe_session(struct host *h)
 {
@@ -186,8 +247,22 @@ static void observe_machine(struct arena *a, const char *place, struct host *h)
 	h->taken = arena_strdup(a, taken);
 }
 
+/* What is found by way of files, which are the caller's. */
+static void observe_own(struct arena *a, struct host *h, struct text *said)
+{
+	if (h->parts & HOST_DNS) {
+		h->dns = arena_alloc(a, sizeof(*h->dns) * RESOLV_SERVERS_MAX);
+		h->n_dns = resolv_host_servers(a, h->dns);
+	}
+	if (h->parts & HOST_CONTAINERS) {
+		observe_proxies(a, h);
+		observe_pools(a, h, said);
+	}
+	observe_session(h);
+}
+
 int host_observe(struct arena *a, const char *place, uint32_t parts, struct host *ret,
-		 struct err *e)
+		 struct text *said, struct err *e)
 {
 	struct host h = { .parts = parts, .nft = "", .dnat = "" };
 	int fd CLEANUP_FD = -1;
@@ -204,15 +279,11 @@ int host_observe(struct arena *a, const char *place, uint32_t parts, struct host
 		return r;
 	if (parts & HOST_NFT)
 		observe_nft(a, fd, &h);
-	h.parts &= ~(uint32_t)(HOST_CONTAINERS | HOST_FLOWS);
-	if (place) {
-		h.parts &= ~(uint32_t)HOST_DNS;
-	} else if (parts & HOST_DNS) {
-		h.dns = arena_alloc(a, sizeof(*h.dns) * RESOLV_SERVERS_MAX);
-		h.n_dns = resolv_host_servers(a, h.dns);
-	}
-	if (!place)
-		observe_session(&h);
+	h.parts &= ~(uint32_t)HOST_FLOWS;
+	if (place)
+		h.parts &= ~(uint32_t)(HOST_DNS | HOST_CONTAINERS);
+	else
+		observe_own(a, &h, said);
 	*ret = h;
 	return 0;
 }
@@ -255,19 +326,75 @@ static int read_file(const char *file, struct text *t, struct err *e)
 	return err_wrap(e, read_all(fd, t, e), "%s", file);
 }
 
-int host_load(struct arena *a, const char *files, struct host *ret, struct err *e)
+static bool is_own(const struct text *t)
 {
-	struct text text CLEANUP_TEXT = { 0 };
-	struct json_in j;
-	int r = read_file(files, &text, e);
+	size_t at = strspn(text_str(t), " \t\r\n");
 
-	if (r < 0)
-		return r;
-	json_in_start(&j, a, str_eq(files, "-") ? "standard input" : files, text_str(&text),
-		      text.len, e);
+	return text_str(t)[at] == '{';
+}
+
+static int load_own(struct arena *a, const char *name, const struct text *t, struct host *ret,
+		    struct err *e)
+{
+	struct json_in j;
+
+	json_in_start(&j, a, name, text_str(t), t->len, e);
 	if (!host_json_read(&j, ret))
 		return -EINVAL;
+	j.value_at = j.at;
 	if (json_in_next(&j) != JSON_IN_END)
-		return err_set(e, EINVAL, "%s: there is more behind the snapshot", files);
-	return 0;
+		json_in_fail(&j, "there is more behind the snapshot");
+	return j.failed ? -EINVAL : 0;
+}
+
+static int load_texts(struct arena *a, const char *const *names, const struct text *texts, size_t n,
+		      struct host *ret, struct err *e)
+{
+	struct ip_text *all = arena_alloc(a, n * sizeof(*all));
+
+	for (size_t i = 0; i < n; i++) {
+		if (is_own(&texts[i]) && n > 1)
+			return err_set(e, EINVAL,
+				       "%s: is a snapshot of sallyport, which stands alone",
+				       names[i]);
+		if (is_own(&texts[i]))
+			return load_own(a, names[i], &texts[i], ret, e);
+		all[i] = (struct ip_text){ names[i], text_str(&texts[i]), texts[i].len };
+	}
+	return ip_json_read(a, all, n, ret, e);
+}
+
+int host_load(struct arena *a, const char *const *files, size_t n, struct host *ret, struct err *e)
+{
+	const char **names = arena_alloc(a, n * sizeof(*names));
+	struct text *texts = arena_alloc(a, n * sizeof(*texts));
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		names[i] = str_eq(files[i], "-") ? "standard input" : files[i];
+		r = read_file(files[i], &texts[i], e);
+	}
+	if (r == 0)
+		r = load_texts(a, names, texts, n, ret, e);
+	for (size_t i = 0; i < n; i++)
+		text_free(&texts[i]);
+	if (r == 0)
+		host_bar_unknown(a, ret);
+	return r;
+}
+
+void host_missing(struct text *t, const char *file, const struct host *h, uint32_t wanted)
+{
+	uint32_t missing = wanted & ~h->parts;
+	const char *between = "";
+
+	if (!missing)
+		return;
+	text_addf(t, "%s does not tell ", file);
+	for (uint32_t part = 1; part & HOST_ALL; part <<= 1) {
+		if (!(missing & part))
+			continue;
+		text_addf(t, "%s%s", between, host_part_name((enum host_part)part));
+		between = ", ";
+	}
 }

@@ -384,42 +384,11 @@ static int by_path(const void *pa, const void *pb)
 	return strcmp(a->path, b->path);
 }
 
-static int by_index(const void *pa, const void *pb)
-{
-	const struct link *a = *(struct link *const *)pa, *b = *(struct link *const *)pb;
-
-	return a->index < b->index ? -1 : a->index > b->index;
-}
-
-static int by_name(const void *pa, const void *pb)
-{
-	const struct link *a = *(struct link *const *)pa, *b = *(struct link *const *)pb;
-
-	return strcmp(a->name, b->name);
-}
-
-static bool has_twins(const struct link **links, size_t n,
-		      int (*compare)(const void *pa, const void *pb))
-{
-	if (n)
-		qsort(links, n, sizeof(*links), compare);
-	for (size_t i = 1; i < n; i++)
-		if (compare(&links[i - 1], &links[i]) == 0)
-			return true;
-	return false;
-}
-
 static bool check_links(struct json_in *j, const struct snapshot *net)
 {
-	const struct link **links = arena_alloc(j->a, (net->n_links + 1) * sizeof(*links));
+	const char *twins = snapshot_twin_links(j->a, net);
 
-	for (size_t i = 0; i < net->n_links; i++)
-		links[i] = &net->links[i];
-	if (has_twins(links, net->n_links, by_index))
-		return json_in_fail(j, "two links have the same index");
-	if (has_twins(links, net->n_links, by_name))
-		return json_in_fail(j, "two links have the same name");
-	return true;
+	return twins ? json_in_fail(j, "%s", twins) : true;
 }
 
 static bool check_rules(struct json_in *j, const struct snapshot *net)

@@ -74,6 +74,7 @@ static bool same(const struct field *f, const void *a, const void *b)
 	case FIELD_CHARS:
 		return str_eq(x, y);
 	case FIELD_STRING:
+	case FIELD_WORD:
 		return str_eq(string_of(f, a), string_of(f, b));
 	case FIELD_LIST:
 		return count(f, a) == count(f, b);
@@ -89,6 +90,8 @@ static bool same(const struct field *f, const void *a, const void *b)
 	case FIELD_RANGE:
 	case FIELD_NAME:
 	case FIELD_BITS:
+	case FIELD_NULL:
+	case FIELD_OBJECT:
 		break;
 	}
 	return memcmp(x, y, f->size) == 0;
@@ -165,7 +168,14 @@ static void write_value(struct text *t, const struct field *f, const void *item,
 		json_out_string(t, p);
 		break;
 	case FIELD_STRING:
+	case FIELD_WORD:
 		json_out_string(t, string_of(f, item));
+		break;
+	case FIELD_NULL:
+		text_add(t, "null");
+		break;
+	case FIELD_OBJECT:
+		record_write(t, f->of, p, false);
 		break;
 	case FIELD_IP:
 		json_out_string(t, ip_text((const void *)p, buf));
@@ -261,6 +271,20 @@ static bool read_string(struct json_in *j, const struct field *f, void *item)
 	if (!json_in_string(j, &s))
 		return false;
 	s = arena_strdup(j->a, s);
+	memcpy((char *)item + f->at, &s, sizeof(s));
+	return true;
+}
+
+static bool read_word(struct json_in *j, const struct field *f, void *item)
+{
+	const char *s;
+	uint64_t n;
+
+	if (json_in_next(j) != JSON_IN_NUMBER)
+		return read_string(j, f, item);
+	if (!json_in_number(j, 0, UINT64_MAX, &n))
+		return false;
+	s = arena_printf(j->a, "%llu", (unsigned long long)n);
 	memcpy((char *)item + f->at, &s, sizeof(s));
 	return true;
 }
@@ -442,6 +466,13 @@ static bool read_value(struct json_in *j, const struct field *f, void *item)
 		return read_chars(j, f, item);
 	case FIELD_STRING:
 		return read_string(j, f, item);
+	case FIELD_WORD:
+		return read_word(j, f, item);
+	case FIELD_NULL:
+		*(bool *)((char *)item + f->at) = true;
+		return json_in_skip(j);
+	case FIELD_OBJECT:
+		return record_read(j, f->of, (char *)item + f->at);
 	case FIELD_IP:
 		return read_ip(j, f, item);
 	case FIELD_PREFIX:
@@ -479,6 +510,10 @@ static bool read_field(struct json_in *j, const struct record *r, const char *ke
 	uint64_t bit = 0;
 
 	f = find_field(r, key, &bit);
+	if (!f && r->other) {
+		r->other(item, key);
+		return json_in_skip(j);
+	}
 	if (!f)
 		return json_in_fail(j, "this version of sallyport knows no such key");
 	if (*seen & bit)
@@ -501,7 +536,7 @@ static bool finish(struct json_in *j, const struct record *r, void *item, uint64
 			continue;
 		if (f->needed)
 			return json_in_fail(j, "has no \"%s\"", f->key);
-		if (f->kind == FIELD_STRING)
+		if (f->kind == FIELD_STRING || f->kind == FIELD_WORD)
 			memcpy((char *)item + f->at, &none, sizeof(none));
 	}
 	wrong = r->finish ? r->finish(item) : NULL;

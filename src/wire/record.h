@@ -23,6 +23,9 @@ enum field_kind {
 	FIELD_RANGE, /* struct rule_range: [first, last] */
 	FIELD_NAME, /* a number that has names */
 	FIELD_BITS, /* list of names of bits */
+	FIELD_WORD, /* const char * of a string, or of a number's digits */
+	FIELD_NULL, /* bool: the key is there, and its value says no more */
+	FIELD_OBJECT, /* a struct of @of inside */
 	FIELD_LIST, /* pointer to an array of @of, their number at @n_at */
 };
 
@@ -52,6 +55,8 @@ struct record {
 	void (*fresh)(void *item); /* sets what does not begin with zero; NULL: nothing */
 	/* Fills in what follows from the rest; in words what is wrong, NULL if nothing is. */
 	const char *(*finish)(void *item);
+	/* Told of keys that are not known, whose values are passed over; NULL: they are errors. */
+	void (*other)(void *item, const char *key);
 };
 
 /* Helps to write tables: struct @s, its member @m. */
