@@ -2,6 +2,7 @@
 #include "daemon/observe.h"
 
 #include "base/text.h"
+#include "daemon/rewriters.h"
 #include "daemon/supervisor.h"
 #include "plan/clash.h"
 #include "sys/fd.h"
@@ -130,10 +131,12 @@ static const char *own_table(struct arena *a, const struct host *h)
 {
 	static const char ours[] = "sallyport ";
 	const struct link *lo = snapshot_link_by_index(&h->net, LINK_LOOPBACK);
+	const char *name;
 
 	if (!lo || !str_starts(lo->alias, ours))
 		return PLAN_NFT_HOST;
-	return arena_printf(a, PLAN_NFT_HOST "-%s", lo->alias + sizeof(ours) - 1);
+	name = lo->alias + sizeof(ours) - 1; /* "NAME", or "NAME run" */
+	return arena_printf(a, PLAN_NFT_HOST "-%.*s", (int)strcspn(name, " "), name);
 }
 
 /* Only root may look; then it stays unknown. */
@@ -148,6 +151,8 @@ static void observe_nft(struct arena *a, int netns_fd, struct host *h)
 		r = nft_list_table(nft, a, own_table(a, h), &h->nft, &ignored);
 	if (r < 0 && r != -ENOENT)
 		h->parts &= ~(uint32_t)HOST_NFT;
+	else
+		h->dnat = rewriters_find(nft, a, netns_fd);
 }
 
 /* --- whom it serves ------------------------------------------------------------- */
