@@ -17,7 +17,8 @@
 
 struct explain_options {
 	const char *gate;
-	const char *snapshot;
+	const char **snapshots;
+	size_t n_snapshots, cap_snapshots;
 	bool json;
 	struct explain_query query;
 };
@@ -65,7 +66,8 @@ static int number(const char *flag, const char *s, uint32_t max, uint32_t *ret, 
 	return err_set(e, EINVAL, "--%s: \"%s\" is no number from 0 to %u", flag, s, max);
 }
 
-static int read_flag(int c, const char *s, struct explain_options *o, struct err *e)
+static int read_flag(struct arena *a, int c, const char *s, struct explain_options *o,
+		     struct err *e)
 {
 	struct explain_query *q = &o->query;
 	uint32_t n = 0;
@@ -74,7 +76,7 @@ static int read_flag(int c, const char *s, struct explain_options *o, struct err
 	if (c == 'g') {
 		o->gate = s;
 	} else if (c == 's') {
-		o->snapshot = s;
+		*arena_push(a, o->snapshots, o->n_snapshots, o->cap_snapshots) = s;
 	} else if (c == 'i') {
 		q->iif = s;
 	} else if (c == 'j') {
@@ -199,10 +201,13 @@ static int look_at(struct arena *a, struct view *v, const char *name, sa_family_
 		   struct explain_place *ret, struct err *e)
 {
 	const char *path = v->fd < 0 ? NULL : arena_printf(a, "/proc/self/fd/%d", v->fd);
-	int r = host_observe(a, path, PARTS, &v->host, e);
+	struct text said CLEANUP_TEXT = { 0 };
+	int r = host_observe(a, path, PARTS, &v->host, &said, e);
 
 	if (r < 0)
 		return r;
+	if (said.len)
+		cli_fail(0, "%s", text_str(&said));
 	explain_place_of(a, &v->host, family, ret);
 	if (name && !(ret->gate && snapshot_link_by_name(ret->net, "lan")))
 		ret->name = name;
@@ -259,14 +264,13 @@ static int begin_live(struct arena *a, const struct explain_options *o, struct v
 static int begin_snapshot(struct arena *a, const struct explain_options *o, struct view *v,
 			  struct explain_place *p, struct err *e)
 {
-	int r = host_load(a, o->snapshot, &v->host, e);
+	int r = host_load(a, o->snapshots, o->n_snapshots, &v->host, e);
 
 	if (r < 0)
 		return r;
-	host_bar_unknown(a, &v->host);
 	explain_place_of(a, &v->host, o->query.client.family, p);
 	if (!p->gate)
-		p->name = arena_printf(a, "%s%s%s", o->snapshot, *v->host.name ? " of " : "",
+		p->name = arena_printf(a, "%s%s%s", o->snapshots[0], *v->host.name ? " of " : "",
 				       v->host.name);
 	return 0;
 }
@@ -335,14 +339,14 @@ static int answer(struct arena *a, const struct explain_options *o, struct err *
 	struct explain_report report;
 	int r;
 
-	if (o->snapshot)
+	if (o->n_snapshots)
 		r = begin_snapshot(a, o, &views[0], &in.places[0], e);
 	else
 		r = begin_live(a, o, &views[0], &in.places[0], e);
 	if (r == 0)
 		r = check_iif(&in, e);
 	if (r == 0)
-		r = follow(a, &in, views, &report, !o->snapshot, e);
+		r = follow(a, &in, views, &report, !o->n_snapshots, e);
 	if (r < 0)
 		return r;
 	print_report(&report, o->json);
@@ -359,12 +363,12 @@ static int run(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == '?')
 			return cli_usage(&verb_explain, "wrong flag");
-		if (read_flag(c, optarg, &o, &e) < 0)
+		if (read_flag(&a, c, optarg, &o, &e) < 0)
 			return cli_fail(EXIT_USAGE, "%s", e.text);
 	}
 	if (argc - optind < 2 || argc - optind > 3)
 		return cli_usage(&verb_explain, "explain takes a client's and a server's address");
-	if (o.gate && o.snapshot)
+	if (o.gate && o.n_snapshots)
 		return cli_usage(&verb_explain,
 				 "a snapshot is of one namespace: no --gate with it");
 	if (read_words(&a, argc - optind, argv + optind, &o.query, &e) < 0)

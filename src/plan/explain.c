@@ -16,6 +16,7 @@
 #include "plan/explain.h"
 
 #include "base/text.h"
+#include "plan/guard.h"
 #include "plan/known.h"
 #include "plan/plan.h"
 
@@ -436,6 +437,52 @@ static struct flow reply_turned_round(const struct explain_work *w,
 	return reply;
 }
 
+/*
+ * The mark of door @link where a guard stands (plan/guard_nft.c), known by its
+ * rules: "fwmark TABLE<<16 lookup TABLE", and the table leads by the door.
+ */
+static uint32_t guard_mark(const struct snapshot *net, const struct link *link, sa_family_t family)
+{
+	for (size_t i = 0; i < net->n_rules; i++) {
+		const struct rule *rule = &net->rules[i];
+
+		if (rule->family != family || rule->table < GUARD_TABLE_DOOR ||
+		    rule->table >= GUARD_TABLE_LAST || rule->mark != rule->table << 16)
+			continue;
+		for (size_t j = 0; j < net->n_routes; j++)
+			if (net->routes[j].table == rule->table && net->routes[j].n_hops &&
+			    net->routes[j].hops[0].link == link->index)
+				return rule->mark;
+	}
+	return 0;
+}
+
+/*
+ * What the guard makes of a reply: one that is passed on has the mark of its
+ * connection when it comes, one that is made here gets it, and the address that
+ * was asked, if it was going to leave by another link.
+ */
+static void guard(struct explain_work *w, const struct explain_leg *request,
+		  struct explain_leg *leg)
+{
+	const struct explain_place *p = place_of(w, leg->place);
+	uint32_t mark = p->gate || !request->arrives
+				? 0
+				: guard_mark(p->net, request->in, leg->flow.dst.family);
+
+	if (!mark || (!leg->arrives && leg->out == request->in &&
+		      ip_equal(&leg->result.src, &request->flow.dst)))
+		return;
+	if (!leg->arrives && leg->result.verdict != FIB_UNICAST)
+		return;
+	leg->guarded = true;
+	leg->flow.mark = (leg->flow.mark & ~GUARD_MARK_MASK) | mark;
+	leg->flow.src = request->flow.dst;
+	leg->trace.n = 0;
+	leg->out = NULL;
+	look(w, leg);
+}
+
 static void follow_reply(struct explain_work *w)
 {
 	for (size_t place = w->out->n_legs; place-- > 0;) {
@@ -446,6 +493,7 @@ static void follow_reply(struct explain_work *w)
 		leg->flow = leg->arrives ? reply_turned_round(w, request)
 					 : reply_made_here(w, request);
 		look(w, leg);
+		guard(w, request, leg);
 		if (explain_goes_by(w, &leg->result, request->in) != EXPLAIN_SAME_DOOR)
 			return;
 	}

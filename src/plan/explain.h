@@ -72,6 +72,7 @@ struct explain_leg {
 	const struct link *out; /* NULL: it ends here, or nowhere */
 	struct flow flow; /* what was looked up */
 	bool arrives; /* by fib_arrive(), not fib_lookup() */
+	bool guarded; /* the guard marks it by the door of its request */
 	struct fib_result result;
 	struct fib_trace trace;
 	enum fib_rp rp; /* of one that arrives */
@@ -129,6 +130,7 @@ struct explain_if {
 enum explain_cure_kind {
 	EXPLAIN_CURE_RULE, /* @cure */
 	EXPLAIN_CURE_LOOSE, /* rp_filter of the door */
+	EXPLAIN_CURE_GUARD, /* the VPN under `guard` */
 	EXPLAIN_CURE_GATE, /* the VPN in a gate of its own */
 	EXPLAIN_CURE_REPAIR, /* a gate of ours that is not as it must be */
 };
@@ -138,7 +140,7 @@ struct explain_cure {
 	size_t place;
 	struct cure cure;
 };
-#define EXPLAIN_CURES_MAX 4
+#define EXPLAIN_CURES_MAX 5
 
 struct explain_report {
 	const struct explain_input *in;

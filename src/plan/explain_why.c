@@ -464,8 +464,11 @@ static void find_cures(struct explain_work *w)
 		add_cure(w, EXPLAIN_CURE_LOOSE, leg->place);
 	else if (reply && make_cure(w, reply, &cure) && helps(w, reply, &cure))
 		add_cure(w, EXPLAIN_CURE_RULE, leg->place)->cure = cure;
-	if (reply && reply->out && known_is_tunnel(reply->out))
-		add_cure(w, EXPLAIN_CURE_GATE, leg->place);
+	if (!reply || !reply->out || !known_is_tunnel(reply->out))
+		return;
+	if (!*w->in->places[leg->place].enter)
+		add_cure(w, EXPLAIN_CURE_GUARD, leg->place);
+	add_cure(w, EXPLAIN_CURE_GATE, leg->place);
 }
 
 void explain_judge(struct explain_work *w)

@@ -111,11 +111,12 @@ static json_t *leg_json(const struct explain_report *r, const struct explain_leg
 
 	for (size_t i = 0; i < leg->trace.n; i++)
 		json_array_append_new(steps, step_json(r, leg, &leg->trace.steps[i]));
-	root = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I}", "direction",
+	root = json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:b}", "direction",
 			 leg->reply ? "reply" : "request", "place", p->name, "in",
 			 link_json(leg->arrives ? leg->in : NULL), "out", link_json(leg->out),
 			 "from", ip_json(&leg->flow.src), "to", ip_json(&leg->flow.dst), "mark",
-			 (json_int_t)leg->flow.mark, "uid", (json_int_t)leg->flow.uid);
+			 (json_int_t)leg->flow.mark, "uid", (json_int_t)leg->flow.uid, "guarded",
+			 leg->guarded);
 	json_object_update_new(
 		root,
 		json_pack("{s:s, s:s?, s:s, s:o, s:o, s:I, s:o, s:o}", "verdict",

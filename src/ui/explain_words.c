@@ -791,6 +791,11 @@ void explain_cure(struct text *what, struct text *commands, const struct explain
 		text_addf(commands, "%ssysctl -w net/ipv4/conf/%s/rp_filter=2\n", p->enter,
 			  r->door->name);
 		break;
+	case EXPLAIN_CURE_GUARD:
+		text_add(what, "Start the VPN client under guard: it runs on this very host, and "
+			       "whoever came in stays in");
+		text_add(commands, "sallyport guard -- VPN-COMMAND\n");
+		break;
 	case EXPLAIN_CURE_GATE:
 		text_add(what, "Run the VPN in a gate: it never meets the routes of this host, "
 			       "and the service answers on both sides");
