@@ -371,7 +371,9 @@ static void meet(struct explain_work *w)
 		out->meets = EXPLAIN_MEETS_OTHER;
 	} else if (leg->flow.proto == IPPROTO_ICMP || leg->flow.proto == IPPROTO_ICMPV6) {
 		out->meets = EXPLAIN_MEETS_KERNEL;
-	} else if (place_of(w, leg->place)->sockets_known) {
+	} else if (!place_of(w, leg->place)->sockets_known) {
+		out->meets = EXPLAIN_MEETS_UNKNOWN;
+	} else {
 		find_socket(w, leg);
 		out->meets = out->socket ? EXPLAIN_MEETS_SOCKET : EXPLAIN_MEETS_NOBODY;
 	}
