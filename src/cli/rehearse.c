@@ -2,10 +2,8 @@
 #include "cli/cli.h"
 
 #include "daemon/learn.h"
-#include "sys/files.h"
-#include "sys/sock_diag.h"
+#include "daemon/observe.h"
 #include "ui/rehearse.h"
-#include "wire/containers.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -13,14 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DOCKER_CONF   "/etc/docker/daemon.json"
 #define LIMIT_S       60
 #define LIMIT_MAX_S   3600
-#define CMDLINE_MAX   ((size_t)65536)
 #define INTERRUPTED   130
+#define SNAPSHOTS_MAX 16
 #define METRIC6_ROUTE 1024 /* what ip-route(8) gives an IPv6 route */
 
+/* What the verdicts need of a host. */
+#define WANTED                                                                                     \
+	(HOST_LINKS | HOST_ROUTES4 | HOST_ROUTES6 | HOST_RULES4 | HOST_RULES6 | HOST_SOCKETS |     \
+	 HOST_CONTAINERS | HOST_DNS)
+
 struct rehearse_options {
+	const char *snapshots[SNAPSHOTS_MAX];
+	size_t n_snapshots;
 	const char *routes;
 	const char *file;
 	bool json;
@@ -31,6 +35,7 @@ static const struct option options[] = {
 	{ "routes", required_argument, NULL, 'r' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "timeout", required_argument, NULL, 't' },
+	{ "from-snapshot", required_argument, NULL, 's' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -44,6 +49,8 @@ static bool parse(int argc, char **argv, struct rehearse_options *ret)
 			ret->routes = optarg;
 		else if (c == 'j')
 			ret->json = true;
+		else if (c == 's' && ret->n_snapshots < SNAPSHOTS_MAX)
+			ret->snapshots[ret->n_snapshots++] = optarg;
 		else if (c != 't' || !str_to_u32(optarg, LIMIT_MAX_S, &ret->limit_s) ||
 			 !ret->limit_s)
 			return false;
@@ -81,108 +88,40 @@ static int read_routes(struct arena *a, const char *words, struct push *ret, str
 	return 0;
 }
 
-/* --- this host as it is now ------------------------------------------------------ */
+/* --- the host ---------------------------------------------------------------------- */
 
-static bool has_engine(const struct snapshot *host, const char *engine)
+static void input_of(const struct host *h, struct clash_input *in)
 {
-	for (size_t i = 0; i < host->n_links; i++) {
-		const char *of = clash_engine_of(host->links[i].name);
-
-		if (of && str_eq(of, engine))
-			return true;
-	}
-	return false;
+	*in = (struct clash_input){
+		.host = &h->net,
+		.sockets = h->sockets,
+		.n_sockets = h->n_sockets,
+		.publish = h->ports,
+		.n_publish = h->n_ports,
+		.pools = h->pools,
+		.n_pools = h->n_pools,
+		.dns = h->dns,
+		.n_dns = h->n_dns,
+		.ssh_peer = h->session_peer,
+		.ssh_peer_port = h->session_port,
+	};
 }
 
-/* What an engine is set to matters only where it is in use; a file that is wrong is told. */
-static void find_pools(struct arena *a, struct clash_input *in)
-{
-	struct container_pool *docker = NULL, *podman = NULL, *all;
-	size_t n_docker = 0, n_podman = 0, size = 0;
-	const char *text = NULL;
-	struct err e;
-	int r = file_read(a, DOCKER_CONF, FILE_READ_MAX, &text, &size, &e);
-
-	if (r == 0 || has_engine(in->host, "Docker"))
-		r = containers_docker_pools(a, DOCKER_CONF, r == 0 ? text : NULL, size, &docker,
-					    &n_docker, &e);
-	if (r < 0 && r != -ENOENT)
-		cli_fail(0, "%s", e.text);
-	if (has_engine(in->host, "Podman"))
-		containers_podman_pools(a, &podman, &n_podman);
-	all = arena_alloc(a, sizeof(*all) * (n_docker + n_podman + 1));
-	if (n_docker)
-		memcpy(all, docker, n_docker * sizeof(*all));
-	if (n_podman)
-		memcpy(all + n_docker, podman, n_podman * sizeof(*all));
-	in->pools = all;
-	in->n_pools = n_docker + n_podman;
-}
-
-/* docker-proxy's sockets stand for the containers behind them. */
-static void find_published(struct arena *a, struct clash_input *in, struct socket_seen *sockets)
-{
-	struct container_port *ports = NULL;
-	size_t n = 0, cap = 0, kept = 0, size;
-	const char *cmdline;
-	struct err e;
-
-	for (size_t i = 0; i < in->n_sockets; i++) {
-		struct container_port p;
-
-		if (str_eq(sockets[i].process, "docker-proxy") &&
-		    file_read(a, arena_printf(a, "/proc/%d/cmdline", sockets[i].pid), CMDLINE_MAX,
-			      &cmdline, &size, &e) == 0 &&
-		    containers_proxy(cmdline, size, &p)) {
-			if (sockets[i].state == SOCKET_LISTENS)
-				*arena_push(a, ports, n, cap) = p;
-			continue;
-		}
-		sockets[kept++] = sockets[i];
-	}
-	in->sockets = sockets;
-	in->n_sockets = kept;
-	in->publish = ports;
-	in->n_publish = n;
-}
-
-/* "172.16.9.20 51022 172.16.5.10 22"; sudo(8) takes it away, then the process tree must do. */
-static void find_session(struct clash_input *in)
-{
-	const char *words = getenv("SSH_CONNECTION");
-	char peer[IP_TEXT_SIZE], *percent;
-	unsigned int port;
-
-	if (!words || sscanf(words, "%45s %u", peer, &port) != 2 || port > UINT16_MAX)
-		return;
-	percent = strchr(peer, '%');
-	if (percent)
-		*percent = 0;
-	if (ip_parse(peer, &in->ssh_peer))
-		in->ssh_peer_port = (uint16_t)port;
-}
-
-static int look_at_host(struct arena *a, struct snapshot *host, struct clash_input *in,
+static int look_at_host(struct arena *a, const struct rehearse_options *o, struct host *ret,
 			struct err *e)
 {
-	struct rtnl *rtnl CLEANUP_RTNL = NULL;
-	struct socket_seen *sockets;
-	struct ip *dns = arena_alloc(a, sizeof(*dns) * RESOLV_SERVERS_MAX);
-	int r = rtnl_open(-1, &rtnl, e);
+	struct text said CLEANUP_TEXT = { 0 };
+	int r;
 
-	if (r == 0)
-		r = rtnl_snapshot(rtnl, a, host, e);
-	if (r == 0)
-		r = sock_diag_list(a, -1, &sockets, &in->n_sockets, e);
-	if (r < 0)
-		return r;
-	in->host = host;
-	in->dns = dns;
-	in->n_dns = resolv_host_servers(a, dns);
-	find_published(a, in, sockets);
-	find_pools(a, in);
-	find_session(in);
-	return 0;
+	if (o->n_snapshots)
+		r = host_load(a, o->snapshots, o->n_snapshots, ret, e);
+	else
+		r = host_observe(a, NULL, WANTED, ret, &said, e);
+	if (r == 0 && o->n_snapshots)
+		host_missing(&said, o->snapshots[0], ret, WANTED);
+	if (r == 0 && said.len)
+		cli_fail(0, "%s", text_str(&said));
+	return r;
 }
 
 static int learn(struct arena *a, const struct rehearse_options *o, const struct snapshot *host,
@@ -226,8 +165,8 @@ static int rehearse(int argc, char **argv)
 	struct rehearse_options o = { 0 };
 	struct rehearse_title title = { 0 };
 	struct clash_report report;
-	struct clash_input in = { 0 };
-	struct snapshot host = { 0 };
+	struct clash_input in;
+	struct host host = { 0 };
 	struct push push = { 0 };
 	struct err e;
 	int r;
@@ -238,24 +177,27 @@ static int rehearse(int argc, char **argv)
 		return cli_usage(&verb_rehearse, "rehearse takes a VPN file or --routes");
 	if (o.file && !cli_is_root(&verb_rehearse))
 		return 1;
-	r = look_at_host(&a, &host, &in, &e);
+	r = look_at_host(&a, &o, &host, &e);
 	if (r == 0)
-		r = learn(&a, &o, &host, &push, &title.learned, &e);
+		r = learn(&a, &o, &host.net, &push, &title.learned, &e);
 	if (r < 0)
 		return cli_fail(r == -EINVAL  ? EXIT_USAGE
 				: r == -EINTR ? INTERRUPTED
 					      : 1,
 				"%s", e.text);
+	input_of(&host, &in);
 	in.push = &push;
 	clash_find(&a, &in, &report);
 	title.file = o.file;
+	title.partly = (host.parts & WANTED) != WANTED;
 	print_report(&title, &report, o.json);
 	return report.cut;
 }
 
 const struct verb verb_rehearse = {
 	.name = "rehearse",
-	.usage = "rehearse [--json] [--timeout SECONDS] FILE | --routes PREFIX,...",
+	.usage = "rehearse [--json] [--timeout SECONDS] [--from-snapshot FILE]... FILE | "
+		 "--routes PREFIX,...",
 	.words = "what a VPN would break on this host, before it does",
 	.run = rehearse,
 };

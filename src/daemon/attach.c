@@ -20,9 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 /* Links and addresses may change while we look. */
 #define ROUNDS 6
@@ -602,18 +600,14 @@ static void signalled(struct loop_source *source, uint32_t events)
 static void asked(struct loop_source *source, uint32_t events)
 {
 	struct watch *w = source->ctx;
-	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC);
-	struct ucred c;
-	socklen_t len = sizeof(c);
+	char line[CONTROL_LINE_SIZE];
+	int fd CLEANUP_FD = control_accept(source->fd, line);
 
 	(void)events;
-	if (fd >= 0 && w->client < 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == 0 &&
-	    (c.uid == 0 || c.uid == geteuid())) {
-		w->client = fd;
+	if (fd >= 0 && w->client < 0 && str_eq(line, "detach")) {
+		w->client = fd_take(&fd);
 		w->loop.stop = true;
-		return;
 	}
-	fd_close(&fd);
 }
 
 static bool path_is_gone(const struct attach_target *t)
@@ -701,12 +695,6 @@ static int open_watch(struct watch *w, struct err *e)
 	return r;
 }
 
-static void answer(struct watch *w, const char *text)
-{
-	if (w->client >= 0 && send(w->client, text, strlen(text), MSG_NOSIGNAL) < 0)
-		say(&w->x, "nobody waits for the end any more");
-}
-
 int attach_watch(const struct attach_target *t, const struct attach_ask *ask, struct err *e)
 {
 	struct watch w CLEANUP_WATCH = { .x = { .target = t, .ask = *ask },
@@ -729,7 +717,7 @@ int attach_watch(const struct attach_target *t, const struct attach_ask *ask, st
 	r = loop_run(&w.loop, e);
 	if (r == 0 && w.client >= 0) {
 		r = remove_all(&w.x, &found, e);
-		answer(&w, r < 0 ? e->text : "done");
+		control_send(w.client, r < 0 ? e->text : "done");
 	}
 	return r < 0 ? err_wrap(e, r, "%s", t->label) : 0;
 }

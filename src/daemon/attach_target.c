@@ -11,18 +11,15 @@
 #include "sys/engine.h"
 #include "sys/fd.h"
 #include "sys/loop.h"
+#include "sys/netns.h"
 #include "wire/engine.h"
 #include "wire/http.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/nsfs.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -34,18 +31,6 @@ void attach_target_close(struct attach_target *t)
 {
 	fd_close(&t->fd);
 	fd_close(&t->pidfd);
-}
-
-static int open_namespace(const char *path, int *ret_fd, struct err *e)
-{
-	int fd CLEANUP_FD = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		return err_errno(e, errno, "%s", path);
-	if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
-		return err_set(e, EINVAL, "%s: is no network namespace", path);
-	*ret_fd = fd_take(&fd);
-	return 0;
 }
 
 static bool is_alive(int pidfd)
@@ -64,7 +49,7 @@ static int open_process(struct arena *a, int pid, struct attach_target *t, struc
 
 	if (pidfd < 0)
 		return err_errno(e, errno == EINVAL ? ESRCH : errno, "process %d", pid);
-	r = open_namespace(arena_printf(a, "/proc/%d/ns/net", pid), &fd, e);
+	r = netns_open_place(arena_printf(a, "/proc/%d/ns/net", pid), &fd, e);
 	if (r == -ENOENT || !is_alive(pidfd))
 		return err_errno(e, ESRCH, "process %d", pid);
 	if (r < 0)
@@ -184,7 +169,7 @@ int attach_target_find(struct arena *a, const char *word, const char *engine,
 
 	if (strchr(word, '/')) {
 		t.label = t.path = arena_strdup(a, word);
-		r = open_namespace(word, &t.fd, e);
+		r = netns_open_place(word, &t.fd, e);
 	} else {
 		t.label = arena_printf(a, "process %s", word);
 		if (str_to_u32(word, INT32_MAX, &pid) && pid)

@@ -44,7 +44,7 @@ static bool is_allowed(int fd)
 	       (c.uid == 0 || c.uid == geteuid());
 }
 
-static void send_all(int fd, const char *text)
+void control_send(int fd, const char *text)
 {
 	size_t left = strlen(text);
 	struct timeval limit = { .tv_sec = 1 };
@@ -60,38 +60,37 @@ static void send_all(int fd, const char *text)
 	}
 }
 
-static void serve(struct supervisor *s, int fd)
+int control_accept(int listener, char line[CONTROL_LINE_SIZE])
 {
-	char line[64];
+	int fd CLEANUP_FD = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	ssize_t n;
-	int mine = fd;
 
-	if (!is_allowed(fd) || !readable_within(fd, REQUEST_LIMIT_MS)) {
-		fd_close(&mine);
-		return;
-	}
-	n = recv(fd, line, sizeof(line) - 1, MSG_DONTWAIT);
+	if (fd < 0 || !is_allowed(fd) || !readable_within(fd, REQUEST_LIMIT_MS))
+		return -1;
+	n = recv(fd, line, CONTROL_LINE_SIZE - 1, MSG_DONTWAIT);
 	line[n > 0 ? n : 0] = 0;
 	line[strcspn(line, "\n")] = 0;
-	if (str_eq(line, "status")) {
-		char *json = status_json(s);
-
-		send_all(fd, json);
-		free(json);
-	} else if (str_eq(line, "down") && s->down_client < 0) {
-		s->down_client = fd_take(&mine); /* answered when all is away */
-		s->loop.stop = true;
-	}
-	fd_close(&mine);
+	return fd_take(&fd);
 }
 
 static void control_ready(struct loop_source *source, uint32_t events)
 {
-	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC);
+	struct supervisor *s = source->ctx;
+	char line[CONTROL_LINE_SIZE];
+	int fd CLEANUP_FD = control_accept(source->fd, line);
 
 	(void)events;
-	if (fd >= 0)
-		serve(source->ctx, fd);
+	if (fd < 0)
+		return;
+	if (str_eq(line, "status")) {
+		char *json = status_json(s);
+
+		control_send(fd, json);
+		free(json);
+	} else if (str_eq(line, "down") && s->down_client < 0) {
+		s->down_client = fd_take(&fd); /* answered when all is away */
+		s->loop.stop = true;
+	}
 }
 
 /*
@@ -130,7 +129,7 @@ int control_bind(const char *name, int *ret_fd, struct err *e)
 
 int control_listen(struct supervisor *s, struct err *e)
 {
-	int fd CLEANUP_FD = -1;
+	int fd;
 	int r = control_bind(s->gate.name, &fd, e);
 
 	if (r == -EADDRINUSE)
@@ -140,7 +139,7 @@ int control_listen(struct supervisor *s, struct err *e)
 	if (r < 0)
 		return r;
 	s->control = (struct loop_source){ .ready = control_ready, .ctx = s };
-	return loop_add(&s->loop, &s->control, fd_take(&fd), e);
+	return loop_add(&s->loop, &s->control, fd, e);
 }
 
 int control_ask(struct arena *a, const char *gate, const char *request, int timeout_ms,
@@ -156,7 +155,7 @@ int control_ask(struct arena *a, const char *gate, const char *request, int time
 		return err_errno(e, errno, "socket");
 	if (connect(fd, (struct sockaddr *)&to, len) < 0)
 		return err_errno(e, errno, "no supervisor of gate %s answers", gate);
-	send_all(fd, request);
+	control_send(fd, request);
 	for (;;) {
 		int64_t left = until - clock_ms();
 		char buf[4096];

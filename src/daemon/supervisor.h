@@ -224,9 +224,13 @@ int ports_hold(struct supervisor *s, const struct snapshot *host, struct err *e)
 void ports_release(struct supervisor *s);
 
 /* daemon/control.c */
-int control_listen(struct supervisor *s, struct err *e) MUST_USE;
-/* The socket of what is called @name, which is its lock as well: -EADDRINUSE. */
+#define CONTROL_LINE_SIZE 64
+/* The socket of @name, which is a lock: -EADDRINUSE if it is somebody's. */
 int control_bind(const char *name, int *ret_fd, struct err *e) MUST_USE;
+/* One connection with the line that it says; -1 if it says none, or may not. */
+int control_accept(int listener, char line[CONTROL_LINE_SIZE]);
+void control_send(int fd, const char *text);
+int control_listen(struct supervisor *s, struct err *e) MUST_USE;
 /* Asks the supervisor of @gate; -ECONNREFUSED if there is none. */
 int control_ask(struct arena *a, const char *gate, const char *request, int timeout_ms,
 		const char **ret_answer, struct err *e) MUST_USE;

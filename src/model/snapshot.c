@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "model/snapshot.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const struct link *snapshot_link_by_index(const struct snapshot *s, int index)
@@ -25,4 +26,40 @@ bool snapshot_has_address(const struct snapshot *s, const struct ip *ip)
 		if (ip_equal(&s->addresses[i].local, ip))
 			return true;
 	return false;
+}
+
+static int by_index(const void *pa, const void *pb)
+{
+	const struct link *a = *(struct link *const *)pa, *b = *(struct link *const *)pb;
+
+	return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static int by_name(const void *pa, const void *pb)
+{
+	const struct link *a = *(struct link *const *)pa, *b = *(struct link *const *)pb;
+
+	return strcmp(a->name, b->name);
+}
+
+static bool has_twins(const struct link **links, size_t n,
+		      int (*compare)(const void *pa, const void *pb))
+{
+	if (n)
+		qsort(links, n, sizeof(*links), compare);
+	for (size_t i = 1; i < n; i++)
+		if (compare(&links[i - 1], &links[i]) == 0)
+			return true;
+	return false;
+}
+
+const char *snapshot_twin_links(struct arena *a, const struct snapshot *s)
+{
+	const struct link **links = arena_alloc(a, (s->n_links + 1) * sizeof(*links));
+
+	for (size_t i = 0; i < s->n_links; i++)
+		links[i] = &s->links[i];
+	if (has_twins(links, s->n_links, by_index))
+		return "two links have the same index";
+	return has_twins(links, s->n_links, by_name) ? "two links have the same name" : NULL;
 }

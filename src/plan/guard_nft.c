@@ -36,19 +36,23 @@ static bool has_mark(const struct guard_door *d)
 	return d->number < GUARD_DOORS_MAX;
 }
 
+static bool is_here(const struct address *x, sa_family_t family)
+{
+	return x->local.family == family && !ip_is_loopback(&x->local) &&
+	       !(family == AF_INET6 && ip_is_link_local(&x->local));
+}
+
 /* The addresses at which the host can be reached. */
-static void here(struct nft *n, sa_family_t family)
+static void here4(struct nft *n)
 {
 	bool any = false;
 
-	text_addf(&n->t, "\tset here%d {\n\t\ttype ipv%d_addr\n", family == AF_INET ? 4 : 6,
-		  family == AF_INET ? 4 : 6);
+	text_add(&n->t, "\tset here4 {\n\t\ttype ipv4_addr\n");
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *x = &n->host->addresses[i];
 		char ip[IP_TEXT_SIZE];
 
-		if (x->local.family != family || ip_is_loopback(&x->local) ||
-		    (family == AF_INET6 && ip_is_link_local(&x->local)))
+		if (!is_here(x, AF_INET))
 			continue;
 		text_addf(&n->t, "%s%s", any ? ", " : "\t\telements = { ", ip_text(&x->local, ip));
 		any = true;
@@ -56,36 +60,83 @@ static void here(struct nft *n, sa_family_t family)
 	text_addf(&n->t, "%s\t}\n", any ? " }\n" : "");
 }
 
+#define DYNAMIC "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\ttimeout 3m\n\t}\n"
+
+/* spoken: client, its port, our port, our address.  last4: which address of ours it was last. */
 static void udp_sets(struct nft *n)
 {
-	for (int v = 4; v <= 6; v += 2)
-		text_addf(&n->t,
-			  "\tset spoken%d {\n"
-			  "\t\ttype ipv%d_addr . inet_service . inet_service . ipv%d_addr\n"
-			  "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\ttimeout 3m\n\t}\n"
-			  "\tmap last%d {\n"
-			  "\t\ttype ipv%d_addr . inet_service . inet_service : ipv%d_addr\n"
-			  "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\ttimeout 3m\n\t}\n",
-			  v, v, v, v, v, v);
+	text_add(&n->t, "\tset spoken4 {\n"
+			"\t\ttype ipv4_addr . inet_service . inet_service . ipv4_addr\n" DYNAMIC
+			"\tmap last4 {\n"
+			"\t\ttype ipv4_addr . inet_service . inet_service : ipv4_addr\n" DYNAMIC
+			"\tset spoken6 {\n"
+			"\t\ttype ipv6_addr . inet_service . inet_service . ipv6_addr\n" DYNAMIC);
+}
+
+/* Sets are named by their addresses: they outlive the order of addresses. */
+static uint32_t id_of(const struct ip *ip)
+{
+	char text[IP_TEXT_SIZE];
+
+	return (uint32_t)str_hash(ip_text(ip, text), 0);
+}
+
+/*
+ * Of IPv6 a set for each address of ours says to whom it spoke last:
+ * libnftables 1.0.6 runs out of registers where a packet updates a map.
+ */
+static void udp_last6(struct nft *n)
+{
+	for (size_t i = 0; i < n->host->n_addresses; i++)
+		if (is_here(&n->host->addresses[i], AF_INET6))
+			text_addf(&n->t,
+				  "\tset last6_%08x {\n"
+				  "\t\ttype ipv6_addr . inet_service . inet_service\n" DYNAMIC,
+				  id_of(&n->host->addresses[i].local));
+	for (size_t i = 0; i < n->host->n_addresses; i++) {
+		const struct address *x = &n->host->addresses[i];
+
+		if (!is_here(x, AF_INET6))
+			continue;
+		text_addf(&n->t, "\tchain learn6_%08x {\n", id_of(&x->local));
+		for (size_t j = 0; j < n->host->n_addresses; j++)
+			if (is_here(&n->host->addresses[j], AF_INET6))
+				text_addf(
+					&n->t,
+					"\t\t%s @last6_%08x { ip6 saddr . udp sport . udp dport }\n",
+					i == j ? "update" : "delete",
+					id_of(&n->host->addresses[j].local));
+		text_add(&n->t, "\t}\n");
+	}
 }
 
 static void udp_learn(struct nft *n)
 {
-	text_add(&n->t, "\tchain learn {\n"
-			"\t\ttype filter hook input priority 0; policy accept;\n"
-			"\t\tmeta l4proto != udp return\n"
-			"\t\tiifname \"lo\" return\n"
-			"\t\tct direction reply return\n");
-	for (int v = 4; v <= 6; v += 2) {
-		const char *ip = v == 4 ? "ip" : "ip6";
+	bool any = false;
 
-		text_addf(&n->t,
-			  "\t\t%s daddr @here%d"
-			  " update @spoken%d { %s saddr . udp sport . udp dport . %s daddr }"
-			  " update @last%d { %s saddr . udp sport . udp dport : %s daddr }\n",
-			  ip, v, v, ip, ip, v, ip, ip);
+	udp_last6(n);
+	text_add(
+		&n->t,
+		"\tchain learn {\n"
+		"\t\ttype filter hook input priority 0; policy accept;\n"
+		"\t\tmeta l4proto != udp return\n"
+		"\t\tiifname \"lo\" return\n"
+		"\t\tct direction reply return\n"
+		"\t\tip daddr @here4 update @spoken4 { ip saddr . udp sport . udp dport . ip daddr }\n"
+		"\t\tip daddr @here4 update @last4 { ip saddr . udp sport . udp dport : ip daddr } return\n"
+		"\t\tip6 daddr fe80::/10 return\n"
+		"\t\tfib daddr type local update @spoken6 { ip6 saddr . udp sport . udp dport . ip6 daddr }\n");
+	for (size_t i = 0; i < n->host->n_addresses; i++) {
+		const struct address *x = &n->host->addresses[i];
+		char ip[IP_TEXT_SIZE];
+
+		if (!is_here(x, AF_INET6))
+			continue;
+		text_addf(&n->t, "%s%s : goto learn6_%08x", any ? ", " : "\t\tip6 daddr vmap { ",
+			  ip_text(&x->local, ip), id_of(&x->local));
+		any = true;
 	}
-	text_add(&n->t, "\t}\n");
+	text_add(&n->t, any ? " }\n\t}\n" : "\t}\n");
 }
 
 /* A socket that is bound to an address says the right one by itself. */
@@ -94,14 +145,19 @@ static void udp_answer(struct nft *n)
 	text_add(&n->t, "\tchain answer {\n"
 			"\t\ttype route hook output priority -310; policy accept;\n"
 			"\t\tmeta l4proto != udp return\n"
-			"\t\toifname \"lo\" return\n");
-	for (int v = 4; v <= 6; v += 2) {
-		const char *ip = v == 4 ? "ip" : "ip6";
+			"\t\toifname \"lo\" return\n"
+			"\t\tip daddr . udp dport . udp sport . ip saddr @spoken4 return\n"
+			"\t\tip saddr set ip daddr . udp dport . udp sport map @last4\n"
+			"\t\tip6 daddr . udp dport . udp sport . ip6 saddr @spoken6 return\n");
+	for (size_t i = 0; i < n->host->n_addresses; i++) {
+		const struct address *x = &n->host->addresses[i];
+		char ip[IP_TEXT_SIZE];
 
-		text_addf(&n->t,
-			  "\t\t%s daddr . udp dport . udp sport . %s saddr @spoken%d return\n"
-			  "\t\t%s saddr set %s daddr . udp dport . udp sport map @last%d\n",
-			  ip, ip, v, ip, ip, v);
+		if (is_here(x, AF_INET6))
+			text_addf(
+				&n->t,
+				"\t\tip6 daddr . udp dport . udp sport @last6_%08x ip6 saddr set %s return\n",
+				id_of(&x->local), ip_text(&x->local, ip));
 	}
 	text_add(&n->t, "\t}\n");
 }
@@ -201,13 +257,11 @@ const char *guard_nft(struct arena *a, const struct guard_memory *m, const struc
 
 	text_add(&n.t, "table inet " GUARD_NFT " {\n"
 		       "\tset here4 {\n\t\ttype ipv4_addr\n\t}\n"
-		       "\tset here6 {\n\t\ttype ipv6_addr\n\t}\n}\n"
+		       "}\n"
 		       "flush table inet " GUARD_NFT "\n"
 		       "flush set inet " GUARD_NFT " here4\n"
-		       "flush set inet " GUARD_NFT " here6\n"
 		       "table inet " GUARD_NFT " {\n");
-	here(&n, AF_INET);
-	here(&n, AF_INET6);
+	here4(&n);
 	udp_sets(&n);
 	udp_learn(&n);
 	udp_answer(&n);

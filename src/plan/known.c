@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "plan/clash.h"
+#include "plan/guard.h"
 #include "plan/plan.h"
 
 #include <linux/fib_rules.h>

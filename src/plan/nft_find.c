@@ -2,7 +2,7 @@
 /*
  * Reads single lines out of a listing: a block is "\tKIND NAME {\n", lines that
  * are indented more, and "\t}\n".  What stands there is what plan/nft_text.c
- * wrote, in the words in which nft(8) gives it back.
+ * wrote, as sys/nft.h lists it: numbers for everything that has one.
  */
 #include "plan/nft_find.h"
 
@@ -18,11 +18,6 @@ static const char *block(struct arena *a, const char *listed, const char *head)
 	const char *end = start ? strstr(start, "\n\t}") : NULL;
 
 	return end ? arena_strndup(a, start + 1, (size_t)(end - start)) : "";
-}
-
-static const char *proto_name(uint8_t proto)
-{
-	return proto == IPPROTO_UDP ? "udp" : "tcp";
 }
 
 /* "198.18.1.3 . 80" behind @key in @text: an element of a map. */
@@ -70,7 +65,7 @@ bool nft_find_on_host(struct arena *a, const char *listed, const struct ip *to, 
 		      uint16_t port, struct nft_published *ret)
 {
 	bool v6 = to->family == AF_INET6;
-	const char *service = arena_printf(a, "%s . %u", proto_name(proto), port);
+	const char *service = arena_printf(a, "%u . %u", proto, port);
 	struct nft_published found = { 0 };
 	char ip[IP_TEXT_SIZE];
 	const char *line;
@@ -95,9 +90,7 @@ bool nft_find_in_gate(struct arena *a, const char *listed, const char *link, sa_
 	const char *text = block(a, listed, family == AF_INET6 ? "map ports6" : "map ports4");
 	struct nft_published found = { 0 };
 
-	if (!find_element(a, text,
-			  arena_printf(a, "\"%s\" . %s . %u", link, proto_name(proto), port),
-			  &found))
+	if (!find_element(a, text, arena_printf(a, "\"%s\" . %u . %u", link, proto, port), &found))
 		return false;
 	*ret = found;
 	return true;

@@ -193,6 +193,9 @@ static const char *const shared_maps[] = {
 	"ports { type inet_proto . inet_service : verdict; }",
 	"listen4 { type ipv4_addr . inet_proto . inet_service : verdict; }",
 	"listen6 { type ipv6_addr . inet_proto . inet_service : verdict; }",
+	"stray { type inet_proto . inet_service : verdict; }",
+	"stray4 { type ipv4_addr . inet_proto . inet_service : verdict; }",
+	"stray6 { type ipv6_addr . inet_proto . inet_service : verdict; }",
 	"lan { type ifname : verdict; }",
 	"enter { type ifname : verdict; }",
 	"leave4 { type ipv4_addr : verdict; }",
@@ -240,9 +243,16 @@ static const struct shared_chain {
 	  "\t\tct status dnat return\n"
 	  "\t\tct state established,related return\n"
 	  "\t\tcounter drop\n" },
+	/*
+	 * A segment outside of its window is invalid to conntrack and not translated: the
+	 * host, where nobody listens on that port, would reset a conversation of the room's.
+	 */
 	{ "input", "filter hook input priority 0",
 	  "\t\tiifname @links " NEIGHBOUR " accept\n"
-	  "\t\tiifname vmap @lan\n" },
+	  "\t\tiifname vmap @lan\n"
+	  "\t\tct state invalid meta l4proto . th dport vmap @stray\n"
+	  "\t\tct state invalid ip daddr . meta l4proto . th dport vmap @stray4\n"
+	  "\t\tct state invalid ip6 daddr . meta l4proto . th dport vmap @stray6\n" },
 	{ "leave", "nat hook postrouting priority 100",
 	  "\t\toifname vmap @enter\n"
 	  "\t\t" SLOT4_OF("saddr") " vmap @leave4\n"
@@ -395,19 +405,27 @@ static void element(struct nft_text *n, const char *map, const char *key, const 
 	     n->gate->name);
 }
 
+static void port_element(struct nft_text *n, const struct publish *p, const char *suffix,
+			 const char *key)
+{
+	element(n, arena_printf(n->arena, "%s%s", *suffix ? "listen" : "ports", suffix), key,
+		"goto publish");
+	if (p->proto == IPPROTO_TCP)
+		element(n, arena_printf(n->arena, "stray%s", suffix), key, "goto closed");
+}
+
 static void port_elements(struct nft_text *n, const struct publish *p)
 {
 	const struct door *lan = &n->gate->doors[0];
 	const char *port = arena_printf(n->arena, "%s . %u", proto_name(p->proto), p->door_port);
 
 	if (!lan->n_listen)
-		element(n, "ports", port, "goto publish");
+		port_element(n, p, "", port);
 	for (size_t i = 0; i < lan->n_listen; i++) {
 		char ip[IP_TEXT_SIZE];
 
-		element(n, lan->listen[i].family == AF_INET ? "listen4" : "listen6",
-			arena_printf(n->arena, "%s . %s", ip_text(&lan->listen[i], ip), port),
-			"goto publish");
+		port_element(n, p, lan->listen[i].family == AF_INET ? "4" : "6",
+			     arena_printf(n->arena, "%s . %s", ip_text(&lan->listen[i], ip), port));
 	}
 }
 
@@ -575,10 +593,16 @@ static void accept_marked(struct nft_text *n, size_t door)
 	     PLAN_MARK_MASK, mark);
 }
 
-/* New connections that rooms may start; the mark ties them to the door they took. */
+/*
+ * New connections that rooms may start; the mark ties them to the door they took.
+ * TCP starts with a SYN: the middle of a connection that conntrack has forgotten
+ * is not taken up from here, where it could only leave by another door, but with
+ * the client's next segment, by the door that this comes in by.
+ */
 static void gate_start(struct nft_text *n)
 {
 	line(n, "\tchain start {");
+	line(n, "\t\ttcp flags & (fin | syn | rst | ack) != syn counter drop");
 	for (size_t i = 1; i < n->gate->n_doors; i++)
 		line(n,
 		     "\t\toifname \"%s\" ct state new ct mark set ct mark and 0x%x or 0x%x accept",

@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/nsfs.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -65,6 +67,41 @@ int netns_open(const char *name, int *ret_fd, struct err *e)
 		return err_errno(e, ENOENT, "namespace \"%s\"", name);
 	*ret_fd = fd_take(&fd);
 	return 0;
+}
+
+static int open_path(const char *path, const char *place, int *ret_fd, struct err *e)
+{
+	int fd CLEANUP_FD = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return err_errno(e, errno, "namespace \"%s\"", place);
+	if (!is_namespace(fd) || ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
+		return err_set(e, EINVAL, "namespace \"%s\": is no network namespace", place);
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int netns_open_place(const char *place, int *ret_fd, struct err *e)
+{
+	char path[PATH_SIZE];
+	uint32_t pid;
+
+	if (strchr(place, '/'))
+		return open_path(place, place, ret_fd, e);
+	if (strlen(place) <= NAME_MAX - sizeof(".gate")) {
+		snprintf(path, sizeof(path), "%s.gate", place);
+		if (netns_open(path, ret_fd, e) == 0 || netns_open(place, ret_fd, e) == 0)
+			return 0;
+	}
+	if (!str_to_u32(place, INT32_MAX, &pid))
+		return err_set(e, ENOENT,
+			       "\"%s\" is no gate, no namespace in " NETNS_DIR
+			       " and no process; `sallyport status` and `ip netns` list them",
+			       place);
+	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
+	if (open_path(path, place, ret_fd, e) == 0)
+		return 0;
+	return err_set(e, ESRCH, "there is no process %u, nor a gate or namespace of that name", pid);
 }
 
 bool netns_same(int fd_a, int fd_b)

@@ -20,6 +20,11 @@
 int netns_open_self(int *ret_fd, struct err *e) MUST_USE;
 /* -ENOENT if there is none of that name. @name has no slash. */
 int netns_open(const char *name, int *ret_fd, struct err *e) MUST_USE;
+/*
+ * What a user means by @place: a gate (/run/netns/PLACE.gate), a namespace of
+ * ip-netns(8), the number of a process, or the path of a namespace's file.
+ */
+int netns_open_place(const char *place, int *ret_fd, struct err *e) MUST_USE;
 /* Makes a new one, loopback up, alias of loopback = @alias; -EEXIST if the name is taken. */
 int netns_create(const char *name, const char *alias, int *ret_fd, struct err *e) MUST_USE;
 /* Unmounts and unlinks; 0 if it was not there. */

@@ -4,7 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "model/snapshot.h"
+#include "model/host.h"
 #include "plan/diff.h"
 
 /*
@@ -27,6 +27,10 @@ int rtnl_snapshot(struct rtnl *r, struct arena *a, struct snapshot *ret, struct 
 /* The same without the routes that no policy of ours looks at: only tables first..last and main. */
 int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, uint32_t table_last,
 			 struct snapshot *ret, struct err *e) MUST_USE;
+
+/* Next-hop objects, in order of their ids; none if the kernel has no such thing. */
+int rtnl_nexthops(struct rtnl *r, struct arena *a, struct nexthop_seen **ret, size_t *ret_n,
+		  struct err *e) MUST_USE;
 
 /*
  * Carries out @diff in order.  @want: for protocol number and place.

@@ -143,3 +143,39 @@ int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, 
 
 	return take_all(r, &t, ret, e);
 }
+
+struct nexthops {
+	struct arena *a;
+	struct nexthop_seen *items;
+	size_t n, cap;
+};
+
+static int take_nexthop(const struct nlmsghdr *nlh, void *ctx)
+{
+	struct nexthops *all = ctx;
+	struct nexthop_seen n;
+	int r = rtnl_decode_nexthop(all->a, nlh, &n);
+
+	if (r == 1)
+		*arena_push(all->a, all->items, all->n, all->cap) = n;
+	return r < 0 ? r : 0;
+}
+
+int rtnl_nexthops(struct rtnl *r, struct arena *a, struct nexthop_seen **ret, size_t *ret_n,
+		  struct err *e)
+{
+	struct nexthops all = { .a = a };
+	struct rtnl_message m;
+	int status = -EAGAIN;
+
+	for (int i = 0; status == -EAGAIN && i < TRIES; i++) {
+		all.n = 0;
+		status = rtnl_talk(r, rtnl_encode_dump(&m, RTM_GETNEXTHOP, AF_UNSPEC), 0,
+				   take_nexthop, &all, e);
+	}
+	if (status < 0 && status != -EOPNOTSUPP)
+		return err_wrap(e, status, "list next-hop objects");
+	*ret = all.items;
+	*ret_n = all.n;
+	return 0;
+}

@@ -482,7 +482,8 @@ static bool cuts_out(const struct clash_report *r, enum clash_out_kind kind)
 	return false;
 }
 
-static void add_verdict(struct text *t, const struct clash_report *r)
+static void add_verdict(struct text *t, const struct rehearse_title *title,
+			const struct clash_report *r)
 {
 	static const enum clash_out_kind outs[] = { CLASH_OUT_GATEWAY, CLASH_OUT_DNS,
 						    CLASH_OUT_SERVER };
@@ -508,7 +509,8 @@ static void add_verdict(struct text *t, const struct clash_report *r)
 	if (parts.len)
 		text_addf(t, "\nConnecting would cut%s.\n", text_str(&parts) + 1);
 	else
-		text_add(t, "\nNothing would be cut.\n");
+		text_addf(t, "\nNothing%s would be cut.\n",
+			  title->partly ? " of what is told" : "");
 }
 
 void rehearse_text(struct text *t, const struct rehearse_title *title, const struct clash_report *r)
@@ -528,5 +530,5 @@ void rehearse_text(struct text *t, const struct rehearse_title *title, const str
 	rehearse_cures(title, r, add_cure, &cures);
 	if (cures.len)
 		text_addf(t, "\nwhat would help\n%s", text_str(&cures));
-	add_verdict(t, r);
+	add_verdict(t, title, r);
 }

@@ -11,6 +11,7 @@
 
 struct rehearse_title {
 	const char *file; /* of the VPN; NULL: --routes */
+	bool partly; /* not all is known of the host */
 	const char *learned; /* how the routes are known: "told by the server", ... */
 };
 

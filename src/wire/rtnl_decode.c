@@ -10,6 +10,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
@@ -344,6 +345,49 @@ int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh, struct route 
 	if (decode_ways(a, rtm, &t, &r) < 0 || t.bad || metrics.bad)
 		return -EBADMSG;
 	*ret = r;
+	return 1;
+}
+
+static int decode_members(struct arena *a, struct attrs *t, struct nexthop_seen *n)
+{
+	const struct nlattr *group = t->at[NHA_GROUP];
+	size_t size = group ? mnl_attr_get_payload_len(group) : 0;
+
+	if (size % sizeof(struct nexthop_grp))
+		return -EBADMSG;
+	n->n_members = size / sizeof(struct nexthop_grp);
+	n->members = arena_alloc(a, n->n_members * sizeof(*n->members));
+	for (size_t i = 0; i < n->n_members; i++) {
+		struct nexthop_grp g;
+
+		memcpy(&g, (const char *)mnl_attr_get_payload(group) + i * sizeof(g), sizeof(g));
+		n->members[i] = (struct nexthop_member){ .id = g.id, .weight = g.weight + 1U };
+	}
+	return 0;
+}
+
+int rtnl_decode_nexthop(struct arena *a, const struct nlmsghdr *nlh, struct nexthop_seen *ret)
+{
+	const struct nhmsg *nhm = mnl_nlmsg_get_payload(nlh);
+	struct nexthop_seen n = { 0 };
+	struct attrs t;
+
+	if (!attrs_of_message(&t, nlh, sizeof(*nhm)))
+		return -EBADMSG;
+	/* A group, and a blackhole of none, have no family. */
+	n.family = is_ip_family(nhm->nh_family) ? nhm->nh_family : AF_UNSPEC;
+	n.protocol = nhm->nh_protocol;
+	n.scope = nhm->nh_scope;
+	n.flags = nhm->nh_flags;
+	n.id = get_u32(&t, NHA_ID, 0);
+	n.link = (int)get_u32(&t, NHA_OIF, 0);
+	n.blackhole = t.at[NHA_BLACKHOLE] != NULL;
+	n.fdb = t.at[NHA_FDB] != NULL;
+	if (n.family)
+		n.via = get_ip(&t, NHA_GATEWAY, n.family);
+	if (decode_members(a, &t, &n) < 0 || t.bad || !n.id || n.link < 0)
+		return -EBADMSG;
+	*ret = n;
 	return 1;
 }
 

@@ -3,7 +3,7 @@
 #define WIRE_RTNL_DECODE_H
 
 #include "base/arena.h"
-#include "model/snapshot.h"
+#include "model/host.h"
 
 #include <linux/netlink.h>
 
@@ -27,6 +27,9 @@ int rtnl_decode_route_table(const struct nlmsghdr *nlh, uint32_t *ret);
 
 /* What the kernel says and struct rule cannot stands by name in ret->unknown. */
 int rtnl_decode_rule(const struct nlmsghdr *nlh, struct rule *ret);
+
+/* A next-hop object. */
+int rtnl_decode_nexthop(struct arena *a, const struct nlmsghdr *nlh, struct nexthop_seen *ret);
 
 struct link_stats {
 	uint64_t packets_in, packets_out, bytes_in, bytes_out;

@@ -10,6 +10,7 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <string.h>
@@ -40,6 +41,7 @@ struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_fami
 	struct ifaddrmsg *ifa;
 	struct rtmsg *rtm;
 	struct fib_rule_hdr *frh;
+	struct nhmsg *nhm;
 
 	nlh->nlmsg_flags |= NLM_F_DUMP;
 	switch (type) {
@@ -59,6 +61,10 @@ struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_fami
 	case RTM_GETRULE:
 		frh = mnl_nlmsg_put_extra_header(nlh, sizeof(*frh));
 		frh->family = (unsigned char)family;
+		break;
+	case RTM_GETNEXTHOP:
+		nhm = mnl_nlmsg_put_extra_header(nlh, sizeof(*nhm));
+		nhm->nh_family = (unsigned char)family;
 		break;
 	}
 	return nlh;

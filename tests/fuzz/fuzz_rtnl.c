@@ -14,6 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void decode_all(struct arena *a, const struct nlmsghdr *nlh)
 {
 	struct rtnl_message m;
+	struct nexthop_seen nexthop;
 	struct link_stats stats;
 	struct address address;
 	struct nlmsghdr *again;
@@ -27,6 +28,7 @@ static void decode_all(struct arena *a, const struct nlmsghdr *nlh)
 	rtnl_decode_stats(nlh, &stats);
 	rtnl_decode_route_table(nlh, &table);
 	rtnl_decode_link(nlh, &link);
+	rtnl_decode_nexthop(a, nlh, &nexthop);
 	/* What was read can be written, and what was written can be read. */
 	if (rtnl_decode_address(nlh, &address) == 1 &&
 	    rtnl_decode_address(rtnl_encode_address(&m, RTM_NEWADDR, &address), &address) != 1)

@@ -70,6 +70,51 @@ def test_json_is_as_expected(name):
     expect(f"{name}.json", re.sub(r'"pid": \d+', '"pid": 1', done.stdout))
 
 
+def scene(*words, env=None):
+    """Words run on the server of scene.py; what they print."""
+    done = subprocess.run(["unshare", "-Urnm", f"{CASES}/scene.py", *words], cwd=CASES,
+                          env={**ENV, **(env or {})}, text=True, stdout=subprocess.PIPE)
+    assert done.returncode == 0
+    return done.stdout
+
+
+def elsewhere(*words):
+    """sallyport on a host of nothing but loopback."""
+    return subprocess.run(["unshare", "-Urnm", SALLYPORT, *words], cwd=CASES, env=ENV, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.fixture(name="snapshots", scope="module")
+def snapshots_(tmp_path_factory):
+    """Files of the server of scene.py, with the user's session and without."""
+    paths = {}
+    for name, env in (("own", OWN), ("nobody", {})):
+        paths[name] = tmp_path_factory.mktemp("snapshots") / f"{name}.json"
+        paths[name].write_text(scene(SALLYPORT, "snapshot", env=env))
+    return paths
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_snapshot_foretells_elsewhere_what_the_host_itself_foretells(name, snapshots):
+    words, env, status = TABLES[name]
+    path = snapshots["own" if env else "nobody"]
+    done = elsewhere("rehearse", "--from-snapshot", str(path), *words)
+    with open(f"{CASES}/{name}.txt", encoding="utf-8") as file:
+        assert done.stdout == file.read()
+    assert done.returncode == status
+
+
+def test_what_ip_printed_foretells_networks_and_ways_out(tmp_path):
+    """Who is connected it does not tell, and that is said."""
+    path = tmp_path / "host.json"
+    path.write_text(scene("sh", "-ec", "ip -d -j addr; ip -j route show table all;"
+                          "ip -j rule; ip -j -6 rule"))
+    done = elsewhere("rehearse", "--from-snapshot", str(path),
+                     "--routes", "172.16.0.0/12,fd00:16::/32")
+    expect("from-ip.txt", done.stdout.replace(str(path), "host.json"))
+    assert done.returncode == 0
+
+
 def test_wrong_usage_is_told_as_expected():
     shown = []
     for words in ([], ["a", "b"], ["--routes", "172.16.0.0/12", "a"], ["--routes", ""],

@@ -207,11 +207,44 @@ def test_exec_in_a_room_that_is_not_there(gate):
     assert done.returncode in (1, 2) and 'nope' in done.stderr
 
 
-def test_rooms_do_not_reach_one_another(gate):
+@pytest.mark.parametrize('family', [4, 6])
+def test_rooms_do_not_reach_one_another_and_are_told_so(gate, family):
     with gate.room('db') as where:
-        got = probe.ask(where, 'tcp', gate.address('web'), 443,
-                        seconds=probe.SILENCE)
-    assert got.how is not How.ANSWERED
+        got = probe.ask(where, 'tcp', gate.address('web', family), 443)
+    assert got.how is How.UNREACHABLE
+
+
+def test_a_room_that_asks_the_hosts_address_gets_the_host(wide):
+    """Not itself: what is published is for those who come from outside."""
+    conf = '[room]\npublish = 8091:80\ndefault = lan\n'
+    with wide.up('open', conf) as gate, gate.room() as where:
+        gate.serve('open', 80)
+        assert probe.ask(where, 'tcp', A4, 8091).how is How.REFUSED
+
+
+def test_default_lan_is_for_pings_too(gate, wide_world):
+    with gate.room('web') as where:
+        assert probe.ping(where, '203.0.113.1')  # the Internet's router
+
+
+@pytest.fixture
+def corp_alone(gate, wide_world, wide):
+    """The same client, but nobody said which servers it asks for."""
+    w = wide_world
+
+    def up(address):
+        command = w.corp_server.command(f'{w.dir}/vpnc-script', 'tun8', address)
+        return wide.up('alone', f'[room]\npublish = 8090:80\n[door corp]\n'
+                       f'command = {command}\ninterface = tun8\n')
+    return up
+
+
+@pytest.mark.parametrize('server', ['203.0.113.99', '[2001:db8:203::99]'])
+def test_a_command_door_may_ask_for_any_server(corp_alone, wide_world, server):
+    with corp_alone(server) as gate:
+        gate.serve('alone', 80)
+        got = probe.ask(wide_world.corp, 'tcp', corp_address(gate), 8090)
+    assert (got.by, got.saw) == ('alone', CORP4)
 
 
 def test_a_wireguard_client_that_is_killed_comes_back(gate, wide_world):

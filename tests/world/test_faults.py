@@ -9,8 +9,9 @@ import struct
 import pytest
 
 from lab import probe
-from lab.host import PATIENCE, until
+from lab.host import PATIENCE, stop, until
 from lab.leak import Ear, Talker
+from lab.sniff import Sniffer
 from lab.vpn import OpenVpnServer
 from lab.world import (A4, A6, A_VPN4, LAPTOP4, LAPTOP6, wrong_answers)
 
@@ -97,6 +98,39 @@ def test_conntrack_is_flushed_under_a_running_conversation(gate, world):
               'the conversation goes on')
         assert flow.stop().error is None
     assert wrong_answers(world) == []
+
+
+# Accepts one client, and speaks first when it is told to.
+SPEAKS = ('import socket; l = socket.create_server(("", 82)); print("ready", flush=True); '
+          's, _ = l.accept(); print("accepted", flush=True); input(); '
+          's.sendall(b"said by the room\\n"); s.recv(9)')
+
+
+@pytest.mark.parametrize('asker, dst', [('laptop', A4), ('twin', A_VPN4)])
+def test_a_connection_that_conntrack_forgot_takes_no_other_door(
+        world, sallyport, asker, dst):
+    """Its next segment is the room's, which could only leave by another door.
+    It waits for the client's."""
+    conf = CONF.format(office=world.office).replace('80 80/udp', '82')
+    with sallyport.up('main', conf) as gate, gate.inner as inner, \
+            Sniffer(world.vpnsrv, 'tun0') as tun, Ear(world) as ear:
+        child = world.servera.popen(
+            [sallyport.program, 'exec', 'main', '--', '/usr/bin/python3', '-I',
+             '-c', SPEAKS], stdin=-1, stdout=-1)
+        assert child.stdout.readline() == 'ready\n'
+        with probe.connect(world.hosts[asker], dst, 82) as s:
+            assert child.stdout.readline() == 'accepted\n'
+            inner.run('conntrack', '-F')
+            child.stdin.write('\n')
+            child.stdin.flush()
+            with pytest.raises(TimeoutError):
+                probe.line(s, probe.SILENCE)
+            for wire in tun, ear:
+                assert [str(p) for p in wire.seen(
+                    lambda p: b'said by the room' in p.payload)] == []
+            s.sendall(b'there?')
+            assert probe.line(s) == 'said by the room\n'
+        stop(child)
 
 
 def test_f10_the_hosts_own_link_flaps(gate, world):

@@ -82,6 +82,18 @@ def test_user_drops_to_a_named_user(sallyport):
     assert int(caps.split()[1], 16) == 0
 
 
+PORT_80 = 'import socket; socket.create_server(("", 80))'
+PING = ('import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM, '
+        'socket.IPPROTO_ICMP)')
+
+
+@pytest.mark.parametrize('what', [PORT_80, PING], ids=['binds 80', 'pings'])
+def test_a_user_may_do_in_the_room_what_a_service_does(sallyport, what):
+    done = sallyport('run', '--name', 'user', '--user=nobody', '--',
+                     '/usr/bin/python3', '-I', '-c', what)
+    assert done.returncode == 0, done.stderr
+
+
 def test_user_alone_drops_to_who_called_sudo(sallyport):
     env = dict(os.environ, SUDO_USER='daemon', SUDO_UID='1', SUDO_GID='1')
     done = sallyport('run', '--name', 'user', '--user', '--', 'id', '-un',

@@ -14,5 +14,6 @@ the test run ends, however it ends, the kernel takes all of it away.
     vpn       real OpenVPN, WireGuard and openconnect servers and clients
     world     the seed's world made of these
     gate      the program under test
+    plain     a namespace behind a DNAT rule, as many people build it
     service   the service under test (runs by itself; says whom it saw)
 """

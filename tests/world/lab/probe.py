@@ -86,7 +86,7 @@ def connect(host, dst, port, src='', sport=0, seconds=PATIENCE):
     return s
 
 
-def _line(s, seconds):
+def line(s, seconds=PATIENCE):
     s.settimeout(seconds)
     data = b''
     while not data.endswith(b'\n'):
@@ -105,7 +105,7 @@ def _answer(text, source, local):
 def tcp(host, dst, port, src='', sport=0, seconds=PATIENCE):
     try:
         with connect(host, dst, port, src, sport, seconds) as s:
-            return _answer(_line(s, seconds), s.getpeername()[0],
+            return _answer(line(s, seconds), s.getpeername()[0],
                            s.getsockname()[0])
     except (TimeoutError, BlockingIOError):
         return Answer(How.SILENT)
@@ -155,13 +155,14 @@ def ping(host, dst, src='', size=56, seconds=PATIENCE, dont_fragment=False):
             '-s', str(size)]
     argv += ['-M', 'do'] if dont_fragment else []
     argv += ['-I', src] if src else []
-    return host.run(*argv, dst, ok=False).returncode == 0
+    return host.run(*argv, dst, ok=False,
+                    timeout=seconds + PATIENCE).returncode == 0
 
 
 def fetch(host, dst, port, size, seconds=PATIENCE, src=''):
     """Bytes that arrived of @size asked for: stalls show as a smaller number."""
     with connect(host, dst, port, src) as s:
-        _line(s, PATIENCE)  # the greeting
+        line(s)  # the greeting
         s.sendall(f'big {size}\n'.encode())
         end = time.monotonic() + seconds
         got = 0
@@ -185,7 +186,7 @@ class Flow(threading.Thread):
                  sport=0, patience=PATIENCE):
         super().__init__(daemon=True)
         self.socket = connect(host, dst, port, src, sport)
-        self.greeting = _line(self.socket, PATIENCE)
+        self.greeting = line(self.socket)
         self.patience = patience
         self.interval = interval
         self.count = 0
@@ -199,7 +200,7 @@ class Flow(threading.Thread):
             while not self.halt.is_set():
                 begin = time.monotonic()
                 self.socket.sendall(b'%d\n' % self.count)
-                _line(self.socket, self.patience)
+                line(self.socket, self.patience)
                 self.worst = max(self.worst, time.monotonic() - begin)
                 self.count += 1
                 self.halt.wait(self.interval)

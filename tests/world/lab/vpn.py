@@ -285,13 +285,13 @@ try-mtu-discovery = false
               self.child.poll() is not None, 'ocserv listens')
         assert self.child.poll() is None, self.log.text()
 
-    def command(self, script, interface='tun7'):
+    def command(self, script, interface='tun7', address=None):
         """A command line that connects Server A, for `command =`. Its
         password is not a secret; @script is the vpnc-script."""
         return (f"sh -c 'echo secret | exec openconnect --non-inter "
                 f"--passwd-on-stdin -u a --interface {interface} --script "
                 f"{script} --servercert pin-sha256:{self.pin} "
-                f"https://{self.address}/'")
+                f"https://{address or self.address}/'")
 
     def close(self):
         hosts.stop(self.child)

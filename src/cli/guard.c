@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cli.h"
+
+#include "daemon/guard.h"
+#include "ui/plan_text.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ASK_LIMIT_MS 5000
+#define OFF_LIMIT_MS 30000
+
+struct guard_options {
+	enum { STAND, STATUS, OFF } what;
+	bool json;
+	bool dry;
+	struct prefix *lan;
+	size_t n_lan, cap_lan;
+};
+
+static const struct option options[] = {
+	{ "status", no_argument, NULL, 's' },  { "json", no_argument, NULL, 'j' },
+	{ "off", no_argument, NULL, 'o' },     { "lan", required_argument, NULL, 'l' },
+	{ "dry-run", no_argument, NULL, 'n' }, { NULL, 0, NULL, 0 },
+};
+
+/* The leading "+" stops at the command: its flags are its own. -1: says why by itself. */
+static int parse(struct arena *a, int argc, char **argv, struct guard_options *ret)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "+n", options, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			ret->what = STATUS;
+			break;
+		case 'j':
+			ret->json = true;
+			break;
+		case 'o':
+			ret->what = OFF;
+			break;
+		case 'l':
+			if (!prefix_parse(optarg, false,
+					  arena_push(a, ret->lan, ret->n_lan, ret->cap_lan)))
+				return cli_usage(&verb_guard, "--lan: %s is no prefix", optarg);
+			break;
+		case 'n':
+			ret->dry = true;
+			break;
+		default:
+			return cli_usage(&verb_guard, "wrong flag");
+		}
+	}
+	if (ret->what != STAND && optind < argc)
+		return cli_usage(&verb_guard, "--status and --off take no command");
+	return 0;
+}
+
+static void print_door(const json_t *d)
+{
+	const json_t *x;
+	size_t i;
+
+	printf("%-15s %-3s ", json_string_value(json_object_get(d, "name")),
+	       json_string_value(json_object_get(d, "kind")));
+	json_array_foreach(json_object_get(d, "addresses"), i, x)
+		printf(" %s", json_string_value(x));
+	json_array_foreach(json_object_get(d, "routes"), i, x)
+	{
+		const char *via = json_string_value(json_object_get(x, "via"));
+
+		if (via && i < 4)
+			printf("%s %s via %s", i ? "," : ";",
+			       json_string_value(json_object_get(x, "to")), via);
+	}
+	printf("\n");
+}
+
+static void print_status(const json_t *root)
+{
+	const json_t *x;
+	size_t i;
+
+	json_array_foreach(json_object_get(root, "doors"), i, x) print_door(x);
+	json_array_foreach(json_object_get(root, "repairs"), i, x)
+		printf("repaired: %s\n", json_string_value(json_object_get(x, "what")));
+}
+
+static int status(const struct guard_options *o)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *answer;
+	json_t *root;
+	struct err e;
+	int r = control_ask(&a, GUARD_NAME, "status\n", ASK_LIMIT_MS, &answer, &e);
+
+	if (r < 0 && o->json)
+		return puts("{\n  \"schema\": 1,\n  \"state\": \"none\"\n}") < 0 ? 1 : 1;
+	if (r < 0)
+		return cli_fail(1, "no guard stands here; sallyport guard -- COMMAND makes one");
+	if (o->json)
+		return puts(answer) < 0;
+	root = json_loads(answer, 0, NULL);
+	print_status(root);
+	json_decref(root);
+	return 0;
+}
+
+static int off(void)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	bool found = false;
+	const char *answer;
+	struct err e;
+	int r = control_ask(&a, GUARD_NAME, "off\n", OFF_LIMIT_MS, &answer, &e);
+
+	if (r == 0 && str_eq(answer, "done"))
+		return 0;
+	if (r == 0 && *answer)
+		return cli_fail(1, "guard: %s", answer);
+	if (r == -ETIMEDOUT)
+		return cli_fail(1, "guard: %s", e.text);
+	/* Its process is gone: take away what it left. */
+	r = guard_remove(&found, &e);
+	if (r < 0)
+		return cli_fail(1, "guard: %s", e.text);
+	return found ? 0 : cli_fail(1, "no guard stands here");
+}
+
+static int print_plan(struct guard *g, struct err *e)
+{
+	struct text t CLEANUP_TEXT = { 0 };
+	struct want want;
+	int r = rtnl_open(-1, &g->rtnl, e);
+
+	if (r == 0)
+		r = guard_want(g, &g->arena, &want, e);
+	if (r < 0)
+		return r;
+	plan_text_guard(&t, &want);
+	plan_text_routes(&t, &want);
+	fputs(text_str(&t), stdout);
+	return 0;
+}
+
+static int guard(int argc, char **argv)
+{
+	struct guard_options o = { 0 };
+	struct guard g = GUARD_NONE;
+	struct err e;
+	int r = parse(&g.arena, argc, argv, &o);
+
+	if (r)
+		return r;
+	if (!o.dry && !cli_is_root(&verb_guard))
+		return 1;
+	if (o.what != STAND)
+		return o.what == OFF ? off() : status(&o);
+	g.wish.lan = o.lan;
+	g.wish.n_lan = o.n_lan;
+	g.command = optind < argc ? (const char *const *)argv + optind : NULL;
+	r = o.dry ? print_plan(&g, &e) : guard_run(&g, &e);
+	if (r < 0)
+		return cli_fail(g.exit_status ? g.exit_status : 1, "guard: %s", e.text);
+	return g.exit_status;
+}
+
+const struct verb verb_guard = {
+	.name = "guard",
+	.usage = "guard [--lan PREFIX]... [--dry-run] [-- COMMAND] | --status [--json] | --off",
+	.words = "runs a VPN client on this very host, and whoever came in stays in",
+	.run = guard,
+};

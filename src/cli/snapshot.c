@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cli.h"
+
+#include "daemon/observe.h"
+#include "sys/fd.h"
+#include "wire/host_json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct snapshot_options {
+	const char *place;
+	const char *output;
+};
+
+static const struct option options[] = {
+	{ "gate", required_argument, NULL, 'g' },
+	{ "output", required_argument, NULL, 'o' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static bool parse(int argc, char **argv, struct snapshot_options *ret)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
+		if (c == 'g')
+			ret->place = optarg;
+		else if (c == 'o')
+			ret->output = optarg;
+		else
+			return false;
+	}
+	return optind == argc;
+}
+
+static int write_all(int fd, const char *text, size_t size)
+{
+	while (size) {
+		ssize_t n = write(fd, text, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		text += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Who is connected to this host is nobody else's business: mode 0600. */
+static int write_file(const char *path, const struct text *t, struct err *e)
+{
+	int fd CLEANUP_FD = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int r;
+
+	if (fd < 0)
+		return err_errno(e, errno, "%s", path);
+	r = write_all(fd, text_str(t), t->len);
+	return r < 0 ? err_errno(e, -r, "%s", path) : 0;
+}
+
+static int snapshot(int argc, char **argv)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct text t CLEANUP_TEXT = { 0 }, said CLEANUP_TEXT = { 0 };
+	struct snapshot_options o = { 0 };
+	struct host host;
+	struct err e;
+	int r;
+
+	if (!parse(argc, argv, &o))
+		return cli_usage(&verb_snapshot, "wrong flag or argument");
+	r = host_observe(&a, o.place, HOST_ALL, &host, &said, &e);
+	if (r < 0)
+		return cli_fail(1, "%s", e.text);
+	if (said.len)
+		cli_fail(0, "%s", text_str(&said));
+	host_json_write(&t, &host);
+	if (o.output)
+		r = write_file(o.output, &t, &e);
+	else if ((r = write_all(STDOUT_FILENO, text_str(&t), t.len)) < 0)
+		err_errno(&e, -r, "standard output");
+	return r < 0 ? cli_fail(1, "%s", e.text) : 0;
+}
+
+const struct verb verb_snapshot = {
+	.name = "snapshot",
+	.usage = "snapshot [--gate NAME|PID|PATH] [-o FILE]",
+	.words = "the routing of this host as JSON, for explain and rehearse elsewhere",
+	.run = snapshot,
+};

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of a guard: it stands before the command starts, and goes when the
+ * command has ended and left nothing behind.  A command may end and leave its
+ * tunnel (wg-quick up, systemctl start): then the guard stays as long as that.
+ */
+#include "daemon/guard.h"
+
+#include "sys/fd.h"
+#include "sys/notify.h"
+#include "sys/proc.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* What no event tells of is looked at this often, in ms. */
+#define SWEEP_MS 30000
+
+static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH };
+
+void guard_log(const struct guard *g, const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	(void)g;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "sallyport: guard: %s\n", text);
+}
+
+void guard_repaired(struct guard *g, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	guard_log(g, "repaired: %s", text);
+	if (!g->repairs)
+		g->repairs = arena_alloc(&g->arena, sizeof(*g->repairs) * REPAIRS_KEPT);
+	if (g->n_repairs == REPAIRS_KEPT) {
+		free(g->repairs[0].what);
+		memmove(g->repairs, g->repairs + 1, sizeof(*g->repairs) * (REPAIRS_KEPT - 1));
+		g->n_repairs--;
+	}
+	g->repairs[g->n_repairs].when = clock_now();
+	g->repairs[g->n_repairs++].what = strdup(text);
+	g->n_repairs_ever++;
+}
+
+/* --- signals and requests --------------------------------------------------------------- */
+
+/* Ctrl-C at the terminal reaches the command by itself (si_code SI_KERNEL). */
+static void signal_came(struct loop_source *source, uint32_t events)
+{
+	struct guard *g = source->ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (g->command_pid > 0) {
+		if (info.ssi_code != SI_KERNEL)
+			kill(g->command_pid, (int)info.ssi_signo);
+		return;
+	}
+	if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP ||
+	    info.ssi_signo == SIGQUIT)
+		g->loop.stop = true;
+}
+
+static int watch_signals(struct guard *g, struct err *e)
+{
+	sigset_t set;
+	int fd, r;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
+		sigaddset(&set, forwarded[i]);
+	sigaddset(&set, SIGPIPE);
+	r = signals_open(&set, &fd, e);
+	g->signals = (struct loop_source){ .fd = -1, .ready = signal_came, .ctx = g };
+	return r < 0 ? r : loop_add(&g->loop, &g->signals, fd, e);
+}
+
+static void off(struct guard *g, int *client)
+{
+	g->off_client = fd_take(client); /* answered when all is away */
+	if (g->command_pid > 0)
+		kill(g->command_pid, SIGTERM);
+	else
+		g->loop.stop = true;
+}
+
+static void control_ready(struct loop_source *source, uint32_t events)
+{
+	struct guard *g = source->ctx;
+	char line[CONTROL_LINE_SIZE];
+	int fd CLEANUP_FD = control_accept(source->fd, line);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	if (str_eq(line, "status")) {
+		char *json = guard_status_json(g);
+
+		control_send(fd, json);
+		free(json);
+	} else if (str_eq(line, "off") && g->off_client < 0) {
+		off(g, &fd);
+	}
+}
+
+static int listen_for_requests(struct guard *g, struct err *e)
+{
+	int fd;
+	int r = control_bind(GUARD_NAME, &fd, e);
+
+	if (r == -EADDRINUSE)
+		return err_set(e, EADDRINUSE,
+			       "a guard stands already: sallyport guard --status shows it, "
+			       "sallyport guard --off ends it");
+	if (r < 0)
+		return r;
+	g->control = (struct loop_source){ .fd = -1, .ready = control_ready, .ctx = g };
+	return loop_add(&g->loop, &g->control, fd, e);
+}
+
+/* --- the command ----------------------------------------------------------------------------- */
+
+static void command_ended(struct loop_source *source, uint32_t events)
+{
+	struct guard *g = source->ctx;
+	int status = 0;
+
+	(void)events;
+	if (!proc_reap(g->command_pid, &status))
+		return;
+	g->command_pid = 0;
+	g->ended = true;
+	g->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	loop_remove(&g->loop, &g->command_exited);
+	fd_close(&g->command_pidfd);
+	g->dirty = true;
+}
+
+static int start_command(struct guard *g, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_NONE;
+	int r;
+
+	if (!g->command)
+		return 0;
+	spec.argv = g->command;
+	spec.stdin_fd = 0;
+	spec.stdout_fd = 1;
+	spec.stderr_fd = 2;
+	r = proc_spawn(&spec, &g->command_pid, &g->command_pidfd, e);
+	if (r < 0) {
+		g->command_pid = 0;
+		g->exit_status = r == -ENOENT ? 127 : r == -EACCES ? 126 : 1;
+		return r;
+	}
+	g->command_exited = (struct loop_source){ .fd = -1, .ready = command_ended, .ctx = g };
+	return loop_add(&g->loop, &g->command_exited, g->command_pidfd, e);
+}
+
+/* A tunnel that came since and is still there; NULL: none. */
+static const char *left_behind(struct guard *g, struct arena *a)
+{
+	struct snapshot host = { 0 };
+	struct err e;
+
+	if (rtnl_snapshot_tables(g->rtnl, a, 0, 0, &host, &e) < 0)
+		return NULL;
+	for (size_t i = 0; i < host.n_links; i++)
+		if (guard_is_tunnel(&host.links[i]) &&
+		    !snapshot_link_by_index(&g->before, host.links[i].index))
+			return host.links[i].name;
+	return NULL;
+}
+
+static void look_after_command(struct guard *g)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *link;
+
+	if (!g->command || !g->ended || g->loop.stop)
+		return;
+	link = g->exit_status == 0 && g->off_client < 0 ? left_behind(g, &a) : NULL;
+	if (!link) {
+		g->loop.stop = true;
+	} else if (!g->ready_said) {
+		guard_log(g, "%s has ended and left %s: the guard stands until that is gone",
+			  g->command[0], link);
+		g->ready_said = true;
+	}
+}
+
+/* --- its life ---------------------------------------------------------------------------------- */
+
+static void idle(void *ctx)
+{
+	struct guard *g = ctx;
+	bool looked = g->dirty;
+
+	guard_reconcile_if_dirty(g);
+	if (looked)
+		look_after_command(g);
+}
+
+static void sweep(struct loop_timer *t)
+{
+	struct guard *g = t->ctx;
+
+	g->dirty = true;
+	loop_arm(&g->loop, t, SWEEP_MS);
+}
+
+static int stand(struct guard *g, struct err *e)
+{
+	int r = guard_open(g, e);
+
+	if (r == 0)
+		r = rtnl_snapshot(g->rtnl, &g->arena, &g->before, e);
+	if (r == 0)
+		r = guard_watch(g, e);
+	if (r == 0)
+		r = guard_reconcile(g, e);
+	return r;
+}
+
+static int take_away(struct guard *g, struct err *e)
+{
+	bool found;
+	int r;
+
+	guard_close(g);
+	r = guard_remove(&found, e);
+	if (g->off_client >= 0) {
+		const char *answer = r < 0 ? e->text : "done";
+
+		(void)send(g->off_client, answer, strlen(answer), MSG_NOSIGNAL);
+		fd_close(&g->off_client);
+	}
+	return r;
+}
+
+static int run_loop(struct guard *g, struct err *e)
+{
+	int r = start_command(g, e);
+
+	if (r < 0)
+		return r;
+	g->sweep = (struct loop_timer){ .fire = sweep, .ctx = g };
+	loop_arm(&g->loop, &g->sweep, SWEEP_MS);
+	g->loop.idle = idle;
+	g->loop.idle_ctx = g;
+	return loop_run(&g->loop, e);
+}
+
+int guard_run(struct guard *g, struct err *e)
+{
+	struct err later;
+	int r = loop_open(&g->loop, e);
+
+	g->since = clock_now();
+	if (r == 0)
+		r = listen_for_requests(g, e);
+	if (r == 0)
+		r = watch_signals(g, e);
+	if (r < 0)
+		return r;
+	r = stand(g, e);
+	if (r == 0) {
+		notify_send(getenv("NOTIFY_SOCKET"), "READY=1\nSTATUS=the guard stands");
+		r = run_loop(g, e);
+		notify_send(getenv("NOTIFY_SOCKET"), "STOPPING=1");
+	}
+	if (take_away(g, &later) < 0) {
+		guard_log(g, "%s", later.text);
+		return r < 0 ? r : err_set(e, EIO, "%s", later.text);
+	}
+	return r;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DAEMON_GUARD_H
+#define DAEMON_GUARD_H
+
+#include "daemon/supervisor.h"
+#include "plan/guard.h"
+
+/*
+ * The guard of a bare host: one process and one loop, as a supervisor is, for
+ * the namespace it was started in.  There is one guard of a host at most.
+ */
+
+/* Its control socket; no gate can have this name. */
+#define GUARD_NAME " guard"
+
+struct guard {
+	struct arena arena; /* as long as the guard */
+	struct loop loop;
+	struct loop_source signals;
+	struct loop_source control;
+	struct rtnl *rtnl;
+	struct rtnl_watch *watch;
+	struct loop_source watch_source;
+	struct nft *nft;
+	struct nft_watch *nft_watch;
+	struct loop_source nft_source;
+	struct loop_timer lazy;
+	struct loop_timer sweep;
+
+	struct arena memory_arena; /* of memory, renewed with it */
+	struct guard_memory memory;
+	struct guard_wish wish;
+	char *planned; /* what the host had to hold last, as text */
+	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
+	char *nft_listed;
+	struct rule *foreign; /* of priority 0, in the order that their makers meant; malloc'ed */
+	size_t n_foreign;
+	bool settled, dirty;
+	char *last_error;
+	struct repair *repairs;
+	size_t n_repairs;
+	uint64_t n_repairs_ever;
+
+	const char *const *command; /* NULL: stands until it is told to go */
+	pid_t command_pid;
+	int command_pidfd;
+	struct loop_source command_exited;
+	bool ended; /* the command has */
+	int exit_status;
+	struct snapshot before; /* the host before the command, in arena */
+	int off_client; /* connection that waits for "done"; -1 */
+	int64_t since;
+	bool ready_said;
+};
+
+#define GUARD_NONE                                                                                 \
+	((struct guard){ .command_pidfd = -1,                                                      \
+			 .off_client = -1,                                                         \
+			 .signals.fd = -1,                                                         \
+			 .control.fd = -1,                                                         \
+			 .watch_source.fd = -1,                                                    \
+			 .nft_source.fd = -1,                                                      \
+			 .command_exited.fd = -1 })
+
+/* "sallyport: guard: ..." on stderr. */
+void guard_log(const struct guard *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void guard_repaired(struct guard *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Stands around g->command, or until it is told to go; then the host is as it was. */
+int guard_run(struct guard *g, struct err *e) MUST_USE;
+
+/* daemon/guard_reconcile.c */
+int guard_open(struct guard *g, struct err *e) MUST_USE;
+int guard_watch(struct guard *g, struct err *e) MUST_USE;
+void guard_close(struct guard *g);
+int guard_reconcile(struct guard *g, struct err *e) MUST_USE;
+void guard_reconcile_if_dirty(struct guard *g);
+/* The plan for the host as it is, for --dry-run: no more is needed than g->wish. */
+int guard_want(struct guard *g, struct arena *a, struct want *ret, struct err *e) MUST_USE;
+
+/* Takes away what the kernel says is a guard's; *ret_found tells whether there was any. */
+int guard_remove(bool *ret_found, struct err *e) MUST_USE;
+
+/* daemon/guard_status.c */
+char *guard_status_json(struct guard *g); /* malloc'ed */
+
+#endif

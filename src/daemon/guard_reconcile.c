@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * snapshot -> learn -> plan -> diff -> apply for the guarded host, at the start
+ * and after everything that happens to its network.
+ */
+#include "daemon/guard.h"
+
+#include "plan/diff.h"
+#include "plan/slot.h"
+#include "ui/plan_text.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A link that comes up may take its routes in one round and lose none in the next. */
+#define ROUNDS 4
+
+#define LAZY_MS  50
+#define RETRY_MS 1000
+
+int guard_open(struct guard *g, struct err *e)
+{
+	int r = rtnl_open(-1, &g->rtnl, e);
+
+	return r < 0 ? r : nft_open(-1, &g->nft, e);
+}
+
+void guard_close(struct guard *g)
+{
+	loop_remove(&g->loop, &g->watch_source);
+	loop_remove(&g->loop, &g->nft_source);
+	rtnl_watch_close(&g->watch);
+	nft_watch_close(&g->nft_watch);
+	rtnl_close(&g->rtnl);
+	nft_close(&g->nft);
+	arena_free(&g->memory_arena);
+	free(g->planned);
+	free(g->nft_text);
+	free(g->nft_listed);
+	free(g->foreign);
+	free(g->last_error);
+	g->planned = g->nft_text = g->nft_listed = g->last_error = NULL;
+	g->foreign = NULL;
+}
+
+/* --- the plan ---------------------------------------------------------------------- */
+
+/*
+ * After a `kill -9` the guard's own tables are its memory of routes that a VPN
+ * took out of main since: they are read as if main still had them.
+ */
+static void recall(struct guard *g, struct arena *a, struct snapshot *host)
+{
+	size_t n = host->n_routes;
+
+	if (g->settled)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct route r = host->routes[i];
+
+		if (r.table != GUARD_TABLE_NEAR && r.table != GUARD_TABLE_FAR)
+			continue;
+		if (r.type != RTN_UNICAST || (r.n_hops == 1 && ip_is_none(&r.hops[0].via)))
+			continue;
+		r.table = RT_TABLE_MAIN;
+		r.metric += UINT16_MAX; /* behind what main says itself */
+		*arena_push(a, host->routes, host->n_routes, host->cap_routes) = r;
+	}
+}
+
+static int learn(struct guard *g, struct arena *a, struct snapshot *host, struct err *e)
+{
+	struct guard_memory now;
+	struct arena fresh = { 0 };
+	int r = rtnl_snapshot(g->rtnl, a, host, e);
+
+	if (r < 0)
+		return r;
+	recall(g, a, host);
+	guard_learn(&fresh, &g->memory, host, &now);
+	arena_free(&g->memory_arena);
+	g->memory_arena = fresh;
+	g->memory = now;
+	return 0;
+}
+
+int guard_want(struct guard *g, struct arena *a, struct want *ret, struct err *e)
+{
+	struct snapshot *host = arena_new(a, struct snapshot);
+	int r = learn(g, a, host, e);
+
+	if (r == 0)
+		guard_plan(a, &g->memory, host, &g->wish, ret);
+	return r;
+}
+
+/* True if the plan is another than last time: then what differs is no repair. */
+static bool is_new_plan(struct guard *g, const struct want *w)
+{
+	struct text t CLEANUP_TEXT = { 0 };
+	bool same;
+
+	plan_text_routes(&t, w);
+	plan_text_guard(&t, w);
+	same = g->planned && str_eq(g->planned, text_str(&t));
+	if (!same) {
+		free(g->planned);
+		g->planned = strdup(text_str(&t));
+	}
+	return !same;
+}
+
+/* --- what stands ---------------------------------------------------------------------- */
+
+static int apply_nft(struct guard *g, struct arena *a, const struct want *w, struct err *e)
+{
+	const char *listed;
+	int r;
+
+	if (g->nft_text && str_eq(g->nft_text, w->nft))
+		return 0;
+	r = nft_run(g->nft, w->nft, e);
+	if (r == 0)
+		r = nft_list_table(g->nft, a, GUARD_NFT, &listed, e);
+	if (r < 0)
+		return err_wrap(e, r, "nft table inet " GUARD_NFT);
+	free(g->nft_text);
+	free(g->nft_listed);
+	g->nft_text = strdup(w->nft);
+	g->nft_listed = strdup(listed);
+	return 0;
+}
+
+/* What follows from one deletion, a renewed list of rules, is one repair. */
+static void report(struct guard *g, struct arena *a, const struct diff *d)
+{
+	bool rules = false;
+
+	for (size_t i = 0; i < d->n_ops; i++) {
+		enum op_kind kind = d->ops[i].kind;
+
+		if (kind == OP_RULE_MOVE)
+			guard_repaired(g, "%s", diff_op_text(a, &d->ops[i]));
+		else if (kind == OP_ROUTE_ADD)
+			guard_repaired(g, "%s", diff_op_text(a, &d->ops[i]));
+		rules = rules || kind == OP_RULE_ADD;
+	}
+	if (rules)
+		guard_repaired(g, "rules of the guard were missing or out of order (if "
+				  "systemd-networkd took them: sallyport guard --networkd)");
+}
+
+static int no_netns(void *ctx, enum want_place place, size_t room)
+{
+	(void)ctx;
+	(void)place;
+	(void)room;
+	return -1;
+}
+
+static int one_round(struct guard *g, size_t *ret_steps, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot host = { 0 };
+	struct diff diff = { 0 };
+	struct want want;
+	bool follows;
+	int r = learn(g, &a, &host, e);
+
+	if (r < 0)
+		return r;
+	guard_plan(&a, &g->memory, &host, &g->wish, &want);
+	follows = is_new_plan(g, &want);
+	r = apply_nft(g, &a, &want, e);
+	if (r < 0)
+		return r;
+	diff_make(&a, &host, &want, &diff);
+	*ret_steps = diff.n_ops;
+	if (g->settled && !follows)
+		report(g, &a, &diff);
+	return rtnl_apply(g->rtnl, &want, &diff, no_netns, NULL, e);
+}
+
+/* --- others' rules at priority 0 --------------------------------------------------------- */
+
+/*
+ * A rule without a number goes before all others, so a client that adds several
+ * (wg-quick) means the last to come first.  Where ours stand at priority 0, the
+ * kernel appends them instead: they are put into the order that was meant.
+ */
+static bool is_foreign(const struct rule *r)
+{
+	bool gates = r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT;
+	bool ours = r->table >= GUARD_TABLE_NEAR && r->table <= GUARD_TABLE_LAST;
+
+	return r->priority == 0 && r->table != RT_TABLE_LOCAL && !gates && !ours;
+}
+
+static bool same_rule(const struct rule *a, const struct rule *b)
+{
+	return a->family == b->family && a->table == b->table && a->action == b->action &&
+	       a->invert == b->invert && a->has_mark == b->has_mark && a->mark == b->mark &&
+	       a->mark_mask == b->mark_mask && a->suppress_len == b->suppress_len &&
+	       prefix_equal(&a->from, &b->from) && prefix_equal(&a->to, &b->to) &&
+	       str_eq(a->iif, b->iif) && str_eq(a->oif, b->oif);
+}
+
+static bool is_known(const struct guard *g, const struct rule *r)
+{
+	for (size_t i = 0; i < g->n_foreign; i++)
+		if (same_rule(&g->foreign[i], r))
+			return true;
+	return false;
+}
+
+/* New ones, the latest first, and behind them those that were known. */
+static size_t order_meant(const struct guard *g, const struct snapshot *host, struct rule *ret)
+{
+	size_t n = 0;
+
+	for (size_t i = host->n_rules; i-- > 0;)
+		if (is_foreign(&host->rules[i]) && !is_known(g, &host->rules[i]))
+			ret[n++] = host->rules[i];
+	for (size_t i = 0; i < g->n_foreign; i++)
+		for (size_t j = 0; j < host->n_rules; j++)
+			if (is_foreign(&host->rules[j]) &&
+			    same_rule(&host->rules[j], &g->foreign[i])) {
+				ret[n++] = host->rules[j];
+				break;
+			}
+	return n;
+}
+
+static bool stands_so(const struct snapshot *host, const struct rule *meant, size_t n,
+		      sa_family_t family)
+{
+	size_t next = 0;
+
+	for (size_t i = 0; i < host->n_rules; i++) {
+		const struct rule *r = &host->rules[i];
+
+		if (r->family != family || !is_foreign(r))
+			continue;
+		while (next < n && meant[next].family != family)
+			next++;
+		if (next == n || !same_rule(r, &meant[next++]))
+			return false;
+	}
+	return true;
+}
+
+static int order_foreign(struct guard *g, struct err *e)
+{
+	static const sa_family_t families[] = { AF_INET, AF_INET6 };
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot host = { 0 };
+	struct want want = { 0 };
+	struct diff diff = { 0 };
+	struct rule *meant;
+	size_t n;
+	int r = rtnl_snapshot_tables(g->rtnl, &a, 0, 0, &host, e);
+
+	if (r < 0)
+		return r;
+	meant = calloc(host.n_rules + 1, sizeof(*meant));
+	if (!meant)
+		abort();
+	n = order_meant(g, &host, meant);
+	/* After a `kill -9` nobody knows who came last: they stay as they stand. */
+	for (size_t f = 0; g->settled && f < ARRAY_LEN(families); f++)
+		for (size_t i = 0; !stands_so(&host, meant, n, families[f]) && i < n; i++)
+			if (meant[i].family == families[f])
+				*arena_push(&a, diff.ops, diff.n_ops, diff.cap_ops) =
+					(struct op){ .kind = OP_RULE_MOVE, .rule = &meant[i] };
+	r = rtnl_apply(g->rtnl, &want, &diff, no_netns, NULL, e);
+	if (!g->settled)
+		for (size_t i = 0; i < n / 2; i++) {
+			struct rule swap = meant[i];
+
+			meant[i] = meant[n - 1 - i];
+			meant[n - 1 - i] = swap;
+		}
+	free(g->foreign);
+	g->foreign = meant;
+	g->n_foreign = n;
+	return r;
+}
+
+int guard_reconcile(struct guard *g, struct err *e)
+{
+	size_t steps = 1;
+	int r = 0;
+
+	for (int i = 0; r == 0 && steps && i < ROUNDS; i++)
+		r = one_round(g, &steps, e);
+	if (r == 0)
+		r = order_foreign(g, e);
+	if (r == 0)
+		g->settled = true;
+	return r;
+}
+
+static void lazy_fired(struct loop_timer *t)
+{
+	((struct guard *)t->ctx)->dirty = true;
+}
+
+static void arm_lazy(struct guard *g, int64_t in_ms)
+{
+	g->lazy.fire = lazy_fired;
+	g->lazy.ctx = g;
+	loop_arm(&g->loop, &g->lazy, in_ms);
+}
+
+void guard_reconcile_if_dirty(struct guard *g)
+{
+	struct err e;
+
+	if (!g->dirty)
+		return;
+	g->dirty = false;
+	if (guard_reconcile(g, &e) == 0) {
+		free(g->last_error);
+		g->last_error = NULL;
+		return;
+	}
+	if (!g->last_error || !str_eq(g->last_error, e.text)) {
+		guard_log(g, "%s; trying again every second", e.text);
+		free(g->last_error);
+		g->last_error = strdup(e.text);
+	}
+	arm_lazy(g, RETRY_MS);
+}
+
+/* --- events ------------------------------------------------------------------------------ */
+
+static void network_changed(struct loop_source *source, uint32_t events)
+{
+	struct guard *g = source->ctx;
+	struct rtnl_news news = { 0 };
+	struct err e;
+
+	(void)events;
+	if (rtnl_watch_read(g->watch, &news, &e) < 0) {
+		guard_log(g, "%s", e.text);
+		news.lost = true;
+	}
+	if (news.links || news.addresses || news.rules || news.deletions || news.lost)
+		g->dirty = true;
+	else if (news.routes && !g->lazy.at_ms)
+		arm_lazy(g, LAZY_MS);
+}
+
+static void nft_changed(struct loop_source *source, uint32_t events)
+{
+	struct guard *g = source->ctx;
+	struct arena a CLEANUP_ARENA = { 0 };
+	char who[32] = "";
+	bool foreign = true;
+	const char *listed;
+	struct err e;
+	int r;
+
+	(void)events;
+	if (nft_watch_read(g->nft_watch, &foreign, who, &e) < 0)
+		guard_log(g, "%s", e.text);
+	if (!foreign || !g->nft_listed)
+		return;
+	r = nft_list_table(g->nft, &a, GUARD_NFT, &listed, &e);
+	if (r == 0 && str_eq(listed, g->nft_listed))
+		return;
+	guard_repaired(g, "nft table inet " GUARD_NFT " was %s%s%s", r < 0 ? "deleted" : "changed",
+		       who[0] ? " by " : "", who);
+	free(g->nft_text);
+	g->nft_text = NULL;
+	g->dirty = true;
+}
+
+int guard_watch(struct guard *g, struct err *e)
+{
+	int r = rtnl_watch_open(-1, &g->watch, e);
+
+	if (r < 0)
+		return r;
+	g->watch_source = (struct loop_source){ .ready = network_changed, .ctx = g };
+	r = loop_add(&g->loop, &g->watch_source, rtnl_watch_fd(g->watch), e);
+	if (r == 0)
+		r = nft_watch_open(-1, &g->nft_watch, e);
+	if (r < 0)
+		return r;
+	g->nft_source = (struct loop_source){ .ready = nft_changed, .ctx = g };
+	return loop_add(&g->loop, &g->nft_source, nft_watch_fd(g->nft_watch), e);
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+static void ours_away(struct arena *a, const struct snapshot *host, struct diff *d)
+{
+	for (size_t i = 0; i < host->n_rules; i++)
+		if (host->rules[i].priority == 0 && host->rules[i].table >= GUARD_TABLE_NEAR &&
+		    host->rules[i].table <= GUARD_TABLE_LAST)
+			*arena_push(a, d->ops, d->n_ops, d->cap_ops) =
+				(struct op){ .kind = OP_RULE_DEL, .rule = &host->rules[i] };
+	for (size_t i = 0; i < host->n_routes; i++)
+		if (host->routes[i].table >= GUARD_TABLE_NEAR &&
+		    host->routes[i].table <= GUARD_TABLE_LAST)
+			*arena_push(a, d->ops, d->n_ops, d->cap_ops) =
+				(struct op){ .kind = OP_ROUTE_DEL, .route = &host->routes[i] };
+}
+
+int guard_remove(bool *ret_found, struct err *e)
+{
+	struct rtnl *rtnl CLEANUP_RTNL = NULL;
+	struct nft *nft CLEANUP_NFT = NULL;
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot host = { 0 };
+	struct want want = { 0 };
+	struct diff diff = { 0 };
+	int r = rtnl_open(-1, &rtnl, e);
+
+	if (r == 0)
+		r = rtnl_snapshot_tables(rtnl, &a, GUARD_TABLE_NEAR, GUARD_TABLE_LAST, &host, e);
+	if (r == 0)
+		r = nft_open(-1, &nft, e);
+	if (r < 0)
+		return r;
+	ours_away(&a, &host, &diff);
+	r = rtnl_apply(rtnl, &want, &diff, no_netns, NULL, e);
+	if (r < 0)
+		return r;
+	r = nft_run(nft, "delete table inet " GUARD_NFT, e);
+	*ret_found = diff.n_ops || r == 0;
+	return r == -ENOENT ? 0 : r;
+}
