@@ -331,11 +331,10 @@ static int read_file(const char *file, struct text *t, struct err *e)
 	return err_wrap(e, read_all(fd, t, e), "%s", file);
 }
 
-static bool is_own(const struct text *t)
+/* The first character that is no blank, 0 if there is none. */
+static char begins_with(const struct text *t)
 {
-	size_t at = strspn(text_str(t), " \t\r\n");
-
-	return text_str(t)[at] == '{';
+	return text_str(t)[strspn(text_str(t), " \t\r\n")];
 }
 
 static int load_own(struct arena *a, const char *name, const struct text *t, struct host *ret,
@@ -358,11 +357,16 @@ static int load_texts(struct arena *a, const char *const *names, const struct te
 	struct ip_text *all = arena_alloc(a, n * sizeof(*all));
 
 	for (size_t i = 0; i < n; i++) {
-		if (is_own(&texts[i]) && n > 1)
+		bool own = begins_with(&texts[i]) == '{';
+
+		if (!texts[i].len ||
+		    (!begins_with(&texts[i]) && strlen(text_str(&texts[i])) == texts[i].len))
+			return err_set(e, EINVAL, "%s: is empty", names[i]);
+		if (own && n > 1)
 			return err_set(e, EINVAL,
 				       "%s: is a snapshot of sallyport, which stands alone",
 				       names[i]);
-		if (is_own(&texts[i]))
+		if (own)
 			return load_own(a, names[i], &texts[i], ret, e);
 		all[i] = (struct ip_text){ names[i], text_str(&texts[i]), texts[i].len };
 	}

@@ -5,9 +5,10 @@
  *
  *  - a route is IPv6 if an address in it is, or if it has a "pref", which the
  *    kernel gives every IPv6 route (rt6_fill_node()) and no other;
- *  - a list of rules is of the family of the addresses in it; one that knows
- *    table default is IPv4's, for IPv6 has none; and of two lists of rules,
- *    if one is of one family the other is of the other.
+ *  - a list of rules is of the family of the addresses in it, and the other
+ *    list then of the other family.  Without an address the one that has rule
+ *    32767, which only IPv4 is born with, is IPv4's; and of two that tell
+ *    nothing the first, as the manual asks for them.
  *
  * What is absent has the value for which ip(8) leaves it out (iproute.c,
  * iprule.c, ipaddress.c of iproute2).
@@ -29,12 +30,15 @@
 /* Items between two clearings of what was read on the way. */
 #define ITEMS_A_TIME 1024
 
+#define PRIORITY_DEFAULT 32767
+
 enum kind { NOTHING, LINKS, ROUTES, RULES };
 
 struct rules {
 	struct rule *items;
 	size_t n, cap;
 	sa_family_t family; /* 0: not known yet */
+	bool has_default; /* the rule of IPv4 that IPv6 is born without */
 	size_t at; /* where the list begins in its text */
 	const struct ip_text *text;
 };
@@ -240,7 +244,9 @@ static bool take_link(struct reader *r, const struct ip_link *from)
 	    !read_flags(j, from, &l) ||
 	    (*from->group && !number_of(j, &ip_groups, "group", from->group, &l.group)))
 		return false;
-	l.has_mac = str_eq(from->type, "ether") && mac_of(from->mac, l.mac);
+	/* `ip -N` has numbers for types, too: ARPHRD_ETHER. */
+	l.has_mac = (str_eq(from->type, "ether") || str_eq(from->type, "[1]")) &&
+		    mac_of(from->mac, l.mac);
 	if (!from->detailed)
 		r->h->parts &= ~(uint32_t)HOST_LINK_KINDS;
 	*arena_push(r->a, r->h->net.links, r->h->net.n_links, r->h->net.cap_links) = l;
@@ -275,6 +281,21 @@ static const struct link *link_called(const struct reader *r, const char *name)
 	return found ? *found : NULL;
 }
 
+/* ip(8) lists addresses by link, the kernel by family first; the order decides about sources. */
+static void order_addresses(struct reader *r)
+{
+	struct snapshot *net = &r->h->net;
+	struct address *ordered = arena_alloc(r->a, (net->n_addresses + 1) * sizeof(*ordered));
+	size_t n = 0;
+
+	for (int v6 = 0; v6 < 2; v6++)
+		for (size_t i = 0; i < net->n_addresses; i++)
+			if ((net->addresses[i].local.family == AF_INET6) == v6)
+				ordered[n++] = net->addresses[i];
+	net->addresses = ordered;
+	net->cap_addresses = n;
+}
+
 /* Peers and masters are named, and may be named before they come. */
 static int settle_links(struct reader *r, const char *file, struct err *e)
 {
@@ -295,6 +316,7 @@ static int settle_links(struct reader *r, const char *file, struct err *e)
 		net->links[i].peer = peer ? peer->index : net->links[i].peer;
 		net->links[i].master = master ? master->index : 0;
 	}
+	order_addresses(r);
 	return 0;
 }
 
@@ -900,9 +922,9 @@ static bool read_rules(struct reader *r, const struct ip_text *text)
 	r->n_rules++;
 	if (!read_items(r, RULES, &rule_record))
 		return false;
-	for (size_t i = 0; !list->family && i < list->n; i++)
-		if (list->items[i].table == RT_TABLE_DEFAULT)
-			list->family = AF_INET;
+	for (size_t i = 0; i < list->n; i++)
+		list->has_default |= list->items[i].table == RT_TABLE_DEFAULT &&
+				     list->items[i].priority == PRIORITY_DEFAULT;
 	return true;
 }
 
@@ -966,26 +988,45 @@ static int fail_rules(const struct reader *r, const struct rules *list, struct e
 	return -EINVAL;
 }
 
-/* By elimination, as the head of this file tells. */
+static sa_family_t other_than(sa_family_t family)
+{
+	return family == AF_INET ? AF_INET6 : AF_INET;
+}
+
+/* As the head of this file tells. */
+static int tell_families(struct reader *r, struct err *e)
+{
+	struct rules *x = &r->rules[0], *y = &r->rules[1];
+
+	if (r->n_rules == 1 && !x->family) {
+		if (!x->has_default)
+			return fail_rules(r, x, e,
+					  "nothing tells whether these rules are IPv4's or "
+					  "IPv6's: give the output of both `ip -j rule` and "
+					  "`ip -j -6 rule`");
+		x->family = AF_INET;
+	}
+	if (r->n_rules < 2)
+		return 0;
+	if (!x->family && y->family)
+		x->family = other_than(y->family);
+	if (!x->family)
+		x->family = y->has_default && !x->has_default ? AF_INET6 : AF_INET;
+	if (!y->family)
+		y->family = other_than(x->family);
+	return x->family == y->family ? fail_rules(r, y, e, "a second list of rules of one family")
+				      : 0;
+}
+
 static int settle_families(struct reader *r, struct err *e)
 {
 	const struct rules *of[2] = { NULL, NULL };
+	int status = tell_families(r, e);
 
-	for (size_t i = 0; i < r->n_rules; i++) {
-		struct rules *list = &r->rules[i];
-		struct rules *other = r->n_rules == 2 ? &r->rules[!i] : NULL;
-
-		if (!list->family && other && other->family)
-			list->family = other->family == AF_INET ? AF_INET6 : AF_INET;
-		if (!list->family)
-			return fail_rules(
-				r, list, e,
-				"nothing tells whether these rules are IPv4's or IPv6's: "
-				"give the output of both `ip -j rule` and `ip -j -6 rule`");
-		if (of[list->family == AF_INET6])
-			return fail_rules(r, list, e, "a second list of rules of one family");
-		of[list->family == AF_INET6] = list;
-	}
+	if (status < 0)
+		return status;
+	for (size_t i = 0; i < r->n_rules; i++)
+		of[r->rules[i].family == AF_INET6] = &r->rules[i];
 	for (int v6 = 0; v6 < 2; v6++) {
 		struct snapshot *net = &r->h->net;
 

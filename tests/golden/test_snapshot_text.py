@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What sallyport says of snapshots that are none, to the letter.
+
+Whoever changes a text on purpose runs this once with GOLDEN_REWRITE=1 and
+reads what git says has changed.
+"""
+import json
+import os
+import subprocess
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+EXPECTED = f"{HERE}/snapshot"
+SALLYPORT = os.environ.get("SALLYPORT", f"{ROOT}/build/sallyport")
+ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+
+LINK = '{"index": 1, "name": "lo"}'
+
+
+def own(rest, schema="1", parts="[]"):
+    return f'{{"schema": {schema},\n "parts": {parts}{rest}}}\n'
+
+
+def listed(key, *items):
+    return own(f',\n "{key}": [\n  ' + ",\n  ".join(items) + "]")
+
+
+ADDR = ('[{"ifindex": 1, "ifname": "lo", "flags": ["LOOPBACK", "UP"], "addr_info":\n'
+        ' [{"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]}]\n')
+ROUTES = ('[{"type": "local", "dst": "127.0.0.1", "dev": "lo", "table": "local",\n'
+          '  "protocol": "kernel", "scope": "host", "flags": []}]\n')
+RULES = '[{"priority": 32767, "src": "all", "table": "default"}]\n'
+
+BAD = {
+    "nothing": "",
+    "blanks": " \n\n ",
+    "a word": "snapshot\n",
+    "a web page": "<!DOCTYPE html>\n<html></html>\n",
+    "UTF-16": '{"schema": 1}'.encode("utf-16"),
+    "a number": "42\n",
+    "a string": '"schema"\n',
+    "cut in the middle": own(',\n "host": "a')[:-4],
+    "cut in a list": listed("links", LINK)[:-4],
+    "cut behind a key": '{"schema": 1, "parts"',
+    "no comma": '{"schema": 1 "parts": []}',
+    "a comma too many": '{"schema": 1, "parts": [],}',
+    "no colon": '{"schema" 1}',
+    "more behind it": own("") + "{}\n",
+    "too deep": own(',\n "links": ' + "[" * 100 + "]" * 100),
+    "without schema": '{"parts": []}',
+    "an older schema": own("", schema="0"),
+    "a newer schema": own(',\n "moon": "full"', schema="2"),
+    "a schema of words": own("", schema='"1"'),
+    "without parts": '{"schema": 1}',
+    "a part that is not known": own("", parts='["links", "moon"]'),
+    "an unknown key": own(',\n "moon": "full"'),
+    "a key twice": own(',\n "host": "a",\n "host": "b"'),
+    "an unknown key of a link": listed("links", '{"index": 1, "name": "lo", "moon": 1}'),
+    "a key of a link twice": listed("links", '{"index": 1, "index": 2, "name": "lo"}'),
+    "a link without a name": listed("links", LINK, '{"index": 2}'),
+    "a link with an empty name": listed("links", '{"index": 2, "name": ""}'),
+    "a long name": listed("links", '{"index": 2, "name": "abcdefghijklmnop"}'),
+    "index 0": listed("links", '{"index": 0, "name": "eth0"}'),
+    "a negative index": listed("links", '{"index": -1, "name": "eth0"}'),
+    "an index too large": listed("links", '{"index": 2147483648, "name": "eth0"}'),
+    "a number without end": listed("links", '{"index": 1' + "0" * 400 + ', "name": "eth0"}'),
+    "a negative mtu": listed("links", '{"index": 1, "name": "lo", "mtu": -1}'),
+    "a fraction": listed("links", '{"index": 1.5, "name": "lo"}'),
+    "an exponent": listed("links", '{"index": 1e3, "name": "lo"}'),
+    "a zero in front": listed("links", '{"index": 01, "name": "lo"}'),
+    "two links of an index": listed("links", LINK, '{"index": 1, "name": "eth0"}'),
+    "two links of a name": listed("links", LINK, '{"index": 2, "name": "lo"}'),
+    "null for a number": listed("links", '{"index": null, "name": "lo"}'),
+    "an object for a list": own(',\n "links": {}'),
+    "a list for an object": listed("links", "[]"),
+    "a string for a bool": listed("rules", '{"family": "inet", "priority": 0, "not": "yes"}'),
+    "a word like true": listed("rules", '{"family": "inet", "priority": 0, "not": truth}'),
+    "a hardware address of words": listed("links", '{"index": 1, "name": "lo", "mac": "lo"}'),
+    "no address": listed("addresses", '{"link": 1, "local": "10.0.0.300", "len": 24}'),
+    "a prefix too long": listed("addresses", '{"link": 1, "local": "10.0.0.3", "len": 33}'),
+    "a peer of the other family": listed(
+        "addresses", '{"link": 1, "local": "10.0.0.3", "len": 32, "peer": "::1"}'),
+    "a route to an address": listed("routes", '{"dst": "10.0.0.1/8", "table": 254}'),
+    "a route to nowhere": listed("routes", '{"table": 254}'),
+    "a source of the other family": listed(
+        "routes", '{"dst": "10.0.0.0/8", "table": 254, "prefsrc": "::1"}'),
+    "an IPv6 route by IPv4": listed(
+        "routes", '{"dst": "::/0", "table": 254, "hops": [{"link": 1, "via": "10.0.0.1"}]}'),
+    "a type that is not known": listed(
+        "routes", '{"dst": "::/0", "table": 254, "type": "elsewhere"}'),
+    "a table too large": listed("routes", '{"dst": "::/0", "table": 4294967296}'),
+    "a rule of no family": listed("rules", '{"priority": 0}'),
+    "a rule of a third family": listed("rules", '{"family": 12, "priority": 0}'),
+    "a rule of both families": listed(
+        "rules", '{"family": "inet", "priority": 0, "from": "::/0"}'),
+    "rules out of order": listed("rules", '{"family": "inet", "priority": 5}',
+                                 '{"family": "inet6", "priority": 0}',
+                                 '{"family": "inet", "priority": 4}'),
+    "a goto backwards": listed(
+        "rules", '{"family": "inet", "priority": 5, "action": "goto", "goto": 5}'),
+    "a range of one": listed("rules", '{"family": "inet", "priority": 5, "sport": [1]}'),
+    "a range of three": listed("rules", '{"family": "inet", "priority": 5, "sport": [1, 2, 3]}'),
+    "a port too large": listed("rules", '{"family": "inet", "priority": 5, "sport": [1, 65536]}'),
+    "a connection to nobody": listed(
+        "sockets", '{"proto": "tcp", "state": "connected", "local": "10.0.0.1", "local_port": 2}'),
+    "a socket of another protocol": listed(
+        "sockets", '{"proto": "sctp", "state": "listens", "local": "::", "local_port": 2}'),
+    "a pool shorter than its base": listed(
+        "pools", '{"engine": "Docker", "base": "10.0.0.0/16", "len": 8}'),
+    "no UTF-8": b'{"schema": 1, "host": "a\xff"}',
+    "an overlong zero": b'{"schema": 1, "host": "a\xc0\x80"}',
+    "a zero byte": own(r',\n "host": "a\u0000"'.replace(r"\n", "\n")),
+    "a zero byte outside": b'{"schema": 1,\0 "parts": []}',
+    "half a surrogate": own(r', "host": "\ud83d"'),
+    "a bad escape": own(r', "host": "\x41"'),
+    "a line end in a string": own(', "host": "a\nb"'),
+    "orders to a terminal": own(r', "\u001b[2Jmoon": 1'),
+    "ip: a list of numbers": "[1, 2]\n",
+    "ip: nothing but brackets": "[]\n",
+    "ip: something else of ip": '[{"id": 7, "dev": "eth0"}]\n',
+    "ip: no links": ROUTES + RULES,
+    "ip: links without addresses": '[{"ifindex": 1, "ifname": "lo", "flags": []}]\n',
+    "ip: links twice": ADDR + ADDR,
+    "ip: a link twice": ADDR.rstrip()[:-1] + "," + ADDR.lstrip()[1:],
+    "ip: a flag that is not known": ADDR.replace('"UP"', '"GONE"'),
+    "ip: an address of words": ADDR.replace("127.0.0.1", "localhost"),
+    "ip: one table": ADDR + ROUTES.replace('"type": "local", ', "").replace(
+        '"table": "local",', ""),
+    "ip: a link nobody knows": ADDR + ROUTES.replace('"lo"', '"eth7"'),
+    "ip: a table of that host": ADDR + ROUTES + RULES.replace('"default"', '"office"'),
+    "ip: other routes": ADDR + ROUTES + ROUTES.replace("127.0.0.1", "127.0.0.2"),
+    "ip: rules three times": ADDR + ROUTES + RULES * 3,
+    "ip: rules of one family twice": ADDR + ROUTES + RULES.replace("all", "10.0.0.1") * 2,
+    "ip: rules of both families": ADDR + ROUTES + RULES.replace("all", "10.0.0.1").rstrip()[:-1]
+                                  + "," + RULES.replace("all", "fd00::1")[1:],
+    "ip: rules of no family": ADDR + ROUTES + RULES.replace("32767", "32766"),
+    "ip: rules out of order": ADDR + ROUTES + RULES.rstrip()[:-1] + "," +
+                              RULES.replace("32767", "5")[1:],
+    "ip: cut": (ADDR + ROUTES)[:-8],
+    "ip: a snapshot behind it": ADDR + own(""),
+}
+
+
+def rehearse(*files, cwd=None, text=None):
+    words = [word for file in files for word in ("--from-snapshot", file)]
+    return subprocess.run([SALLYPORT, "rehearse", *words, "--routes", "10.0.0.0/8"], cwd=cwd,
+                          env=ENV, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=60)
+
+
+def expect(name, text):
+    path = f"{EXPECTED}/{name}"
+    if os.environ.get("GOLDEN_REWRITE"):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    with open(path, encoding="utf-8") as file:
+        assert text.splitlines() == file.read().splitlines()
+
+
+def test_what_is_no_snapshot_is_one_error_with_its_place(tmp_path):
+    shown = []
+    for name, text in BAD.items():
+        (tmp_path / "bad.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+        done = rehearse("bad.json", cwd=tmp_path)
+        said = done.stdout.decode("ascii")
+        assert done.returncode == 2, (name, said)
+        assert said.count("\n") == 1 and "\x1b" not in said, said
+        shown.append(f"{name}\n    {said}")
+    expect("errors.txt", "".join(shown))
+
+
+def test_files_that_cannot_be_taken_are_told(tmp_path):
+    (tmp_path / "own.json").write_text(own(""))
+    (tmp_path / "addr.json").write_text(ADDR)
+    shown = []
+    for files, status in ((["absent.json"], 1), (["."], 1),
+                          (["own.json", "addr.json"], 2), (["addr.json", "own.json"], 2),
+                          (["addr.json"] * 17, 2)):
+        done = rehearse(*files, cwd=tmp_path)
+        assert done.returncode == status
+        shown.append(f"{' '.join(files)}\n    {done.stdout.decode()}")
+    expect("files.txt", "".join(shown))
+
+
+def test_every_cut_of_a_snapshot_is_an_error():
+    whole = json.dumps(json.loads(listed("links", LINK)))
+    assert rehearse("-", text=whole.encode()).returncode == 0
+    for size in range(1, len(whole)):
+        done = rehearse("-", text=whole[:size].encode())
+        assert done.returncode == 2
+        assert done.stdout.startswith(b"sallyport: standard input:1:")
+
+
+@pytest.mark.parametrize("what", ["[", "{\"a\":", "\"", "1", " "])
+def test_a_file_of_ten_megabytes_of_one_thing_is_refused_at_once(what):
+    done = rehearse("-", text=what.encode() * (10_000_000 // len(what)))
+    assert done.returncode == 2
+    assert len(done.stdout) < 300
+
+
+def test_standard_input_and_pipes_are_files_too(tmp_path):
+    path = tmp_path / "addr.json"
+    path.write_text(ADDR)
+    command = (f"{SALLYPORT} rehearse --routes 10.0.0.0/8 --from-snapshot <(cat {path})"
+               f" --from-snapshot - <<< '{ROUTES}'")
+    done = subprocess.run(["bash", "-c", command], env=ENV, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, timeout=60)
+    assert done.returncode == 0, done.stdout
+    assert "does not tell" in done.stdout
