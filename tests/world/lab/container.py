@@ -165,6 +165,40 @@ class Docker(Engine):
         self.host.sysctl('net/ipv6/conf/all/forwarding', 0)
 
 
+class Podman(Engine):
+    """podman(1) as root, and its service at its usual socket."""
+    SOCKET = '/run/podman/podman.sock'
+
+    def __init__(self, host, directory):
+        super().__init__(host, directory)
+        hosts.keep(host.path('/etc/containers/policy.json'),
+                   '{"default":[{"type":"insecureAcceptAnything"}]}')
+        self.argv = ('podman', '--root', f'{directory}/root', '--runroot',
+                     f'{directory}/run', '--storage-driver', 'vfs',
+                     '--cgroup-manager', 'cgroupfs', '--runtime', 'runc',
+                     '--events-backend', 'file', '--tmpdir',
+                     f'{directory}/tmp')
+        self.make_image()
+        os.makedirs(host.path('/run/podman'), exist_ok=True)
+        self.log = open(f'{directory}/log', 'a')
+        self.child = host.popen([*self.argv, 'system', 'service', '-t', '0',
+                                 f'unix://{self.SOCKET}'], stdout=self.log,
+                                stderr=self.log)
+        until(lambda: os.path.exists(host.path(self.SOCKET)),
+              'podman answers', UP)
+
+    def close(self):
+        self('rm', '-f', '-t', '0', '-a', ok=False)
+        hosts.stop(self.child, seconds=UP)
+        self.log.close()
+        for table in ('filter', 'nat'):
+            self.host.run('iptables', '-t', table, '-F', ok=False)
+            self.host.run('iptables', '-t', table, '-X', ok=False)
+        self.host.run('ip', 'link', 'del', 'cni-podman0', ok=False)
+        self.host.run('ip', 'link', 'del', 'podman0', ok=False)
+        self.host.sysctl('net/ipv4/ip_forward', 0)
+
+
 PORTS = ('-p', '80:80', '-p', '80:80/udp')
 
 
