@@ -7,6 +7,7 @@
  */
 #include "daemon/attach.h"
 
+#include "daemon/attach_watch.h"
 #include "daemon/supervisor.h"
 #include "plan/diff.h"
 #include "sys/fd.h"
@@ -28,22 +29,6 @@
 #define SWEEP_MS  30000
 #define LAZY_MS   50
 #define DETACH_MS 15000
-
-struct attached {
-	struct arena arena;
-	const struct attach_target *target;
-	struct attach_ask ask;
-	struct rtnl *rtnl;
-	struct nft *nft;
-	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
-	char *nft_listed;
-	struct plan_sysctl *before;
-	size_t n_before, cap_before;
-	bool read_only; /* /proc/sys cannot be written, and that was said */
-	bool settled; /* what differs from now on is a repair */
-	char *said; /* the doors as they were told last */
-	bool quiet;
-};
 
 static void __attribute__((format(printf, 2, 3)))
 say(const struct attached *x, const char *fmt, ...)
@@ -77,11 +62,11 @@ static int check_owner(const struct attach_target *t, const struct snapshot *net
 {
 	const struct link *lo = snapshot_link_by_index(net, LINK_LOOPBACK);
 	int self CLEANUP_FD = -1;
-	int r = netns_open_self(&self, e);
+	int r = t->own ? 0 : netns_open_self(&self, e);
 
 	if (r < 0)
 		return r;
-	if (netns_same(self, t->fd))
+	if (!t->own && netns_same(self, t->fd))
 		return err_set(e, EINVAL,
 			       "uses the host's own network, where attach does nothing; for a VPN "
 			       "client on the host itself there is: sallyport guard");
@@ -138,11 +123,17 @@ static int read_before(struct attached *x, struct err *e)
 	return r;
 }
 
+/* The own namespace needs no visit, for which a container has no right either. */
+static int go_in(const struct attach_target *t, struct netns_visit *visit, struct err *e)
+{
+	return t->own ? 0 : netns_enter(t->fd, visit, e);
+}
+
 /* Notes what the wanted sysctls are now, for the table, which is written before them. */
 static int note_sysctls(struct attached *x, const struct want *w, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
-	int r = netns_enter(x->target->fd, &visit, e);
+	int r = go_in(x->target, &visit, e);
 
 	for (size_t i = 0; r == 0 && i < w->n_sysctls; i++) {
 		struct err gone;
@@ -158,7 +149,7 @@ static int note_sysctls(struct attached *x, const struct want *w, struct err *e)
 static int set_sysctls(struct attached *x, const struct want *w, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
-	int r = netns_enter(x->target->fd, &visit, e);
+	int r = go_in(x->target, &visit, e);
 
 	if (r < 0)
 		return r;
@@ -321,7 +312,7 @@ static int remove_routes(struct attached *x, bool *ret_found, struct err *e)
 static int restore_sysctls(struct attached *x, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
-	int r = netns_enter(x->target->fd, &visit, e);
+	int r = go_in(x->target, &visit, e);
 
 	for (size_t i = 0; r == 0 && i < x->n_before; i++) {
 		r = sysctl_set(x->before[i].path, x->before[i].value, NULL, e);
@@ -488,6 +479,8 @@ static const char *lock_name(struct arena *a, const struct attach_target *t)
 {
 	struct stat st = { 0 };
 
+	if (t->own)
+		return ATTACH_INIT;
 	(void)fstat(t->fd, &st);
 	return arena_printf(a, "attach/%llu", (unsigned long long)st.st_ino);
 }
@@ -513,18 +506,7 @@ int detach(const struct attach_target *t, struct err *e)
 
 /* --- the watch ------------------------------------------------------------------------------ */
 
-struct watch {
-	struct attached x;
-	struct loop loop;
-	struct rtnl_watch *rtnl;
-	struct nft_watch *nft;
-	struct loop_source rtnl_source, nft_source, ended, signals, control;
-	struct loop_timer sweep;
-	bool dirty;
-	int client; /* asks for `detach`; -1 */
-};
-
-static void watch_close(struct watch *w)
+void attach_watch_close(struct attach_watch *w)
 {
 	rtnl_watch_close(&w->rtnl);
 	nft_watch_close(&w->nft);
@@ -535,11 +517,9 @@ static void watch_close(struct watch *w)
 	attached_close(&w->x);
 }
 
-#define CLEANUP_WATCH __attribute__((cleanup(watch_close)))
-
 static void network_changed(struct loop_source *source, uint32_t events)
 {
-	struct watch *w = source->ctx;
+	struct attach_watch *w = source->ctx;
 	struct rtnl_news news = { 0 };
 	struct err e;
 
@@ -557,7 +537,7 @@ static void network_changed(struct loop_source *source, uint32_t events)
 
 static void nft_changed(struct loop_source *source, uint32_t events)
 {
-	struct watch *w = source->ctx;
+	struct attach_watch *w = source->ctx;
 	struct arena a CLEANUP_ARENA = { 0 };
 	char who[32] = "";
 	bool foreign = true;
@@ -582,7 +562,7 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 
 static void process_ended(struct loop_source *source, uint32_t events)
 {
-	struct watch *w = source->ctx;
+	struct attach_watch *w = source->ctx;
 
 	(void)events;
 	say(&w->x, "has ended");
@@ -591,7 +571,7 @@ static void process_ended(struct loop_source *source, uint32_t events)
 
 static void signalled(struct loop_source *source, uint32_t events)
 {
-	struct watch *w = source->ctx;
+	struct attach_watch *w = source->ctx;
 
 	(void)events;
 	w->loop.stop = true;
@@ -599,12 +579,14 @@ static void signalled(struct loop_source *source, uint32_t events)
 
 static void asked(struct loop_source *source, uint32_t events)
 {
-	struct watch *w = source->ctx;
+	struct attach_watch *w = source->ctx;
 	char line[CONTROL_LINE_SIZE];
 	int fd CLEANUP_FD = control_accept(source->fd, line);
 
 	(void)events;
-	if (fd >= 0 && w->client < 0 && str_eq(line, "detach")) {
+	if (fd >= 0 && w->request) {
+		w->request(w->request_ctx, line, fd);
+	} else if (fd >= 0 && w->client < 0 && str_eq(line, "detach")) {
 		w->client = fd_take(&fd);
 		w->loop.stop = true;
 	}
@@ -620,7 +602,7 @@ static bool path_is_gone(const struct attach_target *t)
 
 static void sweep(struct loop_timer *timer)
 {
-	struct watch *w = timer->ctx;
+	struct attach_watch *w = timer->ctx;
 
 	if (path_is_gone(w->x.target)) {
 		say(&w->x, "is gone");
@@ -633,24 +615,25 @@ static void sweep(struct loop_timer *timer)
 
 static void idle(void *ctx)
 {
-	struct watch *w = ctx;
+	struct attach_watch *w = ctx;
 	struct err e;
 
 	if (!w->dirty)
 		return;
 	w->dirty = false;
-	if (reconcile_attached(&w->x, &e) < 0)
+	w->in_order = reconcile_attached(&w->x, &e) == 0;
+	if (!w->in_order)
 		say(&w->x, "%s", e.text);
 }
 
-static int add_source(struct watch *w, struct loop_source *s, int fd,
+static int add_source(struct attach_watch *w, struct loop_source *s, int fd,
 		      void (*ready)(struct loop_source *s, uint32_t events), struct err *e)
 {
 	*s = (struct loop_source){ .ready = ready, .ctx = w, .fd = -1 };
 	return loop_add(&w->loop, s, fd, e);
 }
 
-static int open_signals(struct watch *w, struct err *e)
+static int open_signals(struct attach_watch *w, struct err *e)
 {
 	sigset_t set;
 	int fd = -1;
@@ -665,7 +648,7 @@ static int open_signals(struct watch *w, struct err *e)
 }
 
 /* Watching begins before the first look, so that nothing is missed in between. */
-static int open_watch(struct watch *w, struct err *e)
+static int open_watch(struct attach_watch *w, struct err *e)
 {
 	const struct attach_target *t = w->x.target;
 	int control = -1;
@@ -680,7 +663,7 @@ static int open_watch(struct watch *w, struct err *e)
 		return err_set(e, EADDRINUSE, "is watched already by another sallyport attach");
 	if (r == 0)
 		r = add_source(w, &w->control, control, asked, e);
-	if (r == 0)
+	if (r == 0 && !w->signals_are_mine)
 		r = open_signals(w, e);
 	if (r == 0)
 		r = rtnl_watch_open(t->fd, &w->rtnl, e);
@@ -695,24 +678,39 @@ static int open_watch(struct watch *w, struct err *e)
 	return r;
 }
 
-int attach_watch(const struct attach_target *t, const struct attach_ask *ask, struct err *e)
+int attach_watch_open(struct attach_watch *w, const struct attach_target *t,
+		      const struct attach_ask *ask, struct err *e)
 {
-	struct watch w CLEANUP_WATCH = { .x = { .target = t, .ask = *ask },
-					 .loop.epoll = -1,
-					 .signals.fd = -1,
-					 .control.fd = -1,
-					 .client = -1 };
-	bool found;
-	int r = open_watch(&w, e);
+	int r;
 
+	w->x.target = t;
+	w->x.ask = *ask;
+	r = open_watch(w, e);
 	if (r == 0)
-		r = attached_open(&w.x, t, e);
+		r = attached_open(&w->x, t, e);
 	if (r == 0)
-		r = first_time(&w.x, e);
+		r = first_time(&w->x, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s", t->label);
-	w.x.settled = true;
-	loop_arm(&w.loop, &w.sweep, SWEEP_MS);
+	w->x.settled = w->in_order = true;
+	loop_arm(&w->loop, &w->sweep, SWEEP_MS);
+	return 0;
+}
+
+void attach_watch_ask(struct attach_watch *w, const struct attach_ask *ask)
+{
+	w->x.ask = *ask;
+	w->dirty = true;
+}
+
+int attach_watch(const struct attach_target *t, const struct attach_ask *ask, struct err *e)
+{
+	struct attach_watch w CLEANUP_WATCH = ATTACH_WATCH_NONE;
+	bool found;
+	int r = attach_watch_open(&w, t, ask, e);
+
+	if (r < 0)
+		return r;
 	notify_send(getenv("NOTIFY_SOCKET"), "READY=1");
 	r = loop_run(&w.loop, e);
 	if (r == 0 && w.client >= 0) {

@@ -18,9 +18,13 @@ struct attach_target {
 	int fd; /* the namespace */
 	int pid; /* of the process it was found by, 0 for a path */
 	int pidfd; /* of the same, -1 for a path */
+	bool own; /* the caller's: fd is -1 */
 	const struct ip *gateways; /* of its networks, as an engine tells them */
 	size_t n_gateways;
 };
+
+/* Where `init` listens, in its own namespace; see control_bind(). */
+#define ATTACH_INIT "init"
 
 #define ATTACH_TARGET_NONE ((struct attach_target){ .fd = -1, .pidfd = -1 })
 
@@ -34,6 +38,10 @@ void attach_target_close(struct attach_target *t);
 struct door_server;
 int attach_resolve(struct arena *a, const struct door_server *servers, size_t n,
 		   struct attach_ask *ret, struct err *e) MUST_USE;
+
+/* Those with literal addresses, and those whose names stand in @names as in /etc/hosts. */
+void attach_add_servers(struct arena *a, const struct door_server *servers, size_t n,
+			const char *names, struct attach_ask *ret);
 
 /*
  * Makes it so, and fails without a trace if it cannot.  What stands already is

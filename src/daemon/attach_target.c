@@ -186,33 +186,44 @@ int attach_target_find(struct arena *a, const char *word, const char *engine,
 
 /* --- servers --------------------------------------------------------------------------- */
 
-static void add_server(struct arena *a, struct attach_ask *ask, size_t *cap, const struct ip *ip,
+static void add_server(struct arena *a, struct attach_ask *ask, const struct ip *ip,
 		       const struct door_server *s)
 {
-	struct plan_server *items = (struct plan_server *)ask->servers;
+	struct plan_server *items = arena_alloc(a, sizeof(*items) * (ask->n_servers + 1));
 
-	*arena_push(a, items, ask->n_servers, *cap) =
+	if (ask->n_servers)
+		memcpy(items, ask->servers, sizeof(*items) * ask->n_servers);
+	items[ask->n_servers++] =
 		(struct plan_server){ .ip = *ip, .port = s->port, .proto = s->proto };
 	ask->servers = items;
 }
 
 /* "192.0.2.1 vpn.example.net" */
-static void take_names(struct arena *a, char *text, const struct door_server *servers, size_t n,
-		       struct attach_ask *ask, size_t *cap)
+static void take_name(struct arena *a, char *line, const struct door_server *servers, size_t n,
+		      struct attach_ask *ask)
 {
-	char *rest, *word;
+	char *name = strchr(line, ' ');
+	struct ip ip;
 
-	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		struct ip ip;
+	if (!name)
+		return;
+	*name++ = 0;
+	for (size_t i = 0; ip_parse(line, &ip) && i < n; i++)
+		if (str_eq(servers[i].host, name))
+			add_server(a, ask, &ip, &servers[i]);
+}
 
-		word = strchr(line, ' ');
-		if (!word)
-			continue;
-		*word++ = 0;
-		for (size_t i = 0; ip_parse(line, &ip) && i < n; i++)
-			if (str_eq(servers[i].host, word))
-				add_server(a, ask, cap, &ip, &servers[i]);
-	}
+void attach_add_servers(struct arena *a, const struct door_server *servers, size_t n,
+			const char *names, struct attach_ask *ret)
+{
+	char *text = arena_strdup(a, names), *rest;
+	struct ip ip;
+
+	for (size_t i = 0; i < n; i++)
+		if (ip_parse(servers[i].host, &ip))
+			add_server(a, ret, &ip, &servers[i]);
+	for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+		take_name(a, line, servers, n, ret);
 }
 
 static int resolve(struct arena *a, const char *const *names, size_t n, char **ret, struct err *e)
@@ -248,21 +259,16 @@ int attach_resolve(struct arena *a, const struct door_server *servers, size_t n,
 		   struct attach_ask *ret, struct err *e)
 {
 	const char **names = arena_alloc(a, sizeof(*names) * (n + 1));
-	size_t n_names = 0, cap = 0;
-	char *text;
-	int r;
+	size_t n_names = 0;
+	char *text = arena_strdup(a, "");
+	struct ip ip;
+	int r = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		struct ip ip;
-
-		if (ip_parse(servers[i].host, &ip))
-			add_server(a, ret, &cap, &ip, &servers[i]);
-		else
+	for (size_t i = 0; i < n; i++)
+		if (!ip_parse(servers[i].host, &ip))
 			names[n_names++] = servers[i].host;
-	}
-	if (!n_names)
-		return 0;
-	r = resolve(a, names, n_names, &text, e);
+	if (n_names)
+		r = resolve(a, names, n_names, &text, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n_names; i++)
@@ -271,6 +277,6 @@ int attach_resolve(struct arena *a, const struct door_server *servers, size_t n,
 				       "--server %s: no address is known for this name; write the "
 				       "address itself",
 				       names[i]);
-	take_names(a, text, servers, n, ret, &cap);
+	attach_add_servers(a, servers, n, text, ret);
 	return 0;
 }

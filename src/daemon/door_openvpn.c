@@ -13,10 +13,8 @@
 #include "wire/config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -67,7 +65,6 @@ static size_t names(struct door_run *d, const char ***ret)
 /* The configuration as a file that only the client can open; it may read it again on SIGHUP. */
 static int config_fd(struct door_run *d, int *ret_fd, struct err *e)
 {
-	int fd CLEANUP_FD = -1;
 	const char *text, *plain;
 	size_t size, plain_size;
 	int r = file_read(&d->arena, d->door->vpn, FILE_READ_MAX, &text, &size, e);
@@ -76,15 +73,7 @@ static int config_fd(struct door_run *d, int *ret_fd, struct err *e)
 		r = ovpnconf_rewrite(&d->arena, text, size, &plain, &plain_size) < 0
 			    ? err_set(e, EINVAL, "%s: changed while it was read", d->door->vpn)
 			    : 0;
-	if (r < 0)
-		return r;
-	fd = memfd_create("sallyport-openvpn", 0);
-	if (fd < 0 || write(fd, plain, plain_size) != (ssize_t)plain_size)
-		return err_errno(e, errno, "memfd");
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-		return err_errno(e, errno, "memfd");
-	*ret_fd = fd_take(&fd);
-	return 0;
+	return r < 0 ? r : file_memory("sallyport-openvpn", plain, plain_size, ret_fd, e);
 }
 
 static const char *directory_of(struct arena *a, const char *path)

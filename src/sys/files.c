@@ -8,6 +8,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 int file_read(struct arena *a, const char *path, size_t max, const char **ret, size_t *ret_size,
@@ -84,5 +85,17 @@ int file_remove_tree(const char *path, struct err *e)
 {
 	if (nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) < 0 && errno != ENOENT)
 		return err_errno(e, errno, "remove %s", path);
+	return 0;
+}
+
+int file_memory(const char *name, const char *text, size_t size, int *ret_fd, struct err *e)
+{
+	int fd CLEANUP_FD = memfd_create(name, 0);
+
+	if (fd < 0 || write(fd, text, size) != (ssize_t)size)
+		return err_errno(e, errno, "memfd");
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_errno(e, errno, "memfd");
+	*ret_fd = fd_take(&fd);
 	return 0;
 }

@@ -16,6 +16,9 @@ int file_read(struct arena *a, const char *path, size_t max, const char **ret, s
 	      struct err *e) MUST_USE;
 /* Replaces the content in place: bind mounts of the file see it. Created if missing. */
 int file_write(const char *path, const char *text, struct err *e) MUST_USE;
+/* A file that only who is given @ret_fd (O_CLOEXEC) can open, as /proc/self/fd/N. */
+int file_memory(const char *name, const char *text, size_t size, int *ret_fd,
+		struct err *e) MUST_USE;
 /* `mkdir -p`, mode 0755; no error if it is there. */
 int file_mkdirs(const char *path, struct err *e) MUST_USE;
 /* `rm -r` of a small directory of ours: plain files, sockets and directories; no error if missing. */

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DAEMON_ATTACH_WATCH_H
+#define DAEMON_ATTACH_WATCH_H
+
+#include "daemon/attach.h"
+#include "sys/loop.h"
+#include "sys/nft.h"
+#include "sys/rtnl.h"
+
+/* One namespace that is attached to, and what is held open of it. */
+struct attached {
+	struct arena arena;
+	const struct attach_target *target;
+	struct attach_ask ask;
+	struct rtnl *rtnl;
+	struct nft *nft;
+	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
+	char *nft_listed;
+	struct plan_sysctl *before;
+	size_t n_before, cap_before;
+	bool read_only; /* /proc/sys cannot be written, and that was said */
+	bool settled; /* what differs from now on is a repair */
+	char *said; /* the doors as they were told last */
+	bool quiet;
+};
+
+/* The same with a loop that keeps it so. */
+struct attach_watch {
+	struct attached x;
+	struct loop loop;
+	struct rtnl_watch *rtnl;
+	struct nft_watch *nft;
+	struct loop_source rtnl_source, nft_source, ended, signals, control;
+	struct loop_timer sweep;
+	bool dirty;
+	int client; /* asks for `detach`; -1 */
+	bool in_order; /* the last look found or left everything as it must be */
+	/* Answers what else is asked at the socket, NULL: nothing is. */
+	void (*request)(void *ctx, const char *line, int fd);
+	void *request_ctx;
+	bool signals_are_mine; /* whoever opened it handles signals itself */
+};
+
+#define ATTACH_WATCH_NONE                                                                          \
+	((struct attach_watch){                                                                    \
+		.loop.epoll = -1, .signals.fd = -1, .control.fd = -1, .client = -1 })
+
+/* Attaches, and is ready for loop_run(); @t and what @ask points to must stay. */
+int attach_watch_open(struct attach_watch *w, const struct attach_target *t,
+		      const struct attach_ask *ask, struct err *e) MUST_USE;
+/* Another wish, as soon as the loop comes to it. */
+void attach_watch_ask(struct attach_watch *w, const struct attach_ask *ask);
+void attach_watch_close(struct attach_watch *w);
+#define CLEANUP_WATCH __attribute__((cleanup(attach_watch_close)))
+
+#endif

@@ -1,0 +1,850 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The first process of a container whose network services of other containers
+ * share.  What `attach` does from outside is done from inside, with the kill
+ * switch, and one VPN client is kept running beside it.  The namespace is this
+ * container's as long as it runs, so services do not notice when the client
+ * ends or is started again.
+ *
+ * A container has no right to enter or make namespaces: the client runs in
+ * this one, names are resolved here, and the guard lets the questions for them
+ * out only while they are asked.
+ */
+#include "daemon/init.h"
+
+#include "daemon/attach_watch.h"
+#include "daemon/supervisor.h"
+#include "sys/fd.h"
+#include "sys/files.h"
+#include "sys/proc.h"
+#include "wire/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/if.h>
+#include <linux/rtnetlink.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define WG_LINK       "wg0"
+#define WG_LOOK_MS    2000
+#define WG_WAIT_MS    100
+#define WG_DEAD_S     180 /* REJECT_AFTER_TIME */
+#define WG_KEEPALIVE  25
+#define WG_MTU        1420u
+#define WG_METRIC6    1024u
+#define TOOL_LIMIT_MS 5000
+#define END_MS        3000
+#define HOSTS         "/etc/hosts"
+#define HOSTS_OURS    " # sallyport\n"
+
+struct init {
+	struct arena arena;
+	const struct init_options *o;
+	struct attach_watch watch;
+	struct attach_target target;
+	struct attach_ask ask; /* without servers */
+	enum door_kind kind;
+	const char *file; /* of the VPN, for messages */
+	const char *text;
+	size_t size;
+	struct ovpn_conf ovpn;
+	struct wg_conf wg;
+	struct door_server *servers;
+	size_t n_servers, cap_servers;
+	struct text names; /* "address name" lines */
+	struct client client;
+	struct loop_timer deadline, look;
+	struct loop_source signals, output, resolved;
+	pid_t pid, resolver;
+	int pidfd;
+	struct text line;
+	bool wg_configured;
+	bool stopping;
+};
+
+static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "sallyport: %s\n", text);
+}
+
+/* --- what it needs --------------------------------------------------------------------- */
+
+static bool has_net_admin(void)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *text, *line;
+	unsigned long long caps = 0;
+	struct err e;
+	size_t size;
+
+	if (file_read(&a, "/proc/self/status", FILE_READ_MAX, &text, &size, &e) < 0)
+		return true; /* what comes next will tell */
+	line = strstr(text, "\nCapEff:");
+	return !line || sscanf(line, "\nCapEff: %llx", &caps) != 1 || (caps >> CAP_NET_ADMIN & 1);
+}
+
+static int check_rights(const struct init *s, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+
+	if (!has_net_admin())
+		return err_set(e, EPERM,
+			       "the container lacks NET_ADMIN: docker run --cap-add NET_ADMIN "
+			       "(compose: cap_add: [NET_ADMIN])");
+	if (s->kind == DOOR_COMMAND)
+		return 0;
+	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(e, errno,
+			       "the container has no /dev/net/tun (%s): docker run --device "
+			       "/dev/net/tun (compose: devices: [/dev/net/tun])",
+			       strerror(errno));
+	return 0;
+}
+
+static int find_file(struct init *s, struct err *e)
+{
+	static const char *const usual[] = { INIT_OVPN, INIT_WG };
+	const struct vpnenv *env = s->o->env;
+	int r = -ENOENT;
+
+	s->file = env->vpn;
+	if (env->vpn)
+		return file_read(&s->arena, env->vpn, FILE_READ_MAX, &s->text, &s->size, e);
+	for (size_t i = 0; i < ARRAY_LEN(usual) && r == -ENOENT; i++) {
+		s->file = usual[i];
+		r = file_read(&s->arena, usual[i], FILE_READ_MAX, &s->text, &s->size, e);
+	}
+	if (r == -ENOENT && env->wireguard) {
+		s->file = "WIREGUARD_ variables";
+		s->text = env->wireguard;
+		s->size = strlen(env->wireguard);
+		return 0;
+	}
+	if (r == -ENOENT)
+		return err_set(e, ENOENT,
+			       "no VPN: mount its file at " INIT_OVPN " or " INIT_WG
+			       " (docker run -v ./office.ovpn:" INIT_OVPN ":ro)");
+	return r;
+}
+
+static void add_server(struct init *s, const char *host, uint16_t port, uint8_t proto)
+{
+	*arena_push(&s->arena, s->servers, s->n_servers, s->cap_servers) =
+		(struct door_server){ .host = host, .port = port, .proto = proto };
+}
+
+static int read_secret(struct arena *a, const char *value, const char *file, const char **ret,
+		       struct err *e)
+{
+	size_t size;
+	int r;
+
+	*ret = value ? value : "";
+	if (!file)
+		return 0;
+	r = file_read(a, file, FILE_READ_MAX, ret, &size, e);
+	if (r == 0)
+		*ret = arena_strndup(a, *ret, strcspn(*ret, "\r\n"));
+	return r;
+}
+
+/*
+ * A user and a password that the environment names are no business of `ps`: they
+ * become part of the file that openvpn(8) reads, in place of its own line.
+ */
+static int add_secrets(struct init *s, struct err *e)
+{
+	static const char key[] = "auth-user-pass";
+	const struct vpnenv *env = s->o->env;
+	struct text t CLEANUP_TEXT = { 0 };
+	const char *user, *password;
+	int r;
+
+	if (!env->user && !env->user_file)
+		return 0;
+	r = read_secret(&s->arena, env->user, env->user_file, &user, e);
+	if (r == 0)
+		r = read_secret(&s->arena, env->password, env->password_file, &password, e);
+	if (r < 0)
+		return r;
+	for (const char *line = s->text; *line;) {
+		size_t len = strcspn(line, "\n");
+		const char *word = line + strspn(line, " \t");
+		bool ours = str_starts(word, key) && strchr(" \t\r\n", word[strlen(key)]);
+
+		/* Lines keep their numbers. */
+		text_add_len(&t, line, ours ? 0 : len);
+		text_add(&t, "\n");
+		line += len + (line[len] != 0);
+	}
+	text_addf(&t, "<%s>\n%s\n%s\n</%s>\n", key, user, password, key);
+	s->text = arena_strdup(&s->arena, text_str(&t));
+	s->size = t.len;
+	return 0;
+}
+
+static int load_ovpn(struct init *s, struct err *e)
+{
+	int r = add_secrets(s, e);
+
+	if (r == 0)
+		r = ovpnconf_read(&s->arena, s->file, s->text, s->size, &s->ovpn, e);
+	for (size_t i = 0; r == 0 && i < s->ovpn.n_remotes; i++) {
+		const struct ovpn_remote *x = &s->ovpn.remotes[i];
+
+		add_server(s, x->host, x->port,
+			   str_starts(x->proto, "tcp") ? IPPROTO_TCP : IPPROTO_UDP);
+	}
+	for (size_t i = 0; r == 0 && i < s->ovpn.n_warnings; i++)
+		say("%s", s->ovpn.warnings[i]);
+	return r;
+}
+
+static int load_wg(struct init *s, struct err *e)
+{
+	int r = wgconf_read(&s->arena, s->file, s->text, s->size, &s->wg, e);
+
+	for (size_t i = 0; r == 0 && i < s->wg.n_peers; i++) {
+		struct wg_peer *p = &s->wg.peers[i];
+
+		if (!p->endpoint_host)
+			continue;
+		add_server(s, p->endpoint_host, p->endpoint_port, IPPROTO_UDP);
+		if (!p->keepalive)
+			p->keepalive = WG_KEEPALIVE;
+	}
+	for (size_t i = 0; r == 0 && i < s->wg.n_warnings; i++)
+		say("%s", s->wg.warnings[i]);
+	return r;
+}
+
+static int load(struct init *s, struct err *e)
+{
+	int r;
+
+	if (s->o->command) {
+		s->kind = DOOR_COMMAND;
+		s->file = s->o->command[0];
+		for (size_t i = 0; i < s->o->n_servers; i++)
+			add_server(s, s->o->servers[i].host, s->o->servers[i].port,
+				   s->o->servers[i].proto);
+		return 0;
+	}
+	r = find_file(s, e);
+	if (r == 0)
+		r = config_vpn_kind(s->file, s->text, s->size, &s->kind, e);
+	if (r < 0)
+		return r;
+	return s->kind == DOOR_WIREGUARD ? load_wg(s, e) : load_ovpn(s, e);
+}
+
+/* --- the guard ---------------------------------------------------------------------------- */
+
+/* At once. @asking: names are being resolved, so the name servers are let out to. */
+static void set_guard(struct init *s, bool asking)
+{
+	struct attach_ask ask = s->ask;
+	struct ip dns[RESOLV_SERVERS_MAX];
+	size_t n = asking ? resolv_read(&s->arena, "/etc/resolv.conf", dns) : 0;
+
+	attach_add_servers(&s->arena, s->servers, s->n_servers, text_str(&s->names), &ask);
+	for (size_t i = 0; i < n; i++) {
+		char ip[IP_TEXT_SIZE];
+		const struct door_server x = { .host = ip_text(&dns[i], ip), .port = 53 };
+
+		attach_add_servers(&s->arena, &x, 1, "", &ask);
+	}
+	attach_watch_ask(&s->watch, &ask);
+	s->watch.loop.idle(s->watch.loop.idle_ctx);
+}
+
+/* --- the client ---------------------------------------------------------------------------- */
+
+static void client_event(struct init *s, enum client_event event);
+
+static int spawn(struct init *s, const char *const *argv, int pass_fd, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_NONE;
+	int ends[2] CLEANUP_FD_PAIR = { -1, -1 };
+	int r;
+
+	if (pipe2(ends, O_CLOEXEC) < 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
+		return err_errno(e, errno, "pipe");
+	spec.argv = argv;
+	spec.stdout_fd = spec.stderr_fd = ends[1];
+	spec.own_group = true;
+	spec.pass_fd = pass_fd;
+	r = proc_spawn(&spec, &s->pid, &s->pidfd, e);
+	return r < 0 ? r : loop_add(&s->watch.loop, &s->output, fd_take(&ends[0]), e);
+}
+
+static const char *directory_of(struct arena *a, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? arena_strndup(a, path, (size_t)(slash - path) + 1) : ".";
+}
+
+static int start_openvpn(struct init *s, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	int conf CLEANUP_FD = -1;
+	const char *text;
+	size_t size;
+	int r = ovpnconf_rewrite(&a, s->text, s->size, &text, &size);
+
+	if (r < 0)
+		return err_set(e, EINVAL, "%s: cannot be passed on", s->file);
+	r = file_memory("sallyport-openvpn", text, size, &conf, e);
+	if (r < 0)
+		return r;
+	const char *const argv[] = { "openvpn",
+				     "--verb",
+				     "3",
+				     "--suppress-timestamps",
+				     "--connect-retry",
+				     "1",
+				     "30",
+				     "--cd",
+				     s->ovpn.cd ? s->ovpn.cd : directory_of(&a, s->file),
+				     "--config",
+				     arena_printf(&a, "/proc/self/fd/%d", conf),
+				     "--dev",
+				     "tun0",
+				     "--dev-type",
+				     "tun",
+				     NULL };
+
+	return spawn(s, argv, conf, e);
+}
+
+static int start_wireguard(struct init *s, struct err *e)
+{
+	const char *const argv[] = { "wireguard-go", "--foreground", WG_LINK, NULL };
+	struct err ignored;
+	int r;
+
+	(void)!rtnl_link_delete(s->watch.x.rtnl, WG_LINK, &ignored);
+	s->wg_configured = false;
+	loop_arm(&s->watch.loop, &s->look, WG_WAIT_MS);
+	r = rtnl_link_add_kind(s->watch.x.rtnl, WG_LINK, "wireguard", -1, e);
+	return r == -EOPNOTSUPP ? spawn(s, argv, -1, e) : r;
+}
+
+static int start_client(struct init *s, struct err *e)
+{
+	switch (s->kind) {
+	case DOOR_OPENVPN:
+		return start_openvpn(s, e);
+	case DOOR_WIREGUARD:
+		return start_wireguard(s, e);
+	case DOOR_COMMAND:
+	case DOOR_LAN:
+		break;
+	}
+	return spawn(s, s->o->command, -1, e);
+}
+
+/* openvpn(8) asks for names itself: it finds them where every program looks first. */
+static void write_hosts(struct init *s)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct text out CLEANUP_TEXT = { 0 };
+	const char *old, *line;
+	struct err e;
+	size_t size;
+
+	if (!s->names.len || file_read(&a, HOSTS, FILE_READ_MAX, &old, &size, &e) < 0)
+		return;
+	for (line = old; *line; line += strcspn(line, "\n") + (line[strcspn(line, "\n")] != 0)) {
+		const char *text = arena_strndup(&a, line, strcspn(line, "\n"));
+
+		if (!strstr(arena_printf(&a, "%s\n", text), HOSTS_OURS))
+			text_addf(&out, "%s\n", text);
+	}
+	for (line = text_str(&s->names); *line; line += strcspn(line, "\n") + 1)
+		text_addf(&out, "%.*s" HOSTS_OURS, (int)strcspn(line, "\n"), line);
+	if (file_write(HOSTS, text_str(&out), &e) < 0)
+		say("%s; the client has to resolve names itself, and can with Docker's own name "
+		    "server only",
+		    e.text);
+}
+
+static void begin(struct init *s)
+{
+	struct err e;
+
+	if (start_client(s, &e) < 0) {
+		say("%s: %s", s->file, e.text);
+		client_event(s, CLIENT_EV_FAILED);
+	}
+}
+
+static void names_known(struct loop_source *source, uint32_t events)
+{
+	struct init *s = source->ctx;
+	int fd CLEANUP_FD = source->fd;
+	char buf[4096];
+	ssize_t n;
+
+	(void)events;
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		text_add_len(&s->line, buf, (size_t)n);
+	if (n < 0 && errno == EAGAIN) {
+		(void)fd_take(&fd);
+		return;
+	}
+	loop_remove(&s->watch.loop, source);
+	s->resolver = 0;
+	if (s->line.len) { /* else what was known before is better than nothing */
+		text_clear(&s->names);
+		text_add(&s->names, text_str(&s->line));
+		text_clear(&s->line);
+		write_hosts(s);
+	}
+	set_guard(s, false);
+	begin(s);
+}
+
+/* Names first, as the guard must know whom to let through. */
+static void start(struct init *s)
+{
+	const char **names = arena_alloc(&s->arena, sizeof(*names) * (s->n_servers + 1));
+	size_t n = 0;
+	struct ip ip;
+	struct err e;
+	int fd;
+
+	for (size_t i = 0; i < s->n_servers; i++)
+		if (!ip_parse(s->servers[i].host, &ip))
+			names[n++] = s->servers[i].host;
+	if (!n) {
+		begin(s);
+		return;
+	}
+	set_guard(s, true);
+	text_clear(&s->line);
+	if (names_resolve(names, n, &s->resolver, &fd, &e) < 0 ||
+	    loop_add(&s->watch.loop, &s->resolved, fd, &e) < 0) {
+		say("%s", e.text);
+		client_event(s, CLIENT_EV_FAILED);
+	}
+}
+
+static void client_event(struct init *s, enum client_event event)
+{
+	enum client_state before = s->client.state;
+	enum client_action action = client_step(&s->client, event, clock_ms());
+
+	if (s->client.state != before && s->client.state == CLIENT_UP)
+		say("the VPN answers");
+	else if (s->client.state != before && before == CLIENT_UP)
+		say("the VPN does not answer");
+	if (s->client.deadline)
+		loop_arm(&s->watch.loop, &s->deadline,
+			 s->client.deadline > clock_ms() ? s->client.deadline - clock_ms() : 1);
+	else
+		loop_disarm(&s->watch.loop, &s->deadline);
+	switch (action) {
+	case CLIENT_DO_START:
+		start(s);
+		break;
+	case CLIENT_DO_TERM:
+	case CLIENT_DO_KILL:
+		if (s->pid)
+			kill(-s->pid, action == CLIENT_DO_TERM ? SIGTERM : SIGKILL);
+		break;
+	case CLIENT_DO_NOTHING:
+		break;
+	}
+}
+
+static void deadline(struct loop_timer *t)
+{
+	client_event(t->ctx, CLIENT_EV_TIME);
+}
+
+static void heard(struct init *s, const char *line)
+{
+	fprintf(stderr, "vpn: %s\n", line);
+	if (s->kind == DOOR_OPENVPN && strstr(line, "Initialization Sequence Completed"))
+		client_event(s, CLIENT_EV_CONNECTED);
+	else if (s->kind == DOOR_OPENVPN && strstr(line, "process restarting"))
+		client_event(s, CLIENT_EV_LOST);
+}
+
+static void client_says(struct loop_source *source, uint32_t events)
+{
+	struct init *s = source->ctx;
+	char buf[4096], *nl;
+	ssize_t n = read(source->fd, buf, sizeof(buf));
+	int fd = source->fd;
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		loop_remove(&s->watch.loop, source);
+		fd_close(&fd);
+		return;
+	}
+	text_add_len(&s->line, buf, (size_t)n);
+	while ((nl = memchr(s->line.buf, '\n', s->line.len))) {
+		size_t used = (size_t)(nl - s->line.buf) + 1;
+
+		*nl = 0;
+		heard(s, s->line.buf);
+		memmove(s->line.buf, s->line.buf + used, s->line.len - used + 1);
+		s->line.len -= used;
+	}
+	if (s->line.len > 65536)
+		text_clear(&s->line);
+}
+
+/* --- WireGuard --------------------------------------------------------------------------- */
+
+static const char *literal(const struct init *s, struct arena *a, const char *host)
+{
+	const char *line = text_str(&s->names);
+	struct ip ip;
+
+	if (ip_parse(host, &ip))
+		return host;
+	for (; *line; line += strcspn(line, "\n") + 1) {
+		size_t len = strcspn(line, "\n"), to_blank = strcspn(line, " ");
+
+		if (to_blank < len && len - to_blank - 1 == strlen(host) &&
+		    strncmp(line + to_blank + 1, host, strlen(host)) == 0)
+			return arena_strndup(a, line, to_blank);
+	}
+	return NULL;
+}
+
+static int wg_tool(struct arena *a, const char *const *argv, const char *input,
+		   const char **ret_output, struct err *e)
+{
+	struct proc_spec spec = PROC_SPEC_NONE;
+	int status = 0;
+	int r;
+
+	spec.argv = argv;
+	r = proc_run(&spec, input, TOOL_LIMIT_MS, a, ret_output, &status, e);
+	if (r == 0 && (!WIFEXITED(status) || WEXITSTATUS(status)))
+		r = err_set(e, EIO, "%s %s: %s", argv[0], argv[1], *ret_output);
+	return r;
+}
+
+static int wg_route(struct init *s, const struct prefix *p, struct err *e)
+{
+	struct prefix half = *p;
+	int r = 0;
+
+	half.len = p->len ? p->len : 1; /* in front of any default, as two halves */
+	for (int i = 0; r == 0 && i < (p->len ? 1 : 2); i++) {
+		const struct want_route route = {
+			.family = p->ip.family,
+			.type = RTN_UNICAST,
+			.scope = p->ip.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+			.table = RT_TABLE_MAIN,
+			.metric = p->ip.family == AF_INET6 ? WG_METRIC6 : 0,
+			.dst = half,
+			.link = WG_LINK,
+			.optional = true
+		};
+
+		r = rtnl_route_add(s->watch.x.rtnl, &route, PLAN_PROTOCOL, e);
+		half.ip.byte[0] |= 0x80;
+	}
+	return r;
+}
+
+static int wg_network(struct init *s, struct err *e)
+{
+	struct rtnl *rtnl = s->watch.x.rtnl;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->wg.n_addresses; i++) {
+		const struct wg_address *x = &s->wg.addresses[i];
+		const struct want_address address = { .link = WG_LINK,
+						      .local = x->ip,
+						      .len = x->len };
+
+		r = rtnl_address_add(rtnl, &address, e);
+		/* A container without IPv6 has none in the tunnel either. */
+		if (r < 0 && x->ip.family == AF_INET6)
+			r = 0;
+	}
+	if (r == 0)
+		r = rtnl_link_set(rtnl, WG_LINK, true, s->wg.mtu ? s->wg.mtu : WG_MTU, NULL, e);
+	for (size_t i = 0; r == 0 && i < s->wg.n_peers; i++)
+		for (size_t k = 0; r == 0 && k < s->wg.peers[i].n_allowed; k++) {
+			r = wg_route(s, &s->wg.peers[i].allowed[k], e);
+			if (r < 0 && s->wg.peers[i].allowed[k].ip.family == AF_INET6)
+				r = 0;
+		}
+	return r;
+}
+
+static int wg_configure(struct init *s, struct err *e)
+{
+	static const char *const argv[] = { "wg", "setconf", WG_LINK, "/dev/stdin", NULL };
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char **endpoints = arena_alloc(&a, sizeof(*endpoints) * (s->wg.n_peers + 1));
+	const char *output;
+	int r;
+
+	for (size_t i = 0; i < s->wg.n_peers; i++)
+		if (s->wg.peers[i].endpoint_host)
+			endpoints[i] = literal(s, &a, s->wg.peers[i].endpoint_host);
+	r = wg_tool(&a, argv, wgconf_setconf(&a, &s->wg, endpoints, 0), &output, e);
+	if (r == 0)
+		r = wg_network(s, e);
+	s->wg_configured = r == 0;
+	return r;
+}
+
+static bool wg_answers(void)
+{
+	static const char *const argv[] = { "wg", "show", WG_LINK, "latest-handshakes", NULL };
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *output;
+	long long latest = 0;
+	struct err e;
+
+	if (wg_tool(&a, argv, NULL, &output, &e) < 0)
+		return false;
+	for (const char *at = strchr(output, '\t'); at; at = strchr(at + 1, '\t')) {
+		long long when = strtoll(at + 1, NULL, 10);
+
+		latest = when > latest ? when : latest;
+	}
+	return latest && clock_now() - latest < WG_DEAD_S;
+}
+
+static void look(struct loop_timer *t)
+{
+	struct init *s = t->ctx;
+	struct rtnl_counters counters;
+	struct err e;
+
+	if (s->stopping || s->client.state == CLIENT_WAITING || s->client.state == CLIENT_IDLE)
+		return;
+	if (!s->wg_configured && rtnl_counters(s->watch.x.rtnl, WG_LINK, &counters, &e) == 0 &&
+	    wg_configure(s, &e) < 0)
+		say("%s: %s", s->file, e.text);
+	if (s->wg_configured)
+		client_event(s, wg_answers() ? CLIENT_EV_CONNECTED : CLIENT_EV_LOST);
+	loop_arm(&s->watch.loop, &s->look, s->wg_configured ? WG_LOOK_MS : WG_WAIT_MS);
+}
+
+/* --- signals and children ---------------------------------------------------------------- */
+
+static void reap(struct init *s)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != s->pid)
+			continue;
+		s->pid = 0;
+		fd_close(&s->pidfd);
+		if (s->stopping)
+			s->watch.loop.stop = true;
+		else
+			client_event(s, CLIENT_EV_ENDED);
+	}
+}
+
+static void too_late(struct loop_timer *t)
+{
+	struct init *s = t->ctx;
+
+	if (s->pid)
+		kill(-s->pid, SIGKILL);
+	s->watch.loop.stop = true;
+}
+
+/* The client ends first; what stands stays closed until the namespace goes. */
+static void stop(struct init *s)
+{
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	client_event(s, CLIENT_EV_STOP);
+	s->deadline.fire = too_late;
+	if (s->pid)
+		loop_arm(&s->watch.loop, &s->deadline, END_MS);
+	else
+		s->watch.loop.stop = true;
+}
+
+static void signalled(struct loop_source *source, uint32_t events)
+{
+	struct init *s = source->ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	switch (info.ssi_signo) {
+	case SIGCHLD:
+		reap(s);
+		break;
+	case SIGTERM:
+	case SIGINT:
+	case SIGQUIT:
+		stop(s);
+		break;
+	default:
+		if (s->pid)
+			kill(s->pid, (int)info.ssi_signo);
+	}
+}
+
+static int open_signals(struct init *s, struct err *e)
+{
+	static const int numbers[] = { SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2 };
+	sigset_t set;
+	int fd, r;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		sigaddset(&set, numbers[i]);
+	r = signals_open(&set, &fd, e);
+	return r < 0 ? r : loop_add(&s->watch.loop, &s->signals, fd, e);
+}
+
+/* --- health -------------------------------------------------------------------------------- */
+
+static bool tunnel_is_up(struct init *s, struct seen_doors *doors)
+{
+	return doors->n_tunnels && (s->kind == DOOR_COMMAND || s->client.state == CLIENT_UP);
+}
+
+static void check_lan(struct text *t, const struct seen_doors *doors)
+{
+	bool way = false;
+
+	for (size_t i = 0; i < doors->n_lan; i++) {
+		const struct seen_door *d = &doors->lan[i];
+
+		way = way || !ip_is_none(&d->gateway[0]) || !ip_is_none(&d->gateway[1]);
+		if (!(d->link->flags & IFF_LOWER_UP))
+			text_addf(t, "door %s has no carrier\n", d->link->name);
+	}
+	if (!doors->n_lan)
+		text_add(t, "there is no door to the LAN\n");
+	else if (!way)
+		text_add(t, "no door to the LAN has a gateway\n");
+}
+
+static void health(struct init *s, struct text *t)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot net = { 0 };
+	struct seen_doors doors;
+	struct err e;
+
+	if (rtnl_snapshot(s->watch.x.rtnl, &a, &net, &e) < 0) {
+		text_addf(t, "%s\n", e.text);
+		return;
+	}
+	doors_find(&a, &net, NULL, 0, &doors);
+	check_lan(t, &doors);
+	if (!s->watch.in_order)
+		text_add(t, "the rules are not in order\n");
+	if (!tunnel_is_up(s, &doors))
+		text_addf(t, "the VPN (%s) does not answer\n", s->file);
+}
+
+static void request(void *ctx, const char *line, int fd)
+{
+	struct text t CLEANUP_TEXT = { 0 };
+
+	if (!str_eq(line, "health"))
+		return;
+	health(ctx, &t);
+	control_send(fd, t.len ? text_str(&t) : "ok\n");
+}
+
+/* --- all of it ------------------------------------------------------------------------------ */
+
+static void close_all(struct init *s)
+{
+	attach_watch_close(&s->watch);
+	fd_close(&s->pidfd);
+	text_free(&s->names);
+	text_free(&s->line);
+	arena_free(&s->arena);
+}
+
+static void prepare(struct init *s, const struct init_options *o)
+{
+	s->o = o;
+	s->target = (struct attach_target){ .label = "lan", .fd = -1, .pidfd = -1, .own = true };
+	s->ask = (struct attach_ask){ .closed = true,
+				      .alias = o->env->alias,
+				      .reach = o->env->reach,
+				      .n_reach = o->env->n_reach };
+	s->watch.signals_are_mine = true;
+	s->watch.request = request;
+	s->watch.request_ctx = s;
+	s->deadline = (struct loop_timer){ .fire = deadline, .ctx = s };
+	s->look = (struct loop_timer){ .fire = look, .ctx = s };
+	s->signals = (struct loop_source){ .fd = -1, .ready = signalled, .ctx = s };
+	s->output = (struct loop_source){ .fd = -1, .ready = client_says, .ctx = s };
+	s->resolved = (struct loop_source){ .fd = -1, .ready = names_known, .ctx = s };
+	for (size_t i = 0; i < o->env->n_notes; i++)
+		say("%s", o->env->notes[i]);
+}
+
+/* A command without servers named may go where it likes: then there is nothing to close. */
+static void choose_guard(struct init *s)
+{
+	if (s->kind == DOOR_COMMAND && !s->n_servers) {
+		s->ask.closed = false;
+		say("no --server is named: what the containers begin may leave by the LAN");
+	}
+}
+
+int init_run(const struct init_options *o, struct err *e)
+{
+	struct init s
+		__attribute__((cleanup(close_all))) = { .watch = ATTACH_WATCH_NONE, .pidfd = -1 };
+	struct attach_ask ask;
+	int r;
+
+	prepare(&s, o);
+	r = load(&s, e);
+	if (r == 0)
+		r = check_rights(&s, e);
+	if (r < 0)
+		return r;
+	choose_guard(&s);
+	ask = s.ask;
+	attach_add_servers(&s.arena, s.servers, s.n_servers, "", &ask);
+	r = attach_watch_open(&s.watch, &s.target, &ask, e);
+	if (r == 0)
+		r = open_signals(&s, e);
+	if (r < 0)
+		return r;
+	client_event(&s, CLIENT_EV_START);
+	r = loop_run(&s.watch.loop, e);
+	reap(&s);
+	return r;
+}
