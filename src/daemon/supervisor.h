@@ -102,6 +102,7 @@ struct supervisor {
 	bool dirty;
 	bool swept; /* the sweep was just done: what it needed can be given back */
 	bool facts_changed;
+	size_t claims_all; /* the VPN door that has main's default, as observed; 0 for none */
 	bool firewall_known; /* the host's other chains were looked at since they changed */
 	bool before_known; /* likewise chain `before_NAME` */
 	bool before_doubt; /* another gate may have left something there since */
@@ -116,6 +117,7 @@ struct supervisor {
 	uint64_t n_repairs_ever;
 	struct loop_source control;
 	struct loop_source dirs; /* /run/netns and /etc */
+	int netns_dir; /* the former's number in it */
 	int *held_ports;
 	size_t n_held;
 	int64_t since;
