@@ -129,6 +129,7 @@ struct explain_if {
 
 enum explain_cure_kind {
 	EXPLAIN_CURE_RULE, /* @cure */
+	EXPLAIN_CURE_ROUTER, /* @cure, but nobody here knows the router behind the door */
 	EXPLAIN_CURE_LOOSE, /* rp_filter of the door */
 	EXPLAIN_CURE_GUARD, /* the VPN under `guard` */
 	EXPLAIN_CURE_GATE, /* the VPN in a gate of its own */

@@ -772,6 +772,13 @@ void explain_cure(struct text *what, struct text *commands, const struct explain
 	char ip[IP_TEXT_SIZE];
 
 	switch (c->kind) {
+	case EXPLAIN_CURE_ROUTER:
+		text_addf(what,
+			  "No route here says by which router %s is reached by %s; put its address "
+			  "for ROUTER",
+			  ip_text(&r->in->query.client, ip), c->cure.link);
+		words_cure(commands, &c->cure, p->enter, "ROUTER");
+		break;
 	case EXPLAIN_CURE_RULE:
 		if (c->cure.from.ip.family)
 			text_addf(what, "What is sent from %s leaves by %s, whatever a VPN brings",
@@ -781,7 +788,7 @@ void explain_cure(struct text *what, struct text *commands, const struct explain
 				  ip_text(&c->cure.to.ip, ip),
 				  c->cure.iif ? " and comes in by " : "",
 				  c->cure.iif ? c->cure.iif : "", c->cure.link);
-		words_cure(commands, &c->cure, p->enter);
+		words_cure(commands, &c->cure, p->enter, NULL);
 		break;
 	case EXPLAIN_CURE_LOOSE:
 		text_addf(what,
