@@ -187,7 +187,11 @@ def test_sessions_live_while_openconnect_comes_and_goes(program, net):
                 'ip route add 172.16.5.1/32 dev $TUNDEV\n'
                 'ip -6 route add fd00:16::/32 dev $TUNDEV\necho routes are in\n')
     os.chmod(script, 0o755)
-    argv = ['sh', '-c', 'exec ' + net.corp_server.command(script)]
+    secret = hosts.keep(f'{net.dir}/secret', 'secret\n')
+    server = net.corp_server
+    argv = ['sh', '-c', 'exec openconnect --non-inter --passwd-on-stdin -u a '
+            f'--interface tun7 --script {script} --servercert '
+            f'pin-sha256:{server.pin} https://{server.address}/ < {secret}']
     with guarded(program, net, argv) as guard:
         guard.wait_log('routes are in')
         lines.wait_lines()
