@@ -469,7 +469,9 @@ static void find_cures(struct explain_work *w)
 		add_cure(w, EXPLAIN_CURE_RULE, leg->place)->cure = cure;
 	if (!reply || !reply->out || !known_is_tunnel(reply->out))
 		return;
-	if (!*w->in->places[leg->place].enter)
+	if (w->in->places[leg->place].attach)
+		add_cure(w, EXPLAIN_CURE_ATTACH, leg->place);
+	else if (!*w->in->places[leg->place].enter)
 		add_cure(w, EXPLAIN_CURE_GUARD, leg->place);
 	add_cure(w, EXPLAIN_CURE_GATE, leg->place);
 }

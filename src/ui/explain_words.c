@@ -757,8 +757,8 @@ void explain_notes(const struct explain_report *r, void (*each)(const char *note
 		each(text_str(&t), ctx);
 		text_clear(&t);
 	}
-	if (r->container)
-		each("what the container itself does with it is not looked at", ctx);
+	if (r->more_ip)
+		each("what stands behind that address is not looked at", ctx);
 	if (r->meets == EXPLAIN_MEETS_UNKNOWN && r->in->query.proto == IPPROTO_UDP)
 		each("whether the service is bound to one address is not known; taken is that it "
 		     "is not",
@@ -802,6 +802,13 @@ void explain_cure(struct text *what, struct text *commands, const struct explain
 		text_add(what, "Start the VPN client under guard: it runs on this very host, and "
 			       "whoever came in stays in");
 		text_add(commands, "sallyport guard -- VPN-COMMAND\n");
+		break;
+	case EXPLAIN_CURE_ATTACH:
+		text_addf(what,
+			  "Put %s right from outside: whoever comes in by a door is answered by "
+			  "that door, whatever its VPN brings",
+			  p->name);
+		text_addf(commands, "sallyport attach %s\n", p->attach);
 		break;
 	case EXPLAIN_CURE_GATE:
 		text_add(what, "Run the VPN in a gate: it never meets the routes of this host, "
