@@ -130,6 +130,8 @@ static int apply_sysctls(struct place *p, struct arena *a, const struct want *w,
 /*
  * The host's table is every gate's.  What stands in it for this one, from
  * before a `kill -9` or for an older slot, is taken out in the same transaction.
+ * It has to be listed for that, so only when there is something, or somebody in
+ * our way.
  */
 static int with_stale(struct place *p, struct arena *a, const char *text, const char **ret,
 		      struct err *e)
@@ -155,28 +157,39 @@ static int with_stale(struct place *p, struct arena *a, const char *text, const 
 	return 0;
 }
 
+static bool has_part(struct place *p, struct arena *a)
+{
+	return nft_has_chain(p->nft, PLAN_NFT_HOST,
+			     arena_printf(a, "before_%s", p->sup->gate.name));
+}
+
+static int run_nft(struct place *p, struct arena *a, const char *text, struct err *e)
+{
+	int r;
+
+	if (p->kind != PLACE_HOST)
+		return nft_run(p->nft, text, e);
+	if (!has_part(p, a)) {
+		r = nft_run(p->nft, text, e);
+		if (r != -EEXIST) /* a port of ours leads to another gate */
+			return r;
+	}
+	r = with_stale(p, a, text, &text, e);
+	return r < 0 ? r : nft_run(p->nft, text, e);
+}
+
 static int apply_nft(struct place *p, struct arena *a, const struct want *w, struct err *e)
 {
-	const char *table = place_nft_table(p, a);
-	const char *listed, *text = w->nft;
-	int r = 0;
+	int r;
 
 	if (!w->nft || (p->nft_text && str_eq(p->nft_text, w->nft)))
 		return 0;
-	if (p->kind == PLACE_HOST)
-		r = with_stale(p, a, w->nft, &text, e);
+	r = run_nft(p, a, w->nft, e);
 	if (r < 0)
-		return r;
-	r = nft_run(p->nft, text, e);
-	if (r < 0)
-		return err_wrap(e, r, "nft table inet %s of %s", table, place_name(p));
+		return err_wrap(e, r, "nft table inet %s of %s", place_nft_table(p, a),
+				place_name(p));
 	free(p->nft_text);
 	p->nft_text = strdup(w->nft);
-	r = place_nft_list(p, a, &listed, e);
-	if (r < 0)
-		return r;
-	free(p->nft_listed);
-	p->nft_listed = strdup(listed);
 	return 0;
 }
 

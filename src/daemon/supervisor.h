@@ -38,7 +38,6 @@ struct place {
 	struct nft_watch *nft_watch;
 	struct loop_source nft_source;
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
-	char *nft_listed; /* as the kernel lists it since; of the host's table, our part */
 	bool had_sysctls; /* they were set once: a difference is somebody else's doing */
 };
 
@@ -150,8 +149,6 @@ int place_open(struct place *p, struct supervisor *s, enum want_place kind, size
 void place_close(struct place *p);
 int place_watch(struct place *p, struct err *e) MUST_USE;
 const char *place_nft_table(const struct place *p, struct arena *a);
-/* What stands in the table for our gate. */
-int place_nft_list(struct place *p, struct arena *a, const char **ret, struct err *e) MUST_USE;
 
 /* daemon/reconcile.c */
 int reconcile(struct supervisor *s, struct err *e) MUST_USE;
@@ -168,9 +165,9 @@ void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e) MUST_USE;
 
-/* The same of any chain, "TABLE CHAIN" of family inet; nothing if there is none. */
-int before_read_chain(struct nft *n, struct arena *a, const char *chain, struct plan_sysctl **ret,
-		      size_t *ret_n, struct err *e) MUST_USE;
+/* The same of any chain of family inet; nothing if there is none. */
+int before_read_chain(struct nft *n, struct arena *a, const char *table, const char *chain,
+		      struct plan_sysctl **ret, size_t *ret_n, struct err *e) MUST_USE;
 
 /* daemon/firewall.c: other chains on the host that drop what is forwarded. */
 /*
