@@ -635,9 +635,15 @@ static void request_dropped(struct text *t, const struct explain_report *r,
 		text_addf(t, "In %s the request", place_of(r, leg)->name);
 	else
 		text_add(t, "The request");
-	text_addf(t, " gets nowhere: %s.",
+	text_addf(t, " gets nowhere: %s",
 		  leg->result.why_not ? leg->result.why_not
 				      : fib_verdict_name(leg->result.verdict));
+	if (!leg->place && !snapshot_has_address(place_of(r, leg)->net, &r->in->query.server)) {
+		text_add(t, ", and ");
+		add_ip(t, &r->in->query.server);
+		text_add(t, " is no address of its own");
+	}
+	text_add(t, ".");
 }
 
 static void unsure(struct text *t, const struct explain_report *r, const struct explain_leg *leg)

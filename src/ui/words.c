@@ -166,7 +166,9 @@ void words_rule(struct text *t, const struct rule *r, const struct snapshot *net
 		text_addf(t, " lookup %s", words_table(r->table, table));
 	if (r->suppress_len >= 0)
 		text_addf(t, " suppress_prefixlength %d", r->suppress_len);
-	if (r->suppress_group >= 0)
+	if (r->suppress_group == 0) /* /etc/iproute2/group */
+		text_add(t, " suppress_ifgroup default");
+	else if (r->suppress_group > 0)
 		text_addf(t, " suppress_ifgroup %d", r->suppress_group);
 	add_action(t, r);
 	if (r->protocol != RTPROT_UNSPEC && r->protocol != RTPROT_KERNEL &&
