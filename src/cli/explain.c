@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include "daemon/attach.h"
 #include "daemon/observe.h"
+#include "daemon/owner.h"
 #include "sys/fd.h"
 #include "sys/netns.h"
 #include "ui/explain.h"
@@ -234,31 +236,60 @@ static void name_place(struct arena *a, const char *word, const char **ret_name,
 	}
 }
 
-static int open_place(struct arena *a, const char *word, struct view *v, const char **ret_name,
-		      const char **ret_enter, struct err *e)
+static int open_container(struct arena *a, const char *word, struct view *v,
+			  struct explain_place *p, struct err *e)
 {
-	name_place(a, word, ret_name, ret_enter);
-	return netns_open_place(word, &v->fd, e);
+	struct attach_target t CLEANUP_TARGET = ATTACH_TARGET_NONE;
+	int r = attach_target_find(a, word, NULL, &t, e);
+
+	if (r == -ENOENT)
+		return err_set(
+			e, ENOENT,
+			"there is no gate, namespace, process or container \"%s\"; `sallyport "
+			"status`, `ip netns` and `docker ps` list them",
+			word);
+	if (r < 0)
+		return r;
+	p->name = t.label;
+	p->enter = arena_printf(a, "nsenter -t %d -n ", t.pid);
+	v->fd = fd_take(&t.fd);
+	return 0;
+}
+
+static int open_place(struct arena *a, const char *word, struct view *v, struct explain_place *p,
+		      struct err *e)
+{
+	int r = netns_open_place(word, &v->fd, e);
+
+	name_place(a, word, &p->name, &p->enter);
+	if (r == -ENOENT || r == -ESRCH)
+		r = open_container(a, word, v, p, e);
+	return r;
 }
 
 static int begin_live(struct arena *a, const struct explain_options *o, struct view *v,
 		      struct explain_place *p, struct err *e)
 {
-	const char *name = NULL, *enter = "";
+	sa_family_t family = o->query.client.family;
+	struct explain_place named = { .enter = "" };
 	int r = 0;
 
 	if (o->gate && !str_eq(o->gate, "host"))
-		r = open_place(a, o->gate, v, &name, &enter, e);
+		r = open_place(a, o->gate, v, &named, e);
 	if (r == 0)
-		r = look_at(a, v, name, o->query.client.family, p, e);
+		r = look_at(a, v, named.name, family, p, e);
 	if (r < 0)
 		return r;
-	p->enter = enter;
+	p->enter = named.enter;
+	if (!p->gate && named.name)
+		p->attach = strchr(o->gate, '/') || *named.name != 'n'
+				    ? o->gate
+				    : arena_printf(a, NETNS_DIR "/%s", o->gate);
 	/* A gate's published port is asked for on an address of the host: begin there. */
 	if (!p->gate || snapshot_has_address(p->net, &o->query.server))
 		return 0;
 	fd_close(&v->fd);
-	return look_at(a, v, NULL, o->query.client.family, p, e);
+	return look_at(a, v, NULL, family, p, e);
 }
 
 static int begin_snapshot(struct arena *a, const struct explain_options *o, struct view *v,
@@ -275,22 +306,42 @@ static int begin_snapshot(struct arena *a, const struct explain_options *o, stru
 	return 0;
 }
 
-/* Looks into gate and room where the way leads there. */
+/* Where the request goes on to; 0 if that cannot be looked into. */
+static int look_on(struct arena *a, struct explain_input *in, struct view *v,
+		   const struct explain_report *report, struct err *e)
+{
+	struct explain_place *p = &in->places[in->n_places];
+	sa_family_t family = in->query.client.family;
+	char ip[IP_TEXT_SIZE];
+	int pid, r;
+
+	if (report->more) {
+		r = netns_open(report->more, &v->fd, e);
+		if (r == 0)
+			r = look_at(a, v, report->more_name, family, p, e);
+		return r < 0 ? err_wrap(e, r, "%s", report->more_name) : 1;
+	}
+	pid = owner_find(report->more_ip, &v->fd);
+	if (!pid)
+		return 0;
+	r = look_at(a, v, arena_printf(a, "container %s", ip_text(report->more_ip, ip)), family, p,
+		    e);
+	p->enter = arena_printf(a, "nsenter -t %d -n ", pid);
+	p->attach = arena_printf(a, "%d", pid);
+	return r < 0 ? r : 1;
+}
+
+/* Looks into gate, room and container where the way leads there. */
 static int follow(struct arena *a, struct explain_input *in, struct view *views,
 		  struct explain_report *report, bool live, struct err *e)
 {
 	int r;
 
 	explain(a, in, report);
-	while (live && report->more && in->n_places < EXPLAIN_PLACES_MAX) {
-		struct view *v = &views[in->n_places];
-		struct explain_place *p = &in->places[in->n_places];
-
-		r = netns_open(report->more, &v->fd, e);
-		if (r == 0)
-			r = look_at(a, v, report->more_name, in->query.client.family, p, e);
-		if (r < 0)
-			return err_wrap(e, r, "%s", report->more_name);
+	while (live && (report->more || report->more_ip) && in->n_places < EXPLAIN_PLACES_MAX) {
+		r = look_on(a, in, &views[in->n_places], report, e);
+		if (r <= 0)
+			return r;
 		in->n_places++;
 		explain(a, in, report);
 	}

@@ -15,7 +15,9 @@
 #define OFF_LIMIT_MS 30000
 
 struct guard_options {
-	enum { STAND, STATUS, OFF } what;
+	enum { STAND, STATUS, OFF, YES } what;
+	uint32_t confirm; /* seconds, 0: not asked for */
+	struct ip probe;
 	bool json;
 	bool dry;
 	struct prefix *lan;
@@ -23,9 +25,15 @@ struct guard_options {
 };
 
 static const struct option options[] = {
-	{ "status", no_argument, NULL, 's' },  { "json", no_argument, NULL, 'j' },
-	{ "off", no_argument, NULL, 'o' },     { "lan", required_argument, NULL, 'l' },
-	{ "dry-run", no_argument, NULL, 'n' }, { NULL, 0, NULL, 0 },
+	{ "status", no_argument, NULL, 's' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "off", no_argument, NULL, 'o' },
+	{ "lan", required_argument, NULL, 'l' },
+	{ "yes", no_argument, NULL, 'y' },
+	{ "confirm", required_argument, NULL, 'c' },
+	{ "probe", required_argument, NULL, 'p' },
+	{ "dry-run", no_argument, NULL, 'n' },
+	{ NULL, 0, NULL, 0 },
 };
 
 /* The leading "+" stops at the command: its flags are its own. -1: says why by itself. */
@@ -49,6 +57,17 @@ static int parse(struct arena *a, int argc, char **argv, struct guard_options *r
 					  arena_push(a, ret->lan, ret->n_lan, ret->cap_lan)))
 				return cli_usage(&verb_guard, "--lan: %s is no prefix", optarg);
 			break;
+		case 'y':
+			ret->what = YES;
+			break;
+		case 'c':
+			if (!str_to_u32(optarg, 86400, &ret->confirm) || ret->confirm < 5)
+				return cli_usage(&verb_guard, "--confirm: 5 to 86400 seconds");
+			break;
+		case 'p':
+			if (!ip_parse(optarg, &ret->probe))
+				return cli_usage(&verb_guard, "--probe: %s is no address", optarg);
+			break;
 		case 'n':
 			ret->dry = true;
 			break;
@@ -57,7 +76,9 @@ static int parse(struct arena *a, int argc, char **argv, struct guard_options *r
 		}
 	}
 	if (ret->what != STAND && optind < argc)
-		return cli_usage(&verb_guard, "--status and --off take no command");
+		return cli_usage(&verb_guard, "--status, --off and --yes take no command");
+	if (ret->confirm && optind == argc)
+		return cli_usage(&verb_guard, "--confirm needs a command, after --");
 	return 0;
 }
 
@@ -99,6 +120,8 @@ static int status(const struct guard_options *o)
 	struct err e;
 	int r = control_ask(&a, GUARD_NAME, "status\n", ASK_LIMIT_MS, &answer, &e);
 
+	if (r == 0 && !*answer)
+		r = -ECONNREFUSED; /* it goes just now */
 	if (r < 0 && o->json)
 		return puts("{\n  \"schema\": 1,\n  \"state\": \"none\"\n}") < 0 ? 1 : 1;
 	if (r < 0)
@@ -132,6 +155,17 @@ static int off(void)
 	return found ? 0 : cli_fail(1, "no guard stands here");
 }
 
+static int yes(void)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *answer;
+	struct err e;
+
+	if (control_ask(&a, GUARD_NAME, "yes\n", ASK_LIMIT_MS, &answer, &e) < 0)
+		return cli_fail(1, "no guard stands here");
+	return str_eq(answer, "done") ? 0 : cli_fail(1, "guard: %s", answer);
+}
+
 static int print_plan(struct guard *g, struct err *e)
 {
 	struct text t CLEANUP_TEXT = { 0 };
@@ -160,7 +194,9 @@ static int guard(int argc, char **argv)
 	if (!o.dry && !cli_is_root(&verb_guard))
 		return 1;
 	if (o.what != STAND)
-		return o.what == OFF ? off() : status(&o);
+		return o.what == OFF ? off() : o.what == YES ? yes() : status(&o);
+	g.confirm_ms = (int64_t)o.confirm * 1000;
+	g.probe = o.probe;
 	g.wish.lan = o.lan;
 	g.wish.n_lan = o.n_lan;
 	g.command = optind < argc ? (const char *const *)argv + optind : NULL;
@@ -172,7 +208,8 @@ static int guard(int argc, char **argv)
 
 const struct verb verb_guard = {
 	.name = "guard",
-	.usage = "guard [--lan PREFIX]... [--dry-run] [-- COMMAND] | --status [--json] | --off",
+	.usage = "guard [--confirm SECONDS [--probe ADDRESS]] [--lan PREFIX]... [--dry-run] "
+		 "[-- COMMAND] | --yes | --off | --status [--json]",
 	.words = "runs a VPN client on this very host, and whoever came in stays in",
 	.run = guard,
 };

@@ -116,7 +116,7 @@ static int read_before(struct attached *x, struct err *e)
 {
 	struct plan_sysctl *found;
 	size_t n;
-	int r = before_read_chain(x->nft, &x->arena, PLAN_ATTACH_NFT " before", &found, &n, e);
+	int r = before_read_chain(x->nft, &x->arena, PLAN_ATTACH_NFT, "before", &found, &n, e);
 
 	for (size_t i = 0; r == 0 && i < n; i++)
 		remember(x, found[i].path, found[i].value);

@@ -2,7 +2,6 @@
 #include "daemon/supervisor.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <string.h>
 
 /* "ipv4/conf/eth0/forwarding 0": the comment of one rule of chain `before_NAME`. */
@@ -22,36 +21,27 @@ static void read_comment(struct arena *a, const char *comment, struct plan_sysct
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e)
 {
-	return before_read_chain(n, a, arena_printf(a, PLAN_NFT_HOST " before_%s", gate), ret,
+	return before_read_chain(n, a, PLAN_NFT_HOST, arena_printf(a, "before_%s", gate), ret,
 				 ret_n, e);
 }
 
-int before_read_chain(struct nft *n, struct arena *a, const char *chain, struct plan_sysctl **ret,
-		      size_t *ret_n, struct err *e)
+int before_read_chain(struct nft *n, struct arena *a, const char *table, const char *chain,
+		      struct plan_sysctl **ret, size_t *ret_n, struct err *e)
 {
 	struct plan_sysctl *items = NULL;
-	size_t count = 0, cap = 0, i;
-	const char *json;
-	json_t *root, *item;
+	size_t count = 0, cap = 0, n_texts = 0;
+	const char *const *texts;
 	int r;
 
 	*ret = NULL;
 	*ret_n = 0;
-	r = nft_list_json(n, a, arena_printf(a, "chain inet %s", chain), &json, e);
+	r = nft_comments(n, a, table, chain, &texts, &n_texts, e);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
 		return r;
-	root = json_loads(json, 0, NULL);
-	json_array_foreach(json_object_get(root, "nftables"), i, item)
-	{
-		json_t *rule = json_object_get(item, "rule");
-		const char *comment = json_string_value(json_object_get(rule, "comment"));
-
-		if (comment)
-			read_comment(a, comment, &items, &count, &cap);
-	}
-	json_decref(root);
+	for (size_t i = 0; i < n_texts; i++)
+		read_comment(a, texts[i], &items, &count, &cap);
 	*ret = items;
 	*ret_n = count;
 	return 0;

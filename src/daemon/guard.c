@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -119,6 +120,9 @@ static void control_ready(struct loop_source *source, uint32_t events)
 		free(json);
 	} else if (str_eq(line, "off") && g->off_client < 0) {
 		off(g, &fd);
+	} else if (str_eq(line, "yes")) {
+		guard_trial_yes(g);
+		control_send(fd, g->confirm_ms ? "done" : "no confirmation is asked for");
 	}
 }
 
@@ -157,12 +161,14 @@ static void command_ended(struct loop_source *source, uint32_t events)
 
 static int start_command(struct guard *g, struct err *e)
 {
+	const char *env[] = { g->before.token, NULL };
 	struct proc_spec spec = PROC_SPEC_NONE;
 	int r;
 
 	if (!g->command)
 		return 0;
 	spec.argv = g->command;
+	spec.env = env;
 	spec.stdin_fd = 0;
 	spec.stdout_fd = 1;
 	spec.stderr_fd = 2;
@@ -186,7 +192,7 @@ static const char *left_behind(struct guard *g, struct arena *a)
 		return NULL;
 	for (size_t i = 0; i < host.n_links; i++)
 		if (guard_is_tunnel(&host.links[i]) &&
-		    !snapshot_link_by_index(&g->before, host.links[i].index))
+		    !snapshot_link_by_index(&g->before.net, host.links[i].index))
 			return host.links[i].name;
 	return NULL;
 }
@@ -196,7 +202,8 @@ static void look_after_command(struct guard *g)
 	struct arena a CLEANUP_ARENA = { 0 };
 	const char *link;
 
-	if (!g->command || !g->ended || g->loop.stop)
+	/* While the watchdog undoes, it says when the end has come. */
+	if (!g->command || !g->ended || g->loop.stop || g->undone)
 		return;
 	link = g->exit_status == 0 && g->off_client < 0 ? left_behind(g, &a) : NULL;
 	if (!link) {
@@ -208,6 +215,21 @@ static void look_after_command(struct guard *g)
 	}
 }
 
+/* What the command did to the name servers is shown; it is undone at the end. */
+static void look_after_resolver(struct guard *g)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *now;
+
+	if (!g->command || !resolv_differs(&a, &g->before, &now) ||
+	    (g->resolv_seen && str_eq(g->resolv_seen, now)))
+		return;
+	free(g->resolv_seen);
+	g->resolv_seen = strdup(now);
+	guard_log(g, "/etc/resolv.conf was changed, name servers: %s; it is put back at the end",
+		  now);
+}
+
 /* --- its life ---------------------------------------------------------------------------------- */
 
 static void idle(void *ctx)
@@ -216,8 +238,10 @@ static void idle(void *ctx)
 	bool looked = g->dirty;
 
 	guard_reconcile_if_dirty(g);
-	if (looked)
+	if (looked) {
+		look_after_resolver(g);
 		look_after_command(g);
+	}
 }
 
 static void sweep(struct loop_timer *t)
@@ -233,12 +257,17 @@ static int stand(struct guard *g, struct err *e)
 	int r = guard_open(g, e);
 
 	if (r == 0)
-		r = rtnl_snapshot(g->rtnl, &g->arena, &g->before, e);
+		r = host_before_take(&g->arena, g->rtnl, g->nft, &g->before, e);
+	g->before.command = g->command;
+	g->before.token = arena_printf(&g->arena, "SALLYPORT_GUARD=%d.%lld", (int)getpid(),
+				       (long long)clock_ms());
+	if (r == 0)
+		r = guard_trial_arm(g, e);
 	if (r == 0)
 		r = guard_watch(g, e);
 	if (r == 0)
 		r = guard_reconcile(g, e);
-	return r;
+	return r < 0 ? r : guard_trial_start(g, e);
 }
 
 static int take_away(struct guard *g, struct err *e)
@@ -246,7 +275,14 @@ static int take_away(struct guard *g, struct err *e)
 	bool found;
 	int r;
 
+	guard_trial_end(g);
+	/* Nobody has confirmed it, and nobody could any more. */
+	if (g->trial_ends && !g->kept && !g->undone && undo_all(&g->before, e) < 0)
+		guard_log(g, "%s", e->text);
 	guard_close(g);
+	if (g->resolv_seen && resolv_restore(&g->before, e) < 0)
+		guard_log(g, "%s", e->text);
+	free(g->resolv_seen);
 	r = guard_remove(&found, e);
 	if (g->off_client >= 0) {
 		const char *answer = r < 0 ? e->text : "done";
@@ -257,9 +293,34 @@ static int take_away(struct guard *g, struct err *e)
 	return r;
 }
 
+static void etc_changed(struct loop_source *source, uint32_t events)
+{
+	char buf[4096];
+
+	(void)events;
+	while (read(source->fd, buf, sizeof(buf)) > 0)
+		;
+	((struct guard *)source->ctx)->dirty = true;
+}
+
+static int watch_etc(struct guard *g, struct err *e)
+{
+	int fd CLEANUP_FD = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	/* Without it the sweep finds what was changed. */
+	if (fd < 0 ||
+	    inotify_add_watch(fd, "/etc", IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE) < 0)
+		return 0;
+	g->etc = (struct loop_source){ .fd = -1, .ready = etc_changed, .ctx = g };
+	return loop_add(&g->loop, &g->etc, fd_take(&fd), e);
+}
+
 static int run_loop(struct guard *g, struct err *e)
 {
-	int r = start_command(g, e);
+	int r = watch_etc(g, e);
+
+	if (r == 0)
+		r = start_command(g, e);
 
 	if (r < 0)
 		return r;
@@ -273,9 +334,12 @@ static int run_loop(struct guard *g, struct err *e)
 int guard_run(struct guard *g, struct err *e)
 {
 	struct err later;
-	int r = loop_open(&g->loop, e);
+	int r = g->confirm_ms ? guard_trial_prepare(g, e) : 0;
 
 	g->since = clock_now();
+	g->wish.trial = g->confirm_ms != 0;
+	if (r == 0)
+		r = loop_open(&g->loop, e);
 	if (r == 0)
 		r = listen_for_requests(g, e);
 	if (r == 0)
@@ -288,6 +352,8 @@ int guard_run(struct guard *g, struct err *e)
 		r = run_loop(g, e);
 		notify_send(getenv("NOTIFY_SOCKET"), "STOPPING=1");
 	}
+	if (g->undone)
+		g->exit_status = 1;
 	if (take_away(g, &later) < 0) {
 		guard_log(g, "%s", later.text);
 		return r < 0 ? r : err_set(e, EIO, "%s", later.text);

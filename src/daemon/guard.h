@@ -2,7 +2,9 @@
 #ifndef DAEMON_GUARD_H
 #define DAEMON_GUARD_H
 
+#include "daemon/guard_undo.h"
 #include "daemon/supervisor.h"
+#include "model/socket.h"
 #include "plan/guard.h"
 
 /*
@@ -47,7 +49,22 @@ struct guard {
 	struct loop_source command_exited;
 	bool ended; /* the command has */
 	int exit_status;
-	struct snapshot before; /* the host before the command, in arena */
+	struct host_before before; /* in arena */
+	struct loop_source etc; /* /etc, for resolv.conf */
+	char *resolv_seen; /* name servers that the command set, as told last; malloc'ed */
+
+	int64_t confirm_ms; /* 0: no confirmation is asked for */
+	struct ip probe; /* what must answer; none: the session proves it */
+	struct ip probe_from;
+	struct socket_seen session; /* that the guard was started from; proto 0: none is known */
+	bool kept, undone;
+	int64_t trial_ends; /* by clock_ms(); 0: the network has not changed yet */
+	struct loop_timer nudge;
+	pid_t watchdog;
+	int watchdog_pidfd;
+	struct loop_source watchdog_ended;
+	struct loop_source channel; /* to the watchdog */
+	struct loop_source person; /* standard input, for a typed "yes" */
 	int off_client; /* connection that waits for "done"; -1 */
 	int64_t since;
 	bool ready_said;
@@ -80,6 +97,18 @@ int guard_want(struct guard *g, struct arena *a, struct want *ret, struct err *e
 
 /* Takes away what the kernel says is a guard's; *ret_found tells whether there was any. */
 int guard_remove(bool *ret_found, struct err *e) MUST_USE;
+
+/* daemon/guard_trial.c: confirm or undo. */
+/* Before anything is changed: finds what can prove the way in, or says that nothing can. */
+int guard_trial_prepare(struct guard *g, struct err *e) MUST_USE;
+/* The kernel's own way back, before the first guard_reconcile(). */
+int guard_trial_arm(struct guard *g, struct err *e) MUST_USE;
+/* The watchdog, before the command starts. */
+int guard_trial_start(struct guard *g, struct err *e) MUST_USE;
+/* A person says yes. */
+void guard_trial_yes(struct guard *g);
+/* The command is over: nothing is left to undo. */
+void guard_trial_end(struct guard *g);
 
 /* daemon/guard_status.c */
 char *guard_status_json(struct guard *g); /* malloc'ed */

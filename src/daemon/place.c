@@ -72,8 +72,7 @@ void place_close(struct place *p)
 	nft_close(&p->nft);
 	fd_close(&p->fd);
 	free(p->nft_text);
-	free(p->nft_listed);
-	p->nft_text = p->nft_listed = NULL;
+	p->nft_text = NULL;
 }
 
 static void network_changed(struct loop_source *source, uint32_t events)
@@ -99,30 +98,15 @@ const char *place_nft_table(const struct place *p, struct arena *a)
 				     : arena_printf(a, "sallyport-%s", p->sup->gate.name);
 }
 
-int place_nft_list(struct place *p, struct arena *a, const char **ret, struct err *e)
-{
-	const char *listed;
-	int r = nft_list_table(p->nft, a, place_nft_table(p, a), &listed, e);
-
-	if (r < 0)
-		return r;
-	*ret = p->kind == PLACE_HOST ? plan_nft_part(a, listed, p->sup->gate.name) : listed;
-	return 0;
-}
-
-/* Did @who (may be "") change what is ours?  Then reconcile() puts it right. */
-static void check_table(struct place *p, const char *who)
+/* @who (may be "") changed what is ours: reconcile() puts it right. */
+static void table_changed(struct place *p, const char *who)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	const char *listed;
-	struct err e;
-	int r;
+	const char *table = place_nft_table(p, &a);
 
-	r = place_nft_list(p, &a, &listed, &e);
-	if (r == 0 && str_eq(listed, p->nft_listed))
-		return;
-	sup_repaired(p->sup, "nft table inet %s of the %s was %s%s%s", place_nft_table(p, &a),
-		     p->kind == PLACE_HOST ? "host" : "gate", r < 0 ? "deleted" : "changed",
+	sup_repaired(p->sup, "nft table inet %s of the %s was %s%s%s", table,
+		     p->kind == PLACE_HOST ? "host" : "gate",
+		     nft_has_chain(p->nft, table, "forward") ? "changed" : "deleted",
 		     who[0] ? " by " : "", who);
 	free(p->nft_text);
 	p->nft_text = NULL;
@@ -154,13 +138,14 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (nft_watch_read(p->nft_watch, &foreign, who, &e) < 0)
 		sup_log(s, "%s", e.text);
-	if (!foreign || !p->nft_listed)
+	if (!foreign || !p->nft_text)
 		return;
 	if (is_sibling(p, who)) {
 		s->before_doubt = true;
 		return;
 	}
-	check_table(p, who);
+	if (nft_watch_touched(p->nft_watch))
+		table_changed(p, who);
 	s->before_known = s->before_known && p->kind != PLACE_HOST;
 	s->firewall_known = s->firewall_known && p->kind != PLACE_HOST;
 	reconcile_soon(s);
@@ -179,6 +164,7 @@ int place_watch(struct place *p, struct err *e)
 	r = nft_watch_open(p->fd, &p->nft_watch, e);
 	if (r < 0)
 		return r;
+	nft_watch_own(p->nft_watch, place_nft_table(p, &p->sup->arena), p->sup->gate.name);
 	p->nft_source = (struct loop_source){ .ready = nft_changed, .ctx = p };
 	return loop_add(&p->sup->loop, &p->nft_source, nft_watch_fd(p->nft_watch), e);
 }

@@ -130,6 +130,8 @@ static int apply_sysctls(struct place *p, struct arena *a, const struct want *w,
 /*
  * The host's table is every gate's.  What stands in it for this one, from
  * before a `kill -9` or for an older slot, is taken out in the same transaction.
+ * It has to be listed for that, so only when there is something, or somebody in
+ * our way.
  */
 static int with_stale(struct place *p, struct arena *a, const char *text, const char **ret,
 		      struct err *e)
@@ -155,28 +157,39 @@ static int with_stale(struct place *p, struct arena *a, const char *text, const 
 	return 0;
 }
 
+static bool has_part(struct place *p, struct arena *a)
+{
+	return nft_has_chain(p->nft, PLAN_NFT_HOST,
+			     arena_printf(a, "before_%s", p->sup->gate.name));
+}
+
+static int run_nft(struct place *p, struct arena *a, const char *text, struct err *e)
+{
+	int r;
+
+	if (p->kind != PLACE_HOST)
+		return nft_run(p->nft, text, e);
+	if (!has_part(p, a)) {
+		r = nft_run(p->nft, text, e);
+		if (r != -EEXIST) /* a port of ours leads to another gate */
+			return r;
+	}
+	r = with_stale(p, a, text, &text, e);
+	return r < 0 ? r : nft_run(p->nft, text, e);
+}
+
 static int apply_nft(struct place *p, struct arena *a, const struct want *w, struct err *e)
 {
-	const char *table = place_nft_table(p, a);
-	const char *listed, *text = w->nft;
-	int r = 0;
+	int r;
 
 	if (!w->nft || (p->nft_text && str_eq(p->nft_text, w->nft)))
 		return 0;
-	if (p->kind == PLACE_HOST)
-		r = with_stale(p, a, w->nft, &text, e);
+	r = run_nft(p, a, w->nft, e);
 	if (r < 0)
-		return r;
-	r = nft_run(p->nft, text, e);
-	if (r < 0)
-		return err_wrap(e, r, "nft table inet %s of %s", table, place_name(p));
+		return err_wrap(e, r, "nft table inet %s of %s", place_nft_table(p, a),
+				place_name(p));
 	free(p->nft_text);
 	p->nft_text = strdup(w->nft);
-	r = place_nft_list(p, a, &listed, e);
-	if (r < 0)
-		return r;
-	free(p->nft_listed);
-	p->nft_listed = strdup(listed);
 	return 0;
 }
 
@@ -254,6 +267,22 @@ static int drop_stale_links(struct supervisor *s, struct arena *a, const struct 
 	return r;
 }
 
+static size_t find_claims_all(const struct supervisor *s, const struct snapshot *gate)
+{
+	for (size_t i = 0; i < gate->n_routes; i++) {
+		const struct route *r = &gate->routes[i];
+		const struct link *l = r->n_hops ? snapshot_link_by_index(gate, r->hops[0].link)
+						 : NULL;
+
+		if (r->dst.len || r->table != RT_TABLE_MAIN || r->type != RTN_UNICAST || !l)
+			continue;
+		for (size_t d = 1; d < s->gate.n_doors; d++)
+			if (str_eq(l->name, s->doors[d].interface))
+				return d;
+	}
+	return 0;
+}
+
 /*
  * What the plan needs to know of the gate as it is: which doors have an
  * interface.  A VPN that gave itself an address of our slot makes us move.
@@ -274,6 +303,7 @@ static int observe(struct supervisor *s, struct arena *a, struct err *e)
 			s->dirty = true; /* status and readiness follow */
 		hash_facts(&h, &s->doors[i]);
 	}
+	s->claims_all = find_claims_all(s, &gate);
 	if (slot_clashes(&s->slot, &gate)) {
 		r = rtnl_snapshot(s->host.rtnl, a, &host, e);
 		if (r < 0)
@@ -287,27 +317,6 @@ static int observe(struct supervisor *s, struct arena *a, struct err *e)
 	}
 	s->facts_changed = h != s->facts_hash;
 	s->facts_hash = h;
-	return 0;
-}
-
-static size_t find_claims_all(struct supervisor *s, struct arena *a)
-{
-	struct snapshot gate = { 0 };
-	struct err e;
-
-	if (rtnl_snapshot_tables(s->inner.rtnl, a, 0, 0, &gate, &e) < 0)
-		return 0;
-	for (size_t i = 0; i < gate.n_routes; i++) {
-		const struct route *r = &gate.routes[i];
-		const struct link *l = r->n_hops ? snapshot_link_by_index(&gate, r->hops[0].link)
-						 : NULL;
-
-		if (r->dst.len || r->table != RT_TABLE_MAIN || r->type != RTN_UNICAST || !l)
-			continue;
-		for (size_t d = 1; d < s->gate.n_doors; d++)
-			if (str_eq(l->name, s->doors[d].interface))
-				return d;
-	}
 	return 0;
 }
 
@@ -331,7 +340,7 @@ static struct plan_facts facts_of(struct supervisor *s, struct arena *a,
 		if (d->door->kind == DOOR_WIREGUARD)
 			f.doors[i].wg = &d->wg;
 	}
-	f.claims_all = s->inner.rtnl ? find_claims_all(s, a) : 0;
+	f.claims_all = s->claims_all;
 	return f;
 }
 
@@ -408,7 +417,8 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	return 0;
 }
 
-static int one_round(struct supervisor *s, size_t *ret_steps, struct err *e)
+/* Gate's and rooms' sysctls are of all links and those to come: @first round is enough for them. */
+static int one_round(struct supervisor *s, bool first, size_t *ret_steps, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct snapshot none = { 0 };
@@ -419,14 +429,14 @@ static int one_round(struct supervisor *s, size_t *ret_steps, struct err *e)
 	if (r < 0)
 		return r;
 	sup_want(s, &a, &s->inner, &none, &want);
-	r = apply_sysctls(&s->inner, &a, &want, e);
+	r = first ? apply_sysctls(&s->inner, &a, &want, e) : 0;
 	if (r == 0)
 		r = apply_nft(&s->inner, &a, &want, e);
 	if (r == 0)
 		r = apply_place(&s->inner, &a, &want, ret_steps, e);
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++) {
 		sup_want(s, &a, &s->rooms[i], &none, &want);
-		r = apply_sysctls(&s->rooms[i], &a, &want, e);
+		r = first ? apply_sysctls(&s->rooms[i], &a, &want, e) : 0;
 		if (r == 0)
 			r = apply_place(&s->rooms[i], &a, &want, ret_steps, e);
 	}
@@ -470,7 +480,7 @@ int reconcile(struct supervisor *s, struct err *e)
 
 	for (int i = 0; r == 0 && steps && i < ROUNDS; i++) {
 		steps = 0;
-		r = one_round(s, &steps, e);
+		r = one_round(s, i == 0, &steps, e);
 	}
 	if (r == 0)
 		r = firewall_open(s, e);

@@ -298,12 +298,31 @@ static int watch_signals(struct supervisor *s, struct err *e)
 	return r < 0 ? r : loop_add(&s->loop, &s->signals, fd, e);
 }
 
-static void drain(int fd)
+/* Of the names in /run/netns only our own; whatever happens in /etc, and that events were lost. */
+static bool concerns_us(const struct supervisor *s, const struct inotify_event *x)
 {
-	char buf[4096];
+	bool ours = x->wd != s->netns_dir || !x->len || str_eq(x->name, s->inner.netns);
 
-	while (read(fd, buf, sizeof(buf)) > 0)
-		;
+	for (size_t i = 0; !ours && i < s->gate.n_rooms; i++)
+		ours = str_eq(x->name, s->rooms[i].netns);
+	return ours;
+}
+
+/* Reads what is there: is anything among it that is not another gate's? */
+static bool read_names(const struct supervisor *s, int fd)
+{
+	_Alignas(struct inotify_event) char buf[4096];
+	bool ours = false;
+	ssize_t size;
+
+	while ((size = read(fd, buf, sizeof(buf))) > 0)
+		for (char *p = buf; p < buf + size;) {
+			const struct inotify_event *x = (const void *)p;
+
+			ours |= concerns_us(s, x);
+			p += sizeof(*x) + x->len;
+		}
+	return ours;
 }
 
 static void dirs_changed(struct loop_source *source, uint32_t events)
@@ -312,7 +331,8 @@ static void dirs_changed(struct loop_source *source, uint32_t events)
 	struct err e;
 
 	(void)events;
-	drain(source->fd);
+	if (!read_names(s, source->fd))
+		return;
 	if (resolv_renew(s, &e) < 0)
 		sup_log(s, "%s", e.text);
 	reconcile_soon(s); /* the host's name servers may be others now */
@@ -335,7 +355,8 @@ static int watch_dirs(struct supervisor *s, struct err *e)
 	}
 	if (fd < 0)
 		return err_errno(e, errno, "inotify");
-	if (inotify_add_watch(fd, NETNS_DIR, IN_DELETE | IN_MOVED_FROM) < 0)
+	s->netns_dir = inotify_add_watch(fd, NETNS_DIR, IN_DELETE | IN_MOVED_FROM);
+	if (s->netns_dir < 0)
 		return err_errno(e, errno, "inotify " NETNS_DIR);
 	if (inotify_add_watch(fd, "/etc", IN_MOVED_TO | IN_CREATE | IN_DELETE) < 0)
 		return err_errno(e, errno, "inotify /etc");

@@ -38,7 +38,6 @@ struct place {
 	struct nft_watch *nft_watch;
 	struct loop_source nft_source;
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
-	char *nft_listed; /* as the kernel lists it since; of the host's table, our part */
 	bool had_sysctls; /* they were set once: a difference is somebody else's doing */
 };
 
@@ -102,6 +101,7 @@ struct supervisor {
 	bool dirty;
 	bool swept; /* the sweep was just done: what it needed can be given back */
 	bool facts_changed;
+	size_t claims_all; /* the VPN door that has main's default, as observed; 0 for none */
 	bool firewall_known; /* the host's other chains were looked at since they changed */
 	bool before_known; /* likewise chain `before_NAME` */
 	bool before_doubt; /* another gate may have left something there since */
@@ -116,6 +116,7 @@ struct supervisor {
 	uint64_t n_repairs_ever;
 	struct loop_source control;
 	struct loop_source dirs; /* /run/netns and /etc */
+	int netns_dir; /* the former's number in it */
 	int *held_ports;
 	size_t n_held;
 	int64_t since;
@@ -148,8 +149,6 @@ int place_open(struct place *p, struct supervisor *s, enum want_place kind, size
 void place_close(struct place *p);
 int place_watch(struct place *p, struct err *e) MUST_USE;
 const char *place_nft_table(const struct place *p, struct arena *a);
-/* What stands in the table for our gate. */
-int place_nft_list(struct place *p, struct arena *a, const char **ret, struct err *e) MUST_USE;
 
 /* daemon/reconcile.c */
 int reconcile(struct supervisor *s, struct err *e) MUST_USE;
@@ -166,9 +165,9 @@ void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e) MUST_USE;
 
-/* The same of any chain, "TABLE CHAIN" of family inet; nothing if there is none. */
-int before_read_chain(struct nft *n, struct arena *a, const char *chain, struct plan_sysctl **ret,
-		      size_t *ret_n, struct err *e) MUST_USE;
+/* The same of any chain of family inet; nothing if there is none. */
+int before_read_chain(struct nft *n, struct arena *a, const char *table, const char *chain,
+		      struct plan_sysctl **ret, size_t *ret_n, struct err *e) MUST_USE;
 
 /* daemon/firewall.c: other chains on the host that drop what is forwarded. */
 /*

@@ -282,8 +282,6 @@ static int remove_from_table(struct remains *x, struct arena *a, struct err *e)
 	if (r == 0)
 		r = heir ? bequeath(x, a, heir, before, n, e) : restore(a, before, n, e);
 	if (r == 0)
-		r = nft_list_table(x->nft, a, PLAN_NFT_HOST, &listed, e);
-	if (r == 0)
 		r = nft_run(x->nft, plan_nft_remove(a, listed, x->gate), e);
 	return r;
 }

@@ -245,15 +245,31 @@ static bool leads_on(struct explain_work *w, const struct explain_place *p, cons
 	return false;
 }
 
-/* The link by which a packet from place @place comes into the next one; NULL: not looked into. */
-static const struct link *next_in(struct explain_work *w, size_t place, const struct link *out)
+/* A container: the neighbour behind a bridge or a veth has the address itself. */
+static bool leads_to_neighbour(struct explain_work *w, const struct explain_leg *leg)
 {
-	const struct explain_place *p = place_of(w, place);
+	if (leg->place || !ip_is_none(&leg->result.via) ||
+	    !(str_eq(leg->out->kind, "bridge") || str_eq(leg->out->kind, "veth")))
+		return false;
+	w->out->more_ip = &leg->flow.dst;
+	return true;
+}
 
-	if (!leads_on(w, p, out) || place + 1 >= w->in->n_places)
+/* The link by which the packet of @leg comes into the next place; NULL: not looked into. */
+static const struct link *next_in(struct explain_work *w, const struct explain_leg *leg)
+{
+	const struct explain_place *p = place_of(w, leg->place);
+	bool ours = leads_on(w, p, leg->out);
+	const struct snapshot *next;
+
+	if ((!ours && !leads_to_neighbour(w, leg)) || leg->place + 1 >= w->in->n_places)
 		return NULL;
 	w->out->more = NULL;
-	return snapshot_link_by_name(place_of(w, place + 1)->net, p->gate ? "eth0" : "lan");
+	w->out->more_ip = NULL;
+	next = place_of(w, leg->place + 1)->net;
+	if (!ours)
+		return link_of_address(next, &leg->flow.dst);
+	return snapshot_link_by_name(next, p->gate ? "eth0" : "lan");
 }
 
 /* A client on 127.0.0.1 gets the host's end of the link as its source on the way in. */
@@ -298,7 +314,7 @@ static void follow_request(struct explain_work *w)
 		if (leg->result.verdict != FIB_UNICAST || !leg->out)
 			return;
 		leave_loopback(place_of(w, place)->net, leg->out, &flow);
-		in = next_in(w, place, leg->out);
+		in = next_in(w, leg);
 	}
 }
 
@@ -460,6 +476,20 @@ static uint32_t guard_mark(const struct snapshot *net, const struct link *link, 
 }
 
 /*
+ * In a namespace that `attach` put right each address has a rule of its own,
+ * and nftables puts the address that was asked into answers without one.
+ */
+static bool is_attached(const struct snapshot *net, const struct ip *asked)
+{
+	for (size_t i = 0; i < net->n_rules; i++)
+		if (known_rule_is_ours(&net->rules[i]) && !net->rules[i].has_mark &&
+		    net->rules[i].from.len == ip_bits(asked->family) &&
+		    ip_equal(&net->rules[i].from.ip, asked))
+			return true;
+	return false;
+}
+
+/*
  * What the guard makes of a reply: one that is passed on has the mark of its
  * connection when it comes, one that is made here gets it, and the address that
  * was asked, if it was going to leave by another link.
@@ -468,17 +498,18 @@ static void guard(struct explain_work *w, const struct explain_leg *request,
 		  struct explain_leg *leg)
 {
 	const struct explain_place *p = place_of(w, leg->place);
-	uint32_t mark = p->gate || !request->arrives
-				? 0
-				: guard_mark(p->net, request->in, leg->flow.dst.family);
+	bool may = !p->gate && request->arrives;
+	uint32_t mark = may ? guard_mark(p->net, request->in, leg->flow.dst.family) : 0;
 
-	if (!mark || (!leg->arrives && leg->out == request->in &&
-		      ip_equal(&leg->result.src, &request->flow.dst)))
+	if ((!mark && !(may && is_attached(p->net, &request->flow.dst))) ||
+	    (!leg->arrives && leg->out == request->in &&
+	     ip_equal(&leg->result.src, &request->flow.dst)))
 		return;
 	if (!leg->arrives && leg->result.verdict != FIB_UNICAST)
 		return;
 	leg->guarded = true;
-	leg->flow.mark = (leg->flow.mark & ~GUARD_MARK_MASK) | mark;
+	if (mark)
+		leg->flow.mark = (leg->flow.mark & ~GUARD_MARK_MASK) | mark;
 	leg->flow.src = request->flow.dst;
 	leg->trace.n = 0;
 	leg->out = NULL;

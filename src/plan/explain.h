@@ -30,6 +30,7 @@ struct explain_query {
 struct explain_place {
 	const char *name; /* for people: "this host", "gate office", "container web" */
 	const char *enter; /* what to type before "ip": "", "nsenter ... " */
+	const char *attach; /* what `sallyport attach` knows it by; NULL: not for it */
 	const char *gate; /* name of the gate of ours that it is part of, NULL */
 	const struct snapshot *net;
 	const struct link_conf *confs; /* one per net->links, for one family; NULL: not known */
@@ -129,8 +130,10 @@ struct explain_if {
 
 enum explain_cure_kind {
 	EXPLAIN_CURE_RULE, /* @cure */
+	EXPLAIN_CURE_ROUTER, /* @cure, but nobody here knows the router behind the door */
 	EXPLAIN_CURE_LOOSE, /* rp_filter of the door */
 	EXPLAIN_CURE_GUARD, /* the VPN under `guard` */
+	EXPLAIN_CURE_ATTACH, /* `attach` for a namespace of somebody else's */
 	EXPLAIN_CURE_GATE, /* the VPN in a gate of its own */
 	EXPLAIN_CURE_REPAIR, /* a gate of ours that is not as it must be */
 };
@@ -140,7 +143,7 @@ struct explain_cure {
 	size_t place;
 	struct cure cure;
 };
-#define EXPLAIN_CURES_MAX 5
+#define EXPLAIN_CURES_MAX 4
 
 struct explain_report {
 	const struct explain_input *in;
@@ -170,6 +173,7 @@ struct explain_report {
 	const char *more;
 	const char *more_name; /* of it, for people */
 	const char *more_gate;
+	const struct ip *more_ip; /* likewise: the namespace that has this address, if one here has */
 };
 
 /* Everything in @in must live as long as @a. */

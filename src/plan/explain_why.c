@@ -381,6 +381,7 @@ static struct ip gateway_of(const struct snapshot *net, const struct route *want
 	return best;
 }
 
+/* False if the router behind the door is not known. */
 static bool make_cure(struct explain_work *w, const struct explain_leg *reply, struct cure *ret)
 {
 	const struct explain_leg *request = &w->out->legs[reply->place];
@@ -462,11 +463,15 @@ static void find_cures(struct explain_work *w)
 	/* The reply would go right: rp_filter asks another question than the reply does. */
 	if (only_rp)
 		add_cure(w, EXPLAIN_CURE_LOOSE, leg->place);
-	else if (reply && make_cure(w, reply, &cure) && helps(w, reply, &cure))
+	else if (reply && !make_cure(w, reply, &cure))
+		add_cure(w, EXPLAIN_CURE_ROUTER, leg->place)->cure = cure;
+	else if (reply && helps(w, reply, &cure))
 		add_cure(w, EXPLAIN_CURE_RULE, leg->place)->cure = cure;
 	if (!reply || !reply->out || !known_is_tunnel(reply->out))
 		return;
-	if (!*w->in->places[leg->place].enter)
+	if (w->in->places[leg->place].attach)
+		add_cure(w, EXPLAIN_CURE_ATTACH, leg->place);
+	else if (!*w->in->places[leg->place].enter)
 		add_cure(w, EXPLAIN_CURE_GUARD, leg->place);
 	add_cure(w, EXPLAIN_CURE_GATE, leg->place);
 }

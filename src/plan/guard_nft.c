@@ -36,107 +36,91 @@ static bool has_mark(const struct guard_door *d)
 	return d->number < GUARD_DOORS_MAX;
 }
 
-static bool is_here(const struct address *x, sa_family_t family)
+static bool is_here(const struct address *x)
 {
-	return x->local.family == family && !ip_is_loopback(&x->local) &&
-	       !(family == AF_INET6 && ip_is_link_local(&x->local));
+	return !ip_is_loopback(&x->local) &&
+	       !(x->local.family == AF_INET6 && ip_is_link_local(&x->local));
 }
 
-/* The addresses at which the host can be reached. */
-static void here4(struct nft *n)
+static const char *ip_word(const struct address *x)
 {
-	bool any = false;
-
-	text_add(&n->t, "\tset here4 {\n\t\ttype ipv4_addr\n");
-	for (size_t i = 0; i < n->host->n_addresses; i++) {
-		const struct address *x = &n->host->addresses[i];
-		char ip[IP_TEXT_SIZE];
-
-		if (!is_here(x, AF_INET))
-			continue;
-		text_addf(&n->t, "%s%s", any ? ", " : "\t\telements = { ", ip_text(&x->local, ip));
-		any = true;
-	}
-	text_addf(&n->t, "%s\t}\n", any ? " }\n" : "");
+	return x->local.family == AF_INET ? "ip" : "ip6";
 }
 
-#define DYNAMIC "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\ttimeout 3m\n\t}\n"
-
-/* spoken: client, its port, our port, our address.  last4: which address of ours it was last. */
-static void udp_sets(struct nft *n)
+static const char *type_of(const struct address *x)
 {
-	text_add(&n->t, "\tset spoken4 {\n"
-			"\t\ttype ipv4_addr . inet_service . inet_service . ipv4_addr\n" DYNAMIC
-			"\tmap last4 {\n"
-			"\t\ttype ipv4_addr . inet_service . inet_service : ipv4_addr\n" DYNAMIC
-			"\tset spoken6 {\n"
-			"\t\ttype ipv6_addr . inet_service . inet_service . ipv6_addr\n" DYNAMIC);
+	return x->local.family == AF_INET ? "ipv4_addr" : "ipv6_addr";
 }
 
-/* Sets are named by their addresses: they outlive the order of addresses. */
-static uint32_t id_of(const struct ip *ip)
+/* What belongs to an address is named by it: that outlives the order of addresses. */
+static uint32_t id_of(const struct address *x)
 {
 	char text[IP_TEXT_SIZE];
 
-	return (uint32_t)str_hash(ip_text(ip, text), 0);
+	return (uint32_t)str_hash(ip_text(&x->local, text), 0);
 }
 
 /*
- * Of IPv6 a set for each address of ours says to whom it spoke last:
- * libnftables 1.0.6 runs out of registers where a packet updates a map.
+ * For each address of the host: the clients (address, port, port of ours) that
+ * ever spoke to it, and those that did last.  Not a map from clients to
+ * addresses: libnftables 1.0.6 dies of one that a packet updates, for IPv6.
  */
-static void udp_last6(struct nft *n)
+static void udp_sets(struct nft *n, const struct address *x)
 {
-	for (size_t i = 0; i < n->host->n_addresses; i++)
-		if (is_here(&n->host->addresses[i], AF_INET6))
-			text_addf(&n->t,
-				  "\tset last6_%08x {\n"
-				  "\t\ttype ipv6_addr . inet_service . inet_service\n" DYNAMIC,
-				  id_of(&n->host->addresses[i].local));
-	for (size_t i = 0; i < n->host->n_addresses; i++) {
-		const struct address *x = &n->host->addresses[i];
+	static const char *const kinds[] = { "spoken", "last" };
 
-		if (!is_here(x, AF_INET6))
-			continue;
-		text_addf(&n->t, "\tchain learn6_%08x {\n", id_of(&x->local));
-		for (size_t j = 0; j < n->host->n_addresses; j++)
-			if (is_here(&n->host->addresses[j], AF_INET6))
-				text_addf(
-					&n->t,
-					"\t\t%s @last6_%08x { ip6 saddr . udp sport . udp dport }\n",
-					i == j ? "update" : "delete",
-					id_of(&n->host->addresses[j].local));
-		text_add(&n->t, "\t}\n");
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		text_addf(&n->t,
+			  "\tset %s_%08x {\n\t\ttype %s . inet_service . inet_service\n"
+			  "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\ttimeout 3m\n\t}\n",
+			  kinds[i], id_of(x), type_of(x));
+}
+
+static void udp_learn_address(struct nft *n, const struct address *x)
+{
+	const char *ip = ip_word(x);
+
+	text_addf(&n->t,
+		  "\tchain learn_%08x {\n"
+		  "\t\tupdate @spoken_%08x { %s saddr . udp sport . udp dport }\n",
+		  id_of(x), id_of(x), ip);
+	for (size_t i = 0; i < n->host->n_addresses; i++) {
+		const struct address *y = &n->host->addresses[i];
+
+		if (is_here(y) && y->local.family == x->local.family)
+			text_addf(&n->t, "\t\t%s @last_%08x { %s saddr . udp sport . udp dport }\n",
+				  x == y ? "update" : "delete", id_of(y), ip);
 	}
+	text_add(&n->t, "\t}\n");
 }
 
 static void udp_learn(struct nft *n)
 {
-	bool any = false;
+	static const sa_family_t families[] = { AF_INET, AF_INET6 };
 
-	udp_last6(n);
-	text_add(
-		&n->t,
-		"\tchain learn {\n"
-		"\t\ttype filter hook input priority 0; policy accept;\n"
-		"\t\tmeta l4proto != udp return\n"
-		"\t\tiifname \"lo\" return\n"
-		"\t\tct direction reply return\n"
-		"\t\tip daddr @here4 update @spoken4 { ip saddr . udp sport . udp dport . ip daddr }\n"
-		"\t\tip daddr @here4 update @last4 { ip saddr . udp sport . udp dport : ip daddr } return\n"
-		"\t\tip6 daddr fe80::/10 return\n"
-		"\t\tfib daddr type local update @spoken6 { ip6 saddr . udp sport . udp dport . ip6 daddr }\n");
-	for (size_t i = 0; i < n->host->n_addresses; i++) {
-		const struct address *x = &n->host->addresses[i];
-		char ip[IP_TEXT_SIZE];
+	text_add(&n->t, "\tchain learn {\n"
+			"\t\ttype filter hook input priority 0; policy accept;\n"
+			"\t\tmeta l4proto != udp return\n"
+			"\t\tiifname \"lo\" return\n"
+			"\t\tct direction reply return\n");
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		bool any = false;
 
-		if (!is_here(x, AF_INET6))
-			continue;
-		text_addf(&n->t, "%s%s : goto learn6_%08x", any ? ", " : "\t\tip6 daddr vmap { ",
-			  ip_text(&x->local, ip), id_of(&x->local));
-		any = true;
+		for (size_t i = 0; i < n->host->n_addresses; i++) {
+			const struct address *x = &n->host->addresses[i];
+			char ip[IP_TEXT_SIZE];
+
+			if (!is_here(x) || x->local.family != families[f])
+				continue;
+			if (!any)
+				text_addf(&n->t, "\t\t%s daddr vmap { ", ip_word(x));
+			text_addf(&n->t, "%s%s : goto learn_%08x", any ? ", " : "",
+				  ip_text(&x->local, ip), id_of(x));
+			any = true;
+		}
+		text_add(&n->t, any ? " }\n" : "");
 	}
-	text_add(&n->t, any ? " }\n\t}\n" : "\t}\n");
+	text_add(&n->t, "\t}\n");
 }
 
 /* A socket that is bound to an address says the right one by itself. */
@@ -145,21 +129,40 @@ static void udp_answer(struct nft *n)
 	text_add(&n->t, "\tchain answer {\n"
 			"\t\ttype route hook output priority -310; policy accept;\n"
 			"\t\tmeta l4proto != udp return\n"
-			"\t\toifname \"lo\" return\n"
-			"\t\tip daddr . udp dport . udp sport . ip saddr @spoken4 return\n"
-			"\t\tip saddr set ip daddr . udp dport . udp sport map @last4\n"
-			"\t\tip6 daddr . udp dport . udp sport . ip6 saddr @spoken6 return\n");
+			"\t\toifname \"lo\" return\n");
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *x = &n->host->addresses[i];
 		char ip[IP_TEXT_SIZE];
 
-		if (is_here(x, AF_INET6))
+		if (is_here(x))
 			text_addf(
 				&n->t,
-				"\t\tip6 daddr . udp dport . udp sport @last6_%08x ip6 saddr set %s return\n",
-				id_of(&x->local), ip_text(&x->local, ip));
+				"\t\t%s saddr %s %s daddr . udp dport . udp sport @spoken_%08x return\n",
+				ip_word(x), ip_text(&x->local, ip), ip_word(x), id_of(x));
+	}
+	for (size_t i = 0; i < n->host->n_addresses; i++) {
+		const struct address *x = &n->host->addresses[i];
+		char ip[IP_TEXT_SIZE];
+
+		if (is_here(x))
+			text_addf(
+				&n->t,
+				"\t\t%s daddr . udp dport . udp sport @last_%08x %s saddr set %s return\n",
+				ip_word(x), id_of(x), ip_word(x), ip_text(&x->local, ip));
 	}
 	text_add(&n->t, "\t}\n");
+}
+
+static void udp(struct nft *n)
+{
+	for (size_t i = 0; i < n->host->n_addresses; i++)
+		if (is_here(&n->host->addresses[i]))
+			udp_sets(n, &n->host->addresses[i]);
+	for (size_t i = 0; i < n->host->n_addresses; i++)
+		if (is_here(&n->host->addresses[i]))
+			udp_learn_address(n, &n->host->addresses[i]);
+	udp_learn(n);
+	udp_answer(n);
 }
 
 /* What a connection's mark says, for a packet of it: chain KIND_NUMBER. */
@@ -255,16 +258,10 @@ const char *guard_nft(struct arena *a, const struct guard_memory *m, const struc
 	struct nft n = { .m = m, .host = host, .wish = wish };
 	const char *text;
 
-	text_add(&n.t, "table inet " GUARD_NFT " {\n"
-		       "\tset here4 {\n\t\ttype ipv4_addr\n\t}\n"
-		       "}\n"
+	text_add(&n.t, "table inet " GUARD_NFT " {\n}\n"
 		       "flush table inet " GUARD_NFT "\n"
-		       "flush set inet " GUARD_NFT " here4\n"
 		       "table inet " GUARD_NFT " {\n");
-	here4(&n);
-	udp_sets(&n);
-	udp_learn(&n);
-	udp_answer(&n);
+	udp(&n);
 	door_chains(&n);
 	arrive(&n);
 	leave(&n);

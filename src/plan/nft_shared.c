@@ -19,13 +19,8 @@ struct element {
 	const char *target; /* the chain, or "" in a set */
 };
 
-struct chain {
-	const char *name;
-	const char *text;
-};
-
 struct listing {
-	struct chain *chains;
+	const char **chains;
 	size_t n_chains, cap_chains;
 	struct element *elements;
 	size_t n_elements, cap_elements;
@@ -88,8 +83,7 @@ static void read_listing(struct arena *a, const char *listed, struct listing *re
 		name = arena_strndup(a, head + kind + 1, strcspn(head + kind + 1, " \n"));
 		block = arena_strndup(a, head, (size_t)(end - head));
 		if (strncmp(head, "chain ", 6) == 0)
-			*arena_push(a, ret->chains, ret->n_chains, ret->cap_chains) =
-				(struct chain){ name, block };
+			*arena_push(a, ret->chains, ret->n_chains, ret->cap_chains) = name;
 		else
 			read_elements(a, ret, name, block);
 		s = end;
@@ -115,24 +109,6 @@ static const char *finish(struct arena *a, struct text *t)
 
 	text_free(t);
 	return ret;
-}
-
-const char *plan_nft_part(struct arena *a, const char *listed, const char *gate)
-{
-	const char *before = arena_printf(a, "before_%s", gate);
-	struct text t = { 0 };
-	struct listing l;
-
-	read_listing(a, listed, &l);
-	for (size_t i = 0; i < l.n_chains; i++)
-		if (plan_nft_chain_is_shared(l.chains[i].name) ||
-		    (is_gates_chain(l.chains[i].name, gate) && !str_eq(l.chains[i].name, before)))
-			text_addf(&t, "%s\n", l.chains[i].text);
-	for (size_t i = 0; i < l.n_elements; i++)
-		if (is_gates_element(a, &l.elements[i], gate))
-			text_addf(&t, "%s %s %s\n", l.elements[i].map, l.elements[i].key,
-				  l.elements[i].target);
-	return finish(a, &t);
 }
 
 static void delete_elements(struct arena *a, struct text *t, const struct listing *l,
@@ -163,7 +139,7 @@ const char *plan_nft_remove(struct arena *a, const char *listed, const char *gat
 	read_listing(a, listed, &l);
 	delete_elements(a, &t, &l, gate);
 	for (size_t i = 0; i < l.n_chains; i++) {
-		const char *name = l.chains[i].name;
+		const char *name = l.chains[i];
 
 		if (is_gates_chain(name, gate))
 			text_addf(&t,

@@ -262,14 +262,6 @@ static const struct shared_chain {
 static const char *const own_chains[] = { "from",  "closed", "publish", "lan",
 					  "enter", "leave",  "before" };
 
-bool plan_nft_chain_is_shared(const char *chain)
-{
-	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++)
-		if (str_eq(chain, shared_chains[i].name))
-			return true;
-	return false;
-}
-
 const char *plan_nft_chain_gate(const char *chain)
 {
 	for (size_t i = 0; i < ARRAY_LEN(own_chains); i++) {

@@ -79,16 +79,13 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 #define PLAN_NFT_HOST "sallyport" /* the table that all gates share on the host */
 const char *plan_nft_host(struct arena *a, const struct gate *g, const struct plan_facts *f);
 const char *plan_nft_gate(struct arena *a, const struct gate *g, const struct plan_facts *f);
-/* Of a chain of the host's table: is it every gate's, or whose is it?  NULL: no gate's. */
-bool plan_nft_chain_is_shared(const char *chain);
+/* Whose chain of the host's table is it?  NULL: no gate's. */
 const char *plan_nft_chain_gate(const char *chain);
 
 /*
  * plan/nft_shared.c: what the listing of the host's table says of one gate.
  * Arena strings.
  */
-/* All that the gate needs of it, to be compared; chain `before_NAME` is left out. */
-const char *plan_nft_part(struct arena *a, const char *listed, const char *gate);
 /* Commands that take the gate's elements out, so that others can take their place. */
 const char *plan_nft_stale(struct arena *a, const char *listed, const char *gate);
 /* Commands that take the gate out, and the table with the last one; "" if it is not in it. */

@@ -4,6 +4,8 @@
 #include "base/text.h"
 #include "sys/fd.h"
 #include "sys/netns.h"
+#include "sys/nft_raw.h"
+#include "sys/rtnl_sock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +20,7 @@
 
 struct nft {
 	struct nft_ctx *ctx;
+	struct rtnl raw;
 };
 
 static bool is_netfilter_socket(int fd)
@@ -72,6 +75,9 @@ int nft_open(int netns_fd, struct nft **ret, struct err *e)
 	n = calloc(1, sizeof(*n));
 	if (!n)
 		abort();
+	r = netlink_open(-1, NETLINK_NETFILTER, &n->raw.sock, e);
+	if (r < 0)
+		return r;
 	lowest = lowest_free_fd();
 	if (lowest < 0)
 		return err_errno(e, errno, "nftables");
@@ -92,6 +98,8 @@ void nft_close(struct nft **n)
 {
 	if (*n && (*n)->ctx)
 		nft_ctx_free((*n)->ctx);
+	if (*n && (*n)->raw.sock)
+		mnl_socket_close((*n)->raw.sock);
 	free(*n);
 	*n = NULL;
 }
@@ -169,4 +177,17 @@ int nft_list_table(struct nft *n, struct arena *a, const char *name, const char 
 int nft_list_json(struct nft *n, struct arena *a, const char *what, const char **ret, struct err *e)
 {
 	return run_for_output(n, a, NFT_CTX_OUTPUT_JSON, arena_printf(a, "list %s", what), ret, e);
+}
+
+bool nft_has_chain(struct nft *n, const char *table, const char *chain)
+{
+	struct err e;
+
+	return nft_raw_has_chain(&n->raw, table, chain, &e) == 0;
+}
+
+int nft_comments(struct nft *n, struct arena *a, const char *table, const char *chain,
+		 const char *const **ret, size_t *ret_n, struct err *e)
+{
+	return nft_raw_comments(&n->raw, a, table, chain, ret, ret_n, e);
 }

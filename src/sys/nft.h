@@ -30,6 +30,15 @@ int nft_list_json(struct nft *n, struct arena *a, const char *what, const char *
 		  struct err *e) MUST_USE;
 
 /*
+ * Asked of the kernel itself: what they cost does not grow with what others have
+ * in the namespace.  Has family inet the chain?  The comments of the rules of one
+ * (arena strings); -ENOENT if there is none.
+ */
+bool nft_has_chain(struct nft *n, const char *table, const char *chain);
+int nft_comments(struct nft *n, struct arena *a, const char *table, const char *chain,
+		 const char *const **ret, size_t *ret_n, struct err *e) MUST_USE;
+
+/*
  * Hears of changes (NFNLGRP_NFTABLES).  nft_watch_read() drains; @ret_foreign is
  * true if a transaction was not made by this process (NFTA_GEN_PROC_PID) or
  * news was lost.  Of several, @ret_who names one that is not called as this
@@ -41,6 +50,13 @@ int nft_watch_open(int netns_fd, struct nft_watch **ret, struct err *e) MUST_USE
 int nft_watch_fd(const struct nft_watch *w);
 int nft_watch_read(struct nft_watch *w, bool *ret_foreign,
 		   char ret_who[32] /* process name or "" */, struct err *e) MUST_USE;
+/*
+ * Was something of @table of family inet among what nft_watch_read() told of since
+ * the last question?  Of its chains, those that another gate has for itself
+ * alone (plan_nft_chain_gate()) do not count.  True as well when news was lost.
+ */
+void nft_watch_own(struct nft_watch *w, const char *table, const char *gate);
+bool nft_watch_touched(struct nft_watch *w);
 void nft_watch_close(struct nft_watch **w);
 
 #endif

@@ -2,6 +2,7 @@
 #include "sys/nft.h"
 
 #include "base/text.h"
+#include "plan/plan.h"
 #include "sys/fd.h"
 #include "sys/rtnl_sock.h"
 
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdio.h>
@@ -29,6 +31,10 @@ struct nft_watch {
 	uint32_t own_pid; /* 0: the kernel's numbers are not those we see */
 	char own_name[NAME_SIZE];
 	bool table_went; /* in the transaction whose end has not come yet */
+	bool names_own; /* likewise */
+	bool touched;
+	char own_table[NAME_SIZE];
+	char own_gate[NAME_SIZE];
 };
 
 /*
@@ -112,6 +118,57 @@ static bool is_own(const struct nft_watch *w, const struct maker *m)
 	return w->own_pid ? m->pid == w->own_pid : str_eq(m->name, w->own_name);
 }
 
+struct subject {
+	uint16_t message;
+	const char *table;
+	const char *chain;
+};
+
+/* The table is attribute 1 of every message; the chain's is another's number elsewhere. */
+static int read_subject(const struct nlattr *a, void *ctx)
+{
+	struct subject *s = ctx;
+	const char *text = mnl_attr_get_payload(a);
+	uint16_t type = mnl_attr_get_type(a);
+	bool rule = s->message == NFT_MSG_NEWRULE || s->message == NFT_MSG_DELRULE;
+	bool chain = s->message == NFT_MSG_NEWCHAIN || s->message == NFT_MSG_DELCHAIN;
+
+	if (mnl_attr_validate(a, MNL_TYPE_NUL_STRING) < 0)
+		return MNL_CB_OK;
+	if (type == NFTA_TABLE_NAME)
+		s->table = text;
+	else if ((rule && type == NFTA_RULE_CHAIN) || (chain && type == NFTA_CHAIN_NAME))
+		s->chain = text;
+	return MNL_CB_OK;
+}
+
+static bool concerns_own(const struct nft_watch *w, const struct nlmsghdr *nlh)
+{
+	struct subject s = { .message = nlh->nlmsg_type & 0xff };
+	const struct nfgenmsg *head = mnl_nlmsg_get_payload(nlh);
+	const char *gate;
+
+	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*head)) || head->nfgen_family != NFPROTO_INET)
+		return false;
+	mnl_attr_parse(nlh, sizeof(*head), read_subject, &s);
+	gate = s.chain ? plan_nft_chain_gate(s.chain) : NULL;
+	return s.table && str_eq(s.table, w->own_table) && (!gate || str_eq(gate, w->own_gate));
+}
+
+void nft_watch_own(struct nft_watch *w, const char *table, const char *gate)
+{
+	snprintf(w->own_table, sizeof(w->own_table), "%s", table);
+	snprintf(w->own_gate, sizeof(w->own_gate), "%s", gate);
+}
+
+bool nft_watch_touched(struct nft_watch *w)
+{
+	bool touched = w->touched;
+
+	w->touched = false;
+	return touched;
+}
+
 /*
  * Every transaction ends with one NEWGEN message that tells its maker.  One that
  * deletes a table is nobody's in particular: it may have hurt all.
@@ -124,12 +181,15 @@ static void note(struct nft_watch *w, const struct nlmsghdr *nlh, bool *foreign,
 	if (nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_DELTABLE))
 		w->table_went = true;
 	if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN) ||
-	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
+	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg))) {
+		w->names_own = w->names_own || concerns_own(w, nlh);
 		return;
+	}
 	mnl_attr_parse(nlh, sizeof(struct nfgenmsg), read_maker, &m);
 	if (w->table_went && str_eq(m.name, w->own_name) && !is_own(w, &m))
 		m.name[0] = '\0';
-	w->table_went = false;
+	w->touched = w->touched || (w->names_own && !is_own(w, &m) && !str_eq(m.name, w->own_name));
+	w->table_went = w->names_own = false;
 	if (is_own(w, &m) || (*foreign && str_eq(m.name, w->own_name)))
 		return;
 	*foreign = true;
@@ -160,6 +220,7 @@ int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32], str
 		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size))
 			note(w, nlh, &foreign, who);
 	}
+	w->touched = w->touched || lost;
 	*ret_foreign = foreign || lost;
 	memcpy(ret_who, lost ? "" : who, lost ? 1 : NAME_SIZE);
 	return 0;

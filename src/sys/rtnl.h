@@ -62,6 +62,17 @@ int rtnl_address_add(struct rtnl *r, const struct want_address *w, struct err *e
 int rtnl_route_add(struct rtnl *r, const struct want_route *w, uint8_t protocol,
 		   struct err *e) MUST_USE;
 
+/*
+ * Takes the network back to @before, but for links, and for routes and rules of
+ * the tables first..last and the local one: addresses, routes and rules that
+ * came since go, those that went come back, links that were up are set up.
+ * What an address or route has beyond its model (broadcast, congestion window)
+ * comes back as the kernel's default.  Goes on after a failure; the first is
+ * told.  *ret_steps: what had to be done.
+ */
+int rtnl_restore(struct rtnl *r, const struct snapshot *before, uint32_t table_first,
+		 uint32_t table_last, size_t *ret_steps, struct err *e) MUST_USE;
+
 /* Counters of one link: -ENODEV if there is none. */
 struct rtnl_counters {
 	uint64_t packets_in, packets_out, bytes_in, bytes_out;

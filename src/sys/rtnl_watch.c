@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* 10,000 routes at once are some 2 MiB; beyond this ENOBUFS says that news was lost. */
@@ -140,6 +141,20 @@ static bool is_foreign_table(const struct rtnl_watch *w, const struct nlmsghdr *
 	       table < SLOT_TABLE + SLOT_COUNT && table != w->own_table;
 }
 
+/* The kernel tells of a link's settings before it tells of the link. */
+static bool is_foreign_link(struct rtnl_watch *w, uint32_t index)
+{
+	struct ifreq link = { .ifr_ifindex = (int)index };
+
+	if (is_foreign_index(w, index))
+		return true;
+	if (ioctl(mnl_socket_get_fd(w->sock), SIOCGIFNAME, &link) < 0 ||
+	    strncmp(link.ifr_name, "sp-", 3) != 0 || str_eq(link.ifr_name, w->own_link))
+		return false;
+	note_foreign_index(w, index);
+	return true;
+}
+
 /*
  * Is this about another gate's link, or what stands on it?  Its own supervisor
  * looks after that: two hundred gates must not all wake up for one.
@@ -178,7 +193,7 @@ static bool is_another_gates(struct rtnl_watch *w, const struct nlmsghdr *nlh)
 		return is_foreign_table(w, nlh, sizeof(struct fib_rule_hdr), FRA_TABLE);
 	case RTM_NEWNETCONF:
 		return find_u32(nlh, sizeof(struct netconfmsg), NETCONFA_IFINDEX, &index) &&
-		       is_foreign_index(w, index);
+		       is_foreign_link(w, index);
 	default:
 		return false;
 	}

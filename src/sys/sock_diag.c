@@ -193,3 +193,26 @@ int sock_diag_list(struct arena *a, int netns_fd, struct socket_seen **ret, size
 	*ret_n = l.n;
 	return 0;
 }
+
+static int take_counts(const struct nlmsghdr *nlh, void *ctx)
+{
+	int r = sock_diag_decode_counts(nlh, ctx);
+
+	return r < 0 ? r : r ? 0 : -ENODATA;
+}
+
+int sock_diag_counts(const struct socket_seen *s, struct tcp_counts *ret, struct err *e)
+{
+	struct sock_diag_message m;
+	struct tcp_counts counts = { 0 };
+	struct rtnl rt = { 0 };
+	int r = netlink_open(-1, NETLINK_SOCK_DIAG, &rt.sock, e);
+
+	if (r < 0)
+		return r;
+	r = rtnl_talk(&rt, sock_diag_encode_one(&m, s), NLM_F_ACK, take_counts, &counts, e);
+	mnl_socket_close(rt.sock);
+	if (r == 0)
+		*ret = counts;
+	return r;
+}

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "model/socket.h"
+#include "wire/sock_diag.h"
 
 #include <stddef.h>
 
@@ -15,5 +16,8 @@
  */
 int sock_diag_list(struct arena *a, int netns_fd, struct socket_seen **ret, size_t *ret_n,
 		   struct err *e) MUST_USE;
+
+/* What connection @s has carried so far; -ENOENT if there is none (any more). */
+int sock_diag_counts(const struct socket_seen *s, struct tcp_counts *ret, struct err *e) MUST_USE;
 
 #endif

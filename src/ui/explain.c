@@ -169,7 +169,8 @@ static void add_reply(struct text *t, const struct explain_report *r, const stru
 	if (leg->flow.mark)
 		text_addf(t, " with mark 0x%x", leg->flow.mark);
 	if (leg->guarded)
-		text_add(t, ", which sallyport's guard gives it");
+		text_addf(t, ", which sallyport's %s gives it",
+			  leg->flow.mark ? "guard" : "attach");
 	if (r->verdict == EXPLAIN_REQUEST_DROPPED)
 		text_add(t, ", if the request were let in");
 	text_add(t, "\n");

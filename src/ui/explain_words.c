@@ -635,9 +635,15 @@ static void request_dropped(struct text *t, const struct explain_report *r,
 		text_addf(t, "In %s the request", place_of(r, leg)->name);
 	else
 		text_add(t, "The request");
-	text_addf(t, " gets nowhere: %s.",
+	text_addf(t, " gets nowhere: %s",
 		  leg->result.why_not ? leg->result.why_not
 				      : fib_verdict_name(leg->result.verdict));
+	if (!leg->place && !snapshot_has_address(place_of(r, leg)->net, &r->in->query.server)) {
+		text_add(t, ", and ");
+		add_ip(t, &r->in->query.server);
+		text_add(t, " is no address of its own");
+	}
+	text_add(t, ".");
 }
 
 static void unsure(struct text *t, const struct explain_report *r, const struct explain_leg *leg)
@@ -757,8 +763,8 @@ void explain_notes(const struct explain_report *r, void (*each)(const char *note
 		each(text_str(&t), ctx);
 		text_clear(&t);
 	}
-	if (r->container)
-		each("what the container itself does with it is not looked at", ctx);
+	if (r->more_ip)
+		each("what stands behind that address is not looked at", ctx);
 	if (r->meets == EXPLAIN_MEETS_UNKNOWN && r->in->query.proto == IPPROTO_UDP)
 		each("whether the service is bound to one address is not known; taken is that it "
 		     "is not",
@@ -772,6 +778,13 @@ void explain_cure(struct text *what, struct text *commands, const struct explain
 	char ip[IP_TEXT_SIZE];
 
 	switch (c->kind) {
+	case EXPLAIN_CURE_ROUTER:
+		text_addf(what,
+			  "No route here says by which router %s is reached by %s; put its address "
+			  "for ROUTER",
+			  ip_text(&r->in->query.client, ip), c->cure.link);
+		words_cure(commands, &c->cure, p->enter, "ROUTER");
+		break;
 	case EXPLAIN_CURE_RULE:
 		if (c->cure.from.ip.family)
 			text_addf(what, "What is sent from %s leaves by %s, whatever a VPN brings",
@@ -781,7 +794,7 @@ void explain_cure(struct text *what, struct text *commands, const struct explain
 				  ip_text(&c->cure.to.ip, ip),
 				  c->cure.iif ? " and comes in by " : "",
 				  c->cure.iif ? c->cure.iif : "", c->cure.link);
-		words_cure(commands, &c->cure, p->enter);
+		words_cure(commands, &c->cure, p->enter, NULL);
 		break;
 	case EXPLAIN_CURE_LOOSE:
 		text_addf(what,
@@ -795,6 +808,13 @@ void explain_cure(struct text *what, struct text *commands, const struct explain
 		text_add(what, "Start the VPN client under guard: it runs on this very host, and "
 			       "whoever came in stays in");
 		text_add(commands, "sallyport guard -- VPN-COMMAND\n");
+		break;
+	case EXPLAIN_CURE_ATTACH:
+		text_addf(what,
+			  "Put %s right from outside: whoever comes in by a door is answered by "
+			  "that door, whatever its VPN brings",
+			  p->name);
+		text_addf(commands, "sallyport attach %s\n", p->attach);
 		break;
 	case EXPLAIN_CURE_GATE:
 		text_add(what, "Run the VPN in a gate: it never meets the routes of this host, "

@@ -166,7 +166,9 @@ void words_rule(struct text *t, const struct rule *r, const struct snapshot *net
 		text_addf(t, " lookup %s", words_table(r->table, table));
 	if (r->suppress_len >= 0)
 		text_addf(t, " suppress_prefixlength %d", r->suppress_len);
-	if (r->suppress_group >= 0)
+	if (r->suppress_group == 0) /* /etc/iproute2/group */
+		text_add(t, " suppress_ifgroup default");
+	else if (r->suppress_group > 0)
 		text_addf(t, " suppress_ifgroup %d", r->suppress_group);
 	add_action(t, r);
 	if (r->protocol != RTPROT_UNSPEC && r->protocol != RTPROT_KERNEL &&
@@ -230,7 +232,7 @@ void words_route(struct text *t, const struct route *r, const struct snapshot *n
 
 /* --- cures -------------------------------------------------------------------------- */
 
-void words_cure(struct text *t, const struct cure *c, const char *enter)
+void words_cure(struct text *t, const struct cure *c, const char *enter, const char *router)
 {
 	const char *tool = c->family == AF_INET6 ? "ip -6" : "ip";
 	char buf[PREFIX_TEXT_SIZE];
@@ -239,8 +241,10 @@ void words_cure(struct text *t, const struct cure *c, const char *enter)
 		text_addf(t, "%s%s route add %s dev %s table %u\n", enter, tool,
 			  prefix_text(&c->onlink, buf), c->link, c->table);
 	if (!ip_is_none(&c->gateway))
-		text_addf(t, "%s%s route add default via %s dev %s table %u\n", enter, tool,
-			  ip_text(&c->gateway, buf), c->link, c->table);
+		router = ip_text(&c->gateway, buf);
+	if (router)
+		text_addf(t, "%s%s route add default via %s dev %s table %u\n", enter, tool, router,
+			  c->link, c->table);
 	text_addf(t, "%s%s rule add priority 0", enter, tool);
 	if (c->from.ip.family)
 		text_addf(t, " from %s", net_text(&c->from, buf));

@@ -18,7 +18,10 @@ void words_rule(struct text *t, const struct rule *r, const struct snapshot *net
 void words_route(struct text *t, const struct route *r, const struct snapshot *net);
 /* "tcp", "udp", "icmp" or the number. */
 void words_proto(struct text *t, uint8_t proto);
-/* The commands that make it, a line each; @enter stands before each "ip". */
-void words_cure(struct text *t, const struct cure *c, const char *enter);
+/*
+ * The commands that make it, a line each; @enter stands before each "ip", and
+ * @router (NULL for none) where the cure has no gateway.
+ */
+void words_cure(struct text *t, const struct cure *c, const char *enter, const char *router);
 
 #endif

@@ -6,6 +6,8 @@
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
+#include <linux/tcp.h>
+#include <stddef.h>
 #include <string.h>
 
 /* Of the kernel's TCP states; UDP uses the first and the second of these. */
@@ -121,4 +123,57 @@ int sock_diag_decode(const struct nlmsghdr *nlh, uint8_t proto, struct socket_se
 		return r;
 	*ret = s;
 	return 1;
+}
+
+struct nlmsghdr *sock_diag_encode_one(struct sock_diag_message *m, const struct socket_seen *s)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(m->bytes);
+	struct inet_diag_req_v2 *req;
+	size_t size = s->local.family == AF_INET ? 4 : 16;
+
+	nlh->nlmsg_type = SOCK_DIAG_BY_FAMILY;
+	nlh->nlmsg_flags = NLM_F_REQUEST;
+	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
+	req->sdiag_family = (uint8_t)s->local.family;
+	req->sdiag_protocol = s->proto;
+	req->idiag_ext = 1 << (INET_DIAG_INFO - 1);
+	req->idiag_states = UINT32_MAX;
+	req->id.idiag_sport = htons(s->local_port);
+	req->id.idiag_dport = htons(s->peer_port);
+	memcpy(req->id.idiag_src, s->local.byte, size);
+	memcpy(req->id.idiag_dst, s->peer.byte, size);
+	req->id.idiag_cookie[0] = req->id.idiag_cookie[1] = INET_DIAG_NOCOOKIE;
+	return nlh;
+}
+
+int sock_diag_decode_counts(const struct nlmsghdr *nlh, struct tcp_counts *ret)
+{
+	size_t at = MNL_ALIGN(sizeof(struct inet_diag_msg)) + MNL_NLMSG_HDRLEN;
+	struct tcp_info info;
+
+	if (nlh->nlmsg_len < MNL_NLMSG_HDRLEN + sizeof(struct inet_diag_msg))
+		return -EBADMSG;
+	while (at + MNL_ATTR_HDRLEN <= nlh->nlmsg_len) {
+		const struct nlattr *attr = (const void *)((const char *)nlh + at);
+
+		if (attr->nla_len < MNL_ATTR_HDRLEN || attr->nla_len > nlh->nlmsg_len - at)
+			return -EBADMSG;
+		at += MNL_ALIGN(attr->nla_len);
+		if (mnl_attr_get_type(attr) != INET_DIAG_INFO)
+			continue;
+		/* An older kernel's is shorter. */
+		if (mnl_attr_get_payload_len(attr) <
+		    offsetof(struct tcp_info, tcpi_bytes_retrans) + sizeof(uint64_t))
+			return 0;
+		memset(&info, 0, sizeof(info));
+		memcpy(&info, mnl_attr_get_payload(attr),
+		       mnl_attr_get_payload_len(attr) < sizeof(info)
+			       ? mnl_attr_get_payload_len(attr)
+			       : sizeof(info));
+		*ret = (struct tcp_counts){ .sent = info.tcpi_bytes_sent - info.tcpi_bytes_retrans,
+					    .acked = info.tcpi_bytes_acked,
+					    .received = info.tcpi_bytes_received };
+		return 1;
+	}
+	return 0;
 }

@@ -24,4 +24,16 @@ struct nlmsghdr *sock_diag_encode_dump(struct sock_diag_message *m, sa_family_t 
  */
 int sock_diag_decode(const struct nlmsghdr *nlh, uint8_t proto, struct socket_seen *ret);
 
+/* A request for one connection, as sock_diag_decode() gave it; NLM_F_REQUEST, no dump. */
+struct nlmsghdr *sock_diag_encode_one(struct sock_diag_message *m, const struct socket_seen *s);
+
+/* What a TCP connection has carried, in bytes. */
+struct tcp_counts {
+	uint64_t sent; /* for the first time: what was sent again does not count */
+	uint64_t acked;
+	uint64_t received;
+};
+/* 1 and the counts, 0 if the kernel tells none, -EBADMSG as above. */
+int sock_diag_decode_counts(const struct nlmsghdr *nlh, struct tcp_counts *ret);
+
 #endif

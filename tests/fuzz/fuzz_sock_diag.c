@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *copy = malloc(size ? size : 1);
 	const struct nlmsghdr *nlh;
+	struct tcp_counts counts;
 	struct socket_seen s;
 	int left = (int)size;
 
@@ -33,9 +34,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, data, size);
 	/* mnl_nlmsg_ok() of libmnl 1.0.4 lets lengths above INT_MAX pass. */
 	for (nlh = (void *)copy; mnl_nlmsg_ok(nlh, left) && nlh->nlmsg_len <= (uint32_t)left;
-	     nlh = mnl_nlmsg_next(nlh, &left))
+	     nlh = mnl_nlmsg_next(nlh, &left)) {
+		(void)sock_diag_decode_counts(nlh, &counts);
 		if (sock_diag_decode(nlh, IPPROTO_TCP, &s) == 1)
 			check(&s);
+	}
 	free(copy);
 	return 0;
 }

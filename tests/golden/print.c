@@ -4,13 +4,17 @@
  *
  *	golden-print nft-host|nft-gate FILE.conf	nft text of one gate
  *	golden-print status FILE.json			the table of `sallyport status`
+ *	golden-print explain CLIENT SERVER PORT PROTO FILE.json...
+ *							what explain says of these places
  *
  * What the supervisor would have observed is made up here, always the same.
  */
 #include "base/text.h"
 #include "plan/plan.h"
+#include "ui/explain.h"
 #include "ui/status.h"
 #include "wire/config.h"
+#include "wire/host_json.h"
 
 #include <linux/if.h>
 #include <stdio.h>
@@ -105,6 +109,46 @@ static int print_status(const char *path)
 	return 0;
 }
 
+static int read_place(struct arena *a, const char *path, sa_family_t family,
+		      struct explain_place *ret)
+{
+	struct host *h = arena_new(a, struct host);
+	const char *text;
+	struct json_in j;
+	struct err e;
+	size_t size;
+
+	text = read_file(a, path, &size);
+	if (!text)
+		return die(path);
+	json_in_start(&j, a, path, text, size, &e);
+	if (!host_json_read(&j, h))
+		return die(e.text);
+	explain_place_of(a, h, family, ret);
+	return 0;
+}
+
+static int print_explain(struct arena *a, int argc, char **argv)
+{
+	struct explain_input in = { .query.proto = str_eq(argv[3], "udp") ? IPPROTO_UDP
+									  : IPPROTO_TCP };
+	struct text t CLEANUP_TEXT = { 0 };
+	struct explain_report report;
+	uint32_t port;
+
+	if (!ip_parse(argv[0], &in.query.client) || !ip_parse(argv[1], &in.query.server) ||
+	    !str_to_u32(argv[2], UINT16_MAX, &port))
+		return die("wrong address or port");
+	in.query.port = (uint16_t)port;
+	for (int i = 4; i < argc && in.n_places < EXPLAIN_PLACES_MAX; i++)
+		if (read_place(a, argv[i], in.query.client.family, &in.places[in.n_places++]))
+			return 1;
+	explain(a, &in, &report);
+	explain_text(&t, &report);
+	fputs(text_str(&t), stdout);
+	return report.verdict != EXPLAIN_SAME_DOOR;
+}
+
 int main(int argc, char **argv)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -113,5 +157,7 @@ int main(int argc, char **argv)
 		return print_status(argv[2]);
 	if (argc == 3 && (str_eq(argv[1], "nft-host") || str_eq(argv[1], "nft-gate")))
 		return print_nft(&a, str_eq(argv[1], "nft-host"), argv[2]);
+	if (argc > 6 && str_eq(argv[1], "explain"))
+		return print_explain(&a, argc - 2, argv + 2);
 	return die("nft-host, nft-gate or status, and a file");
 }

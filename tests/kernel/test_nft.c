@@ -162,6 +162,94 @@ static void the_watch_tells_own_transactions_from_others(void **state)
 	assert_null(w);
 }
 
+/* Runs @command as somebody else does: did that touch ours? */
+static bool touched_by(struct nft_watch *w, const char *command)
+{
+	bool foreign = false;
+	char who[32];
+	struct err e;
+
+	assert_int_equal(system(command), 0);
+	while (!foreign) {
+		wait_for(w);
+		assert_ok(nft_watch_read(w, &foreign, who, &e));
+	}
+	return nft_watch_touched(w);
+}
+
+static void a_foreign_transaction_touches_what_it_names(void **state)
+{
+	static const char shared[] = "table inet sallyport {\n"
+				     "\tmap ports { type inet_service : verdict; }\n"
+				     "\tchain forward { type filter hook forward priority 0; }\n"
+				     "\tchain lan_a { counter; }\n"
+				     "\tchain lan_b { counter; }\n"
+				     "}\n";
+	static const struct {
+		const char *command;
+		bool touched;
+	} cases[] = {
+		{ "nft add table ip other", false },
+		{ "nft add chain ip other forward", false },
+		{ "nft add table ip6 sallyport", false },
+		{ "nft add rule inet sallyport lan_b accept", false },
+		{ "nft flush chain inet sallyport lan_b", false },
+		{ "nft add rule inet sallyport lan_a accept", true },
+		{ "nft flush chain inet sallyport lan_a", true },
+		{ "nft add rule inet sallyport forward accept", true },
+		{ "nft 'add element inet sallyport ports { 1 : goto lan_a }'", true },
+		{ "nft 'delete element inet sallyport ports { 1 }'", true },
+		{ "nft flush table inet sallyport", true },
+		{ "nft delete table inet sallyport", true },
+	};
+	struct nft *n CLEANUP_NFT = NULL;
+	struct nft_watch *w = NULL;
+	struct err e;
+
+	(void)state;
+	assert_ok(nft_open(-1, &n, &e));
+	assert_ok(nft_watch_open(-1, &w, &e));
+	nft_watch_own(w, "sallyport", "a");
+	assert_ok(nft_run(n, shared, &e));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (touched_by(w, cases[i].command) != cases[i].touched)
+			fail_msg("%s", cases[i].command);
+	nft_watch_close(&w);
+}
+
+static void the_comments_of_one_chain_are_read(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft *n CLEANUP_NFT = NULL;
+	const char *const *texts;
+	size_t count;
+	struct err e;
+
+	(void)state;
+	assert_ok(nft_open(-1, &n, &e));
+	assert_int_equal(nft_comments(n, &a, "t", "before", &texts, &count, &e), -ENOENT);
+	assert_false(nft_has_chain(n, "t", "before"));
+	assert_ok(nft_run(n,
+			  "table inet t {\n"
+			  "\tchain before {\n"
+			  "\t\tcontinue comment \"ipv4/ip_forward 0\"\n"
+			  "\t\tcontinue\n"
+			  "\t\tcontinue comment \"ipv4/ping_group_range 1\t0\"\n"
+			  "\t}\n"
+			  "\tchain other { continue comment \"not this\"; }\n"
+			  "\tchain none { }\n"
+			  "}\n",
+			  &e));
+	assert_true(nft_has_chain(n, "t", "before"));
+	assert_false(nft_has_chain(n, "t", "beforehand"));
+	assert_ok(nft_comments(n, &a, "t", "before", &texts, &count, &e));
+	assert_int_equal(count, 2);
+	assert_string_equal(texts[0], "ipv4/ip_forward 0");
+	assert_string_equal(texts[1], "ipv4/ping_group_range 1\t0");
+	assert_ok(nft_comments(n, &a, "t", "none", &texts, &count, &e));
+	assert_int_equal(count, 0);
+}
+
 static void what_is_beside_our_table_does_not_matter(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -197,6 +285,8 @@ int main(void)
 				       lab_enter),
 		cmocka_unit_test_setup(no_socket_of_libnftables_reaches_a_child, lab_enter),
 		cmocka_unit_test_setup(the_watch_tells_own_transactions_from_others, lab_enter),
+		cmocka_unit_test_setup(a_foreign_transaction_touches_what_it_names, lab_enter),
+		cmocka_unit_test_setup(the_comments_of_one_chain_are_read, lab_enter),
 		cmocka_unit_test_setup(what_is_beside_our_table_does_not_matter, lab_enter),
 	};
 

@@ -41,22 +41,6 @@ static const char alone[] = "table inet sallyport {\n"
 			    "\tchain from_a {\n\t}\n"
 			    "}\n";
 
-static void a_part_is_what_is_shared_and_the_gates_own(void **state)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-
-	(void)state;
-	assert_string_equal(plan_nft_part(&a, listed, "a"),
-			    "chain forward {\n"
-			    "\t\ttype filter hook forward priority 0; policy accept;\n"
-			    "\t\tiifname vmap @lan\n"
-			    "chain from_a {\n"
-			    "\t\tip6 saddr != { fe80::/10, :: } counter drop\n"
-			    "links \"sp-a\" \n"
-			    "from \"sp-a\" from_a\n"
-			    "ports 17 . 53 publish_a\n");
-}
-
 static void a_gate_is_taken_out_and_others_stay(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -122,7 +106,6 @@ static void a_port_of_another_gate_is_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_part_is_what_is_shared_and_the_gates_own),
 		cmocka_unit_test(a_gate_is_taken_out_and_others_stay),
 		cmocka_unit_test(the_last_gate_takes_the_table_along),
 		cmocka_unit_test(a_gate_that_is_not_there_changes_nothing),

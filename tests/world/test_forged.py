@@ -222,6 +222,16 @@ def test_the_hosts_loopback_keeps_the_slots_host_address(gate, world):
     assert (got.by, got.saw) == ('room', minus(gate.r4, 2))
 
 
+@pytest.mark.parametrize('address', ['127.0.0.1', '::1'])
+def test_the_hosts_loopback_is_left_alone(gate, world, address):
+    child = world.serve(world.servera, 'host', 9393)
+    try:
+        for proto in 'tcp', 'udp':
+            assert probe.ask(world.servera, proto, address, 9393).by == 'host'
+    finally:
+        child.kill()
+
+
 # A tunnel against the gate ----------------------------------------------------
 
 @pytest.fixture

@@ -259,6 +259,40 @@ def test_what_is_foretold_happens(scene, sallyport, name):
         assert is_lost(report, proto, port, ip) == gone, (proto, host.name, ip)
 
 
+@pytest.mark.parametrize('name', [
+    'nothing', 'the enclosing /12 and /32', 'both families', 'the router',
+    'the /24 itself, connected with metric 100',
+    'the clients by the gateway that is there',
+    'the enclosing /12 after a rule for one port'])
+def test_what_a_snapshot_foretells_elsewhere_is_what_the_host_foretells(
+        scene, program, sallyport, name):
+    """Server A's snapshot on Server B, whose client learns the pushes."""
+    world, server = scene
+    variant = VARIANTS[name]
+    world.openvpn.give_a(push=variant.push)
+    for argv in variant.before:
+        world.servera.run(*argv)
+    sessions = open_sessions(world, server)
+    path = f'{world.dir}/servera.json'
+    try:
+        here = sallyport('rehearse', '--json', world.office)
+        sallyport('snapshot', '-o', path)
+        there = world.serverb.run(program, 'rehearse', '--json',
+                                  '--from-snapshot', path, world.office,
+                                  ok=False)
+    finally:
+        for s in sessions:
+            s.close()
+        for argv in variant.after:
+            world.servera.run(*argv)
+    until(lambda: not connections(world.servera),
+          lambda: connections(world.servera))
+    assert there.stdout, there.stderr
+    assert len(json.loads(there.stdout)['connections']) == len(sessions)
+    assert json.loads(there.stdout) == json.loads(here.stdout)
+    assert there.returncode == here.returncode
+
+
 # wg-quick's ways: EXCL routes, and a default by rules and a table of its own.
 ALLOWED = {
     'what misses': '10.66.0.0/24',

@@ -1,0 +1,563 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Confirm or undo.  Three hold the way back, each without the others:
+ *
+ *  - a watchdog, a process in a session of its own, which outlives the terminal
+ *    and the guard: it looks for proof, decides, and undoes;
+ *  - the guard, which starts a killed watchdog again;
+ *  - the kernel: while set `trial` of the guard's table has no element, all
+ *    output goes the way it went before.  Its elements live until the trial
+ *    should be over, or for ever once the change is kept.
+ *
+ * The way in is proved by the session that the guard was started from, when data
+ * that it sent after the last change was acknowledged, or by a probe.
+ */
+#include "daemon/guard.h"
+
+#include "super/trial.h"
+#include "sys/fd.h"
+#include "sys/ping.h"
+#include "sys/proc.h"
+#include "sys/sock_diag.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define TICK_MS  500
+#define PROBE_MS 400
+/* The kernel waits this much longer than the watchdog, in ms. */
+#define KERNEL_MS 10000
+
+/* While it runs the guard says something this often: that is data to be acknowledged. */
+#define NUDGES 8
+
+/* What watchdog and guard say to one another, one letter each. */
+enum word {
+	WORD_CHANGED = 'c', /* watchdog: the network was changed, the time runs */
+	WORD_KEPT = 'k',
+	WORD_UNDOING = 'u',
+	WORD_UNDONE = 'U',
+	WORD_YES = 'y', /* guard: a person says so */
+	WORD_OVER = 'o', /* guard: the command has ended */
+};
+
+/* --- the kernel's part ------------------------------------------------------------------ */
+
+/* @ms 0: for ever. */
+static int arm_kernel(struct nft *nft, int64_t ms, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *limit = ms ? arena_printf(&a, " timeout %lldms", (long long)ms) : "";
+
+	return nft_run(nft,
+		       arena_printf(&a,
+				    "table inet " GUARD_NFT " {\n\tset trial {\n"
+				    "\t\ttypeof meta nfproto\n\t\tflags timeout\n\t}\n}\n"
+				    "flush set inet " GUARD_NFT " trial\n"
+				    "add element inet " GUARD_NFT " trial { ipv4%s, ipv6%s }\n",
+				    limit, limit),
+		       e);
+}
+
+/* --- the watchdog ------------------------------------------------------------------------- */
+
+struct watchdog {
+	struct guard *g; /* as it was when the watchdog was made */
+	struct loop loop;
+	struct trial trial;
+	struct rtnl *rtnl;
+	struct rtnl_watch *watch;
+	struct loop_source watch_source;
+	struct nft *nft;
+	struct nft_watch *nft_watch;
+	struct loop_source nft_source;
+	struct loop_source channel;
+	struct loop_timer tick;
+	struct loop_timer deadline;
+	uint64_t print; /* of the network as seen last */
+	struct tcp_counts at_change;
+	bool guard_lives;
+};
+
+static void say(struct watchdog *w, const char *text)
+{
+	fprintf(stderr, "sallyport: guard: %s\n", text);
+	syslog(LOG_DAEMON | LOG_NOTICE, "guard: %s", text);
+	(void)w;
+}
+
+static void tell(struct watchdog *w, enum word word)
+{
+	char letter = (char)word;
+
+	if (w->guard_lives && send(w->channel.fd, &letter, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
+	    errno != EAGAIN)
+		w->guard_lives = false;
+}
+
+static uint64_t hash_ip(uint64_t h, const struct ip *ip)
+{
+	char text[IP_TEXT_SIZE];
+
+	return str_hash(ip->family ? ip_text(ip, text) : "-", h);
+}
+
+static bool is_guards(uint32_t table)
+{
+	return table >= SLOT_TABLE && table <= GUARD_TABLE_LAST;
+}
+
+/* Everything of the network that a VPN client changes, and nothing of the guard's. */
+static uint64_t print_of(const struct host_before *b)
+{
+	const struct snapshot *s = &b->net;
+	uint64_t h = 0;
+
+	for (size_t i = 0; i < s->n_links; i++)
+		h = str_hash(s->links[i].name, h + (s->links[i].flags & 1));
+	for (size_t i = 0; i < s->n_addresses; i++)
+		h = hash_ip(h + (uint64_t)s->addresses[i].link, &s->addresses[i].local);
+	for (size_t i = 0; i < s->n_routes; i++) {
+		const struct route *r = &s->routes[i];
+
+		if (is_guards(r->table) || (r->flags & RTM_F_CLONED))
+			continue;
+		h = hash_ip(h + r->dst.len + r->table + r->metric, &r->dst.ip);
+		h = hash_ip(h + (r->n_hops ? (uint64_t)r->hops[0].link : 0),
+			    r->n_hops ? &r->hops[0].via : &(struct ip){ 0 });
+	}
+	for (size_t i = 0; i < s->n_rules; i++)
+		if (!is_guards(s->rules[i].table))
+			h = hash_ip(h + s->rules[i].table + s->rules[i].mark, &s->rules[i].from.ip);
+	for (size_t i = 0; i < b->n_nft; i++)
+		h = str_hash(b->nft[i], h);
+	return h;
+}
+
+static void keep(struct watchdog *w)
+{
+	struct err e;
+
+	/* Also when the guard is dead: its rules stay, and so must this. */
+	if (arm_kernel(w->nft, 0, &e) < 0)
+		say(w, e.text);
+	tell(w, WORD_KEPT);
+	say(w, "the way in works: the change is kept");
+	w->loop.stop = true;
+}
+
+static void undo(struct watchdog *w)
+{
+	bool found;
+	struct err e;
+
+	say(w, "nothing proves that the way in works: everything is taken back");
+	tell(w, WORD_UNDOING);
+	say(w, undo_all(&w->g->before, &e) < 0 ? e.text : "the network is as it was before");
+	tell(w, WORD_UNDONE);
+	if (!w->guard_lives && guard_remove(&found, &e) < 0)
+		say(w, e.text);
+	w->loop.stop = true;
+}
+
+static void step(struct watchdog *w, enum trial_event event)
+{
+	struct err e;
+
+	switch (trial_step(&w->trial, event, clock_ms())) {
+	case TRIAL_DO_NOTHING:
+		return;
+	case TRIAL_DO_WAIT:
+		loop_arm(&w->loop, &w->deadline, w->trial.deadline - clock_ms() + 1);
+		if (arm_kernel(w->nft, w->trial.limit + KERNEL_MS, &e) < 0)
+			say(w, e.text);
+		return;
+	case TRIAL_DO_KEEP:
+		keep(w);
+		return;
+	case TRIAL_DO_UNDO:
+		undo(w);
+		return;
+	}
+}
+
+static void deadline_came(struct loop_timer *t)
+{
+	step(t->ctx, TRIAL_EV_TIME);
+}
+
+/* What is on its way when the network changes says nothing when it arrives. */
+static void note_counts(struct watchdog *w)
+{
+	struct err e;
+
+	if (w->g->session.proto && sock_diag_counts(&w->g->session, &w->at_change, &e) < 0)
+		w->at_change = (struct tcp_counts){ .sent = UINT64_MAX - 1 };
+}
+
+static void look(struct watchdog *w)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct host_before now = { 0 };
+	bool first = !w->trial.changed;
+	struct err e;
+	uint64_t print;
+
+	if (host_before_take(&a, w->rtnl, w->nft, &now, &e) < 0) {
+		say(w, e.text);
+		return;
+	}
+	print = print_of(&now);
+	if (print == w->print)
+		return;
+	w->print = print;
+	note_counts(w);
+	step(w, TRIAL_EV_CHANGED);
+	if (first)
+		tell(w, WORD_CHANGED);
+}
+
+/* Each proof needs data of its own. */
+static bool session_proves(struct watchdog *w)
+{
+	struct tcp_counts now;
+	struct err e;
+
+	/* One more: the kernel counts a SYN as acknowledged, and not as sent. */
+	if (!w->g->session.proto || sock_diag_counts(&w->g->session, &now, &e) < 0 ||
+	    now.acked <= w->at_change.sent + 1)
+		return false;
+	w->at_change = now;
+	return true;
+}
+
+static void ticked(struct loop_timer *t)
+{
+	struct watchdog *w = t->ctx;
+
+	look(w);
+	if (session_proves(w) ||
+	    (!ip_is_none(&w->g->probe) && ping(&w->g->probe_from, &w->g->probe, PROBE_MS)))
+		step(w, TRIAL_EV_PROVED);
+	loop_arm(&w->loop, t, TICK_MS);
+}
+
+static void network_changed(struct loop_source *source, uint32_t events)
+{
+	struct watchdog *w = source->ctx;
+	struct rtnl_news news;
+	struct err e;
+
+	(void)events;
+	if (rtnl_watch_read(w->watch, &news, &e) < 0)
+		say(w, e.text);
+	look(w);
+}
+
+static void nft_changed(struct loop_source *source, uint32_t events)
+{
+	struct watchdog *w = source->ctx;
+	char who[32] = "";
+	bool foreign;
+	struct err e;
+
+	(void)events;
+	if (nft_watch_read(w->nft_watch, &foreign, who, &e) < 0)
+		say(w, e.text);
+	look(w);
+}
+
+static void guard_said(struct loop_source *source, uint32_t events)
+{
+	struct watchdog *w = source->ctx;
+	char word;
+	ssize_t n = recv(source->fd, &word, 1, MSG_DONTWAIT);
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		say(w, "the guard is dead; its rules stand, and the time runs on");
+		w->guard_lives = false;
+		loop_remove(&w->loop, source);
+	} else if (word == WORD_YES) {
+		step(w, TRIAL_EV_YES);
+	} else if (word == WORD_OVER) {
+		w->loop.stop = true;
+	}
+}
+
+static int watch(struct watchdog *w, int channel, struct err *e)
+{
+	int r = loop_open(&w->loop, e);
+
+	if (r == 0)
+		r = rtnl_open(-1, &w->rtnl, e);
+	if (r == 0)
+		r = nft_open(-1, &w->nft, e);
+	if (r == 0)
+		r = rtnl_watch_open(-1, &w->watch, e);
+	if (r == 0)
+		r = nft_watch_open(-1, &w->nft_watch, e);
+	if (r < 0)
+		return r;
+	w->watch_source = (struct loop_source){ .fd = -1, .ready = network_changed, .ctx = w };
+	w->nft_source = (struct loop_source){ .fd = -1, .ready = nft_changed, .ctx = w };
+	w->channel = (struct loop_source){ .fd = -1, .ready = guard_said, .ctx = w };
+	r = loop_add(&w->loop, &w->watch_source, rtnl_watch_fd(w->watch), e);
+	if (r == 0)
+		r = loop_add(&w->loop, &w->nft_source, nft_watch_fd(w->nft_watch), e);
+	return r < 0 ? r : loop_add(&w->loop, &w->channel, channel, e);
+}
+
+/* Nothing of the guard's may be held open by it: its socket says that it lives. */
+static void leave_everything(int channel)
+{
+	int null = open("/dev/null", O_RDWR);
+	sigset_t none;
+
+	setsid();
+	prctl(PR_SET_NAME, "sallyport-watch");
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(channel, 3);
+	close_range(4, ~0U, 0);
+	fcntl(3, F_SETFD, FD_CLOEXEC);
+	if (chdir("/") < 0)
+		_exit(1);
+}
+
+static _Noreturn void be_watchdog(struct guard *g, int channel)
+{
+	struct watchdog w = { .g = g, .guard_lives = true };
+	int64_t left = g->trial_ends ? g->trial_ends - clock_ms() : g->confirm_ms;
+	struct err e;
+
+	leave_everything(channel);
+	openlog("sallyport", LOG_PID, LOG_DAEMON);
+	w.trial.limit = left > 1000 ? left : 1000;
+	w.print = print_of(&g->before);
+	w.tick = (struct loop_timer){ .fire = ticked, .ctx = &w };
+	w.deadline = (struct loop_timer){ .fire = deadline_came, .ctx = &w };
+	if (watch(&w, 3, &e) < 0) {
+		say(&w, e.text);
+		_exit(1);
+	}
+	step(&w, TRIAL_EV_START);
+	loop_arm(&w.loop, &w.tick, 1);
+	if (loop_run(&w.loop, &e) < 0)
+		say(&w, e.text);
+	_exit(0);
+}
+
+/* --- the guard's side ------------------------------------------------------------------------ */
+
+static int start_watchdog(struct guard *g, struct err *e);
+
+static void watchdog_over(struct loop_source *source, uint32_t events)
+{
+	struct guard *g = source->ctx;
+	int status;
+	struct err e;
+
+	(void)events;
+	(void)proc_reap(g->watchdog, &status);
+	loop_remove(&g->loop, &g->watchdog_ended);
+	fd_close(&g->watchdog_pidfd);
+	g->watchdog = 0;
+	g->loop.stop = g->loop.stop || g->undone;
+	if (g->kept || g->loop.stop)
+		return;
+	guard_log(g, "the watchdog is dead: another one is started");
+	if (start_watchdog(g, &e) < 0)
+		guard_log(g, "%s", e.text);
+}
+
+static void person_typed(struct loop_source *source, uint32_t events)
+{
+	char line[64];
+	ssize_t n = read(source->fd, line, sizeof(line) - 1);
+
+	(void)events;
+	if (n <= 0) {
+		loop_remove(&((struct guard *)source->ctx)->loop, source);
+		return;
+	}
+	line[n] = 0;
+	if (str_starts(line, "yes"))
+		guard_trial_yes(source->ctx);
+}
+
+static void ask_person(struct guard *g)
+{
+	struct err e;
+
+	guard_log(g,
+		  "the network changed: kept if the way in is proved within %lld s, else undone; "
+		  "to keep it now: sallyport guard --yes%s",
+		  (long long)(g->confirm_ms / 1000), isatty(0) ? ", or type yes" : "");
+	if (!isatty(0))
+		return;
+	g->person = (struct loop_source){ .fd = -1, .ready = person_typed, .ctx = g };
+	if (loop_add(&g->loop, &g->person, 0, &e) < 0)
+		guard_log(g, "%s", e.text);
+}
+
+static void nudge(struct loop_timer *t)
+{
+	struct guard *g = t->ctx;
+	int64_t left = g->trial_ends - clock_ms();
+
+	if (g->kept || g->undone)
+		return;
+	guard_log(g, "%lld s left to prove the way in", (long long)(left > 0 ? left / 1000 : 0));
+	loop_arm(&g->loop, t, g->confirm_ms / NUDGES);
+}
+
+static void kept(struct guard *g)
+{
+	loop_disarm(&g->loop, &g->nudge);
+	g->kept = true;
+	g->wish.trial = false;
+	g->dirty = true;
+	loop_remove(&g->loop, &g->person);
+}
+
+static void watchdog_said(struct loop_source *source, uint32_t events)
+{
+	struct guard *g = source->ctx;
+	char word;
+	ssize_t n = recv(source->fd, &word, 1, MSG_DONTWAIT);
+	int fd = source->fd;
+
+	(void)events;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		loop_remove(&g->loop, source);
+		close(fd);
+	} else if (word == WORD_CHANGED) {
+		g->trial_ends = g->trial_ends ? g->trial_ends : clock_ms() + g->confirm_ms;
+		ask_person(g);
+		g->nudge = (struct loop_timer){ .fire = nudge, .ctx = g };
+		loop_arm(&g->loop, &g->nudge, g->confirm_ms / NUDGES);
+	} else if (word == WORD_KEPT) {
+		kept(g);
+	} else if (word == WORD_UNDOING) {
+		g->undone = true;
+	} else if (word == WORD_UNDONE) {
+		g->loop.stop = true;
+	}
+}
+
+static int start_watchdog(struct guard *g, struct err *e)
+{
+	int mine CLEANUP_FD = -1, its CLEANUP_FD = -1;
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_errno(e, errno, "socketpair");
+	mine = ends[0];
+	its = ends[1];
+	fflush(NULL);
+	g->watchdog = fork();
+	if (g->watchdog < 0)
+		return err_errno(e, errno, "fork");
+	if (g->watchdog == 0)
+		be_watchdog(g, its);
+	g->watchdog_pidfd = pidfd_open(g->watchdog, 0);
+	if (g->watchdog_pidfd < 0)
+		return err_errno(e, errno, "pidfd");
+	g->watchdog_ended = (struct loop_source){ .fd = -1, .ready = watchdog_over, .ctx = g };
+	g->channel = (struct loop_source){ .fd = -1, .ready = watchdog_said, .ctx = g };
+	if (loop_add(&g->loop, &g->watchdog_ended, g->watchdog_pidfd, e) < 0)
+		return -EIO;
+	return loop_add(&g->loop, &g->channel, fd_take(&mine), e);
+}
+
+int guard_trial_arm(struct guard *g, struct err *e)
+{
+	return g->confirm_ms ? arm_kernel(g->nft, g->confirm_ms + KERNEL_MS, e) : 0;
+}
+
+int guard_trial_start(struct guard *g, struct err *e)
+{
+	return g->confirm_ms ? start_watchdog(g, e) : 0;
+}
+
+void guard_trial_yes(struct guard *g)
+{
+	char word = WORD_YES;
+
+	if (g->channel.fd >= 0)
+		(void)send(g->channel.fd, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void guard_trial_end(struct guard *g)
+{
+	char word = WORD_OVER;
+
+	if (g->channel.fd >= 0 && !g->undone)
+		(void)send(g->channel.fd, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* --- before anything is changed ------------------------------------------------------------------ */
+
+/* The connection that one of our ancestors holds: sshd's, whoever stands between. */
+static int find_session(struct guard *g, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct socket_seen *all;
+	size_t n;
+	int r = sock_diag_list(&a, -1, &all, &n, e);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (all[i].mine && all[i].state == SOCKET_CONNECTED &&
+		    all[i].proto == IPPROTO_TCP && !ip_is_loopback(&all[i].peer)) {
+			g->session = all[i];
+			break;
+		}
+	return r;
+}
+
+int guard_trial_prepare(struct guard *g, struct err *e)
+{
+	char ip[IP_TEXT_SIZE];
+	int r = find_session(g, e);
+
+	if (r < 0)
+		return r;
+	if (!ip_is_none(&g->probe)) {
+		if (!ping_source(&g->probe, &g->probe_from) ||
+		    !ping(&g->probe_from, &g->probe, 3000))
+			return err_set(e, EHOSTUNREACH,
+				       "--probe %s does not answer a ping as things are: name an "
+				       "address that does",
+				       ip_text(&g->probe, ip));
+		/* One proof is as good as the other; the probe was asked for. */
+		g->session.proto = 0;
+		return 0;
+	}
+	if (!g->session.proto && !isatty(0))
+		return err_set(e, EINVAL,
+			       "--confirm: nothing can prove that the way in works: start it from "
+			       "an ssh session, or name an address that answers: --probe ADDRESS");
+	return 0;
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/guard_undo.h"
+
+#include "base/text.h"
+#include "plan/guard.h"
+#include "plan/slot.h"
+#include "sys/files.h"
+#include "sys/loop.h"
+#include "sys/proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <jansson.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RESOLV_CONF "/etc/resolv.conf"
+
+/* From SIGTERM to SIGKILL, and for a command that undoes another, in ms. */
+#define GRACE_MS 3000
+#define UNDO_MS  20000
+
+/* --- nft ------------------------------------------------------------------------------ */
+
+/* "table inet x", "chain inet x y accept", "rule inet x y 7"; NULL for what has no name. */
+static const char *nft_name(struct arena *a, const json_t *item, const char **ret_kind,
+			    const json_t **ret)
+{
+	const char *family, *table, *chain, *policy;
+	const json_t *x;
+
+	if ((x = json_object_get(item, "table"))) {
+		*ret_kind = "table";
+		table = json_string_value(json_object_get(x, "name"));
+		chain = policy = "";
+	} else if ((x = json_object_get(item, "chain"))) {
+		*ret_kind = "chain";
+		table = json_string_value(json_object_get(x, "table"));
+		chain = json_string_value(json_object_get(x, "name"));
+		policy = json_string_value(json_object_get(x, "policy"));
+	} else if ((x = json_object_get(item, "rule"))) {
+		*ret_kind = "rule";
+		table = json_string_value(json_object_get(x, "table"));
+		chain = json_string_value(json_object_get(x, "chain"));
+		policy = arena_printf(a, "%" JSON_INTEGER_FORMAT,
+				      json_integer_value(json_object_get(x, "handle")));
+	} else {
+		return NULL;
+	}
+	*ret = x;
+	family = json_string_value(json_object_get(x, "family"));
+	if (!family || !table || !chain || str_eq(table, GUARD_NFT) ||
+	    str_starts(table, "sallyport"))
+		return NULL;
+	return arena_printf(a, "%s %s %s %s %s", *ret_kind, family, table, chain,
+			    policy ? policy : "");
+}
+
+static int take_nft(struct arena *a, struct nft *nft, struct host_before *b, struct err *e)
+{
+	const char *json, *kind;
+	const json_t *x;
+	json_t *root, *item;
+	size_t i;
+	int r = nft_list_json(nft, a, "ruleset", &json, e);
+
+	if (r < 0)
+		return r;
+	root = json_loads(json, 0, NULL);
+	json_array_foreach(json_object_get(root, "nftables"), i, item)
+	{
+		const char *name = nft_name(a, item, &kind, &x);
+
+		if (name)
+			*arena_push(a, b->nft, b->n_nft, b->cap_nft) = name;
+	}
+	json_decref(root);
+	return 0;
+}
+
+static bool was_there(const struct host_before *b, const char *name)
+{
+	for (size_t i = 0; i < b->n_nft; i++)
+		if (str_eq(b->nft[i], name))
+			return true;
+	return false;
+}
+
+/* A chain by another policy. */
+static bool chain_was(const struct host_before *b, const char *name, const char **ret_policy)
+{
+	size_t len = (size_t)(strrchr(name, ' ') - name) + 1;
+
+	for (size_t i = 0; i < b->n_nft; i++)
+		if (strncmp(b->nft[i], name, len) == 0) {
+			*ret_policy = b->nft[i] + len;
+			return true;
+		}
+	return false;
+}
+
+/* The command that takes @item away; NULL if it was there before. */
+static const char *nft_undo(struct arena *a, const struct host_before *b, const json_t *item)
+{
+	const char *kind, *policy, *name;
+	const json_t *x;
+	const char *family, *table, *chain;
+
+	name = nft_name(a, item, &kind, &x);
+	if (!name || was_there(b, name))
+		return NULL;
+	family = json_string_value(json_object_get(x, "family"));
+	table = json_string_value(json_object_get(x, str_eq(kind, "table") ? "name" : "table"));
+	if (str_eq(kind, "table"))
+		return arena_printf(a, "delete table %s %s", family, table);
+	chain = json_string_value(json_object_get(x, str_eq(kind, "chain") ? "name" : "chain"));
+	if (str_eq(kind, "rule"))
+		return arena_printf(a, "delete rule %s %s %s handle %" JSON_INTEGER_FORMAT, family,
+				    table, chain, json_integer_value(json_object_get(x, "handle")));
+	if (chain_was(b, name, &policy))
+		return arena_printf(a, "chain %s %s %s { policy %s; }", family, table, chain,
+				    policy);
+	return arena_printf(a, "flush chain %s %s %s\ndelete chain %s %s %s", family, table, chain,
+			    family, table, chain);
+}
+
+/* One by one: what goes with its table must not keep the rest. */
+static int undo_nft(struct arena *a, struct nft *nft, const struct host_before *b, struct err *e)
+{
+	const char *json;
+	json_t *root, *item;
+	size_t i;
+	int r = nft_list_json(nft, a, "ruleset", &json, e);
+
+	if (r < 0)
+		return r;
+	root = json_loads(json, 0, NULL);
+	json_array_foreach(json_object_get(root, "nftables"), i, item)
+	{
+		const char *command = nft_undo(a, b, item);
+		struct err why;
+		int done = command ? nft_run(nft, command, &why) : 0;
+
+		if (done < 0 && done != -ENOENT && r == 0)
+			r = err_set(e, -done, "%s: %s", command, why.text);
+	}
+	json_decref(root);
+	return r;
+}
+
+/* --- resolv.conf ------------------------------------------------------------------------ */
+
+static void take_resolv(struct arena *a, struct host_before *b)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(RESOLV_CONF, target, sizeof(target) - 1);
+	struct err e;
+	size_t size;
+
+	if (len > 0)
+		b->resolv_target = arena_strndup(a, target, (size_t)len);
+	if (file_read(a, RESOLV_CONF, FILE_READ_MAX, &b->resolv, &size, &e) < 0)
+		b->resolv = NULL;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? str_eq(a, b) : a == b;
+}
+
+static const char *servers_of(struct arena *a, const char *text)
+{
+	const char *s = text ? text : "", *found = "";
+
+	for (; *s; s += strcspn(s, "\n"), s += *s == '\n') {
+		const char *word = s + strlen("nameserver");
+
+		if (!str_starts(s, "nameserver"))
+			continue;
+		word += strspn(word, " \t");
+		found = arena_printf(a, "%s %.*s", found, (int)strcspn(word, " \t\n"), word);
+	}
+	return *found ? found + 1 : "none";
+}
+
+bool resolv_differs(struct arena *a, const struct host_before *b, const char **ret_now)
+{
+	struct host_before now = { 0 };
+
+	take_resolv(a, &now);
+	*ret_now = servers_of(a, now.resolv);
+	/* What a link points to is its owner's affair; another content need not be the client's. */
+	return !same_text(now.resolv_target, b->resolv_target) ||
+	       (!b->resolv_target && !same_text(now.resolv, b->resolv));
+}
+
+int resolv_restore(const struct host_before *b, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *now;
+
+	if (!resolv_differs(&a, b, &now))
+		return 0;
+	if (b->resolv_target || !b->resolv)
+		if (unlink(RESOLV_CONF) < 0 && errno != ENOENT)
+			return err_errno(e, errno, "remove " RESOLV_CONF);
+	if (b->resolv_target) {
+		if (symlink(b->resolv_target, RESOLV_CONF) < 0)
+			return err_errno(e, errno, RESOLV_CONF);
+		return 0;
+	}
+	return b->resolv ? file_write(RESOLV_CONF, b->resolv, e) : 0;
+}
+
+/* --- processes ---------------------------------------------------------------------------- */
+
+const char *const *undo_command(struct arena *a, const char *const *command)
+{
+	/* What follows the word stays; "" ends the words. */
+	static const struct {
+		const char *program, *word, *undo;
+	} known[] = {
+		{ "wg-quick", "up", "down" },
+		{ "systemctl", "start", "stop" },
+		{ "systemctl", "restart", "stop" },
+		{ "nmcli", "up", "down" },
+		{ "swanctl", "--initiate", "--terminate" },
+		{ "ipsec", "up", "down" },
+		{ "tailscale", "up", "down" },
+		{ "netbird", "up", "down" },
+		{ "mullvad", "connect", "disconnect" },
+		{ "nordvpn", "connect", "disconnect" },
+		{ "warp-cli", "connect", "disconnect" },
+	};
+	size_t n = 0, program = 0;
+
+	while (command && command[n])
+		n++;
+	for (; program < n; program++) {
+		const char *slash = strrchr(command[program], '/');
+		const char *name = slash ? slash + 1 : command[program];
+
+		/* "env A=b wg-quick up x" */
+		for (size_t i = 0; i < ARRAY_LEN(known); i++)
+			for (size_t j = program + 1; j < n && str_eq(name, known[i].program); j++)
+				if (str_eq(command[j], known[i].word)) {
+					const char **argv = arena_alloc(a, (n + 1) * sizeof(*argv));
+
+					memcpy(argv, command, n * sizeof(*argv));
+					argv[j] = known[i].undo;
+					return argv;
+				}
+		if (!str_eq(name, "env") && !strchr(name, '='))
+			break;
+	}
+	return NULL;
+}
+
+static bool has_token(const char *pid, const char *token)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	char path[64];
+	const char *env;
+	size_t size;
+	struct err e;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/environ", pid);
+	if (file_read(&a, path, FILE_READ_MAX, &env, &size, &e) < 0)
+		return false;
+	for (const char *s = env; s < env + size; s += strlen(s) + 1)
+		if (str_eq(s, token))
+			return true;
+	return false;
+}
+
+/* Sends @sig (0: none) to all that have the token; how many they are. */
+static size_t signal_token(const struct host_before *b, int sig)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+	size_t n = 0;
+
+	while (proc && (entry = readdir(proc))) {
+		uint32_t pid;
+
+		if (!str_to_u32(entry->d_name, INT32_MAX, &pid) || (pid_t)pid == getpid() ||
+		    !has_token(entry->d_name, b->token))
+			continue;
+		n += kill((pid_t)pid, sig) == 0;
+	}
+	if (proc)
+		closedir(proc);
+	return n;
+}
+
+void undo_processes(const struct host_before *b)
+{
+	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
+	int64_t until = clock_ms() + GRACE_MS;
+
+	if (!b->token || !signal_token(b, SIGTERM))
+		return;
+	while (signal_token(b, 0) && clock_ms() < until)
+		nanosleep(&pause, NULL);
+	signal_token(b, SIGKILL);
+}
+
+static void run_undo_command(const struct host_before *b)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct proc_spec spec = PROC_SPEC_NONE;
+	const char *output;
+	struct err e;
+	int status;
+
+	spec.argv = undo_command(&a, b->command);
+	if (spec.argv && proc_run(&spec, NULL, UNDO_MS, &a, &output, &status, &e) < 0)
+		fprintf(stderr, "sallyport: guard: %s\n", e.text);
+}
+
+/* --- all ------------------------------------------------------------------------------------ */
+
+int host_before_take(struct arena *a, struct rtnl *rtnl, struct nft *nft, struct host_before *ret,
+		     struct err *e)
+{
+	int r = rtnl_snapshot(rtnl, a, &ret->net, e);
+
+	if (r == 0)
+		r = take_nft(a, nft, ret, e);
+	take_resolv(a, ret);
+	return r;
+}
+
+static int drop_tunnels(struct rtnl *rtnl, struct arena *a, const struct host_before *b,
+			struct err *e)
+{
+	struct snapshot now = { 0 };
+	int r = rtnl_snapshot_tables(rtnl, a, 0, 0, &now, e);
+
+	for (size_t i = 0; r == 0 && i < now.n_links; i++)
+		if (guard_is_tunnel(&now.links[i]) &&
+		    !snapshot_link_by_index(&b->net, now.links[i].index))
+			r = rtnl_link_delete(rtnl, now.links[i].name, e);
+	return r;
+}
+
+int undo_all(const struct host_before *b, struct err *e)
+{
+	struct rtnl *rtnl CLEANUP_RTNL = NULL;
+	struct nft *nft CLEANUP_NFT = NULL;
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct err later[4];
+	size_t steps;
+	int r[4];
+
+	/* What drops packets first: the rest may take its time. */
+	r[0] = nft_open(-1, &nft, &later[0]);
+	if (r[0] == 0)
+		r[0] = undo_nft(&a, nft, b, &later[0]);
+	run_undo_command(b);
+	undo_processes(b);
+	r[1] = rtnl_open(-1, &rtnl, &later[1]);
+	if (r[1] == 0)
+		r[1] = drop_tunnels(rtnl, &a, b, &later[1]);
+	r[2] = rtnl ? rtnl_restore(rtnl, &b->net, SLOT_TABLE, GUARD_TABLE_LAST, &steps, &later[2])
+		    : 0;
+	if (nft && r[0] == 0)
+		r[0] = undo_nft(&a, nft, b, &later[0]);
+	r[3] = resolv_restore(b, &later[3]);
+	for (size_t i = 0; i < 4; i++)
+		if (r[i] < 0)
+			return err_set(e, -r[i], "%s", later[i].text);
+	return 0;
+}

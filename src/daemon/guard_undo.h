@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DAEMON_GUARD_UNDO_H
+#define DAEMON_GUARD_UNDO_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "model/snapshot.h"
+#include "sys/nft.h"
+#include "sys/rtnl.h"
+
+/*
+ * The host as it was before the command, in an arena: its network, the names of
+ * all that its nft ruleset holds, and resolv.conf.
+ */
+struct host_before {
+	struct snapshot net;
+	const char **nft; /* one for each table, chain (with its policy) and rule (by handle) */
+	size_t n_nft, cap_nft;
+	const char *resolv; /* content; NULL: there is none */
+	const char *resolv_target; /* of a symbolic link; NULL: a plain file */
+	const char *const *command;
+	const char *token; /* "SALLYPORT_GUARD=..." in the environment of the command */
+};
+
+int host_before_take(struct arena *a, struct rtnl *rtnl, struct nft *nft, struct host_before *ret,
+		     struct err *e) MUST_USE;
+
+/*
+ * What undoes a command that hands its work to others ("wg-quick up x": wg-quick
+ * down x); NULL if none is known.  In @a, ends with NULL.
+ */
+const char *const *undo_command(struct arena *a, const char *const *command);
+
+/* Ends every process that has the token: SIGTERM, then SIGKILL. */
+void undo_processes(const struct host_before *b);
+
+/* The command's processes, its tunnels, and all that differs.  Goes on after a failure. */
+int undo_all(const struct host_before *b, struct err *e) MUST_USE;
+
+/* resolv.conf alone: true if it differs from what it was.  Name servers in it, as text. */
+bool resolv_differs(struct arena *a, const struct host_before *b, const char **ret_now);
+int resolv_restore(const struct host_before *b, struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef SYS_NFT_RAW_H
+#define SYS_NFT_RAW_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+/* For sys/nft.c alone, whose header has the same questions. @r is a NETLINK_NETFILTER socket. */
+struct rtnl;
+
+/* 0, or -ENOENT if family inet has no such table or chain. */
+int nft_raw_has_chain(struct rtnl *r, const char *table, const char *chain, struct err *e) MUST_USE;
+int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const char *chain,
+		     const char *const **ret, size_t *ret_n, struct err *e) MUST_USE;
+
+#endif

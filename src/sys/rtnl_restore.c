@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "sys/rtnl.h"
+
+#include "base/text.h"
+#include "sys/rtnl_sock.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <string.h>
+
+struct restore {
+	struct rtnl *rt;
+	const struct snapshot *before;
+	struct snapshot now;
+	uint32_t table_first, table_last;
+	size_t steps;
+	int status; /* of the first failure */
+	struct err *e;
+};
+
+/* Gone already, or back already, is well done. */
+static void did(struct restore *x, int status, const struct err *e, const char *what)
+{
+	x->steps++;
+	if (status == 0 || status == -EEXIST || status == -ESRCH || status == -ENOENT ||
+	    status == -EADDRNOTAVAIL || status == -ENODEV || x->status < 0)
+		return;
+	x->status = err_set(x->e, -status, "%s: %s", what, e->text);
+}
+
+static bool is_spared(const struct restore *x, uint32_t table)
+{
+	return table == RT_TABLE_LOCAL || (table >= x->table_first && table <= x->table_last);
+}
+
+static bool link_stays(const struct restore *x, int index)
+{
+	return snapshot_link_by_index(x->before, index) && snapshot_link_by_index(&x->now, index);
+}
+
+/* --- links and addresses ---------------------------------------------------------- */
+
+static void links(struct restore *x)
+{
+	for (size_t i = 0; i < x->before->n_links; i++) {
+		const struct link *l = &x->before->links[i];
+		const struct link *now = snapshot_link_by_index(&x->now, l->index);
+		struct err e;
+
+		if (now && (l->flags & IFF_UP) && !(now->flags & IFF_UP))
+			did(x, rtnl_link_set(x->rt, now->name, true, 0, NULL, &e), &e, now->name);
+	}
+}
+
+static bool has_address(const struct snapshot *s, const struct address *a)
+{
+	for (size_t i = 0; i < s->n_addresses; i++)
+		if (s->addresses[i].link == a->link && s->addresses[i].len == a->len &&
+		    ip_equal(&s->addresses[i].local, &a->local))
+			return true;
+	return false;
+}
+
+static void addresses(struct restore *x, const struct snapshot *from, const struct snapshot *to,
+		      uint16_t type)
+{
+	for (size_t i = 0; i < from->n_addresses; i++) {
+		const struct address *a = &from->addresses[i];
+		struct rtnl_message m;
+		char text[IP_TEXT_SIZE];
+		struct err e;
+
+		if (!link_stays(x, a->link) || has_address(to, a) || ip_is_link_local(&a->local))
+			continue;
+		did(x,
+		    rtnl_talk(x->rt, rtnl_encode_address(&m, type, a),
+			      type == RTM_NEWADDR ? NLM_F_CREATE : 0, NULL, NULL, &e),
+		    &e, ip_text(&a->local, text));
+	}
+}
+
+/* --- routes ------------------------------------------------------------------------ */
+
+static bool same_hops(const struct route *a, const struct route *b)
+{
+	if (a->n_hops != b->n_hops)
+		return false;
+	for (size_t i = 0; i < a->n_hops; i++)
+		if (a->hops[i].link != b->hops[i].link ||
+		    !ip_equal(&a->hops[i].via, &b->hops[i].via))
+			return false;
+	return true;
+}
+
+static bool has_route(const struct snapshot *s, const struct route *r)
+{
+	for (size_t i = 0; i < s->n_routes; i++) {
+		const struct route *x = &s->routes[i];
+
+		if (x->family == r->family && x->table == r->table && x->metric == r->metric &&
+		    x->type == r->type && x->tos == r->tos && prefix_equal(&x->dst, &r->dst) &&
+		    same_hops(x, r))
+			return true;
+	}
+	return false;
+}
+
+/* Its links are there, and it is not one that the kernel gives out and takes away itself. */
+static bool is_settable(const struct restore *x, const struct route *r)
+{
+	for (size_t i = 0; i < r->n_hops; i++)
+		if (r->hops[i].link && !link_stays(x, r->hops[i].link))
+			return false;
+	return !(r->flags & RTM_F_CLONED) && !is_spared(x, r->table) && r->type != RTN_MULTICAST &&
+	       r->type != RTN_ANYCAST && r->type != RTN_LOCAL;
+}
+
+static void routes(struct restore *x, const struct snapshot *from, const struct snapshot *to,
+		   uint16_t type, bool gateways)
+{
+	for (size_t i = 0; i < from->n_routes; i++) {
+		const struct route *r = &from->routes[i];
+		bool gateway = r->n_hops && !ip_is_none(&r->hops[0].via);
+		struct nlmsghdr *nlh;
+		struct rtnl_message m;
+		char text[PREFIX_TEXT_SIZE];
+		struct err e;
+
+		/* A gateway has to be reachable: those go first and come back last. */
+		if (gateway != gateways || !is_settable(x, r) || has_route(to, r))
+			continue;
+		nlh = rtnl_encode_route(&m, type, r);
+		if (nlh)
+			did(x,
+			    rtnl_talk(x->rt, nlh, type == RTM_NEWROUTE ? NLM_F_CREATE : 0, NULL,
+				      NULL, &e),
+			    &e, prefix_text(&r->dst, text));
+	}
+}
+
+/* --- rules -------------------------------------------------------------------------- */
+
+static bool same_rule(const struct rule *a, const struct rule *b)
+{
+	return a->family == b->family && a->priority == b->priority && a->action == b->action &&
+	       a->table == b->table && a->target == b->target && a->invert == b->invert &&
+	       a->has_mark == b->has_mark && a->mark == b->mark && a->mark_mask == b->mark_mask &&
+	       a->suppress_len == b->suppress_len && a->ip_proto == b->ip_proto &&
+	       prefix_equal(&a->from, &b->from) && prefix_equal(&a->to, &b->to) &&
+	       str_eq(a->iif, b->iif) && str_eq(a->oif, b->oif);
+}
+
+static bool has_rule(const struct snapshot *s, const struct rule *r)
+{
+	for (size_t i = 0; i < s->n_rules; i++)
+		if (same_rule(&s->rules[i], r))
+			return true;
+	return false;
+}
+
+static void rules(struct restore *x)
+{
+	struct err e;
+
+	for (size_t i = 0; i < x->before->n_rules; i++) {
+		const struct rule *r = &x->before->rules[i];
+
+		if (!is_spared(x, r->table) && !has_rule(&x->now, r))
+			did(x, rtnl_rule_append(x->rt, r, &e), &e, "rule");
+	}
+	for (size_t i = 0; i < x->now.n_rules; i++) {
+		const struct rule *r = &x->now.rules[i];
+
+		if (!is_spared(x, r->table) && !has_rule(x->before, r))
+			did(x, rtnl_rule_delete(x->rt, r, &e), &e, "rule");
+	}
+}
+
+int rtnl_restore(struct rtnl *r, const struct snapshot *before, uint32_t table_first,
+		 uint32_t table_last, size_t *ret_steps, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct restore x = { .rt = r,
+			     .before = before,
+			     .table_first = table_first,
+			     .table_last = table_last,
+			     .e = e };
+	int status = rtnl_snapshot(r, &a, &x.now, e);
+
+	if (status < 0)
+		return status;
+	rules(&x);
+	links(&x);
+	addresses(&x, before, &x.now, RTM_NEWADDR);
+	routes(&x, &x.now, before, RTM_DELROUTE, true);
+	routes(&x, &x.now, before, RTM_DELROUTE, false);
+	addresses(&x, &x.now, before, RTM_DELADDR);
+	/* What came with an address or went with one: seen anew. */
+	status = rtnl_snapshot(r, &a, &x.now, e);
+	if (status < 0)
+		return status;
+	routes(&x, before, &x.now, RTM_NEWROUTE, false);
+	routes(&x, before, &x.now, RTM_NEWROUTE, true);
+	*ret_steps = x.steps;
+	return x.status;
+}

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guard that stands: what others take from it comes back, and nobody who is
+in notices."""
+import os
+import random
+import signal
+
+import pytest
+
+from lab import probe
+from lab.guard import Guard, Sessions
+from lab.host import PATIENCE, join, until
+from lab.ssh import SshServer
+from lab.state import difference, hoststate
+from lab.world import A4, A6, MALLORY4, wrong_answers
+
+FAULTS = int(os.environ.get('SALLYPORT_FAULTS', '24'))
+
+
+@pytest.fixture(scope='module')
+def net(world):
+    world.ssh = SshServer(world.servera, world.dir)
+    world.beside = SshServer(world.mallory, world.dir)
+    world.beside.address = MALLORY4
+    child = world.serve(world.servera, 'host', 80)
+    yield world
+    child.kill()
+    world.ssh.close()
+    world.beside.close()
+
+
+@pytest.fixture(scope='module')
+def guard(program, net):
+    before = hoststate(net.servera)
+    with Guard(program, net.servera, net.dir,
+               ['openvpn', '--config', net.office]) as guard:
+        guard.connected()
+        until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+              'the tunnel is a door', PATIENCE)
+        yield guard
+        assert guard.stop() == 0
+    assert difference(before, hoststate(net.servera)) == ''
+
+
+def rules(net, family='-4'):
+    return [l.split(':', 1)[1].split()
+            for l in net.servera.out('ip', family, 'rule').splitlines()
+            if l.startswith('0:') and 'lookup 100' in l]
+
+
+def is_whole(net, want):
+    return (rules(net), rules(net, '-6')) == want and \
+        'chain leave' in net.servera.run('nft', 'list', 'table', 'inet',
+                                         'sallyport-guard', ok=False).stdout
+
+
+def flush_rules(net):
+    net.servera.run('sh', '-c', 'ip rule flush; ip rule add pref 32766 lookup '
+                    'main; ip rule add pref 32767 lookup default')
+
+
+def delete_rules(net):
+    for family in ('-4', '-6'):
+        for rule in random.sample(rules(net, family), 2):
+            net.servera.run('ip', family, 'rule', 'del', 'pref', '0', *rule)
+
+
+def delete_all_rules(net):
+    net.servera.run('ip', '-batch', '-', input=''.join(
+        f'rule del pref 0 {" ".join(r)}\n' for r in rules(net)))
+
+
+def flush_routes(net):
+    for table in ('10000', '10001'):
+        net.servera.run('ip', 'route', 'flush', 'table', table)
+        net.servera.run('ip', '-6', 'route', 'flush', 'table', table)
+
+
+def door_table(net):
+    return next(r[-1] for r in rules(net) if r[:2] == ['from', A4] and
+                r[-1] not in ('10000', '10001'))
+
+
+def flush_door(net):
+    net.servera.run('ip', 'route', 'flush', 'table', door_table(net))
+
+
+def delete_table(net):
+    net.servera.run('nft', 'delete', 'table', 'inet', 'sallyport-guard')
+
+
+def flush_table(net):
+    net.servera.run('nft', 'flush', 'table', 'inet', 'sallyport-guard')
+
+
+def flush_ruleset(net):
+    net.servera.run('nft', 'flush', 'ruleset')
+
+
+def rule_in_front(net):
+    """All of ours away and a VPN's there, in one go: it stands first."""
+    net.servera.run('ip', '-batch', '-', input=''.join(
+        f'rule del pref 0 {" ".join(r)}\n' for r in rules(net)) +
+        'rule add pref 0 lookup main\n')
+    until(lambda: rules(net), 'rules come back', PATIENCE)
+    net.servera.run('ip', 'rule', 'del', 'pref', '0', 'lookup', 'main')
+
+
+def restart_tunnel(net):
+    os.kill(net.guard.command_pid(), signal.SIGUSR1)
+
+
+def tunnel_down(net):
+    net.servera.run('ip', 'link', 'set', 'tun0', 'down', ok=False)
+    net.servera.run('ip', 'link', 'set', 'tun0', 'up', ok=False)
+
+
+def pushed_routes(net):
+    net.servera.run('sh', '-c', 'for i in 172.16.9.20/32 172.16.0.0/16 '
+                    '172.16.5.1/32 172.16.9.0/25 0.0.0.0/1; do '
+                    'ip route add $i dev tun0; done; true')
+    net.servera.run('sh', '-c', 'for i in 172.16.9.20/32 172.16.0.0/16 '
+                    '172.16.5.1/32 172.16.9.0/25 0.0.0.0/1; do '
+                    'ip route del $i dev tun0; done; true')
+
+
+def many_routes(net):
+    """Overflows a netlink socket's buffer."""
+    lines = [f'route add 10.{i // 250}.{i % 250}.0/24 dev tun0'
+             for i in range(4000)]
+    net.servera.run('ip', '-force', '-batch', '-', input='\n'.join(lines) + '\n',
+                    ok=False)
+    net.servera.run('sh', '-c', 'ip route flush root 10.0.0.0/8; true')
+
+
+def new_door(net):
+    net.servera.run('ip', 'link', 'add', 'extra0', 'type', 'veth', 'peer',
+                    'name', 'extra1')
+    net.servera.ip('addr add 192.0.2.77/24 dev extra0', 'link set extra0 up')
+    net.servera.run('ip', 'link', 'del', 'extra0')
+
+
+def new_address(net):
+    net.servera.ip('addr add 172.16.5.11/24 dev eth0')
+    net.servera.ip('addr del 172.16.5.11/24 dev eth0')
+
+
+FAULT = [flush_rules, delete_rules, delete_all_rules, flush_routes, flush_door,
+         delete_table, flush_table, flush_ruleset, rule_in_front,
+         restart_tunnel, tunnel_down, pushed_routes, many_routes, new_door,
+         new_address]
+
+
+def test_sessions_live_through_faults(net, guard):
+    """Rules, routes and tables flushed and deleted, the tunnel restarted,
+    doors that come and go, again and again in any order."""
+    net.guard = guard
+    random.seed(5)
+    want = (rules(net), rules(net, '-6'))
+    lines = Sessions(net.ssh, net.beside, [(net.laptop, A4), (net.laptop, A6),
+                                           (net.laptop3, A4)])
+    lines.GAP = 1.0  # between a fault and its repair segments may be lost
+    faults = [FAULT[i % len(FAULT)] for i in range(FAULTS)]
+    random.shuffle(faults)
+    for fault in faults:
+        fault(net)
+        until(lambda: is_whole(net, want),
+              lambda: f'{fault.__name__}: {rules(net)} {guard.log.text()[-2000:]}',
+              PATIENCE)
+        lines.wait_lines(5)
+    assert lines.wrong() == []
+    until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+          'the tunnel is a door', PATIENCE)
+    assert wrong_answers(net, by='host', doors=('lan', 'self')) == []
+
+
+def test_repairs_are_told(net, guard):
+    since = len(guard.log.text())
+    delete_table(net)
+    guard.wait_log('repaired:', 'deleted by nft', since=since)
+    delete_rules(net)
+    guard.wait_log('repaired:', 'rules of the guard', since=since)
+    flush_door(net)
+    guard.wait_log('repaired:', f'table {door_table(net)} was missing',
+                   since=since)
+    assert any('deleted by nft' in r['what']
+               for r in guard.status()['repairs'])
+
+
+def test_a_link_that_flaps_finds_its_routes_again(net, guard):
+    """The kernel drops the routes of every table; main's default comes back by
+    whoever configures the link, the guard's by itself."""
+    table = door_table(net)
+    net.servera.ip('link set eth0 down', 'link set eth0 up')
+    until(lambda: 'default via 172.16.5.1' in net.servera.out(
+        'ip', 'route', 'show', 'table', table), guard.log.text, PATIENCE)
+    assert probe.ask_until_answered(net.laptop, 'tcp', A4, 80,
+                                    seconds=PATIENCE).answered
+    # main has its own back, too: the next tests need the host as it was.
+    net.servera.ip('route replace default via 172.16.5.1',
+                   f'addr replace {A6}/64 dev eth0 nodad')
+    net.servera.run('ip', '-6', 'route', 'replace', 'default', 'via',
+                    'fd00:16:5::1')
+
+
+def test_a_new_interface_is_a_door(net, guard):
+    join(net.core, 'two', net.servera, 'eth9')
+    net.core.ip('addr add 10.99.0.1/24 dev two')
+    net.servera.ip('addr add 10.99.0.2/24 dev eth9',
+                   'route add 10.98.0.0/16 via 10.99.0.1 dev eth9')
+    door = until(lambda: [d for d in guard.status()['doors']
+                          if d['name'] == 'eth9'], 'eth9 is a door', PATIENCE)[0]
+    assert door['kind'] == 'lan' and door['addresses'][0] == '10.99.0.2'
+    # A VPN claims its range; who comes in by it is answered by it.
+    net.servera.run('ip', 'route', 'add', '10.99.0.0/25', 'dev', 'tun0')
+    got = probe.ask(net.core, 'udp', '10.99.0.2', 80, src='10.99.0.1')
+    assert (got.how, got.saw) == (probe.How.ANSWERED, '10.99.0.1')
+    net.servera.run('ip', 'route', 'del', '10.99.0.0/25', 'dev', 'tun0')
+    net.core.run('ip', 'link', 'del', 'two')
+    until(lambda: 'eth9' not in [d['name'] for d in guard.status()['doors']],
+          'eth9 is gone', PATIENCE)
+
+
+def test_kill_9_leaves_it_standing_and_the_next_takes_it_over(program, net,
+                                                              guard):
+    guard.stop()
+    before = hoststate(net.servera)
+    first = Guard(program, net.servera, net.dir,
+                  ['openvpn', '--config', net.office])
+    try:
+        first.connected()
+        until(lambda: 'tun0' in [d['name'] for d in first.status()['doors']],
+              'the tunnel is a door', PATIENCE)
+        pid = first.command_pid()
+        first.kill9()
+        assert wrong_answers(net, by='host') == []
+        with Guard(program, net.servera, net.dir, []) as second:
+            second.wait_stands()
+            assert wrong_answers(net, by='host') == []
+            os.kill(pid, signal.SIGTERM)
+            until(lambda: 'tun0' not in net.servera.out('ip', 'link'), 'gone',
+                  PATIENCE)
+            assert second.stop() == 0
+        assert difference(before, hoststate(net.servera)) == ''
+    finally:
+        first.close()
+
+
+def test_off_takes_away_what_a_killed_guard_left(program, net):
+    before = hoststate(net.servera)
+    guard = Guard(program, net.servera, net.dir, [])
+    guard.wait_stands()
+    guard.kill9()
+    assert rules(net)
+    guard.off()
+    assert difference(before, hoststate(net.servera)) == ''
+    done = guard.off(ok=False)
+    assert done.returncode == 1 and 'no guard stands here' in done.stderr
+    guard.close()
+
+
+def test_off_ends_a_guard_and_its_command(program, net):
+    before = hoststate(net.servera)
+    with Guard(program, net.servera, net.dir, ['sleep', '1000']) as guard:
+        guard.wait_stands()
+        guard.off()
+        assert guard.child.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert difference(before, hoststate(net.servera)) == ''
+
+
+def test_there_is_one_guard_of_a_host(program, net):
+    with Guard(program, net.servera, net.dir, []) as guard:
+        guard.wait_stands()
+        done = net.servera.run(program, 'guard', '--', 'true', ok=False)
+        assert done.returncode == 1
+        assert 'a guard stands already' in done.stderr
+        assert rules(net)

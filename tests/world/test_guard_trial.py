@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Confirm or undo: a change that cuts the way in is taken back, whoever dies."""
+import os
+import re
+import signal
+
+import pytest
+
+from lab import host as hosts
+from lab.guard import Guard
+from lab.host import PATIENCE, until
+from lab.probe import ask
+from lab.ssh import OPTIONS, SshServer
+from lab.state import difference, hoststate
+from lab.vpn import Log
+from lab.world import A4, LAPTOP4
+
+CONFIRM = 6  # s
+
+# A VPN client that keeps everybody out in spite of all rules and routes, and
+# leaves a route, an address and a resolv.conf behind as well.
+CUT = '''
+nft add table inet evil
+nft add chain inet evil out '{ type filter hook output priority 0; }'
+ip rule add from all lookup 4242 priority 5
+ip route add 192.0.2.128/25 dev eth0
+ip addr add 192.0.2.9/32 dev eth0
+echo nameserver 192.0.2.53 > /etc/resolv.conf
+nft add rule inet evil out tcp sport 22 drop
+nft add rule inet evil out icmp type echo-reply drop
+exec sleep 1000
+'''
+
+
+@pytest.fixture(scope='module')
+def net(world):
+    world.ssh = SshServer(world.servera, world.dir)
+    hosts.keep(world.servera.path('/etc/resolv.conf'), 'nameserver 192.0.2.1\n')
+    child = world.serve(world.servera, 'host', 80)
+    yield world
+    child.kill()
+    world.ssh.close()
+
+
+def end_orphans():
+    """Commands whose guard was killed."""
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{pid}/environ', 'rb') as f:
+                if b'SALLYPORT_GUARD=' in f.read():
+                    os.kill(int(pid), signal.SIGTERM)
+        except OSError:
+            continue
+
+
+class Terminal:
+    """`sallyport guard` started by hand in an ssh session of the laptop."""
+
+    count = 0
+
+    def __init__(self, program, net, argv, tty=False):
+        self.net, self.program = net, program
+        Terminal.count += 1
+        self.log = Log(f'{net.dir}/terminal-{Terminal.count}.log')
+        self.child = net.laptop.popen(
+            ['ssh', *OPTIONS, *(['-tt'] if tty else []), '-i',
+             f'{net.ssh.dir}/user', f'root@{A4}', program, 'guard',
+             '--confirm', str(CONFIRM), *argv],
+            stdout=self.log.file, stderr=self.log.file)
+
+    def wait(self, *words):
+        return until(lambda: all(w in self.log.text() for w in words),
+                     lambda: f'{words} in {self.log.text()}', PATIENCE)
+
+    def status(self):
+        return Guard.status(self)
+
+    @property
+    def host(self):
+        return self.net.servera
+
+    def pids(self):
+        """(guard, watchdog)"""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir('/proc')):
+            try:
+                with open(f'/proc/{pid}/comm') as f:
+                    found[f.read().strip()] = int(pid)
+            except OSError:
+                continue
+        return found.get('sallyport'), found.get('sallyport-watch')
+
+    def close(self):
+        hosts.stop(self.child, signal.SIGKILL)
+        end_orphans()
+        self.net.servera.run(self.program, 'guard', '--off', ok=False,
+                             timeout=PATIENCE)
+        self.log.close()
+
+
+@pytest.fixture
+def terminal(program, net):
+    made = []
+
+    def make(argv, **kw):
+        made.append(Terminal(program, net, argv, **kw))
+        return made[-1]
+    yield make
+    for t in made:
+        t.close()
+
+
+def cut(net):
+    return 'evil' in net.servera.out('nft', 'list', 'tables')
+
+
+def answers(net):
+    return ask(net.laptop, 'tcp', A4, 80, seconds=1).answered
+
+
+def settled(host):
+    """Without the clocks of what comes and goes by itself."""
+    return re.sub(r'(?m)^/run/(sshd|etc/resolv).*\n', '', hoststate(host))
+
+
+def test_a_change_that_leaves_the_way_in_is_kept(net, terminal):
+    t = terminal(['--', 'openvpn', '--config', net.office])
+    t.wait('Initialization Sequence Completed')
+    t.wait('the change is kept')
+    assert t.status()['state'] == 'stands'
+    assert 'dev tun0' in net.servera.out('ip', 'route')
+    assert answers(net)
+
+
+def test_a_change_that_cuts_the_way_in_is_undone(net, terminal):
+    before = settled(net.servera)
+    t = terminal(['--', 'sh', '-c', f'"{CUT}"'])
+    until(lambda: cut(net), t.log.text, PATIENCE)
+    until(lambda: not cut(net) and t.status() is None, t.log.text, PATIENCE)
+    assert difference(before, settled(net.servera)) == ''
+    with open(net.servera.path('/etc/resolv.conf')) as f:
+        assert f.read() == 'nameserver 192.0.2.1\n'
+
+
+@pytest.mark.parametrize('who', ['terminal', 'guard', 'watchdog'])
+def test_it_is_undone_although_somebody_dies(net, terminal, who):
+    before = settled(net.servera)
+    t = terminal(['--', 'sh', '-c', f'"{CUT}"'])
+    until(lambda: cut(net), t.log.text, PATIENCE)
+    guard, watchdog = until(lambda: all(t.pids()) and t.pids(), 'both run',
+                            PATIENCE)
+    if who == 'terminal':
+        t.child.kill()
+    else:
+        os.kill({'guard': guard, 'watchdog': watchdog}[who], signal.SIGKILL)
+    until(lambda: not cut(net) and t.status() is None, t.log.text, PATIENCE)
+    until(lambda: 'sallyport-guard' not in net.servera.out('nft', 'list', 'tables'),
+          t.log.text, PATIENCE)
+    assert difference(before, settled(net.servera)) == ''
+    assert ask(net.laptop, 'tcp', A4, 80).answered
+
+
+def test_with_all_dead_the_kernel_brings_the_way_in_back(net, terminal):
+    """Nothing is left but an element of a set that runs out."""
+    t = terminal(['--', 'openvpn', '--config', net.office])
+    t.wait('s left to prove')
+    guard, watchdog = t.pids()
+    for pid in (guard, watchdog):
+        os.kill(pid, signal.SIGSTOP)  # neither sees the other die
+    os.kill(guard, signal.SIGKILL)
+    os.kill(watchdog, signal.SIGKILL)
+    # Somebody takes away the rules by which replies find their doors; what is
+    # left is that of the mark that says "as before".
+    for line in net.servera.out('ip', 'rule').splitlines():
+        if line.startswith('0:') and 'lookup 100' in line and \
+                '0x27110000' not in line:
+            net.servera.run('ip', 'rule', 'del', 'pref', '0',
+                            *line.split(':', 1)[1].split())
+    assert not answers(net)
+    until(lambda: answers(net), lambda: net.servera.out('nft', 'list', 'table',
+          'inet', 'sallyport-guard'), PATIENCE)
+
+
+def test_a_person_says_yes(net, program, terminal):
+    t = terminal(['--', 'sh', '-c', '"ip rule add pref 7 lookup 4242; exec sleep 1000"'])
+    t.wait('the network changed')
+    net.servera.run(program, 'guard', '--yes')
+    t.wait('the change is kept')
+    assert 'lookup 4242' in net.servera.out('ip', 'rule')
+    net.servera.run('ip', 'rule', 'del', 'pref', '7')
+
+
+def test_a_probe_that_goes_silent_undoes_and_one_that_answers_keeps(net, terminal):
+    t = terminal(['--probe', LAPTOP4, '--', 'sh', '-c',
+                  '"ip rule add pref 7 lookup 4242; exec sleep 1000"'])
+    t.wait('the change is kept')
+    t.close()
+    net.servera.run('ip', 'rule', 'del', 'pref', '7')
+    t = terminal(['--probe', LAPTOP4, '--', 'sh', '-c',
+                  '"nft add table inet evil; nft add chain inet evil out '
+                  "'{ type filter hook output priority 0; }'; nft add rule "
+                  f'inet evil out ip daddr {LAPTOP4} icmp type echo-request drop; '
+                  'exec sleep 1000"'])
+    until(lambda: cut(net), t.log.text, PATIENCE)
+    until(lambda: not cut(net), t.log.text, PATIENCE)
+
+
+def test_without_anything_that_proves_it_is_refused(net, program):
+    done = net.servera.run('setsid', '-w', program, 'guard', '--confirm', '6',
+                           '--', 'true', ok=False)
+    assert done.returncode == 1
+    assert 'nothing can prove that the way in works' in done.stderr
+    done = net.servera.run(program, 'guard', '--confirm', '6', '--probe',
+                           '192.0.2.200', '--', 'true', ok=False)
+    assert done.returncode == 1 and 'does not answer a ping' in done.stderr
+
+
+def test_what_a_client_does_to_resolv_conf_is_told_and_undone(net, program):
+    with Guard(program, net.servera, net.dir,
+               ['sh', '-c', 'echo nameserver 192.0.2.53 > /etc/resolv.conf; '
+                'exec sleep 1000']) as guard:
+        guard.wait_log('name servers: 192.0.2.53')
+        guard.stop()
+    with open(net.servera.path('/etc/resolv.conf')) as f:
+        assert f.read() == 'nameserver 192.0.2.1\n'
