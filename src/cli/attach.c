@@ -2,6 +2,8 @@
 #include "cli/cli.h"
 
 #include "daemon/attach.h"
+#include "daemon/engine_watch.h"
+#include "sys/engine.h"
 #include "sys/netns.h"
 #include "ui/plan_text.h"
 #include "wire/config.h"
@@ -196,4 +198,91 @@ const struct verb verb_detach = {
 	.usage = "detach [--engine SOCKET] CONTAINER|PID|PATH",
 	.words = "takes away what attach did",
 	.run = detach_verb,
+};
+
+/* --- watch ----------------------------------------------------------------------- */
+
+struct watch_options {
+	const char *engine;
+	const char **attach;
+	size_t n_attach, cap_attach;
+	struct attach_options common;
+};
+
+static const struct option watch_flags[] = {
+	{ "docker", no_argument, NULL, 'd' },       { "podman", no_argument, NULL, 'p' },
+	{ "engine", required_argument, NULL, 'e' }, { "attach", required_argument, NULL, 'a' },
+	{ "server", required_argument, NULL, 's' }, { "reach", required_argument, NULL, 'r' },
+	{ "udp", required_argument, NULL, 'u' },    { NULL, 0, NULL, 0 },
+};
+
+static int parse_watch(struct arena *a, int argc, char **argv, struct watch_options *o,
+		       struct err *e)
+{
+	int c, r = 0;
+
+	while (r == 0 && (c = getopt_long(argc, argv, "", watch_flags, NULL)) != -1) {
+		switch (c) {
+		case 'd':
+			o->engine = ENGINE_DOCKER;
+			break;
+		case 'p':
+			o->engine = ENGINE_PODMAN;
+			break;
+		case 'e':
+			o->engine = optarg;
+			break;
+		case 'a':
+			*arena_push(a, o->attach, o->n_attach, o->cap_attach) = optarg;
+			break;
+		case 's':
+			r = add_server(a, &o->common, optarg, e);
+			break;
+		case 'r':
+			r = add_reach(a, &o->common, optarg, e);
+			break;
+		case 'u':
+			r = set_udp(&o->common, optarg, e);
+			break;
+		default:
+			return 1;
+		}
+	}
+	return r;
+}
+
+static int watch_verb(int argc, char **argv)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct watch_options o = { 0 };
+	struct engine_watch_options w = { 0 };
+	struct err e;
+	int r = parse_watch(&a, argc, argv, &o, &e);
+
+	if (r < 0)
+		return cli_fail(EXIT_USAGE, "%s", e.text);
+	if (r > 0 || optind != argc)
+		return cli_usage(&verb_watch, "wrong flag or argument");
+	if (!cli_is_root(&verb_watch))
+		return 1;
+	w.socket = engine_path(o.engine);
+	w.socket = w.socket ? w.socket : ENGINE_DOCKER;
+	w.attach = o.attach;
+	w.n_attach = o.n_attach;
+	w.ask = o.common.ask;
+	w.ask.closed = o.common.n_servers > 0;
+	w.ask.reach = o.common.reach;
+	w.ask.n_reach = o.common.n_reach;
+	r = attach_resolve(&a, o.common.servers, o.common.n_servers, &w.ask, &e);
+	if (r == 0)
+		r = engine_watch(&w, &e);
+	return r < 0 ? cli_fail(1, "%s", e.text) : 0;
+}
+
+const struct verb verb_watch = {
+	.name = "watch",
+	.usage = "watch [--docker|--podman|--engine SOCKET] [--attach CONTAINER]... "
+		 "[--server SERVER]... [--reach PREFIX]... [--udp learn|alias]",
+	.words = "keeps containers on the network of another one that restarts",
+	.run = watch_verb,
 };

@@ -70,7 +70,7 @@ static int inspect(struct arena *a, const char *socket, const char *word,
 	const char *words;
 	int r = engine_ask(a, socket, "GET",
 			   arena_printf(a, "/containers/%s/json", http_escape(a, word)),
-			   ENGINE_LIMIT_MS, &answer, e);
+			   NULL, ENGINE_LIMIT_MS, &answer, e);
 
 	if (r < 0)
 		return r;

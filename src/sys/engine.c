@@ -81,12 +81,11 @@ static int send_request(int fd, const char *text, int64_t until, const char *soc
 	return 0;
 }
 
-static int start(struct arena *a, const char *socket, const char *method, const char *path,
-		 int64_t until, int *ret_fd, struct err *e)
+static int start(const char *socket, const char *request, int64_t until, int *ret_fd, struct err *e)
 {
 	int r = connect_to(socket, until, ret_fd, e);
 
-	return r < 0 ? r : send_request(*ret_fd, http_request(a, method, path), until, socket, e);
+	return r < 0 ? r : send_request(*ret_fd, request, until, socket, e);
 }
 
 static int read_answer(int fd, struct http_reader *http, struct text *body, int64_t until,
@@ -118,13 +117,13 @@ static int read_answer(int fd, struct http_reader *http, struct text *body, int6
 }
 
 int engine_ask(struct arena *a, const char *socket, const char *method, const char *path,
-	       int timeout_ms, struct engine_answer *ret, struct err *e)
+	       const char *content, int timeout_ms, struct engine_answer *ret, struct err *e)
 {
 	struct http_reader http CLEANUP_HTTP = { 0 };
 	struct text body CLEANUP_TEXT = { 0 };
 	int64_t until = clock_ms() + timeout_ms;
 	int fd CLEANUP_FD = -1;
-	int r = start(a, socket, method, path, until, &fd, e);
+	int r = start(socket, http_request(a, method, path, content), until, &fd, e);
 
 	if (r == 0)
 		r = read_answer(fd, &http, &body, until, socket, e);
@@ -140,7 +139,7 @@ int engine_open(const char *socket, const char *path, int timeout_ms, int *ret_f
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	int fd CLEANUP_FD = -1;
-	int r = start(&a, socket, "GET", path, clock_ms() + timeout_ms, &fd, e);
+	int r = start(socket, http_request(&a, "GET", path, NULL), clock_ms() + timeout_ms, &fd, e);
 
 	if (r == 0)
 		*ret_fd = fd_take(&fd);

@@ -22,9 +22,9 @@ struct engine_answer {
 	size_t size;
 };
 
-/* One request; @method "GET" or "POST", @path as http_request() takes it. */
+/* One request; @path and @body as http_request() takes them. */
 int engine_ask(struct arena *a, const char *socket, const char *method, const char *path,
-	       int timeout_ms, struct engine_answer *ret, struct err *e) MUST_USE;
+	       const char *body, int timeout_ms, struct engine_answer *ret, struct err *e) MUST_USE;
 
 /*
  * Sends the request and leaves the answer to be read, for what comes bit by bit

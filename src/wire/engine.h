@@ -35,6 +35,7 @@ struct engine_listed {
 	const char *name; /* the first of its names */
 	const char *state; /* "running", "exited", ... */
 	const char *network_mode;
+	const char *service; /* "PROJECT/SERVICE" of compose, "" if it is none of compose's */
 };
 
 int engine_read_list(struct arena *a, const char *text, size_t size, struct engine_listed **ret,
@@ -53,6 +54,16 @@ int engine_read_event(struct arena *a, const char *text, size_t size, struct eng
 
 /* The words of an error: {"message": "No such container: x"}; NULL if there are none. */
 const char *engine_read_message(struct arena *a, const char *text, size_t size);
+
+/*
+ * The body of POST /containers/create for another container like the one of
+ * @text (GET /containers/NAME/json) that joins the network of container @joins.
+ * Its volumes are taken along, unnamed ones too.
+ */
+int engine_write_like(struct arena *a, const char *text, size_t size, const char *joins,
+		      const char **ret, struct err *e) MUST_USE;
+/* The Id of what POST /containers/create answers; NULL. */
+const char *engine_read_id(struct arena *a, const char *text, size_t size);
 
 /* "container:ID" -> ID; NULL for every other mode. */
 const char *engine_joined(const char *network_mode);

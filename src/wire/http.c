@@ -200,8 +200,16 @@ int http_end(struct http_reader *r, struct err *e)
 	return r->part == HTTP_DONE ? 0 : garbage(e, "it was cut off");
 }
 
-const char *http_request(struct arena *a, const char *method, const char *path)
+const char *http_request(struct arena *a, const char *method, const char *path, const char *body)
 {
+	const char *length = "";
+
+	if (body)
+		length = arena_printf(a,
+				      "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+				      strlen(body));
+	else if (str_eq(method, "POST"))
+		length = "Content-Length: 0\r\n";
 	return arena_printf(a,
 			    "%s %s HTTP/1.1\r\n"
 			    "Host: localhost\r\n"
@@ -209,8 +217,8 @@ const char *http_request(struct arena *a, const char *method, const char *path)
 			    "Accept: application/json\r\n"
 			    "Connection: close\r\n"
 			    "%s"
-			    "\r\n",
-			    method, path, str_eq(method, "POST") ? "Content-Length: 0\r\n" : "");
+			    "\r\n%s",
+			    method, path, length, body ? body : "");
 }
 
 const char *http_escape(struct arena *a, const char *s)

@@ -49,8 +49,11 @@ int http_end(struct http_reader *r, struct err *e) MUST_USE;
 void http_reader_free(struct http_reader *r);
 #define CLEANUP_HTTP __attribute__((cleanup(http_reader_free)))
 
-/* The request; @path begins with a slash and has no blanks (http_escape()). */
-const char *http_request(struct arena *a, const char *method, const char *path);
+/*
+ * The request; @path begins with a slash and has no blanks (http_escape()).
+ * @body: JSON, NULL for none.
+ */
+const char *http_request(struct arena *a, const char *method, const char *path, const char *body);
 /* One part of a path or query: everything but letters, digits and "-._~" as %XX. */
 const char *http_escape(struct arena *a, const char *s);
 

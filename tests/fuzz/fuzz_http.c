@@ -17,6 +17,7 @@ static void read_body(const char *text, size_t size)
 	struct engine_container c;
 	struct engine_listed *list;
 	struct engine_event event;
+	const char *like;
 	struct err e;
 	size_t n;
 
@@ -28,7 +29,10 @@ static void read_body(const char *text, size_t size)
 				abort();
 	if (engine_read_event(&a, text, size, &event, &e) == 0 && (!event.type || !event.name))
 		abort();
+	if (engine_write_like(&a, text, size, "new", &like, &e) == 0 && !*like)
+		abort();
 	(void)engine_read_message(&a, text, size);
+	(void)engine_read_id(&a, text, size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -218,6 +218,30 @@ static void lists_and_events_are_read(void **state)
 	assert_null(engine_read_message(&a, "no", 2));
 }
 
+static void another_one_joins_another_network_and_keeps_the_rest(void **state)
+{
+	static const char text[] =
+		"{\"Config\":{\"Hostname\":\"abc\",\"ExposedPorts\":{\"80/tcp\":{}},\"Cmd\":[\"x\"]},"
+		"\"HostConfig\":{\"NetworkMode\":\"container:old\",\"Binds\":[\"/a:/named:ro\"]},"
+		"\"Mounts\":[{\"Type\":\"volume\",\"Name\":\"f00\",\"Destination\":\"/data\"},"
+		"{\"Type\":\"volume\",\"Name\":\"named\",\"Destination\":\"/named\"},"
+		"{\"Type\":\"bind\",\"Destination\":\"/b\"}]}";
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *body;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(engine_write_like(&a, text, sizeof(text) - 1, "new", &body, &e), 0);
+	assert_non_null(strstr(body, "\"NetworkMode\":\"container:new\""));
+	assert_non_null(strstr(body, "\"Binds\":[\"/a:/named:ro\",\"f00:/data\"]"));
+	assert_non_null(strstr(body, "\"Hostname\":\"\""));
+	assert_non_null(strstr(body, "\"Cmd\":[\"x\"]"));
+	assert_null(strstr(body, "ExposedPorts"));
+	assert_int_equal(engine_write_like(&a, "{}", 2, "new", &body, &e), -EBADMSG);
+	assert_string_equal(engine_read_id(&a, "{\"Id\":\"a\"}", 10), "a");
+	assert_null(engine_read_id(&a, "[]", 2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -230,6 +254,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_container_is_an_error),
 		cmocka_unit_test(a_pid_out_of_range_is_none),
 		cmocka_unit_test(lists_and_events_are_read),
+		cmocka_unit_test(another_one_joins_another_network_and_keeps_the_rest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,30 @@ class Podman(Engine):
         self.host.sysctl('net/ipv4/ip_forward', 0)
 
 
+class EngineWatch:
+    """`sallyport watch`, until the `with` ends."""
+
+    def __init__(self, sallyport, *argv):
+        self.log = sallyport._log()
+        self.child = sallyport.host.popen(
+            [sallyport.program, 'watch', *argv], stderr=self.log.file)
+        self.wait('is listened to')
+
+    def wait(self, *words, since=0):
+        until(lambda: [l for l in self.log.text()[since:].splitlines()
+                       if all(w in l for w in words)] or
+              self.child.poll() is not None,
+              lambda: f'{words} in\n{self.log.text()}', UP)
+        assert self.child.poll() is None, self.log.text()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        hosts.stop(self.child)
+        self.log.close()
+
+
 PORTS = ('-p', '80:80', '-p', '80:80/udp')
 
 
