@@ -522,7 +522,7 @@ static void add_remote(struct reader *r, const struct remote *from)
 	const struct remote *proxy = from->proxy ? from : &r->defaults;
 	const char *proto = from->proto ? from->proto : r->defaults.proto;
 
-	if (*r->force.word[0] && strncmp(proto, r->force.word[1], 3) != 0)
+	if (is_given(&r->force) && strncmp(proto, r->force.word[1], 3) != 0)
 		return;
 	if (!proxy->proxy) {
 		push_remote(r, from, from->host, from->port ? from->port : r->defaults.port, proto);
