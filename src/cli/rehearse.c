@@ -20,7 +20,7 @@
 /* What the verdicts need of a host. */
 #define WANTED                                                                                     \
 	(HOST_LINKS | HOST_ROUTES4 | HOST_ROUTES6 | HOST_RULES4 | HOST_RULES6 | HOST_SOCKETS |     \
-	 HOST_CONTAINERS | HOST_DNS)
+	 HOST_CONTAINERS | HOST_DNS | HOST_FLOWS)
 
 struct rehearse_options {
 	const char *snapshots[SNAPSHOTS_MAX];
@@ -96,6 +96,8 @@ static void input_of(const struct host *h, struct clash_input *in)
 		.host = &h->net,
 		.sockets = h->sockets,
 		.n_sockets = h->n_sockets,
+		.flows = h->flows,
+		.n_flows = h->n_flows,
 		.publish = h->ports,
 		.n_publish = h->n_ports,
 		.pools = h->pools,
@@ -117,8 +119,9 @@ static int look_at_host(struct arena *a, const struct rehearse_options *o, struc
 		r = host_load(a, o->snapshots, o->n_snapshots, ret, e);
 	else
 		r = host_observe(a, NULL, WANTED, ret, &said, e);
-	if (r == 0 && o->n_snapshots)
-		host_missing(&said, o->snapshots[0], ret, WANTED);
+	if (r == 0)
+		host_missing(&said, o->n_snapshots ? o->snapshots[0] : "without root this host",
+			     ret, WANTED);
 	if (r == 0 && said.len)
 		cli_fail(0, "%s", text_str(&said));
 	return r;

@@ -103,6 +103,84 @@ static void judge_connection(struct clash_work *w, const struct socket_seen *s)
 	out->cut |= c->fate == CLASH_CUT;
 }
 
+static bool asks_marks(const struct snapshot *net)
+{
+	for (size_t i = 0; i < net->n_rules; i++)
+		if (net->rules[i].has_mark)
+			return true;
+	return false;
+}
+
+/*
+ * The way of a container's answer is asked before conntrack puts the host's
+ * address in the place of the container's (nf_nat does that in postrouting),
+ * but after the client's own stands there again.  Whether somebody's chain puts
+ * the connection's mark on it is not known.
+ */
+static enum clash_fate compare_answer(struct clash_work *w, const struct flow_seen *f, int iif,
+				      struct fib_result *ret_before, struct fib_result *ret_after)
+{
+	struct flow answer = {
+		.dst = f->client,
+		.src = f->inside,
+		.iif = iif,
+		.proto = f->proto,
+		.sport = f->inside_port,
+		.dport = f->client_port,
+	};
+	enum clash_fate plain = clash_compare(w, &answer, ret_before, ret_after), marked;
+	struct fib_result before, after;
+
+	if (!f->mark || !asks_marks(w->in->host))
+		return plain;
+	answer.mark = f->mark;
+	marked = clash_compare(w, &answer, &before, &after);
+	return marked == plain ? plain : CLASH_UNSURE;
+}
+
+/* The request was given the container's address before it was routed (prerouting). */
+enum clash_fate clash_compare_inward(const struct clash_work *w, int iif, const struct ip *client,
+				     const struct ip *inside, struct fib_result *ret_before,
+				     struct fib_result *ret_after)
+{
+	struct flow request = { .dst = *inside, .src = *client, .iif = iif };
+
+	return clash_compare(w, &request, ret_before, ret_after);
+}
+
+static void judge_flow(struct clash_work *w, const struct flow_seen *f)
+{
+	int iif = clash_link_towards(w, &f->inside);
+	struct clash_report *out = w->out;
+	struct clash_connection *c;
+	struct socket_seen *s;
+
+	/* One whose other end is here has a socket. */
+	if (!iif || f->proto != IPPROTO_TCP || ip_is_loopback(&f->client) ||
+	    snapshot_has_address(w->in->host, &f->client))
+		return;
+	s = arena_new(w->a, struct socket_seen);
+	*s = (struct socket_seen){
+		.proto = f->proto,
+		.state = SOCKET_CONNECTED,
+		.local = f->asked,
+		.local_port = f->asked_port,
+		.peer = f->client,
+		.peer_port = f->client_port,
+	};
+	c = arena_push(w->a, out->connections, out->n_connections, out->cap_connections);
+	c->socket = s;
+	c->flow = f;
+	c->mine = !ip_is_none(&w->in->ssh_peer) && is_mine(w->in, s);
+	c->ssh = c->mine || is_ssh(s);
+	c->fate = clash_compare_inward(w, clash_link_towards(w, &f->client), &f->client, &f->inside,
+				       &c->before, &c->after);
+	c->inward = c->fate == CLASH_CUT;
+	if (!c->inward)
+		c->fate = compare_answer(w, f, iif, &c->before, &c->after);
+	out->cut |= c->fate == CLASH_CUT;
+}
+
 static int rank(const struct clash_connection *c)
 {
 	return c->mine ? 0 : c->ssh ? 1 : 2;
@@ -139,6 +217,8 @@ static void judge_connections(struct clash_work *w)
 		    (listens[s->local_port] || is_mine(in, s) || is_ssh(s)))
 			judge_connection(w, s);
 	}
+	for (size_t i = 0; i < in->n_flows; i++)
+		judge_flow(w, &in->flows[i]);
 	if (w->out->n_connections)
 		qsort(w->out->connections, w->out->n_connections, sizeof(*w->out->connections),
 		      compare_connections);
@@ -205,8 +285,10 @@ static void try_cures(struct clash_work *w)
 	for (size_t i = 0; i < out->n_connections; i++) {
 		struct clash_connection *c = &out->connections[i];
 
-		c->door = c->fate == CLASH_CUT ? clash_door_of(w, &c->socket->local, &c->before)
-					       : SIZE_MAX;
+		/* A rule for the host's address does not see what containers answer. */
+		c->door = c->fate == CLASH_CUT && !c->flow
+				  ? clash_door_of(w, &c->socket->local, &c->before)
+				  : SIZE_MAX;
 	}
 	out->table = cure_free_table(
 		w->in->host, out->n_doors ? out->doors[out->n_doors - 1].table + 1 : CURE_TABLE);
@@ -217,7 +299,7 @@ static void try_cures(struct clash_work *w)
 		struct flow flow = answer_of(c->socket);
 		struct fib_result r;
 
-		if (c->door >= out->n_doors) {
+		if (c->flow || c->door >= out->n_doors) {
 			c->door = out->n_doors;
 			continue;
 		}
