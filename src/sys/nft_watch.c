@@ -53,35 +53,17 @@ static void know_self(struct nft_watch *w)
 	w->own_name[len > 0 ? len - 1 : 0] = 0;
 }
 
-static int join(struct mnl_socket *sock, struct err *e)
-{
-	const int group = NFNLGRP_NFTABLES;
-	const int size = RECEIVE_BUFFER;
-	int fd = mnl_socket_get_fd(sock);
-
-	if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&group, sizeof(group)) < 0)
-		return err_errno(e, errno, "listen for changes of nftables");
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return err_errno(e, errno, "listen for changes of nftables");
-	return 0;
-}
-
 int nft_watch_open(int netns_fd, struct nft_watch **ret, struct err *e)
 {
+	const int group = NFNLGRP_NFTABLES;
 	struct mnl_socket *sock;
 	struct nft_watch *w;
 	int r;
 
-	r = netlink_open(netns_fd, NETLINK_NETFILTER, &sock, e);
+	r = netlink_listen(netns_fd, NETLINK_NETFILTER, &group, 1, RECEIVE_BUFFER, "nftables",
+			   &sock, e);
 	if (r < 0)
 		return r;
-	r = join(sock, e);
-	if (r < 0) {
-		mnl_socket_close(sock);
-		return r;
-	}
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		abort();
