@@ -7,7 +7,7 @@ import pytest
 
 from lab import probe
 from lab.host import until
-from lab.leak import AIMS, Ear, Talker
+from lab.leak import AIMS, Talker
 from lab.sniff import Sniffer
 from lab.vpn import OpenVpnServer
 from lab.world import (A4, B_INET4, B_VPN4, B_VPN6, LAPTOP2_4, LAPTOP2_6,
@@ -26,12 +26,6 @@ EVERYTHING = ('redirect-gateway def1 ipv6',)
 def plain_pushes_afterwards(world):
     yield
     world.openvpn.give_a()
-
-
-@pytest.fixture
-def ear(world):
-    with Ear(world) as ear:
-        yield ear
 
 
 @pytest.fixture
