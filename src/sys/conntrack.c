@@ -36,7 +36,9 @@ static int dump(struct rtnl *rt, struct list *l, sa_family_t family, struct err 
 		r = rtnl_talk(rt, ctnetlink_encode_dump(&m, family), NLM_F_DUMP, take, l, e);
 	}
 	/* A kernel without conntrack, or without the module. */
-	return r == -EOPNOTSUPP || r == -ENOENT || r == -EINVAL ? 0 : err_wrap(e, r, "list connections");
+	return r == -EOPNOTSUPP || r == -ENOENT || r == -EINVAL
+		       ? 0
+		       : err_wrap(e, r, "list connections");
 }
 
 int conntrack_list(struct arena *a, int netns_fd, struct flow_seen **ret, size_t *ret_n,

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from lab import container
-from lab.host import PATIENCE
+from lab.host import PATIENCE, keep
 from lab.vpn import OpenVpnClient
 from lab.world import A4, B_INET4, LAPTOP4, MALLORY4
 from test_rehearse import (Session, VARIANTS, alive, foretold, is_lost, pushes)
@@ -51,6 +51,71 @@ def engine(request, world):
         yield it
     finally:
         it.close()
+
+
+@pytest.fixture
+def pooled(request, world):
+    """An engine that takes new networks from 10.201.0.0/16, and how to have
+    it take them from elsewhere: words of its configuration."""
+    made = []
+
+    def docker_with(words):
+        if made:
+            made.pop().stop()
+        keep(world.servera.path('/etc/docker/daemon.json'), words)
+        made.append(container.Docker(world.servera, f'{world.dir}/pools'))
+        return made[-1]
+
+    def podman_with(words):
+        keep(world.servera.path('/etc/containers/containers.conf'),
+             f'[network]\n{words}\n')
+        if not made:
+            made.append(container.Podman(world.servera, f'{world.dir}/pools'))
+        return made[-1]
+
+    yield {'Docker': docker_with, 'Podman': podman_with}[request.param]
+    made.pop().close()
+    for path in ('docker/daemon.json', 'containers/containers.conf'):
+        world.servera.run('rm', '-f', f'/etc/{path}')
+
+
+POOLS = {'Docker': '{"default-address-pools": '
+                   '[{"base": "10.201.0.0/16", "size": 24}]}',
+         'Podman': 'default_subnet_pools = '
+                   '[{"base" = "10.201.0.0/16", "size" = 24}]'}
+
+
+def swallowed(sallyport, engine, routes='10.201.0.0/16'):
+    """What rehearse says of the engine's pools: taken or not, and the cure."""
+    report = json.loads(sallyport('rehearse', '--json', '--routes',
+                                  routes).stdout)
+    return ([(p['base'], p['taken']) for p in report['pools']
+             if p['engine'] == engine],
+            ['\n'.join(c['commands']) for c in report['cures']
+             if c['what'].startswith(engine)])
+
+
+@pytest.mark.parametrize('pooled, name', [(n, n) for n in POOLS],
+                         indirect=['pooled'], ids=list(POOLS))
+def test_pools_that_would_be_swallowed_move_by_the_cure(world, sallyport,
+                                                        pooled, name):
+    engine = pooled(POOLS[name])
+    engine('network', 'create', 'one')
+    assert '10.201.' in engine('network', 'inspect', 'one').stdout
+    engine.run('holder', 'sleep', '1000', options=('--network', 'one'))
+    pools, cures = swallowed(sallyport, name)
+    assert pools == [('10.201.0.0/16', True)]
+    assert len(cures) == 1
+    engine.remove('holder')
+    engine('network', 'rm', 'one')
+    engine = pooled(cures[0])
+    engine('network', 'create', 'two')
+    assert '10.201.' not in engine('network', 'inspect', 'two').stdout
+    engine.run('holder', 'sleep', '1000', options=('--network', 'two'))
+    pools, cures = swallowed(sallyport, name)
+    assert [taken for _, taken in pools] == [False] and cures == []
+    engine.remove('holder')
+    engine('network', 'rm', 'two')
 
 
 def containers_of(report):
