@@ -186,6 +186,9 @@ static int print_plan(struct guard *g, struct err *e)
 		r = guard_want(g, &g->arena, &want, e);
 	if (r < 0)
 		return r;
+	/* The links of all of them are there: nothing has to be waited for. */
+	for (size_t i = 0; i < want.n_routes; i++)
+		want.routes[i].optional = false;
 	plan_text_guard(&t, &want);
 	plan_text_routes(&t, &want);
 	fputs(text_str(&t), stdout);

@@ -14,7 +14,8 @@ from lab.ssh import SshServer
 from lab.state import difference, hoststate
 from lab.world import A4, A6, MALLORY4, wrong_answers
 
-FAULTS = int(os.environ.get('SALLYPORT_FAULTS', '24'))
+LONG = bool(os.environ.get('SALLYPORT_LONG'))
+FAULTS = int(os.environ.get('SALLYPORT_FAULTS') or (200 if LONG else 24))
 
 
 @pytest.fixture(scope='module')
