@@ -59,6 +59,31 @@ enum clash_fate clash_compare(const struct clash_work *w, const struct flow *flo
 	return ip_is_none(&ret_before->via) ? CLASH_KEPT : CLASH_UNSURE;
 }
 
+static const struct link_conf *conf_of(const struct clash_input *in, int link)
+{
+	for (size_t i = 0; in->confs && i < in->host->n_links; i++)
+		if (in->host->links[i].index == link)
+			return &in->confs[i];
+	return NULL;
+}
+
+bool clash_is_stopped(const struct clash_work *w, const struct flow *request, int oif,
+		      struct fib_result *ret_back)
+{
+	const struct link_conf *conf = conf_of(w->in, request->iif);
+	struct fib_result before, after;
+	enum fib_rp rp;
+
+	if (!conf || !conf->rp_filter || request->dst.family != AF_INET ||
+	    fib_reverse_path(w->before, request, oif, conf, &before, NULL) != FIB_RP_PASSES)
+		return false;
+	rp = fib_reverse_path(w->after, request, oif, conf, &after, NULL);
+	if (rp != FIB_RP_OTHER_LINK && rp != FIB_RP_NO_WAY_BACK)
+		return false;
+	*ret_back = after;
+	return true;
+}
+
 /* --- live connections ---------------------------------------------------------- */
 
 static struct flow answer_of(const struct socket_seen *s)
@@ -74,6 +99,26 @@ static struct flow answer_of(const struct socket_seen *s)
 		.sport = s->local_port,
 		.dport = s->peer_port,
 	};
+}
+
+/* An answer that is kept is of no use if the request is not let in. */
+static void judge_request(struct clash_work *w, struct clash_connection *c, const struct ip *to,
+			  uint16_t port, int oif)
+{
+	struct flow request = {
+		.dst = *to,
+		.src = c->socket->peer,
+		.iif = c->before.link,
+		.proto = c->socket->proto,
+		.sport = c->socket->peer_port,
+		.dport = port,
+	};
+
+	if (c->fate == CLASH_CUT || c->before.verdict != FIB_UNICAST ||
+	    !clash_is_stopped(w, &request, oif, &c->after))
+		return;
+	c->fate = CLASH_CUT;
+	c->stopped = true;
 }
 
 static bool is_mine(const struct clash_input *in, const struct socket_seen *s)
@@ -100,6 +145,7 @@ static void judge_connection(struct clash_work *w, const struct socket_seen *s)
 	c->mine = is_mine(w->in, s);
 	c->ssh = c->mine || is_ssh(s);
 	c->fate = clash_compare(w, &flow, &c->before, &c->after);
+	judge_request(w, c, &s->local, s->local_port, 0);
 	out->cut |= c->fate == CLASH_CUT;
 }
 
@@ -178,6 +224,7 @@ static void judge_flow(struct clash_work *w, const struct flow_seen *f)
 	c->inward = c->fate == CLASH_CUT;
 	if (!c->inward)
 		c->fate = compare_answer(w, f, iif, &c->before, &c->after);
+	judge_request(w, c, &f->inside, f->inside_port, iif);
 	out->cut |= c->fate == CLASH_CUT;
 }
 
@@ -299,7 +346,7 @@ static void try_cures(struct clash_work *w)
 		struct flow flow = answer_of(c->socket);
 		struct fib_result r;
 
-		if (c->flow || c->door >= out->n_doors) {
+		if (c->door >= out->n_doors) {
 			c->door = out->n_doors;
 			continue;
 		}

@@ -2,7 +2,7 @@
 #ifndef PLAN_CLASH_H
 #define PLAN_CLASH_H
 
-#include "fib/lookup.h"
+#include "fib/arrive.h"
 #include "model/host.h"
 #include "plan/prefixes.h"
 #include "plan/push.h"
@@ -16,6 +16,7 @@
 struct clash_input {
 	const struct snapshot *host;
 	const struct push *push;
+	const struct link_conf *confs; /* of IPv4, one per host->links; NULL: not known */
 	const struct socket_seen *sockets;
 	size_t n_sockets;
 	const struct flow_seen *flows; /* to containers */
@@ -41,6 +42,8 @@ struct clash_connection {
 	enum clash_fate fate;
 	/* What the client sends does not reach the container: @before and @after are its way. */
 	bool inward;
+	/* rp_filter would drop what the client sends; @after is the way back that it finds. */
+	bool stopped;
 	struct fib_result before, after;
 	size_t door; /* index in doors, n_doors if none would help */
 };
@@ -165,6 +168,12 @@ size_t clash_door_of(struct clash_work *w, const struct ip *ip, const struct fib
 enum clash_fate clash_compare_inward(const struct clash_work *w, int iif, const struct ip *client,
 				     const struct ip *inside, struct fib_result *ret_before,
 				     struct fib_result *ret_after);
+/*
+ * Would rp_filter drop @request, which it lets in now?  @oif: the link it is
+ * forwarded to, 0 if it ends here; @ret_back: the way back after the push.
+ */
+bool clash_is_stopped(const struct clash_work *w, const struct flow *request, int oif,
+		      struct fib_result *ret_back);
 /* Index of the link by which packets from @ip come in, 0 if it is no neighbour's. */
 int clash_link_towards(const struct clash_work *w, const struct ip *ip);
 

@@ -113,6 +113,7 @@ struct sender {
 	struct ip ip;
 	bool unbound; /* a UDP socket on every address: the route is looked for without a source */
 	int iif; /* of a container */
+	int oif; /* the link that the socket is bound to, 0 for none */
 	uint8_t proto;
 	uint16_t port;
 };
@@ -143,7 +144,7 @@ static uint64_t signature(const struct clash_work *w, const struct sender *from)
 
 		h = h * 31 + fits * 4u + in * 2u + speaks_of_port(r, from);
 	}
-	return h * 31 + (from->iif != 0);
+	return h * 31 + (from->iif != 0) + 2 * (uint64_t)from->oif;
 }
 
 static bool is_wide(const struct prefix *p)
@@ -167,11 +168,26 @@ static bool is_lost(enum piece p)
 	return p == PIECE_NEAR || p == PIECE_FAR;
 }
 
+static bool is_stopped(const struct clash_work *w, const struct clash_loss *loss,
+		       const struct sender *from, const struct ip *client, int link)
+{
+	struct flow request = { .dst = loss->from,
+				.src = *client,
+				.iif = link,
+				.proto = from->proto,
+				.dport = from->port };
+	struct fib_result back;
+
+	return clash_is_stopped(w, &request, from->iif, &back);
+}
+
 /* PIECE_OUTSIDE: nobody there is answered now, or can be. */
 static enum piece ask_piece(struct clash_work *w, const struct clash_loss *loss,
 			    const struct sender *from, size_t at, struct fib_result *ret_before)
 {
-	struct flow flow = { .iif = from->iif, .proto = from->proto, .sport = from->port };
+	struct flow flow = {
+		.iif = from->iif, .oif = from->oif, .proto = from->proto, .sport = from->port
+	};
 	const struct prefix *p = &w->bounds.items[at];
 	struct fib_result after;
 	enum clash_fate fate;
@@ -184,7 +200,7 @@ static enum piece ask_piece(struct clash_work *w, const struct clash_loss *loss,
 	fate = clash_compare(w, &flow, ret_before, &after);
 	if (ret_before->verdict != FIB_UNICAST)
 		return PIECE_OUTSIDE;
-	if (fate != CLASH_CUT)
+	if (fate != CLASH_CUT && !is_stopped(w, loss, from, &w->own[at], ret_before->link))
 		return PIECE_KEPT;
 	return is_near(w, p, ret_before) ? PIECE_NEAR : PIECE_FAR;
 }
@@ -380,7 +396,9 @@ static void judge_listener(struct clash_work *w, struct classes *c, const struct
 		return;
 	for (int v6 = 0; v6 < 2; v6++) {
 		sa_family_t family = v6 ? AF_INET6 : AF_INET;
-		struct sender from = { .ip = s->local, .proto = s->proto, .port = s->local_port };
+		struct sender from = {
+			.ip = s->local, .oif = s->link, .proto = s->proto, .port = s->local_port
+		};
 
 		if (!listens_to(s, family) || is_published(w, s, family))
 			continue;

@@ -105,7 +105,10 @@ void rehearse_why(struct text *t, const struct clash_report *r, const struct cla
 
 	rehearse_way(&old, r->host, before);
 	rehearse_way(&new, r->after, after);
-	if (fate == CLASH_UNSURE && !before->why_not && !after->why_not) {
+	if (c->stopped) {
+		text_addf(t, "rp_filter drops what the client sends: its way back would be by %s",
+			  text_str(&new));
+	} else if (fate == CLASH_UNSURE && !before->why_not && !after->why_not) {
 		text_addf(t, "cannot be told: %s would leave by %s, not by %s", what,
 			  text_str(&new), text_str(&old));
 	} else if (fate == CLASH_UNSURE) {
