@@ -101,11 +101,9 @@ static struct flow answer_of(const struct socket_seen *s)
 	};
 }
 
-/* An answer that is kept is of no use if the request is not let in. */
-static void judge_request(struct clash_work *w, struct clash_connection *c, const struct ip *to,
-			  uint16_t port, int oif)
+static struct flow request_of(const struct clash_connection *c, const struct ip *to, uint16_t port)
 {
-	struct flow request = {
+	return (struct flow){
 		.dst = *to,
 		.src = c->socket->peer,
 		.iif = c->before.link,
@@ -113,6 +111,13 @@ static void judge_request(struct clash_work *w, struct clash_connection *c, cons
 		.sport = c->socket->peer_port,
 		.dport = port,
 	};
+}
+
+/* An answer that is kept is of no use if the request is not let in. */
+static void judge_request(struct clash_work *w, struct clash_connection *c, const struct ip *to,
+			  uint16_t port, int oif)
+{
+	struct flow request = request_of(c, to, port);
 
 	if (c->fate == CLASH_CUT || c->before.verdict != FIB_UNICAST ||
 	    !clash_is_stopped(w, &request, oif, &c->after))
@@ -322,6 +327,22 @@ static struct snapshot cured_host(struct clash_work *w)
 	return cure_apply(w->a, out->after, cures, out->n_doors);
 }
 
+/* On the host that @fib is of, which has the cure. */
+static bool is_cured(const struct clash_work *w, const struct fib *fib,
+		     const struct clash_connection *c)
+{
+	struct flow answer = answer_of(c->socket);
+	struct flow request = request_of(c, &c->socket->local, c->socket->local_port);
+	const struct link_conf *conf = conf_of(w->in, request.iif);
+	struct fib_result r;
+
+	fib_lookup(fib, &answer, &r, NULL);
+	if (!same_way(&c->before, &r))
+		return false;
+	return !c->stopped || !conf ||
+	       fib_reverse_path(fib, &request, 0, conf, &r, NULL) == FIB_RP_PASSES;
+}
+
 /* A cure is offered only where the lookup says that it helps. */
 static void try_cures(struct clash_work *w)
 {
@@ -343,15 +364,8 @@ static void try_cures(struct clash_work *w)
 	fib = fib_new(w->a, cured);
 	for (size_t i = 0; i < out->n_connections; i++) {
 		struct clash_connection *c = &out->connections[i];
-		struct flow flow = answer_of(c->socket);
-		struct fib_result r;
 
-		if (c->door >= out->n_doors) {
-			c->door = out->n_doors;
-			continue;
-		}
-		fib_lookup(fib, &flow, &r, NULL);
-		if (!same_way(&c->before, &r))
+		if (c->door >= out->n_doors || !is_cured(w, fib, c))
 			c->door = out->n_doors;
 	}
 }

@@ -330,6 +330,8 @@ def test_what_rp_filter_drops_is_foretold(scene, sallyport):
                     for proto in ('tcp', 'udp') for host in hosts] == new
             why = [c['why'] for c in report['connections']
                    if c['fate'] == 'cut']
+            assert all(c['curable'] for c in report['connections']
+                       if c['fate'] == 'cut')
             assert all('rp_filter drops what the client sends' in w
                        for w in why) and len(why) == lives.count(False)
     finally:
