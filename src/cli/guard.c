@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include "cli/guard_install.h"
 #include "daemon/guard.h"
+#include "sys/proc.h"
 #include "ui/plan_text.h"
 
 #include <errno.h>
@@ -15,7 +17,7 @@
 #define OFF_LIMIT_MS 30000
 
 struct guard_options {
-	enum { STAND, STATUS, OFF, YES } what;
+	enum { STAND, STATUS, OFF, YES, INSTALL, NETWORKD } what;
 	uint32_t confirm; /* seconds, 0: not asked for */
 	struct ip probe;
 	bool json;
@@ -29,6 +31,8 @@ static const struct option options[] = {
 	{ "json", no_argument, NULL, 'j' },
 	{ "off", no_argument, NULL, 'o' },
 	{ "lan", required_argument, NULL, 'l' },
+	{ "install", no_argument, NULL, 'i' },
+	{ "networkd", no_argument, NULL, 'd' },
 	{ "yes", no_argument, NULL, 'y' },
 	{ "confirm", required_argument, NULL, 'c' },
 	{ "probe", required_argument, NULL, 'p' },
@@ -57,6 +61,12 @@ static int parse(struct arena *a, int argc, char **argv, struct guard_options *r
 					  arena_push(a, ret->lan, ret->n_lan, ret->cap_lan)))
 				return cli_usage(&verb_guard, "--lan: %s is no prefix", optarg);
 			break;
+		case 'i':
+			ret->what = INSTALL;
+			break;
+		case 'd':
+			ret->what = NETWORKD;
+			break;
 		case 'y':
 			ret->what = YES;
 			break;
@@ -76,7 +86,7 @@ static int parse(struct arena *a, int argc, char **argv, struct guard_options *r
 		}
 	}
 	if (ret->what != STAND && optind < argc)
-		return cli_usage(&verb_guard, "--status, --off and --yes take no command");
+		return cli_usage(&verb_guard, "only a guard that stands takes a command");
 	if (ret->confirm && optind == argc)
 		return cli_usage(&verb_guard, "--confirm needs a command, after --");
 	return 0;
@@ -176,10 +186,52 @@ static int print_plan(struct guard *g, struct err *e)
 		r = guard_want(g, &g->arena, &want, e);
 	if (r < 0)
 		return r;
+	/* The links of all of them are there: nothing has to be waited for. */
+	for (size_t i = 0; i < want.n_routes; i++)
+		want.routes[i].optional = false;
 	plan_text_guard(&t, &want);
 	plan_text_routes(&t, &want);
 	fputs(text_str(&t), stdout);
 	return 0;
+}
+
+static int other(const struct guard_options *o)
+{
+	struct err e;
+	int r = 0;
+
+	switch (o->what) {
+	case STATUS:
+		return status(o);
+	case OFF:
+		return off();
+	case YES:
+		return yes();
+	case INSTALL:
+		r = guard_install_unit(&e);
+		break;
+	case NETWORKD:
+		r = guard_install_networkd(&e);
+		break;
+	case STAND:
+		break;
+	}
+	return r < 0 ? cli_fail(1, "guard: %s", e.text) : 0;
+}
+
+/* A guard stands already (sallyport-guard.service): the command needs no other. */
+static int run_under(const struct guard *g)
+{
+	struct proc_spec spec = PROC_SPEC_NONE;
+	struct err e;
+	int r;
+
+	spec.argv = g->command;
+	spec.stdin_fd = 0;
+	spec.stdout_fd = 1;
+	spec.stderr_fd = 2;
+	r = proc_exec(&spec, &e);
+	return cli_fail(r == -ENOENT ? 127 : r == -EACCES ? 126 : 1, "guard: %s", e.text);
 }
 
 static int guard(int argc, char **argv)
@@ -194,13 +246,15 @@ static int guard(int argc, char **argv)
 	if (!o.dry && !cli_is_root(&verb_guard))
 		return 1;
 	if (o.what != STAND)
-		return o.what == OFF ? off() : o.what == YES ? yes() : status(&o);
+		return other(&o);
 	g.confirm_ms = (int64_t)o.confirm * 1000;
 	g.probe = o.probe;
 	g.wish.lan = o.lan;
 	g.wish.n_lan = o.n_lan;
 	g.command = optind < argc ? (const char *const *)argv + optind : NULL;
 	r = o.dry ? print_plan(&g, &e) : guard_run(&g, &e);
+	if (r == -EADDRINUSE && g.command && !g.confirm_ms)
+		return run_under(&g);
 	if (r < 0)
 		return cli_fail(g.exit_status ? g.exit_status : 1, "guard: %s", e.text);
 	return g.exit_status;
@@ -209,7 +263,7 @@ static int guard(int argc, char **argv)
 const struct verb verb_guard = {
 	.name = "guard",
 	.usage = "guard [--confirm SECONDS [--probe ADDRESS]] [--lan PREFIX]... [--dry-run] "
-		 "[-- COMMAND] | --yes | --off | --status [--json]",
+		 "[-- COMMAND] | --yes | --off | --status [--json] | --install | --networkd",
 	.words = "runs a VPN client on this very host, and whoever came in stays in",
 	.run = guard,
 };

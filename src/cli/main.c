@@ -75,9 +75,12 @@ int main(int argc, char **argv)
 		return help(stdout);
 	if (str_eq(name, "--version") || str_eq(name, "version"))
 		return printf("sallyport %s\n", SALLYPORT_VERSION) < 0;
-	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
-		if (str_eq(name, verbs[i]->name))
-			return verbs[i]->run(argc - 1, argv + 1);
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		if (!str_eq(name, verbs[i]->name))
+			continue;
+		argv[1] = (char[]){ "sallyport" }; /* getopt(3) begins its messages with that */
+		return verbs[i]->run(argc - 1, argv + 1);
+	}
 	if (*name)
 		cli_fail(EXIT_USAGE, "no such command: %s", name);
 	help(stderr);

@@ -3,6 +3,7 @@
 
 #include "daemon/learn.h"
 #include "daemon/observe.h"
+#include "fib/conf.h"
 #include "ui/rehearse.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@
 /* What the verdicts need of a host. */
 #define WANTED                                                                                     \
 	(HOST_LINKS | HOST_ROUTES4 | HOST_ROUTES6 | HOST_RULES4 | HOST_RULES6 | HOST_SOCKETS |     \
-	 HOST_CONTAINERS | HOST_DNS)
+	 HOST_SYSCTLS | HOST_CONTAINERS | HOST_DNS | HOST_FLOWS)
 
 struct rehearse_options {
 	const char *snapshots[SNAPSHOTS_MAX];
@@ -90,12 +91,25 @@ static int read_routes(struct arena *a, const char *words, struct push *ret, str
 
 /* --- the host ---------------------------------------------------------------------- */
 
-static void input_of(const struct host *h, struct clash_input *in)
+static const struct link_conf *confs_of(struct arena *a, const struct host *h)
+{
+	struct link_conf *confs = arena_alloc(a, (h->net.n_links + 1) * sizeof(*confs));
+
+	for (size_t i = 0; i < h->net.n_links; i++)
+		if (!fib_link_conf(h, h->net.links[i].name, AF_INET, &confs[i]))
+			return NULL;
+	return confs;
+}
+
+static void input_of(struct arena *a, const struct host *h, struct clash_input *in)
 {
 	*in = (struct clash_input){
 		.host = &h->net,
+		.confs = confs_of(a, h),
 		.sockets = h->sockets,
 		.n_sockets = h->n_sockets,
+		.flows = h->flows,
+		.n_flows = h->n_flows,
 		.publish = h->ports,
 		.n_publish = h->n_ports,
 		.pools = h->pools,
@@ -117,8 +131,9 @@ static int look_at_host(struct arena *a, const struct rehearse_options *o, struc
 		r = host_load(a, o->snapshots, o->n_snapshots, ret, e);
 	else
 		r = host_observe(a, NULL, WANTED, ret, &said, e);
-	if (r == 0 && o->n_snapshots)
-		host_missing(&said, o->snapshots[0], ret, WANTED);
+	if (r == 0)
+		host_missing(&said, o->n_snapshots ? o->snapshots[0] : "without root this host",
+			     ret, WANTED);
 	if (r == 0 && said.len)
 		cli_fail(0, "%s", text_str(&said));
 	return r;
@@ -185,7 +200,7 @@ static int rehearse(int argc, char **argv)
 				: r == -EINTR ? INTERRUPTED
 					      : 1,
 				"%s", e.text);
-	input_of(&host, &in);
+	input_of(&a, &host, &in);
 	in.push = &push;
 	clash_find(&a, &in, &report);
 	title.file = o.file;

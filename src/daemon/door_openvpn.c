@@ -76,15 +76,6 @@ static int config_fd(struct door_run *d, int *ret_fd, struct err *e)
 	return r < 0 ? r : file_memory("sallyport-openvpn", plain, plain_size, ret_fd, e);
 }
 
-static const char *directory_of(struct arena *a, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		return ".";
-	return slash == path ? "/" : arena_strndup(a, path, (size_t)(slash - path));
-}
-
 /* "dhcp-option DNS 10.8.0.1" or DNS6 */
 static void note_option(struct door_run *d, const char *option)
 {
@@ -230,7 +221,7 @@ static int start(struct door_run *d, struct err *e)
 		"--connect-timeout",
 		CONNECT_TIMEOUT,
 		"--cd",
-		d->ovpn.cd ? d->ovpn.cd : directory_of(a, d->door->vpn),
+		d->ovpn.cd ? d->ovpn.cd : file_directory(a, d->door->vpn),
 		"--config",
 		arena_printf(a, "/proc/self/fd/%d", conf),
 		"--dev",

@@ -545,6 +545,12 @@ int guard_trial_prepare(struct guard *g, struct err *e)
 	if (r < 0)
 		return r;
 	if (!ip_is_none(&g->probe)) {
+		if (ping_source(&g->probe, &g->probe_from) && ip_equal(&g->probe, &g->probe_from))
+			return err_set(
+				e, EINVAL,
+				"--probe %s is this host's own address, which answers in any "
+				"case: name another one",
+				ip_text(&g->probe, ip));
 		if (!ping_source(&g->probe, &g->probe_from) ||
 		    !ping(&g->probe_from, &g->probe, 3000))
 			return err_set(e, EHOSTUNREACH,

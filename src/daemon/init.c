@@ -292,13 +292,6 @@ static int spawn(struct init *s, const char *const *argv, int pass_fd, struct er
 	return r < 0 ? r : loop_add(&s->watch.loop, &s->output, fd_take(&ends[0]), e);
 }
 
-static const char *directory_of(struct arena *a, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? arena_strndup(a, path, (size_t)(slash - path) + 1) : ".";
-}
-
 static int start_openvpn(struct init *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -320,7 +313,7 @@ static int start_openvpn(struct init *s, struct err *e)
 				     "1",
 				     "30",
 				     "--cd",
-				     s->ovpn.cd ? s->ovpn.cd : directory_of(&a, s->file),
+				     s->ovpn.cd ? s->ovpn.cd : file_directory(&a, s->file),
 				     "--config",
 				     arena_printf(&a, "/proc/self/fd/%d", conf),
 				     "--dev",

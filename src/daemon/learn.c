@@ -324,6 +324,7 @@ int learn_push(struct arena *a, const char *file, const struct snapshot *host, i
 	struct door_run *d;
 	int r = config_from_flags(&s->arena, name, &flags, &s->gate, e);
 
+	s->trial = true;
 	if (r == 0)
 		r = supervisor_prepare(s, e);
 	if (r < 0)

@@ -5,10 +5,12 @@
 #include "daemon/rewriters.h"
 #include "daemon/supervisor.h"
 #include "plan/clash.h"
+#include "sys/conntrack.h"
 #include "sys/fd.h"
 #include "sys/files.h"
 #include "sys/netns.h"
 #include "sys/nft.h"
+#include "sys/proc.h"
 #include "sys/rtnl.h"
 #include "sys/sock_diag.h"
 #include "sys/sysctl.h"
@@ -27,6 +29,7 @@
 #include <unistd.h>
 
 #define DOCKER_CONF "/etc/docker/daemon.json"
+#define IPTABLES_MS 5000
 #define CMDLINE_MAX ((size_t)65536)
 #define PIPE_MS     60000
 /* A million routes are about 150 MB. */
@@ -168,6 +171,29 @@ static bool has_engine(const struct snapshot *net, const char *engine)
 	return false;
 }
 
+/* The pools of the last file that names some, as Podman reads them; 0 if none does. */
+static int podman_conf(struct arena *a, struct container_pool **ret, size_t *ret_n, struct err *e)
+{
+	static const char *const files[] = { "/usr/share/containers/containers.conf",
+					     "/etc/containers/containers.conf" };
+	int found = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		const char *text;
+		struct err ignored;
+		size_t size;
+		int r;
+
+		if (file_read(a, files[i], FILE_READ_MAX, &text, &size, &ignored) < 0)
+			continue;
+		r = containers_podman_conf(a, files[i], text, size, ret, ret_n, e);
+		if (r < 0)
+			return r;
+		found |= r;
+	}
+	return found;
+}
+
 /* What an engine is set to matters only where it is in use; a file that is wrong is told. */
 static void observe_pools(struct arena *a, struct host *h, struct text *said)
 {
@@ -182,7 +208,10 @@ static void observe_pools(struct arena *a, struct host *h, struct text *said)
 					    &n_docker, &e);
 	if (r < 0 && r != -ENOENT && said)
 		text_add(said, e.text);
-	if (has_engine(&h->net, "Podman"))
+	r = has_engine(&h->net, "Podman") ? podman_conf(a, &podman, &n_podman, &e) : -ENOENT;
+	if (r < 0 && r != -ENOENT && said)
+		text_addf(said, "%s%s", said->len ? "; " : "", e.text);
+	if (r == 0)
 		containers_podman_pools(a, &podman, &n_podman);
 	h->n_pools = h->cap_pools = n_docker + n_podman;
 	h->pools = arena_alloc(a, sizeof(*h->pools) * (h->n_pools + 1));
@@ -190,6 +219,35 @@ static void observe_pools(struct arena *a, struct host *h, struct text *said)
 		memcpy(h->pools, docker, n_docker * sizeof(*h->pools));
 	if (n_podman)
 		memcpy(h->pools + n_docker, podman, n_podman * sizeof(*h->pools));
+}
+
+/*
+ * Destinations that engines have rewritten, by iptables(8) or by nft.  Without
+ * root, and without these programs, docker-proxy's sockets tell.
+ */
+static void observe_rewritten(struct arena *a, struct host *h)
+{
+	static const char *const savers[] = { "iptables-save", "ip6tables-save" };
+	struct container_ports ports = { h->ports, h->n_ports, h->cap_ports };
+	struct nft *nft CLEANUP_NFT = NULL;
+	const char *text;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(savers); i++) {
+		const char *const argv[] = { savers[i], "-t", "nat", NULL };
+		struct proc_spec spec = PROC_SPEC_NONE;
+		int status;
+
+		spec.argv = argv;
+		if (proc_run(&spec, NULL, IPTABLES_MS, a, &text, &status, &e) == 0 && status == 0)
+			containers_iptables(a, text, &ports);
+	}
+	if (nft_open(-1, &nft, &e) == 0 &&
+	    nft_list_json(nft, a, "table inet netavark", &text, &e) == 0)
+		containers_nft(a, text, &ports);
+	h->ports = ports.items;
+	h->n_ports = ports.n;
+	h->cap_ports = ports.cap;
 }
 
 /* docker-proxy's sockets stand for the containers behind them. */
@@ -261,6 +319,8 @@ static void observe_own(struct arena *a, struct host *h, struct text *said)
 	}
 	if (h->parts & HOST_CONTAINERS) {
 		observe_proxies(a, h);
+		if (has_engine(&h->net, "Docker") || has_engine(&h->net, "Podman"))
+			observe_rewritten(a, h);
 		observe_pools(a, h, said);
 	}
 	observe_session(h);
@@ -284,7 +344,8 @@ int host_observe(struct arena *a, const char *place, uint32_t parts, struct host
 		return r;
 	if (parts & HOST_NFT)
 		observe_nft(a, fd, &h);
-	h.parts &= ~(uint32_t)HOST_FLOWS;
+	if (parts & HOST_FLOWS && conntrack_list(a, fd, &h.flows, &h.n_flows, e) < 0)
+		h.parts &= ~(uint32_t)HOST_FLOWS;
 	if (place)
 		h.parts &= ~(uint32_t)(HOST_DNS | HOST_CONTAINERS);
 	else

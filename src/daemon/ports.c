@@ -180,6 +180,14 @@ static int hold(struct supervisor *s, const struct publish *p, const struct ip *
 	return 0;
 }
 
+/* Our own ends of links are nobody's to listen on, and as many as there are gates. */
+static bool is_gates(const struct snapshot *host, const struct address *x)
+{
+	const struct link *l = snapshot_link_by_index(host, x->link);
+
+	return l && plan_link_is_ours(l);
+}
+
 int ports_hold(struct supervisor *s, const struct snapshot *host, struct err *e)
 {
 	const struct door *lan = &s->gate.doors[0];
@@ -189,7 +197,7 @@ int ports_hold(struct supervisor *s, const struct snapshot *host, struct err *e)
 	s->held_ports = arena_alloc(&s->arena, (most + 1) * sizeof(int));
 	for (size_t i = 0; i < s->gate.n_publish; i++)
 		for (size_t j = 0; r == 0 && j < host->n_addresses; j++)
-			if (s->gate.publish[i].door == 0 &&
+			if (s->gate.publish[i].door == 0 && !is_gates(host, &host->addresses[j]) &&
 			    is_wanted(lan, &host->addresses[j].local))
 				r = hold(s, &s->gate.publish[i], &host->addresses[j].local, e);
 	if (r < 0)

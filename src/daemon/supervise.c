@@ -58,9 +58,9 @@ static int find_kind(struct supervisor *s, struct door *d, struct err *e)
 	if (!d->vpn)
 		return 0;
 	r = file_read(&s->arena, d->vpn, FILE_READ_MAX, &text, &size, e);
-	if (r == 0)
-		r = config_vpn_kind(d->vpn, text, size, &d->kind, e);
-	return r;
+	if (r < 0)
+		return err_wrap(e, r, "%s: door \"%s\"", d->vpn_at, d->name);
+	return config_vpn_kind(d->vpn, text, size, &d->kind, e);
 }
 
 static void warn_of(struct supervisor *s, const struct door_run *d)

@@ -102,6 +102,7 @@ struct supervisor {
 	bool swept; /* the sweep was just done: what it needed can be given back */
 	bool facts_changed;
 	size_t claims_all; /* the VPN door that has main's default, as observed; 0 for none */
+	bool trial; /* a throw-away gate: nobody comes in, only its client gets out */
 	bool firewall_known; /* the host's other chains were looked at since they changed */
 	bool before_known; /* likewise chain `before_NAME` */
 	bool before_doubt; /* another gate may have left something there since */

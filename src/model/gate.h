@@ -40,6 +40,7 @@ struct door {
 	const char *name; /* "lan" or the VPN's */
 	enum door_kind kind;
 	const char *vpn; /* path of the VPN's file; NULL for lan and command */
+	const char *vpn_at; /* where that is said: "file:line:column" or "--vpn" */
 	const char *command; /* for /bin/sh -c; NULL unless DOOR_COMMAND */
 	const char *interface; /* of a command door, NULL: whatever link appears */
 	struct door_server *servers; /* of a command door */

@@ -7,9 +7,11 @@
 #include <stdint.h>
 
 /* What sallyport must know of an openvpn(8) client configuration. */
+
+/* What the client connects to: a server or, in its place, a proxy. */
 struct ovpn_remote {
 	const char *host; /* name or literal address */
-	uint16_t port;
+	uint16_t port; /* 0: any */
 	const char *proto; /* "udp", "tcp-client", "udp6", ... as openvpn writes it */
 	uint32_t line;
 };

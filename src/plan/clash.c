@@ -59,6 +59,31 @@ enum clash_fate clash_compare(const struct clash_work *w, const struct flow *flo
 	return ip_is_none(&ret_before->via) ? CLASH_KEPT : CLASH_UNSURE;
 }
 
+static const struct link_conf *conf_of(const struct clash_input *in, int link)
+{
+	for (size_t i = 0; in->confs && i < in->host->n_links; i++)
+		if (in->host->links[i].index == link)
+			return &in->confs[i];
+	return NULL;
+}
+
+bool clash_is_stopped(const struct clash_work *w, const struct flow *request, int oif,
+		      struct fib_result *ret_back)
+{
+	const struct link_conf *conf = conf_of(w->in, request->iif);
+	struct fib_result before, after;
+	enum fib_rp rp;
+
+	if (!conf || !conf->rp_filter || request->dst.family != AF_INET ||
+	    fib_reverse_path(w->before, request, oif, conf, &before, NULL) != FIB_RP_PASSES)
+		return false;
+	rp = fib_reverse_path(w->after, request, oif, conf, &after, NULL);
+	if (rp != FIB_RP_OTHER_LINK && rp != FIB_RP_NO_WAY_BACK)
+		return false;
+	*ret_back = after;
+	return true;
+}
+
 /* --- live connections ---------------------------------------------------------- */
 
 static struct flow answer_of(const struct socket_seen *s)
@@ -74,6 +99,31 @@ static struct flow answer_of(const struct socket_seen *s)
 		.sport = s->local_port,
 		.dport = s->peer_port,
 	};
+}
+
+static struct flow request_of(const struct clash_connection *c, const struct ip *to, uint16_t port)
+{
+	return (struct flow){
+		.dst = *to,
+		.src = c->socket->peer,
+		.iif = c->before.link,
+		.proto = c->socket->proto,
+		.sport = c->socket->peer_port,
+		.dport = port,
+	};
+}
+
+/* An answer that is kept is of no use if the request is not let in. */
+static void judge_request(struct clash_work *w, struct clash_connection *c, const struct ip *to,
+			  uint16_t port, int oif)
+{
+	struct flow request = request_of(c, to, port);
+
+	if (c->fate == CLASH_CUT || c->before.verdict != FIB_UNICAST ||
+	    !clash_is_stopped(w, &request, oif, &c->after))
+		return;
+	c->fate = CLASH_CUT;
+	c->stopped = true;
 }
 
 static bool is_mine(const struct clash_input *in, const struct socket_seen *s)
@@ -100,6 +150,86 @@ static void judge_connection(struct clash_work *w, const struct socket_seen *s)
 	c->mine = is_mine(w->in, s);
 	c->ssh = c->mine || is_ssh(s);
 	c->fate = clash_compare(w, &flow, &c->before, &c->after);
+	judge_request(w, c, &s->local, s->local_port, 0);
+	out->cut |= c->fate == CLASH_CUT;
+}
+
+static bool asks_marks(const struct snapshot *net)
+{
+	for (size_t i = 0; i < net->n_rules; i++)
+		if (net->rules[i].has_mark)
+			return true;
+	return false;
+}
+
+/*
+ * The way of a container's answer is asked before conntrack puts the host's
+ * address in the place of the container's (nf_nat does that in postrouting),
+ * but after the client's own stands there again.  Whether somebody's chain puts
+ * the connection's mark on it is not known.
+ */
+static enum clash_fate compare_answer(struct clash_work *w, const struct flow_seen *f, int iif,
+				      struct fib_result *ret_before, struct fib_result *ret_after)
+{
+	struct flow answer = {
+		.dst = f->client,
+		.src = f->inside,
+		.iif = iif,
+		.proto = f->proto,
+		.sport = f->inside_port,
+		.dport = f->client_port,
+	};
+	enum clash_fate plain = clash_compare(w, &answer, ret_before, ret_after), marked;
+	struct fib_result before, after;
+
+	if (!f->mark || !asks_marks(w->in->host))
+		return plain;
+	answer.mark = f->mark;
+	marked = clash_compare(w, &answer, &before, &after);
+	return marked == plain ? plain : CLASH_UNSURE;
+}
+
+/* The request was given the container's address before it was routed (prerouting). */
+enum clash_fate clash_compare_inward(const struct clash_work *w, int iif, const struct ip *client,
+				     const struct ip *inside, struct fib_result *ret_before,
+				     struct fib_result *ret_after)
+{
+	struct flow request = { .dst = *inside, .src = *client, .iif = iif };
+
+	return clash_compare(w, &request, ret_before, ret_after);
+}
+
+static void judge_flow(struct clash_work *w, const struct flow_seen *f)
+{
+	int iif = clash_link_towards(w, &f->inside);
+	struct clash_report *out = w->out;
+	struct clash_connection *c;
+	struct socket_seen *s;
+
+	/* One whose other end is here has a socket. */
+	if (!iif || f->proto != IPPROTO_TCP || ip_is_loopback(&f->client) ||
+	    snapshot_has_address(w->in->host, &f->client))
+		return;
+	s = arena_new(w->a, struct socket_seen);
+	*s = (struct socket_seen){
+		.proto = f->proto,
+		.state = SOCKET_CONNECTED,
+		.local = f->asked,
+		.local_port = f->asked_port,
+		.peer = f->client,
+		.peer_port = f->client_port,
+	};
+	c = arena_push(w->a, out->connections, out->n_connections, out->cap_connections);
+	c->socket = s;
+	c->flow = f;
+	c->mine = !ip_is_none(&w->in->ssh_peer) && is_mine(w->in, s);
+	c->ssh = c->mine || is_ssh(s);
+	c->fate = clash_compare_inward(w, clash_link_towards(w, &f->client), &f->client, &f->inside,
+				       &c->before, &c->after);
+	c->inward = c->fate == CLASH_CUT;
+	if (!c->inward)
+		c->fate = compare_answer(w, f, iif, &c->before, &c->after);
+	judge_request(w, c, &f->inside, f->inside_port, iif);
 	out->cut |= c->fate == CLASH_CUT;
 }
 
@@ -139,6 +269,8 @@ static void judge_connections(struct clash_work *w)
 		    (listens[s->local_port] || is_mine(in, s) || is_ssh(s)))
 			judge_connection(w, s);
 	}
+	for (size_t i = 0; i < in->n_flows; i++)
+		judge_flow(w, &in->flows[i]);
 	if (w->out->n_connections)
 		qsort(w->out->connections, w->out->n_connections, sizeof(*w->out->connections),
 		      compare_connections);
@@ -195,6 +327,22 @@ static struct snapshot cured_host(struct clash_work *w)
 	return cure_apply(w->a, out->after, cures, out->n_doors);
 }
 
+/* On the host that @fib is of, which has the cure. */
+static bool is_cured(const struct clash_work *w, const struct fib *fib,
+		     const struct clash_connection *c)
+{
+	struct flow answer = answer_of(c->socket);
+	struct flow request = request_of(c, &c->socket->local, c->socket->local_port);
+	const struct link_conf *conf = conf_of(w->in, request.iif);
+	struct fib_result r;
+
+	fib_lookup(fib, &answer, &r, NULL);
+	if (!same_way(&c->before, &r))
+		return false;
+	return !c->stopped || !conf ||
+	       fib_reverse_path(fib, &request, 0, conf, &r, NULL) == FIB_RP_PASSES;
+}
+
 /* A cure is offered only where the lookup says that it helps. */
 static void try_cures(struct clash_work *w)
 {
@@ -205,8 +353,10 @@ static void try_cures(struct clash_work *w)
 	for (size_t i = 0; i < out->n_connections; i++) {
 		struct clash_connection *c = &out->connections[i];
 
-		c->door = c->fate == CLASH_CUT ? clash_door_of(w, &c->socket->local, &c->before)
-					       : SIZE_MAX;
+		/* A rule for the host's address does not see what containers answer. */
+		c->door = c->fate == CLASH_CUT && !c->flow
+				  ? clash_door_of(w, &c->socket->local, &c->before)
+				  : SIZE_MAX;
 	}
 	out->table = cure_free_table(
 		w->in->host, out->n_doors ? out->doors[out->n_doors - 1].table + 1 : CURE_TABLE);
@@ -214,15 +364,8 @@ static void try_cures(struct clash_work *w)
 	fib = fib_new(w->a, cured);
 	for (size_t i = 0; i < out->n_connections; i++) {
 		struct clash_connection *c = &out->connections[i];
-		struct flow flow = answer_of(c->socket);
-		struct fib_result r;
 
-		if (c->door >= out->n_doors) {
-			c->door = out->n_doors;
-			continue;
-		}
-		fib_lookup(fib, &flow, &r, NULL);
-		if (!same_way(&c->before, &r))
+		if (c->door >= out->n_doors || !is_cured(w, fib, c))
 			c->door = out->n_doors;
 	}
 }

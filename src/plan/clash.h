@@ -2,9 +2,8 @@
 #ifndef PLAN_CLASH_H
 #define PLAN_CLASH_H
 
-#include "fib/lookup.h"
-#include "model/container.h"
-#include "model/socket.h"
+#include "fib/arrive.h"
+#include "model/host.h"
 #include "plan/prefixes.h"
 #include "plan/push.h"
 
@@ -17,8 +16,11 @@
 struct clash_input {
 	const struct snapshot *host;
 	const struct push *push;
+	const struct link_conf *confs; /* of IPv4, one per host->links; NULL: not known */
 	const struct socket_seen *sockets;
 	size_t n_sockets;
+	const struct flow_seen *flows; /* to containers */
+	size_t n_flows;
 	const struct container_port *publish;
 	size_t n_publish;
 	const struct container_pool *pools;
@@ -34,9 +36,14 @@ enum clash_fate { CLASH_KEPT, CLASH_CUT, CLASH_UNSURE };
 
 struct clash_connection {
 	const struct socket_seen *socket;
+	const struct flow_seen *flow; /* to a container; @socket is made up of it.  Else NULL */
 	bool mine;
 	bool ssh;
 	enum clash_fate fate;
+	/* What the client sends does not reach the container: @before and @after are its way. */
+	bool inward;
+	/* rp_filter would drop what the client sends; @after is the way back that it finds. */
+	bool stopped;
 	struct fib_result before, after;
 	size_t door; /* index in doors, n_doors if none would help */
 };
@@ -156,6 +163,19 @@ enum clash_fate clash_compare(const struct clash_work *w, const struct flow *flo
 			      struct fib_result *ret_before, struct fib_result *ret_after);
 /* Index of the door of address @ip for answers that went as @before; made if needed. */
 size_t clash_door_of(struct clash_work *w, const struct ip *ip, const struct fib_result *before);
+
+/* What comes in by the link @iif for @inside, an address of a container. */
+enum clash_fate clash_compare_inward(const struct clash_work *w, int iif, const struct ip *client,
+				     const struct ip *inside, struct fib_result *ret_before,
+				     struct fib_result *ret_after);
+/*
+ * Would rp_filter drop @request, which it lets in now?  @oif: the link it is
+ * forwarded to, 0 if it ends here; @ret_back: the way back after the push.
+ */
+bool clash_is_stopped(const struct clash_work *w, const struct flow *request, int oif,
+		      struct fib_result *ret_back);
+/* Index of the link by which packets from @ip come in, 0 if it is no neighbour's. */
+int clash_link_towards(const struct clash_work *w, const struct ip *ip);
 
 /* "Docker", "Podman" or NULL, by the names that these give to bridges. */
 const char *clash_engine_of(const char *link);

@@ -113,6 +113,7 @@ struct sender {
 	struct ip ip;
 	bool unbound; /* a UDP socket on every address: the route is looked for without a source */
 	int iif; /* of a container */
+	int oif; /* the link that the socket is bound to, 0 for none */
 	uint8_t proto;
 	uint16_t port;
 };
@@ -143,7 +144,7 @@ static uint64_t signature(const struct clash_work *w, const struct sender *from)
 
 		h = h * 31 + fits * 4u + in * 2u + speaks_of_port(r, from);
 	}
-	return h * 31 + (from->iif != 0);
+	return h * 31 + (from->iif != 0) + 2 * (uint64_t)from->oif;
 }
 
 static bool is_wide(const struct prefix *p)
@@ -167,11 +168,26 @@ static bool is_lost(enum piece p)
 	return p == PIECE_NEAR || p == PIECE_FAR;
 }
 
+static bool is_stopped(const struct clash_work *w, const struct clash_loss *loss,
+		       const struct sender *from, const struct ip *client, int link)
+{
+	struct flow request = { .dst = loss->from,
+				.src = *client,
+				.iif = link,
+				.proto = from->proto,
+				.dport = from->port };
+	struct fib_result back;
+
+	return clash_is_stopped(w, &request, from->iif, &back);
+}
+
 /* PIECE_OUTSIDE: nobody there is answered now, or can be. */
 static enum piece ask_piece(struct clash_work *w, const struct clash_loss *loss,
 			    const struct sender *from, size_t at, struct fib_result *ret_before)
 {
-	struct flow flow = { .iif = from->iif, .proto = from->proto, .sport = from->port };
+	struct flow flow = {
+		.iif = from->iif, .oif = from->oif, .proto = from->proto, .sport = from->port
+	};
 	const struct prefix *p = &w->bounds.items[at];
 	struct fib_result after;
 	enum clash_fate fate;
@@ -184,7 +200,7 @@ static enum piece ask_piece(struct clash_work *w, const struct clash_loss *loss,
 	fate = clash_compare(w, &flow, ret_before, &after);
 	if (ret_before->verdict != FIB_UNICAST)
 		return PIECE_OUTSIDE;
-	if (fate != CLASH_CUT)
+	if (fate != CLASH_CUT && !is_stopped(w, loss, from, &w->own[at], ret_before->link))
 		return PIECE_KEPT;
 	return is_near(w, p, ret_before) ? PIECE_NEAR : PIECE_FAR;
 }
@@ -304,6 +320,37 @@ static void judge_family(struct clash_work *w, struct classes *c, struct clash_l
 	w->out->cut |= l->cut[v6];
 }
 
+/* Nobody's requests reach a container whose own network goes into the tunnel. */
+static bool is_out_of_reach(const struct clash_work *w, const struct ip *inside)
+{
+	struct ip client = outer_address(w, inside->family);
+	struct fib_result before, after;
+	const struct route *r = push_default_route(w->in->host, inside->family);
+	int iif = r && r->n_hops ? r->hops[0].link : LINK_LOOPBACK;
+
+	return clash_compare_inward(w, iif, &client, inside, &before, &after) == CLASH_CUT;
+}
+
+static void lose_everybody(struct clash_work *w, struct classes *c, struct clash_listener *l,
+			   const struct sender *from)
+{
+	struct clash_report *out = w->out;
+	bool v6 = from->ip.family == AF_INET6;
+	struct clash_loss *loss;
+	struct prefix all = { .ip.family = from->ip.family };
+	uint64_t own = ~(uint64_t)c->n;
+
+	/* A class of its own: no other sender has this signature. */
+	*arena_push(w->a, c->signatures, c->n, c->cap) = own;
+	loss = arena_push(w->a, out->losses, out->n_losses, out->cap_losses);
+	loss->family = from->ip.family;
+	loss->from = from->ip;
+	loss->iif = from->iif;
+	prefixes_add(w->a, &loss->near, &all);
+	l->loss[v6] = out->n_losses - 1;
+	l->cut[v6] = out->cut = true;
+}
+
 static struct clash_listener *add_listener(struct clash_work *w)
 {
 	struct clash_report *out = w->out;
@@ -314,32 +361,60 @@ static struct clash_listener *add_listener(struct clash_work *w)
 	return l;
 }
 
+/* Does the socket take packets of @family? */
+static bool listens_to(const struct socket_seen *s, sa_family_t family)
+{
+	if (!ip_is_any(&s->local) || s->local.family == AF_INET)
+		return s->local.family == family;
+	return family == AF_INET6 || !s->only_ipv6;
+}
+
+/*
+ * A published port is rewritten before any socket is looked for: the one that
+ * dockerd, conmon or docker-proxy holds on it, so that nobody else takes it,
+ * hears nothing.
+ */
+static bool is_published(const struct clash_work *w, const struct socket_seen *s,
+			 sa_family_t family)
+{
+	for (size_t i = 0; i < w->in->n_publish; i++) {
+		const struct container_port *p = &w->in->publish[i];
+
+		if (p->proto == s->proto && p->port == s->local_port &&
+		    p->inside.family == family &&
+		    (ip_is_any(&p->host) || ip_equal(&p->host, &s->local)))
+			return true;
+	}
+	return false;
+}
+
 static void judge_listener(struct clash_work *w, struct classes *c, const struct socket_seen *s)
 {
-	struct clash_listener *l;
+	struct clash_listener *l = NULL;
 
 	if (ip_is_loopback(&s->local) || ip_is_link_local(&s->local))
 		return;
-	l = add_listener(w);
-	l->socket = s;
 	for (int v6 = 0; v6 < 2; v6++) {
 		sa_family_t family = v6 ? AF_INET6 : AF_INET;
-		struct sender from = { .ip = s->local, .proto = s->proto, .port = s->local_port };
+		struct sender from = {
+			.ip = s->local, .oif = s->link, .proto = s->proto, .port = s->local_port
+		};
 
-		if (!ip_is_any(&s->local) && s->local.family != family)
-			continue;
-		if (ip_is_any(&s->local) &&
-		    (s->local.family == AF_INET ? v6 : (!v6 && s->only_ipv6)))
+		if (!listens_to(s, family) || is_published(w, s, family))
 			continue;
 		if (ip_is_any(&s->local)) {
 			from.ip = outer_address(w, family);
 			from.unbound = s->proto == IPPROTO_UDP;
 		}
+		if (!l) {
+			l = add_listener(w);
+			l->socket = s;
+		}
 		judge_family(w, c, l, &from);
 	}
 }
 
-static int link_towards(const struct clash_work *w, const struct ip *ip)
+int clash_link_towards(const struct clash_work *w, const struct ip *ip)
 {
 	struct flow flow = { .dst = *ip };
 	struct fib_result r;
@@ -376,12 +451,14 @@ void clash_find_losses(struct clash_work *w)
 		const struct container_port *p = &w->in->publish[i];
 		struct clash_listener *l = add_listener(w);
 		struct sender from = { .ip = p->inside,
-				       .iif = link_towards(w, &p->inside),
+				       .iif = clash_link_towards(w, &p->inside),
 				       .proto = p->proto,
 				       .port = p->inside_port };
 
 		l->publish = p;
-		if (from.iif)
+		if (from.iif && is_out_of_reach(w, &p->inside))
+			lose_everybody(w, &c, l, &from);
+		else if (from.iif)
 			judge_family(w, &c, l, &from);
 	}
 	for (size_t i = 0; i < out->n_listeners; i++)

@@ -200,7 +200,7 @@ static void rewrite(struct explain_work *w, const struct explain_place *p, const
 
 	if (p->gate && p->nft)
 		flow->mark = nft_find_mark(w->a, p->nft, in->name);
-	if (!has_ports || w->out->published || !snapshot_has_address(p->net, &flow->dst))
+	if (!has_ports || !snapshot_has_address(p->net, &flow->dst))
 		return;
 	if (p->nft && p->gate)
 		is_ours = nft_find_in_gate(w->a, p->nft, in->name, flow->dst.family, flow->proto,

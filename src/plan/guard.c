@@ -481,6 +481,24 @@ static void door_rules(struct plan *p, const struct guard_door *d, sa_family_t f
 }
 
 /*
+ * The guests of this host (containers, virtual machines) are on it, whatever a
+ * VPN claims: else a published port leads into the tunnel.
+ */
+static void guest_rules(struct plan *p, const struct guard_door *d, sa_family_t family)
+{
+	const struct link *l = snapshot_link_by_name(p->host, d->name);
+
+	if (!l || !str_eq(l->kind, "bridge") || has_gateway(p->m, p->host, family, d->name))
+		return;
+	for (size_t i = 0; i < p->host->n_addresses; i++) {
+		const struct address *x = &p->host->addresses[i];
+
+		if (x->link == l->index && x->local.family == family && counts(x))
+			add_rule(p, family, GUARD_TABLE_NEAR)->to = prefix_of(&x->local, x->len);
+	}
+}
+
+/*
  * New connections to @to: what has no source yet, and what is forwarded for a
  * LAN door's network.  A plain `to` would steal the replies to VPN peers inside
  * the prefix.  IPv6 does not take ::/128 for "none yet"; FIND_SADDR lets a rule
@@ -536,6 +554,9 @@ static void family_plan(struct plan *p, const struct guard_wish *wish, sa_family
 	want_add_floor(p->arena, p->want, GUARD_TABLE_FAR, family);
 	mark_rule(p, family, GUARD_MARK_BEFORE, GUARD_TABLE_NEAR);
 	mark_rule(p, family, GUARD_MARK_BEFORE, GUARD_TABLE_FAR);
+	for (size_t i = 0; i < p->m->n_doors; i++)
+		if (!p->m->doors[i].tunnel)
+			guest_rules(p, &p->m->doors[i], family);
 	for (size_t i = 0; i < p->m->n_doors; i++)
 		if (!p->m->doors[i].tunnel)
 			door_rules(p, &p->m->doors[i], family);

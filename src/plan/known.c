@@ -39,7 +39,8 @@ static const struct known {
 	{ .name = "Tailscale", .first = 5210, .last = 5270, .mask = 0xff0000 },
 	{ .name = "Tailscale", .first = 1310, .last = 1370, .mask = 0xff0000 },
 	{ .name = "Tailscale", .table = 52 },
-	/* gluetun: internal/routing/{outbound,inbound}.go, internal/wireguard: 98 to 101. */
+	/* gluetun: internal/routing/{local,outbound,inbound}.go, internal/wireguard: 98 to 101. */
+	{ .name = "gluetun", .first = 98, .last = ANY, .table = RT_TABLE_MAIN },
 	{ .name = "gluetun", .first = 99, .last = ANY, .table = 199 },
 	{ .name = "gluetun", .first = 100, .last = ANY, .table = 200 },
 	{ .name = "gluetun", .first = 101, .last = ANY, .table = 51820, .shape = NOT_OWN_MARK },
@@ -54,13 +55,18 @@ static const struct known {
 	  .table_last = 52319,
 	  .shape = NOT_OWN_MARK },
 	{ .name = "NetworkManager", .first = 30768, .last = 31767, .shape = MAIN_BUT_DEFAULT },
-	/* NetworkManager: src/nm-cloud-setup/main.c: tables and rules from 30200 and 30400. */
+	/* NetworkManager: src/nm-cloud-setup/main.c, _nmc_mangle_connection(): plus 0 to 99. */
 	{ .name = "nm-cloud-setup",
 	  .first = 30200,
-	  .last = 30799,
+	  .last = 30299,
 	  .table = 30200,
-	  .table_last = 30799 },
-	{ .name = "nm-cloud-setup", .first = 30200, .last = 30400, .table = RT_TABLE_MAIN },
+	  .table_last = 30299 },
+	{ .name = "nm-cloud-setup",
+	  .first = 30400,
+	  .last = 30499,
+	  .table = 30400,
+	  .table_last = 30499 },
+	{ .name = "nm-cloud-setup", .first = 30350, .last = ANY, .shape = MAIN_BUT_DEFAULT },
 	/* Mullvad: talpid-types/src/lib.rs (later talpid-core): TUNNEL_FW_MARK, "mole". */
 	{ .name = "Mullvad", .table = 0x6d6f6c65 },
 	/* netbird: client/internal/routemanager/systemops/systemops_linux.go: 105 and 110. */
@@ -75,7 +81,9 @@ static const struct known {
 	{ .name = "Cilium", .first = 1, .last = ANY, .table = 200, .table_last = 201 },
 	{ .name = "Cilium", .first = 9, .last = 10, .table = 2004, .table_last = 2005 },
 	{ .name = "Cilium", .first = 1, .last = 20, .mask = 0x0f00 },
+	{ .name = "Cilium", .first = 20, .last = ANY, .protocol = RTPROT_KERNEL },
 	{ .name = "Cilium", .first = 100, .last = ANY, .table = RT_TABLE_LOCAL },
+	{ .name = "Cilium", .first = 110, .last = 111, .protocol = RTPROT_KERNEL },
 	{ .name = "Cilium", .first = 109, .last = ANY, .mask = 0x80 },
 	{ .name = "Cilium", .first = 112, .last = ANY, .table = 202 },
 	/* mwan3: /lib/mwan3/mwan3.sh: interface's number plus 1000, 2000, 3000; mask 0x3f00. */

@@ -307,11 +307,16 @@ static void own_chain(struct nft_text *n, const char *kind)
 	line(n, "\tchain %s_%s {", kind, n->gate->name);
 }
 
+/*
+ * Comparisons one after the other and no anonymous set of ranges: libnftables
+ * fetches those of all gates before each transaction.
+ */
 static void host_from(struct nft_text *n)
 {
 	own_chain(n, "from");
 	line(n, "\t\tip saddr != %s counter drop", n->slot4);
-	line(n, "\t\tip6 saddr != { %s, fe80::/10, :: } counter drop", n->slot6);
+	line(n, "\t\tip6 saddr != %s ip6 saddr != fe80::/10 ip6 saddr != :: counter drop",
+	     n->slot6);
 	line(n, "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop");
 	end_chain(n);
 	own_chain(n, "closed");
@@ -490,7 +495,8 @@ static void gate_arrive(struct nft_text *n)
 	line(n, "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop");
 	/* A room says its own address. Of IPv4 strict rp_filter sees to that; IPv6 has none. */
 	for (size_t i = 0; i < n->gate->n_rooms; i++)
-		line(n, "\t\tiifname \"%s\" ip6 saddr != { %s, fe80::/10, :: } counter drop",
+		line(n,
+		     "\t\tiifname \"%s\" ip6 saddr != %s ip6 saddr != fe80::/10 ip6 saddr != :: counter drop",
 		     plan_room_link(n->arena, n->gate, i), room_text(n, AF_INET6, i, room));
 	line(n, "\t\tiifname \"room*\" meta mark set ct mark and 0x%x", PLAN_MARK_MASK);
 	/* Its own rule: what conntrack does not know (neighbour discovery) has no mark to read. */
@@ -513,7 +519,8 @@ static void gate_arrive_lan(struct nft_text *n)
 {
 	line(n, "\tchain arrive_lan {");
 	line(n, "\t\tip daddr != %s counter drop", n->slot4);
-	line(n, "\t\tip6 daddr != { %s, fe80::/10, ff02::/16 } counter drop", n->slot6);
+	line(n, "\t\tip6 daddr != %s ip6 daddr != fe80::/10 ip6 daddr != ff02::/16 counter drop",
+	     n->slot6);
 	line(n, "\t\tmeta mark set 0x%x", plan_door_mark(0));
 	line(n, "\t\tct state new ct mark set ct mark and 0x%x or 0x%x", ~PLAN_MARK_MASK,
 	     plan_door_mark(0));

@@ -56,6 +56,15 @@ int file_write(const char *path, const char *text, struct err *e)
 	return 0;
 }
 
+const char *file_directory(struct arena *a, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return ".";
+	return slash == path ? "/" : arena_strndup(a, path, (size_t)(slash - path));
+}
+
 int file_mkdirs(const char *path, struct err *e)
 {
 	char part[4096];

@@ -19,6 +19,8 @@ int file_write(const char *path, const char *text, struct err *e) MUST_USE;
 /* A file that only who is given @ret_fd (O_CLOEXEC) can open, as /proc/self/fd/N. */
 int file_memory(const char *name, const char *text, size_t size, int *ret_fd,
 		struct err *e) MUST_USE;
+/* Where the file of that path is, as a path; "." if it says no directory. */
+const char *file_directory(struct arena *a, const char *path);
 /* `mkdir -p`, mode 0755; no error if it is there. */
 int file_mkdirs(const char *path, struct err *e) MUST_USE;
 /* `rm -r` of a small directory of ours: plain files, sockets and directories; no error if missing. */

@@ -52,8 +52,8 @@ int nft_watch_read(struct nft_watch *w, bool *ret_foreign,
 		   char ret_who[32] /* process name or "" */, struct err *e) MUST_USE;
 /*
  * Was something of @table of family inet among what nft_watch_read() told of since
- * the last question?  Of its chains, those that another gate has for itself
- * alone (plan_nft_chain_gate()) do not count.  True as well when news was lost.
+ * the last question?  Chains that another gate has for itself alone
+ * (plan_nft_chain_gate()) do not count, nor elements that lead to them.  True as well when news was lost.
  */
 void nft_watch_own(struct nft_watch *w, const char *table, const char *gate);
 bool nft_watch_touched(struct nft_watch *w);

@@ -53,35 +53,17 @@ static void know_self(struct nft_watch *w)
 	w->own_name[len > 0 ? len - 1 : 0] = 0;
 }
 
-static int join(struct mnl_socket *sock, struct err *e)
-{
-	const int group = NFNLGRP_NFTABLES;
-	const int size = RECEIVE_BUFFER;
-	int fd = mnl_socket_get_fd(sock);
-
-	if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&group, sizeof(group)) < 0)
-		return err_errno(e, errno, "listen for changes of nftables");
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return err_errno(e, errno, "listen for changes of nftables");
-	return 0;
-}
-
 int nft_watch_open(int netns_fd, struct nft_watch **ret, struct err *e)
 {
+	const int group = NFNLGRP_NFTABLES;
 	struct mnl_socket *sock;
 	struct nft_watch *w;
 	int r;
 
-	r = netlink_open(netns_fd, NETLINK_NETFILTER, &sock, e);
+	r = netlink_listen(netns_fd, NETLINK_NETFILTER, &group, 1, RECEIVE_BUFFER, "nftables",
+			   &sock, e);
 	if (r < 0)
 		return r;
-	r = join(sock, e);
-	if (r < 0) {
-		mnl_socket_close(sock);
-		return r;
-	}
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		abort();
@@ -142,6 +124,51 @@ static int read_subject(const struct nlattr *a, void *ctx)
 	return MNL_CB_OK;
 }
 
+/* The first attribute @type of those that @parent holds, as a parent itself if it is to be one. */
+static const struct nlattr *inside(const struct nlattr *parent, uint16_t type)
+{
+	const struct nlattr *a;
+
+	if (!parent)
+		return NULL;
+	mnl_attr_for_each_nested(a, parent) if (mnl_attr_get_type(a) == type) return a;
+	return NULL;
+}
+
+/* The chain to which an element of a verdict map leads; NULL for one of a set. */
+static const char *target_of(const struct nlattr *element)
+{
+	const struct nlattr *data = inside(element, NFTA_SET_ELEM_DATA);
+	const struct nlattr *chain = inside(inside(data, NFTA_DATA_VERDICT), NFTA_VERDICT_CHAIN);
+
+	if (!chain || mnl_attr_validate(chain, MNL_TYPE_NUL_STRING) < 0)
+		return NULL;
+	return mnl_attr_get_str(chain);
+}
+
+/* Do all elements that are told of lead to another gate's chains? */
+static bool only_others_elements(const struct nft_watch *w, const struct nlmsghdr *nlh)
+{
+	const struct nlattr *list, *element;
+	bool any = false;
+
+	mnl_attr_for_each(list, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(list) != NFTA_SET_ELEM_LIST_ELEMENTS)
+			continue;
+		mnl_attr_for_each_nested(element, list)
+		{
+			const char *chain = target_of(element);
+			const char *gate = chain ? plan_nft_chain_gate(chain) : NULL;
+
+			if (!gate || str_eq(gate, w->own_gate))
+				return false;
+			any = true;
+		}
+	}
+	return any;
+}
+
 static bool concerns_own(const struct nft_watch *w, const struct nlmsghdr *nlh)
 {
 	struct subject s = { .message = nlh->nlmsg_type & 0xff };
@@ -152,6 +179,9 @@ static bool concerns_own(const struct nft_watch *w, const struct nlmsghdr *nlh)
 		return false;
 	mnl_attr_parse(nlh, sizeof(*head), read_subject, &s);
 	gate = s.chain ? plan_nft_chain_gate(s.chain) : NULL;
+	if ((s.message == NFT_MSG_NEWSETELEM || s.message == NFT_MSG_DELSETELEM) &&
+	    only_others_elements(w, nlh))
+		return false;
 	return s.table && str_eq(s.table, w->own_table) && (!gate || str_eq(gate, w->own_gate));
 }
 

@@ -6,6 +6,7 @@
 #include "wire/rtnl_decode.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,39 @@ int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e)
 	}
 	*ret = sock;
 	return 0;
+}
+
+static int join(struct mnl_socket *sock, const int *groups, size_t n, int size, const char *what,
+		struct err *e)
+{
+	int fd = mnl_socket_get_fd(sock);
+
+	for (size_t i = 0; i < n; i++)
+		if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i],
+					  sizeof(groups[i])) < 0)
+			return err_errno(e, errno, "listen for changes of %s", what);
+	/* FORCE needs CAP_NET_ADMIN in the first user namespace. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return err_errno(e, errno, "listen for changes of %s", what);
+	return 0;
+}
+
+int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, int size, const char *what,
+		   struct mnl_socket **ret, struct err *e)
+{
+	struct mnl_socket *sock;
+	int r = netlink_open(netns_fd, bus, &sock, e);
+
+	if (r < 0)
+		return r;
+	r = join(sock, groups, n, size, what, e);
+	if (r < 0)
+		mnl_socket_close(sock);
+	else
+		*ret = sock;
+	return r;
 }
 
 int rtnl_open(int netns_fd, struct rtnl **ret, struct err *e)
@@ -182,22 +216,6 @@ int rtnl_link_delete(struct rtnl *r, const char *name, struct err *e)
 			err_wrap(e, status, "delete link \"%s\"", name);
 	}
 	return status == -ENODEV ? 0 : status;
-}
-
-int rtnl_link_move(struct rtnl *r, const char *name, int netns_fd, const char *new_name,
-		   struct err *e)
-{
-	struct rtnl_message m;
-	int index, status;
-
-	if (strlen(new_name) >= LINK_NAME_SIZE)
-		return err_set(e, EINVAL, "link \"%s\": name is too long", new_name);
-	status = rtnl_link_index(r, name, &index, e);
-	if (status < 0)
-		return status;
-	status = rtnl_talk(r, rtnl_encode_link_move(&m, index, netns_fd, new_name), 0, NULL, NULL,
-			   e);
-	return status < 0 ? err_wrap(e, status, "move link \"%s\" to \"%s\"", name, new_name) : 0;
 }
 
 int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind, int netns_fd,

@@ -45,9 +45,6 @@ int rtnl_apply(struct rtnl *r, const struct want *want, const struct diff *diff,
 
 /* 0 also if it is not there. */
 int rtnl_link_delete(struct rtnl *r, const char *name, struct err *e) MUST_USE;
-/* Moves a link into another namespace and renames it there. */
-int rtnl_link_move(struct rtnl *r, const char *name, int netns_fd, const char *new_name,
-		   struct err *e) MUST_USE;
 /*
  * Creates a link of @kind ("wireguard") here, or straight in the namespace
  * @netns_fd (-1: none) as a link of this one: -EOPNOTSUPP if the kernel has no

@@ -20,6 +20,13 @@ struct rtnl {
 int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e) MUST_USE;
 
 /*
+ * The same as a socket to listen on: non-blocking, a member of @groups, with
+ * room for @size bytes of news.  @what is heard, for an error: "the network".
+ */
+int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, int size, const char *what,
+		   struct mnl_socket **ret, struct err *e) MUST_USE;
+
+/*
  * Sends @nlh and gives each answer to @fn (may be NULL), which returns 0 or
  * -errno to fail.  Ends with the acknowledgement or the end of the dump; every
  * answer is waited for RTNL_TIMEOUT_S.  -EAGAIN: the kernel interrupted a dump

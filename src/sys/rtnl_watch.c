@@ -6,7 +6,6 @@
 #include "sys/rtnl_sock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/netconf.h>
@@ -36,37 +35,16 @@ static const int groups[] = {
 	RTNLGRP_IPV6_RULE,  RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
 };
 
-static int join(struct mnl_socket *sock, struct err *e)
-{
-	const int size = RECEIVE_BUFFER;
-	int fd = mnl_socket_get_fd(sock);
-
-	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
-		if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i],
-					  sizeof(groups[i])) < 0)
-			return err_errno(e, errno, "listen for changes of the network");
-	/* FORCE needs CAP_NET_ADMIN in the first user namespace. */
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return err_errno(e, errno, "listen for changes of the network");
-	return 0;
-}
-
 int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e)
 {
 	struct mnl_socket *sock;
 	struct rtnl_watch *w;
 	int r;
 
-	r = netlink_open(netns_fd, NETLINK_ROUTE, &sock, e);
+	r = netlink_listen(netns_fd, NETLINK_ROUTE, groups, sizeof(groups) / sizeof(*groups),
+			   RECEIVE_BUFFER, "the network", &sock, e);
 	if (r < 0)
 		return r;
-	r = join(sock, e);
-	if (r < 0) {
-		mnl_socket_close(sock);
-		return r;
-	}
 	w = calloc(1, sizeof(*w));
 	if (!w)
 		abort();

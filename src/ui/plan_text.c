@@ -123,7 +123,8 @@ static void rule_line(struct text *t, const struct want *w, const struct want_ru
 	text_addf(t, " lookup %u", r->table);
 	if (r->suppress_len >= 0)
 		text_addf(t, " suppress_prefixlength %d", r->suppress_len);
-	text_addf(t, " protocol %u\n", w->protocol);
+	text_addf(t, " protocol %u%s\n", w->protocol,
+		  r->find_saddr ? " # with FIB_RULE_FIND_SADDR, for which ip(8) has no word" : "");
 }
 
 /* The first lines of the text empty an older table: nothing for a person to type. */

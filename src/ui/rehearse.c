@@ -94,17 +94,22 @@ static const char *route_text(const struct fib_result *way, char buf[PREFIX_TEXT
 	return prefix_text(&way->pick.route->dst, buf);
 }
 
-void rehearse_why(struct text *t, const struct clash_report *r, enum clash_fate fate,
-		  const struct fib_result *before, const struct fib_result *after)
+void rehearse_why(struct text *t, const struct clash_report *r, const struct clash_connection *c)
 {
+	const char *what = c->inward ? "what the client sends" : "the answers";
+	const struct fib_result *before = &c->before, *after = &c->after;
+	enum clash_fate fate = c->fate;
 	struct text old CLEANUP_TEXT = { 0 }, new CLEANUP_TEXT = { 0 };
 	char route[PREFIX_TEXT_SIZE];
 	const char *why;
 
 	rehearse_way(&old, r->host, before);
 	rehearse_way(&new, r->after, after);
-	if (fate == CLASH_UNSURE && !before->why_not && !after->why_not) {
-		text_addf(t, "cannot be told: the answers would leave by %s, not by %s",
+	if (c->stopped) {
+		text_addf(t, "rp_filter drops what the client sends: its way back would be by %s",
+			  text_str(&new));
+	} else if (fate == CLASH_UNSURE && !before->why_not && !after->why_not) {
+		text_addf(t, "cannot be told: %s would leave by %s, not by %s", what,
 			  text_str(&new), text_str(&old));
 	} else if (fate == CLASH_UNSURE) {
 		why = before->why_not ? before->why_not : after->why_not;
@@ -115,10 +120,10 @@ void rehearse_why(struct text *t, const struct clash_report *r, enum clash_fate 
 	} else if (after->verdict == FIB_LOCAL) {
 		text_add(t, "the VPN gives this host the other end's own address");
 	} else if (after->link == r->tunnel && !after->error) {
-		text_addf(t, "the answers would go into the tunnel (%s), not by %s",
+		text_addf(t, "%s would go into the tunnel (%s), not by %s", what,
 			  route_text(after, route), text_str(&old));
 	} else {
-		text_addf(t, "the answers would leave by %s, not by %s", text_str(&new),
+		text_addf(t, "%s would leave by %s, not by %s", what, text_str(&new),
 			  text_str(&old));
 	}
 }
@@ -196,9 +201,12 @@ static void add_connection(struct text *t, const struct clash_report *r,
 
 	text_addf(t, "  %-5s %s -> %s", words[c->fate], end_text(&s->peer, s->peer_port, from),
 		  end_text(&s->local, s->local_port, to));
+	if (c->flow)
+		text_addf(t, " container %s",
+			  end_text(&c->flow->inside, c->flow->inside_port, from));
 	text_addf(t, "%s%s%s\n        ", *s->process ? " " : "", s->process,
 		  c->mine ? ", your own session" : "");
-	rehearse_why(t, r, c->fate, &c->before, &c->after);
+	rehearse_why(t, r, c);
 	text_add(t, "\n");
 }
 
@@ -264,6 +272,11 @@ static bool same_loss(const struct clash_loss *a, const struct clash_loss *b)
 
 static void add_clients(struct text *t, const struct clash_loss *loss)
 {
+	if (loss->near.n == 1 && !loss->near.items[0].len && !loss->but.n) {
+		text_addf(t, "\nno client of IPv%d would get an answer from\n",
+			  loss->family == AF_INET6 ? 6 : 4);
+		return;
+	}
 	text_add(t, "\nclients in ");
 	add_prefixes(t, &loss->near);
 	if (loss->but.n) {

@@ -23,9 +23,8 @@ json_t *rehearse_json(const struct rehearse_title *title, const struct clash_rep
 
 /* --- shared by the two ------------------------------------------------------- */
 
-/* Why the answers of a connection are kept or cut, in words. */
-void rehearse_why(struct text *t, const struct clash_report *r, enum clash_fate fate,
-		  const struct fib_result *before, const struct fib_result *after);
+/* Why a connection is kept or cut, in words. */
+void rehearse_why(struct text *t, const struct clash_report *r, const struct clash_connection *c);
 
 /* One thing that would help, and what to type for it: lines of @commands. */
 struct rehearse_cure {

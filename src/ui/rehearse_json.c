@@ -56,15 +56,21 @@ static json_t *connection_json(const struct clash_report *r, const struct clash_
 {
 	struct text why CLEANUP_TEXT = { 0 };
 	const struct socket_seen *s = c->socket;
+	json_t *root;
 
-	rehearse_why(&why, r, c->fate, &c->before, &c->after);
-	return json_pack("{s:o, s:i, s:o, s:i, s:s, s:i, s:b, s:b, s:s, s:o, s:o, s:o, s:b}",
+	rehearse_why(&why, r, c);
+	root = json_pack("{s:o, s:i, s:o, s:i, s:s, s:i, s:b, s:b, s:s, s:o, s:o, s:o, s:b}",
 			 "peer", ip_json(&s->peer), "peer_port", s->peer_port, "local",
 			 ip_json(&s->local), "local_port", s->local_port, "process", s->process,
 			 "pid", s->pid, "mine", c->mine, "ssh", c->ssh, "fate",
 			 rehearse_fate_word(c->fate), "why", text_json(&why), "before",
 			 way_json(r->host, &c->before), "after", way_json(r->after, &c->after),
 			 "curable", c->door < r->n_doors);
+	if (c->flow) {
+		json_object_set_new(root, "container", ip_json(&c->flow->inside));
+		json_object_set_new(root, "container_port", json_integer(c->flow->inside_port));
+	}
+	return root;
 }
 
 static json_t *loss_json(const struct clash_loss *loss)

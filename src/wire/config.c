@@ -118,6 +118,7 @@ static int read_vpn(struct reader *r, const struct ini_entry *entry)
 {
 	const char *slash = strrchr(r->file, '/');
 	const char *path = entry->value;
+	struct place at = place_of_value(r, entry);
 	struct door *door = this_door(r);
 
 	if (*path == '~' || *path == '"' || *path == '\'') {
@@ -128,6 +129,7 @@ static int read_vpn(struct reader *r, const struct ini_entry *entry)
 		return fail_at_value(r, entry);
 	}
 	door->kind = DOOR_OPENVPN;
+	door->vpn_at = arena_printf(r->draft.a, "%s:%u:%u", at.file, at.line, at.column);
 	if (*path == '/' || !slash)
 		door->vpn = path;
 	else

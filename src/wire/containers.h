@@ -25,4 +25,26 @@ void containers_podman_pools(struct arena *a, struct container_pool **ret, size_
  */
 bool containers_proxy(const char *cmdline, size_t size, struct container_port *ret);
 
+struct container_ports {
+	struct container_port *items;
+	size_t n, cap;
+};
+
+/*
+ * Published ports in the output of `iptables-save -t nat`: what the chains of
+ * Docker (DOCKER), netavark (NETAVARK-DN-*) and CNI (CNI-DN-*) rewrite.  Other
+ * lines, and matches that are not known, are passed over.
+ */
+void containers_iptables(struct arena *a, const char *text, struct container_ports *ports);
+
+/* The same of netavark's own nft table, as `nft -j list table inet netavark` prints it. */
+void containers_nft(struct arena *a, const char *text, struct container_ports *ports);
+
+/*
+ * default_subnet_pools in section [network] of a containers.conf(5): 1 and the
+ * pools, 0 if it says nothing of them.  -EINVAL with @file and line.
+ */
+int containers_podman_conf(struct arena *a, const char *file, const char *text, size_t size,
+			   struct container_pool **ret, size_t *ret_n, struct err *e) MUST_USE;
+
 #endif

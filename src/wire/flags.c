@@ -50,6 +50,7 @@ static int add_vpn(struct draft *d, const char *path, struct err *e)
 	}
 	g->doors[index].kind = DOOR_OPENVPN;
 	g->doors[index].vpn = arena_strdup(d->a, path);
+	g->doors[index].vpn_at = at.flag;
 	return 0;
 }
 

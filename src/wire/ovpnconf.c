@@ -22,6 +22,9 @@ struct remote {
 	uint16_t port;
 	const char *proto;
 	uint32_t line;
+	const char *proxy; /* what is connected to instead; NULL: none */
+	uint16_t proxy_port;
+	bool proxy_is_socks;
 };
 
 struct remotes {
@@ -42,6 +45,7 @@ struct reader {
 	struct ovpn_option askpass;
 	struct ovpn_option key;
 	struct ovpn_option dev, dev_type;
+	struct ovpn_option force; /* proto-force */
 	struct err *e;
 };
 
@@ -247,6 +251,38 @@ static int read_remote(struct reader *r, const struct ovpn_option *o)
 	return 0;
 }
 
+#define SOCKS_PORT 1080
+
+static int read_proxy(struct reader *r, const struct ovpn_option *o)
+{
+	struct remote *to = current(r);
+
+	for (size_t i = 1; i <= OVPN_WORDS_MAX; i++)
+		if (str_eq(o->word[i], "stdin"))
+			return fail_word(r, o, i,
+					 "\"%s\" asks at a terminal, and a door has "
+					 "none; write a file with user name and password on two "
+					 "lines instead of stdin",
+					 o->word[0]);
+	if (!is_host(o->word[1]))
+		return fail_word(r, o, 1, "\"%.60s\" is not a host; write a name or an address",
+				 o->word[1]);
+	to->proxy = o->word[1];
+	to->proxy_is_socks = str_eq(o->word[0], "socks-proxy");
+	to->proxy_port = SOCKS_PORT;
+	if (to->proxy_is_socks && !*o->word[2])
+		return 0;
+	return read_port_word(r, o, 2, &to->proxy_port);
+}
+
+static int read_force(struct reader *r, const struct ovpn_option *o)
+{
+	if (!str_eq(o->word[1], "udp") && !str_eq(o->word[1], "tcp"))
+		return fail_word(r, o, *o->word[1] ? 1 : 0, "proto-force is udp or tcp");
+	r->force = *o;
+	return 0;
+}
+
 static int read_port(struct reader *r, const struct ovpn_option *o)
 {
 	return read_port_word(r, o, 1, &current(r)->port);
@@ -308,18 +344,6 @@ static int refuse_question(struct reader *r, const struct ovpn_option *o)
 			 o->word[0]);
 }
 
-static int read_proxy(struct reader *r, const struct ovpn_option *o)
-{
-	for (size_t i = 1; i <= OVPN_WORDS_MAX; i++)
-		if (str_eq(o->word[i], "stdin"))
-			return fail_word(r, o, i,
-					 "\"%s\" asks at a terminal, and a door has "
-					 "none; write a file with user name and password on two "
-					 "lines instead of stdin",
-					 o->word[0]);
-	return 0;
-}
-
 static int read_auth(struct reader *r, const struct ovpn_option *o)
 {
 	r->auth = *o;
@@ -366,6 +390,7 @@ static const struct {
 	{ "port", read_port },
 	{ "rport", read_port },
 	{ "proto", read_proto },
+	{ "proto-force", read_force },
 	{ "<connection>", open_block },
 	{ "</connection>", close_block },
 	{ "auth-user-pass", read_auth },
@@ -476,6 +501,38 @@ static int check_dev(struct reader *r)
 	return 0;
 }
 
+static void push_remote(struct reader *r, const struct remote *from, const char *host,
+			uint16_t port, const char *proto)
+{
+	struct ovpn_conf *c = &r->conf;
+	struct ovpn_remote *to = arena_push(r->a, c->remotes, c->n_remotes, c->cap_remotes);
+
+	to->host = host;
+	to->line = from->line;
+	to->port = port;
+	to->proto = proto;
+}
+
+/*
+ * Through a proxy only that is connected to, and it looks up the server's name.
+ * SOCKS carries UDP by a port that it tells later.
+ */
+static void add_remote(struct reader *r, const struct remote *from)
+{
+	const struct remote *proxy = from->proxy ? from : &r->defaults;
+	const char *proto = from->proto ? from->proto : r->defaults.proto;
+
+	if (is_given(&r->force) && strncmp(proto, r->force.word[1], 3) != 0)
+		return;
+	if (!proxy->proxy) {
+		push_remote(r, from, from->host, from->port ? from->port : r->defaults.port, proto);
+		return;
+	}
+	push_remote(r, from, proxy->proxy, proxy->proxy_port, "tcp-client");
+	if (proxy->proxy_is_socks && str_starts(proto, "udp"))
+		push_remote(r, from, proxy->proxy, 0, proto);
+}
+
 static int check_remotes(struct reader *r)
 {
 	const struct remotes *all = r->blocks.n ? &r->blocks : &r->loose;
@@ -487,15 +544,13 @@ static int check_remotes(struct reader *r)
 				 "</connection> on a line of its own below");
 	if (!all->n)
 		return lines_err(&r->lex.lines, 1, 1, r->e, "no remote; write remote HOST PORT");
-	for (size_t i = 0; i < all->n; i++) {
-		const struct remote *from = &all->items[i];
-		struct ovpn_remote *to = arena_push(r->a, c->remotes, c->n_remotes, c->cap_remotes);
-
-		to->host = from->host;
-		to->line = from->line;
-		to->port = from->port ? from->port : r->defaults.port;
-		to->proto = from->proto ? from->proto : r->defaults.proto;
-	}
+	for (size_t i = 0; i < all->n; i++)
+		add_remote(r, &all->items[i]);
+	if (!c->n_remotes)
+		return fail_word(
+			r, &r->force, 1,
+			"no remote speaks %s; take proto-force out, or write a remote that does",
+			r->force.word[1]);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "wire/rtnl_decode.h"
 
+#include "wire/attrs.h"
 #include "wire/rtnl_attrs.h"
 
 #include <arpa/inet.h>
@@ -14,131 +15,6 @@
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
-
-#define ATTRS_MAX 128
-
-/*
- * The attributes of one message or nest by their type.  Readers remember the
- * first attribute of a wrong size in @bad, so that it is asked for once.
- */
-struct attrs {
-	const struct nlattr *at[ATTRS_MAX];
-	bool bad;
-};
-
-static void attrs_parse(struct attrs *t, const void *bytes, size_t size)
-{
-	const char *p = bytes;
-
-	*t = (struct attrs){ 0 };
-	while (size >= NLA_HDRLEN) {
-		const struct nlattr *a = (const void *)p;
-		size_t step = NLA_ALIGN(a->nla_len);
-		unsigned int type = a->nla_type & NLA_TYPE_MASK;
-
-		if (a->nla_len < NLA_HDRLEN || a->nla_len > size)
-			break;
-		if (type < ATTRS_MAX)
-			t->at[type] = a;
-		step = step < size ? step : size;
-		p += step;
-		size -= step;
-	}
-	t->bad = size != 0;
-}
-
-static bool attrs_of_message(struct attrs *t, const struct nlmsghdr *nlh, size_t header)
-{
-	size_t start = NLMSG_HDRLEN + NLMSG_ALIGN(header);
-
-	if (nlh->nlmsg_len < start)
-		return false;
-	attrs_parse(t, (const char *)nlh + start, nlh->nlmsg_len - start);
-	return !t->bad;
-}
-
-static const void *get_bytes(struct attrs *t, int type, size_t size)
-{
-	const struct nlattr *a = t->at[type];
-
-	if (!a)
-		return NULL;
-	if (mnl_attr_get_payload_len(a) < size) {
-		t->bad = true;
-		return NULL;
-	}
-	return mnl_attr_get_payload(a);
-}
-
-static uint8_t get_u8(struct attrs *t, int type, uint8_t absent)
-{
-	const uint8_t *p = get_bytes(t, type, sizeof(*p));
-
-	return p ? *p : absent;
-}
-
-static uint32_t get_u32(struct attrs *t, int type, uint32_t absent)
-{
-	const void *p = get_bytes(t, type, sizeof(absent));
-
-	if (p)
-		memcpy(&absent, p, sizeof(absent));
-	return absent;
-}
-
-static uint16_t get_u16(struct attrs *t, int type)
-{
-	const void *p = get_bytes(t, type, sizeof(uint16_t));
-	uint16_t n = 0;
-
-	if (p)
-		memcpy(&n, p, sizeof(n));
-	return n;
-}
-
-static uint64_t get_be64(struct attrs *t, int type)
-{
-	const uint8_t *p = get_bytes(t, type, 8);
-	uint64_t n = 0;
-
-	for (int i = 0; p && i < 8; i++)
-		n = n << 8 | p[i];
-	return n;
-}
-
-static struct ip get_ip(struct attrs *t, int type, sa_family_t family)
-{
-	const void *p = get_bytes(t, type, ip_bits(family) / 8);
-
-	return p ? ip_from_bytes(family, p) : (struct ip){ 0 };
-}
-
-/* Cut to what fits; the kernel's names do. */
-static void get_text(struct attrs *t, int type, char *ret, size_t size)
-{
-	const struct nlattr *a = t->at[type];
-	size_t len;
-
-	ret[0] = 0;
-	if (!a)
-		return;
-	len = strnlen(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a));
-	if (len >= size)
-		len = size - 1;
-	memcpy(ret, mnl_attr_get_payload(a), len);
-	ret[len] = 0;
-}
-
-static void get_nest(struct attrs *t, int type, struct attrs *ret)
-{
-	const struct nlattr *a = t->at[type];
-
-	*ret = (struct attrs){ 0 };
-	if (!a)
-		return;
-	attrs_parse(ret, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a));
-	t->bad |= ret->bad;
-}
 
 static bool is_ip_family(unsigned int family)
 {
@@ -159,15 +35,15 @@ int rtnl_decode_link(const struct nlmsghdr *nlh, struct link *ret)
 		return 0;
 	l.index = ifi->ifi_index;
 	l.flags = ifi->ifi_flags;
-	l.mtu = get_u32(&t, IFLA_MTU, 0);
-	l.group = get_u32(&t, IFLA_GROUP, 0);
-	l.master = (int)get_u32(&t, IFLA_MASTER, 0);
-	l.peer = (int)get_u32(&t, IFLA_LINK, 0);
-	get_text(&t, IFLA_IFNAME, l.name, sizeof(l.name));
-	get_text(&t, IFLA_IFALIAS, l.alias, sizeof(l.alias));
-	get_nest(&t, IFLA_LINKINFO, &info);
-	get_text(&info, IFLA_INFO_KIND, l.kind, sizeof(l.kind));
-	mac = ifi->ifi_type == ARPHRD_ETHER ? get_bytes(&t, IFLA_ADDRESS, sizeof(l.mac)) : NULL;
+	l.mtu = attrs_u32(&t, IFLA_MTU, 0);
+	l.group = attrs_u32(&t, IFLA_GROUP, 0);
+	l.master = (int)attrs_u32(&t, IFLA_MASTER, 0);
+	l.peer = (int)attrs_u32(&t, IFLA_LINK, 0);
+	attrs_text(&t, IFLA_IFNAME, l.name, sizeof(l.name));
+	attrs_text(&t, IFLA_IFALIAS, l.alias, sizeof(l.alias));
+	attrs_nest(&t, IFLA_LINKINFO, &info);
+	attrs_text(&info, IFLA_INFO_KIND, l.kind, sizeof(l.kind));
+	mac = ifi->ifi_type == ARPHRD_ETHER ? attrs_bytes(&t, IFLA_ADDRESS, sizeof(l.mac)) : NULL;
 	if (mac) {
 		memcpy(l.mac, mac, sizeof(l.mac));
 		l.has_mac = true;
@@ -187,7 +63,7 @@ int rtnl_decode_stats(const struct nlmsghdr *nlh, struct link_stats *ret)
 	if (!attrs_of_message(&t, nlh, sizeof(struct ifinfomsg)))
 		return -EBADMSG;
 	/* The struct grows at its end; only its first four members are ours. */
-	p = get_bytes(&t, IFLA_STATS64, 4 * sizeof(__u64));
+	p = attrs_bytes(&t, IFLA_STATS64, 4 * sizeof(__u64));
 	if (!p)
 		return -EBADMSG;
 	memcpy(&s, p, 4 * sizeof(__u64));
@@ -211,10 +87,10 @@ int rtnl_decode_address(const struct nlmsghdr *nlh, struct address *ret)
 	addr.link = (int)ifa->ifa_index;
 	addr.len = ifa->ifa_prefixlen;
 	addr.scope = ifa->ifa_scope;
-	addr.flags = get_u32(&t, IFA_FLAGS, ifa->ifa_flags);
-	addr.metric = get_u32(&t, IFA_RT_PRIORITY, 0);
-	addr.local = get_ip(&t, IFA_LOCAL, ifa->ifa_family);
-	addr.peer = get_ip(&t, IFA_ADDRESS, ifa->ifa_family);
+	addr.flags = attrs_u32(&t, IFA_FLAGS, ifa->ifa_flags);
+	addr.metric = attrs_u32(&t, IFA_RT_PRIORITY, 0);
+	addr.local = attrs_ip(&t, IFA_LOCAL, ifa->ifa_family);
+	addr.peer = attrs_ip(&t, IFA_ADDRESS, ifa->ifa_family);
 	/* IPv6 gives IFA_LOCAL only when there is a peer, IPv4 always. */
 	if (ip_is_none(&addr.local))
 		addr.local = addr.peer;
@@ -229,12 +105,12 @@ int rtnl_decode_address(const struct nlmsghdr *nlh, struct address *ret)
 /* The gateway of a route or of one hop of several: RTA_VIA is one of the other family. */
 static struct ip get_gateway(struct attrs *t, sa_family_t family)
 {
-	const struct rtvia *via = get_bytes(t, RTA_VIA, sizeof(*via));
+	const struct rtvia *via = attrs_bytes(t, RTA_VIA, sizeof(*via));
 
 	if (!via)
-		return get_ip(t, RTA_GATEWAY, family);
+		return attrs_ip(t, RTA_GATEWAY, family);
 	if (!is_ip_family(via->rtvia_family) ||
-	    !get_bytes(t, RTA_VIA, sizeof(*via) + ip_bits(via->rtvia_family) / 8)) {
+	    !attrs_bytes(t, RTA_VIA, sizeof(*via) + ip_bits(via->rtvia_family) / 8)) {
 		t->bad = true;
 		return (struct ip){ 0 };
 	}
@@ -286,7 +162,7 @@ int rtnl_decode_route_table(const struct nlmsghdr *nlh, uint32_t *ret)
 
 	if (!attrs_of_message(&t, nlh, sizeof(*rtm)))
 		return -EBADMSG;
-	table = get_u32(&t, RTA_TABLE, rtm->rtm_table);
+	table = attrs_u32(&t, RTA_TABLE, rtm->rtm_table);
 	if (t.bad)
 		return -EBADMSG;
 	*ret = table;
@@ -301,7 +177,7 @@ static int decode_ways(struct arena *a, const struct rtmsg *rtm, struct attrs *t
 		return 0;
 	if (t->at[RTA_MULTIPATH])
 		return decode_hops(a, t, r);
-	hop.link = (int)get_u32(t, RTA_OIF, 0);
+	hop.link = (int)attrs_u32(t, RTA_OIF, 0);
 	hop.via = get_gateway(t, r->family);
 	if (!hop.link && ip_is_none(&hop.via))
 		return 0;
@@ -330,18 +206,18 @@ int rtnl_decode_route(struct arena *a, const struct nlmsghdr *nlh, struct route 
 	r.tos = rtm->rtm_tos;
 	/* The low byte is the hop's (RTNH_F_*). */
 	r.flags = rtm->rtm_flags & ~0xffU;
-	r.table = get_u32(&t, RTA_TABLE, rtm->rtm_table);
-	r.metric = get_u32(&t, RTA_PRIORITY, 0);
-	r.nexthop_id = get_u32(&t, RTA_NH_ID, 0);
-	r.pref = get_u8(&t, RTA_PREF, 0);
-	r.dst = (struct prefix){ .ip = get_ip(&t, RTA_DST, r.family), .len = rtm->rtm_dst_len };
+	r.table = attrs_u32(&t, RTA_TABLE, rtm->rtm_table);
+	r.metric = attrs_u32(&t, RTA_PRIORITY, 0);
+	r.nexthop_id = attrs_u32(&t, RTA_NH_ID, 0);
+	r.pref = attrs_u8(&t, RTA_PREF, 0);
+	r.dst = (struct prefix){ .ip = attrs_ip(&t, RTA_DST, r.family), .len = rtm->rtm_dst_len };
 	r.dst.ip.family = r.family;
 	if (rtm->rtm_src_len)
-		r.src = (struct prefix){ .ip = get_ip(&t, RTA_SRC, r.family),
+		r.src = (struct prefix){ .ip = attrs_ip(&t, RTA_SRC, r.family),
 					 .len = rtm->rtm_src_len };
-	r.prefsrc = get_ip(&t, RTA_PREFSRC, r.family);
-	get_nest(&t, RTA_METRICS, &metrics);
-	r.mtu = get_u32(&metrics, RTAX_MTU, 0);
+	r.prefsrc = attrs_ip(&t, RTA_PREFSRC, r.family);
+	attrs_nest(&t, RTA_METRICS, &metrics);
+	r.mtu = attrs_u32(&metrics, RTAX_MTU, 0);
 	if (decode_ways(a, rtm, &t, &r) < 0 || t.bad || metrics.bad)
 		return -EBADMSG;
 	*ret = r;
@@ -379,12 +255,12 @@ int rtnl_decode_nexthop(struct arena *a, const struct nlmsghdr *nlh, struct next
 	n.protocol = nhm->nh_protocol;
 	n.scope = nhm->nh_scope;
 	n.flags = nhm->nh_flags;
-	n.id = get_u32(&t, NHA_ID, 0);
-	n.link = (int)get_u32(&t, NHA_OIF, 0);
+	n.id = attrs_u32(&t, NHA_ID, 0);
+	n.link = (int)attrs_u32(&t, NHA_OIF, 0);
 	n.blackhole = t.at[NHA_BLACKHOLE] != NULL;
 	n.fdb = t.at[NHA_FDB] != NULL;
 	if (n.family)
-		n.via = get_ip(&t, NHA_GATEWAY, n.family);
+		n.via = attrs_ip(&t, NHA_GATEWAY, n.family);
 	if (decode_members(a, &t, &n) < 0 || t.bad || !n.id || n.link < 0)
 		return -EBADMSG;
 	*ret = n;
@@ -449,7 +325,7 @@ static struct prefix get_rule_prefix(struct attrs *t, int type, sa_family_t fami
 
 	if (!len)
 		return p;
-	p.ip = get_ip(t, type, family);
+	p.ip = attrs_ip(t, type, family);
 	if (len > ip_bits(family) || ip_is_none(&p.ip))
 		t->bad = true;
 	return p;
@@ -457,7 +333,7 @@ static struct prefix get_rule_prefix(struct attrs *t, int type, sa_family_t fami
 
 static struct rule_range get_ports(struct attrs *t, int type, bool *ret_has)
 {
-	const struct fib_rule_port_range *p = get_bytes(t, type, sizeof(*p));
+	const struct fib_rule_port_range *p = attrs_bytes(t, type, sizeof(*p));
 
 	*ret_has = p != NULL;
 	return p ? (struct rule_range){ p->start, p->end } : (struct rule_range){ 0 };
@@ -471,33 +347,33 @@ static uint16_t mask_or_none(unsigned int mask, unsigned int full)
 
 static void get_masked(struct attrs *t, struct rule *r)
 {
-	r->sport_mask = mask_or_none(get_u16(t, RULE_SPORT_MASK), 0xffff);
-	r->dport_mask = mask_or_none(get_u16(t, RULE_DPORT_MASK), 0xffff);
+	r->sport_mask = mask_or_none(attrs_u16(t, RULE_SPORT_MASK), 0xffff);
+	r->dport_mask = mask_or_none(attrs_u16(t, RULE_DPORT_MASK), 0xffff);
 	r->has_dscp = t->at[RULE_DSCP] != NULL;
-	r->dscp = get_u8(t, RULE_DSCP, 0);
-	r->dscp_mask = (uint8_t)mask_or_none(get_u8(t, RULE_DSCP_MASK, 0), 0x3f);
-	r->flowlabel = ntohl(get_u32(t, RULE_FLOWLABEL, 0));
-	r->flowlabel_mask = ntohl(get_u32(t, RULE_FLOWLABEL_MASK, 0));
+	r->dscp = attrs_u8(t, RULE_DSCP, 0);
+	r->dscp_mask = (uint8_t)mask_or_none(attrs_u8(t, RULE_DSCP_MASK, 0), 0x3f);
+	r->flowlabel = ntohl(attrs_u32(t, RULE_FLOWLABEL, 0));
+	r->flowlabel_mask = ntohl(attrs_u32(t, RULE_FLOWLABEL_MASK, 0));
 }
 
 static void get_selectors(struct attrs *t, struct rule *r)
 {
-	const struct fib_rule_uid_range *uid = get_bytes(t, FRA_UID_RANGE, sizeof(*uid));
+	const struct fib_rule_uid_range *uid = attrs_bytes(t, FRA_UID_RANGE, sizeof(*uid));
 
 	get_masked(t, r);
-	r->mark = get_u32(t, FRA_FWMARK, 0);
-	r->mark_mask = get_u32(t, FRA_FWMASK, r->mark ? UINT32_MAX : 0);
+	r->mark = attrs_u32(t, FRA_FWMARK, 0);
+	r->mark_mask = attrs_u32(t, FRA_FWMASK, r->mark ? UINT32_MAX : 0);
 	r->has_mark = r->mark || r->mark_mask;
-	r->ip_proto = get_u8(t, FRA_IP_PROTO, 0);
-	r->l3mdev = get_u8(t, FRA_L3MDEV, 0) != 0;
-	r->tun_id = get_be64(t, FRA_TUN_ID);
+	r->ip_proto = attrs_u8(t, FRA_IP_PROTO, 0);
+	r->l3mdev = attrs_u8(t, FRA_L3MDEV, 0) != 0;
+	r->tun_id = attrs_be64(t, FRA_TUN_ID);
 	r->sport = get_ports(t, FRA_SPORT_RANGE, &r->has_sport);
 	r->dport = get_ports(t, FRA_DPORT_RANGE, &r->has_dport);
 	r->has_uid = uid != NULL;
 	if (uid)
 		r->uid = (struct rule_range){ uid->start, uid->end };
-	get_text(t, FRA_IIFNAME, r->iif, sizeof(r->iif));
-	get_text(t, FRA_OIFNAME, r->oif, sizeof(r->oif));
+	attrs_text(t, FRA_IIFNAME, r->iif, sizeof(r->iif));
+	attrs_text(t, FRA_OIFNAME, r->oif, sizeof(r->oif));
 }
 
 int rtnl_decode_rule(const struct nlmsghdr *nlh, struct rule *ret)
@@ -516,12 +392,12 @@ int rtnl_decode_rule(const struct nlmsghdr *nlh, struct rule *ret)
 	r.flags = frh->flags;
 	r.invert = (frh->flags & FIB_RULE_INVERT) != 0;
 	r.find_saddr = (frh->flags & FIB_RULE_FIND_SADDR) != 0;
-	r.priority = get_u32(&t, FRA_PRIORITY, 0);
-	r.protocol = get_u8(&t, FRA_PROTOCOL, 0);
-	r.table = get_u32(&t, FRA_TABLE, frh->table);
-	r.target = get_u32(&t, FRA_GOTO, 0);
-	r.suppress_len = (int)get_u32(&t, FRA_SUPPRESS_PREFIXLEN, UINT32_MAX);
-	r.suppress_group = (int)get_u32(&t, FRA_SUPPRESS_IFGROUP, UINT32_MAX);
+	r.priority = attrs_u32(&t, FRA_PRIORITY, 0);
+	r.protocol = attrs_u8(&t, FRA_PROTOCOL, 0);
+	r.table = attrs_u32(&t, FRA_TABLE, frh->table);
+	r.target = attrs_u32(&t, FRA_GOTO, 0);
+	r.suppress_len = (int)attrs_u32(&t, FRA_SUPPRESS_PREFIXLEN, UINT32_MAX);
+	r.suppress_group = (int)attrs_u32(&t, FRA_SUPPRESS_IFGROUP, UINT32_MAX);
 	r.from = get_rule_prefix(&t, FRA_SRC, r.family, frh->src_len);
 	r.to = get_rule_prefix(&t, FRA_DST, r.family, frh->dst_len);
 	get_selectors(&t, &r);
@@ -563,6 +439,6 @@ int rtnl_decode_error(const struct nlmsghdr *nlh, char *ret_text, size_t size)
 	if (start >= nlh->nlmsg_len)
 		return -code;
 	attrs_parse(&t, (const char *)nlh + start, nlh->nlmsg_len - start);
-	get_text(&t, NLMSGERR_ATTR_MSG, ret_text, size);
+	attrs_text(&t, NLMSGERR_ATTR_MSG, ret_text, size);
 	return -code;
 }

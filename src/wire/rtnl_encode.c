@@ -379,14 +379,3 @@ struct nlmsghdr *rtnl_encode_link_set(struct rtnl_message *m, int index, bool up
 		mnl_attr_put(nlh, IFLA_IFALIAS, strnlen(alias, LINK_TEXT_SIZE - 1), alias);
 	return nlh;
 }
-
-struct nlmsghdr *rtnl_encode_link_move(struct rtnl_message *m, int index, int netns_fd,
-				       const char *new_name)
-{
-	struct nlmsghdr *nlh;
-
-	start_link(m, RTM_NEWLINK, index, &nlh);
-	mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)netns_fd);
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, new_name);
-	return nlh;
-}

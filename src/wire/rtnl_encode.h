@@ -49,7 +49,5 @@ struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, 
 /* @mtu 0 and @alias NULL: as they are. */
 struct nlmsghdr *rtnl_encode_link_set(struct rtnl_message *m, int index, bool up, uint32_t mtu,
 				      const char *alias);
-struct nlmsghdr *rtnl_encode_link_move(struct rtnl_message *m, int index, int netns_fd,
-				       const char *new_name);
 
 #endif

@@ -39,6 +39,8 @@ static inline void judge_push(struct arena *a, const struct host *h)
 				  .push = &push,
 				  .sockets = h->sockets,
 				  .n_sockets = h->n_sockets,
+				  .flows = h->flows,
+				  .n_flows = h->n_flows,
 				  .publish = h->ports,
 				  .n_publish = h->n_ports,
 				  .pools = h->pools,

@@ -197,6 +197,8 @@ static void a_foreign_transaction_touches_what_it_names(void **state)
 		{ "nft add rule inet sallyport lan_a accept", true },
 		{ "nft flush chain inet sallyport lan_a", true },
 		{ "nft add rule inet sallyport forward accept", true },
+		{ "nft 'add element inet sallyport ports { 2 : goto lan_b }'", false },
+		{ "nft 'delete element inet sallyport ports { 2 }'", false },
 		{ "nft 'add element inet sallyport ports { 1 : goto lan_a }'", true },
 		{ "nft 'delete element inet sallyport ports { 1 }'", true },
 		{ "nft flush table inet sallyport", true },

@@ -657,6 +657,184 @@ static void a_rule_by_source_keeps_tcp_but_not_unbound_udp(void **state)
 	arena_free(&s.a);
 }
 
+/* --- containers ------------------------------------------------------------------------ */
+
+/* docker0 with a container at 172.17.0.2:80, and the host's 8080 led there. */
+struct published {
+	struct scene s;
+	struct container_port port;
+	struct flow_seen flow;
+	struct clash_input in;
+};
+
+static struct ip parsed(const char *text)
+{
+	struct ip ip;
+
+	assert_true(ip_parse(text, &ip));
+	return ip;
+}
+
+static void make_published(struct published *p, const char *client, const char *push)
+{
+	struct prefix net;
+
+	make_plain(&p->s);
+	add_link(&p->s, 3, "docker0");
+	assert_true(prefix_parse("172.17.0.0/16", false, &net));
+	add_route(&p->s, RT_TABLE_MAIN, net, 0, 3, (struct ip){ 0 });
+	push_prefix(&p->s, push);
+	p->port = (struct container_port){ .proto = IPPROTO_TCP,
+					   .port = 8080,
+					   .host = { .family = AF_INET },
+					   .inside = parsed("172.17.0.2"),
+					   .inside_port = 80 };
+	p->flow = (struct flow_seen){ .proto = IPPROTO_TCP,
+				      .client = parsed(client),
+				      .client_port = CLIENT_PORT,
+				      .asked = p->s.local[0],
+				      .asked_port = 8080,
+				      .inside = parsed("172.17.0.2"),
+				      .inside_port = 80,
+				      .back = parsed(client),
+				      .back_port = CLIENT_PORT };
+	p->in = (struct clash_input){ .host = &p->s.host,
+				      .push = &p->s.push,
+				      .publish = &p->port,
+				      .n_publish = 1,
+				      .flows = &p->flow,
+				      .n_flows = 1 };
+}
+
+static void a_connection_to_a_container_is_cut_either_way(void **state)
+{
+	static const struct {
+		const char *client, *push;
+		enum clash_fate fate;
+		bool inward, port_cut;
+	} cases[] = {
+		{ "172.16.9.20", "10.0.0.0/8", CLASH_KEPT, false, false },
+		{ "172.16.9.20", "172.16.0.0/12", CLASH_CUT, false, true },
+		{ "172.16.5.66", "172.16.0.0/12", CLASH_KEPT, false, true },
+		{ "172.16.5.66", "172.17.0.0/17", CLASH_CUT, true, true },
+		{ "203.0.113.5", "172.17.0.2/32", CLASH_CUT, true, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct clash_report report;
+		struct published p;
+
+		make_published(&p, cases[i].client, cases[i].push);
+		clash_find(&p.s.a, &p.in, &report);
+		assert_int_equal(report.n_connections, 1);
+		assert_ptr_equal(report.connections[0].flow, &p.flow);
+		assert_int_equal(report.connections[0].fate, cases[i].fate);
+		assert_int_equal(report.connections[0].inward, cases[i].inward);
+		/* No rule for the host's address would help. */
+		assert_int_equal(report.connections[0].door, report.n_doors);
+		assert_int_equal(report.listeners[0].cut[0], cases[i].port_cut);
+		arena_free(&p.s.a);
+	}
+}
+
+static void a_connection_of_the_host_itself_to_a_container_did_not_come_in(void **state)
+{
+	static const char *const clients[] = { "172.16.5.10", "127.0.0.1" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
+		struct clash_report report;
+		struct published p;
+
+		make_published(&p, clients[i], "172.16.0.0/12");
+		clash_find(&p.s.a, &p.in, &report);
+		assert_int_equal(report.n_connections, 0);
+		arena_free(&p.s.a);
+	}
+}
+
+/* Somebody's chain may restore the mark of the connection, or not. */
+static void a_marked_connection_is_unsure_where_a_rule_asks_its_mark(void **state)
+{
+	struct prefix all = { .ip = { .family = AF_INET } };
+
+	(void)state;
+	for (uint32_t mark = 0; mark < 3; mark++) {
+		struct clash_report report;
+		struct published p;
+		struct rule *r;
+
+		make_published(&p, "172.16.9.20", "172.16.0.0/12");
+		add_route(&p.s, SPECIAL, all, 0, 2, parsed("172.16.5.1"));
+		add_rule(&p.s, 5, SPECIAL, (struct prefix){ 0 });
+		r = &p.s.host.rules[p.s.host.n_rules - 1];
+		r->has_mark = true;
+		r->mark = 1;
+		r->mark_mask = UINT32_MAX;
+		p.flow.mark = mark;
+		clash_find(&p.s.a, &p.in, &report);
+		assert_int_equal(report.connections[0].fate, mark == 1 ? CLASH_UNSURE : CLASH_CUT);
+		arena_free(&p.s.a);
+	}
+}
+
+/* dockerd and conmon hold the port so that nobody else takes it. */
+static void the_socket_that_holds_a_published_port_is_no_listener(void **state)
+{
+	struct clash_report report;
+	struct published p;
+
+	(void)state;
+	make_published(&p, "172.16.9.20", "172.16.0.0/12");
+	listen_on(&p.s, IPPROTO_TCP, "0.0.0.0");
+	listen_on(&p.s, IPPROTO_UDP, "0.0.0.0");
+	listen_on(&p.s, IPPROTO_TCP, "::");
+	for (size_t i = 0; i < 3; i++)
+		p.s.sockets[i].local_port = 8080;
+	p.in.sockets = p.s.sockets;
+	p.in.n_sockets = 3;
+	clash_find(&p.s.a, &p.in, &report);
+	/* UDP is not published; :: goes on for IPv6. */
+	assert_int_equal(report.n_listeners, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_true(report.listeners[i].socket != &p.s.sockets[0]);
+	arena_free(&p.s.a);
+}
+
+/* --- rp_filter ---------------------------------------------------------------------------- */
+
+static void a_strict_rp_filter_cuts_where_the_answers_stay(void **state)
+{
+	(void)state;
+	for (uint8_t strict = 0; strict < 3; strict++) {
+		struct link_conf confs[2] = { { 0 }, { .rp_filter = strict } };
+		struct clash_report report;
+		struct clash_input in;
+		struct scene s;
+
+		make_plain(&s);
+		push_prefix(&s, "172.16.9.0/24");
+		listen_on(&s, IPPROTO_TCP, "0.0.0.0");
+		connect_from(&s, "172.16.9.20");
+		/* Bound to eth0, and so are its answers. */
+		s.sockets[0].link = s.sockets[1].link = 2;
+		in = (struct clash_input){ .host = &s.host,
+					   .push = &s.push,
+					   .confs = confs,
+					   .sockets = s.sockets,
+					   .n_sockets = 2 };
+		clash_find(&s.a, &in, &report);
+		assert_int_equal(report.connections[0].fate, strict == 1 ? CLASH_CUT : CLASH_KEPT);
+		assert_int_equal(report.connections[0].stopped, strict == 1);
+		/* A rule for the host's address is asked for the way back as well. */
+		assert_int_equal(report.n_doors, strict == 1);
+		assert_int_equal(report.connections[0].door, 0);
+		assert_int_equal(report.listeners[0].cut[0], strict == 1);
+		arena_free(&s.a);
+	}
+}
+
 static void a_free_pool_meets_nobody(void **state)
 {
 	struct container_pool pools[2] = { { .engine = "Docker", .len = 16 },
@@ -695,6 +873,11 @@ int main(void)
 		cmocka_unit_test(the_vpn_server_in_its_own_tunnel_is_a_cut),
 		cmocka_unit_test(wg_quick_keeps_its_own_packets_out_of_its_tunnel),
 		cmocka_unit_test(a_rule_by_source_keeps_tcp_but_not_unbound_udp),
+		cmocka_unit_test(a_connection_to_a_container_is_cut_either_way),
+		cmocka_unit_test(a_connection_of_the_host_itself_to_a_container_did_not_come_in),
+		cmocka_unit_test(a_marked_connection_is_unsure_where_a_rule_asks_its_mark),
+		cmocka_unit_test(the_socket_that_holds_a_published_port_is_no_listener),
+		cmocka_unit_test(a_strict_rp_filter_cuts_where_the_answers_stay),
 		cmocka_unit_test(a_free_pool_meets_nobody),
 	};
 

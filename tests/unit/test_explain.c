@@ -354,6 +354,36 @@ static void a_clients_port_that_a_rule_asks_for_is_tried_unless_it_is_known(void
 	assert_int_equal(s.report.n_ifs, 0);
 }
 
+static void a_socket_bound_to_the_door_is_better_than_one_bound_to_its_address(void **state)
+{
+	struct scene s CLEANUP_SCENE;
+
+	(void)state;
+	scene(&s);
+	listens(&s, IPPROTO_TCP, "192.168.1.5", 22);
+	listens(&s, IPPROTO_TCP, "0.0.0.0", 22);
+	s.sockets[1].link = ETH0;
+	assert_int_equal(ask_tcp(&s, "172.16.9.20"), EXPLAIN_SAME_DOOR);
+	assert_ptr_equal(s.report.socket, &s.sockets[1]);
+}
+
+static void an_ipv6_echo_asks_for_the_link_of_the_request(void **state)
+{
+	struct scene s CLEANUP_SCENE;
+	struct rule *rule;
+
+	(void)state;
+	scene(&s);
+	route_add(&s.n, RT_TABLE_MAIN, RTN_UNICAST, "fd00::/8", TUN0, NULL);
+	rule = rule_add(&s.n, AF_INET6, 100, 100);
+	strcpy(rule->oif, "eth0");
+	route_add(&s.n, 100, RTN_UNICAST, "::/0", ETH0, "fe80::1");
+	assert_int_equal(ask(&s, "fd00:9::9", "2001:db8:1::5", 0, IPPROTO_ICMPV6),
+			 EXPLAIN_SAME_DOOR);
+	assert_int_equal(ask(&s, "fd00:9::9", "2001:db8:1::5", 22, IPPROTO_TCP),
+			 EXPLAIN_OTHER_DOOR);
+}
+
 /* --- doors ------------------------------------------------------------------------ */
 
 static void without_its_address_the_door_is_foretold_without_the_vpn(void **state)
@@ -434,6 +464,16 @@ static void a_published_port_of_a_container_is_followed_to_its_bridge(void **sta
 	assert_ptr_equal(s.report.container, &port);
 	assert_string_equal(s.report.legs[0].out->name, "docker0");
 	assert_int_equal(s.report.meets, EXPLAIN_MEETS_OTHER);
+	assert_null(s.report.more_ip);
+	strcpy(s.n.s.links[3].kind, "bridge");
+	ask(&s, "172.16.9.20", "192.168.1.5", 8080, IPPROTO_TCP);
+	assert_true(ip_equal(s.report.more_ip, &port.inside));
+	/* A network behind a router is no neighbour's. */
+	port.inside = ip("172.30.0.2");
+	route_add(&s.n, RT_TABLE_MAIN, RTN_UNICAST, "172.30.0.0/16", 4, "172.17.0.9");
+	ask(&s, "172.16.9.20", "192.168.1.5", 8080, IPPROTO_TCP);
+	assert_null(s.report.more_ip);
+	port.inside = ip("172.17.0.2");
 	route_add(&s.n, RT_TABLE_MAIN, RTN_UNICAST, "172.16.0.0/12", TUN0, "10.8.0.1");
 	assert_int_equal(ask(&s, "172.16.9.20", "192.168.1.5", 8080, IPPROTO_TCP),
 			 EXPLAIN_OTHER_DOOR);
@@ -630,6 +670,23 @@ static void a_gate_whose_marks_are_gone_goes_wrong_in_the_gate(void **state)
 	assert_int_equal(r->cures[0].kind, EXPLAIN_CURE_REPAIR);
 }
 
+static void a_gate_that_marks_but_does_not_restore_goes_wrong(void **state)
+{
+	struct gate_scene g CLEANUP_GATE;
+	char text[sizeof(GATE_NFT_TEXT)] = GATE_NFT_TEXT;
+
+	(void)state;
+	gate_scene(&g);
+	memcpy(strstr(text, "\"room*\""), "\"ruum*\"", 7);
+	g.s.in.places[1].nft = text;
+	for (size_t i = 0; i < ARRAY_LEN(g.confs); i++)
+		g.confs[i].rp_filter = 0;
+	assert_int_equal(ask(&g.s, "172.16.9.20", "192.168.1.5", 80, IPPROTO_TCP),
+			 EXPLAIN_OTHER_DOOR);
+	assert_int_equal(g.s.report.legs[1].flow.mark, plan_door_mark(0));
+	assert_int_equal(explain_last_reply(&g.s.report)->flow.mark, 0);
+}
+
 static void a_vpn_on_the_host_takes_the_replies_of_rooms_too(void **state)
 {
 	struct gate_scene g CLEANUP_GATE;
@@ -690,6 +747,9 @@ static void what_the_guard_marks_leaves_by_its_door(void **state)
 	assert_true(known_rule_is_ours(rule));
 	assert_int_equal(ask(&s, "172.16.9.20", "192.168.1.5", 53, IPPROTO_UDP), EXPLAIN_SAME_DOOR);
 	assert_true(explain_last_reply(&s.report)->guarded);
+	/* It puts the address back that was asked. */
+	address_add(&s.n, ETH0, "192.168.1.6/24");
+	assert_int_equal(ask(&s, "172.16.9.20", "192.168.1.6", 53, IPPROTO_UDP), EXPLAIN_SAME_DOOR);
 }
 
 /* --- cures and makers ------------------------------------------------------------------- */
@@ -708,6 +768,20 @@ static void a_router_that_nobody_knows_is_asked_for(void **state)
 	assert_int_equal(ask_tcp(&s, "172.16.9.20"), EXPLAIN_OTHER_DOOR);
 	assert_int_equal(s.report.why, EXPLAIN_WHY_ONLY);
 	assert_int_equal(s.report.cures[0].kind, EXPLAIN_CURE_ROUTER);
+}
+
+static void a_cure_that_would_not_help_is_not_told(void **state)
+{
+	struct scene s CLEANUP_SCENE;
+
+	(void)state;
+	scene(&s);
+	/* New rules of priority 0 come behind this one. */
+	our_rule(&s.n, 77, RTPROT_BOOT, 1);
+	route_add(&s.n, 77, RTN_UNICAST, "172.16.0.0/12", TUN0, NULL);
+	assert_int_equal(ask_tcp(&s, "172.16.9.20"), EXPLAIN_OTHER_DOOR);
+	for (size_t i = 0; i < s.report.n_cures; i++)
+		assert_int_not_equal(s.report.cures[i].kind, EXPLAIN_CURE_RULE);
 }
 
 static void a_cure_stands_behind_what_has_priority_0(void **state)
@@ -764,6 +838,11 @@ static void rules_are_known_by_priority_table_mark_and_protocol(void **state)
 		{ { .priority = 110, .table = 0x1bd0 }, "NetBird" },
 		{ { .priority = 220, .table = 220 }, "strongSwan" },
 		{ { .priority = 100, .table = RT_TABLE_LOCAL }, "Cilium" },
+		{ { .priority = 111, .table = 11, .protocol = RTPROT_KERNEL }, "Cilium" },
+		{ { .priority = 9, .table = 2004, .has_mark = true, .mark_mask = 0xf00 },
+		  "Cilium" },
+		{ { .priority = 30401, .table = 30401 }, "nm-cloud-setup" },
+		{ { .priority = 100, .table = 200 }, "gluetun" },
 		{ { .priority = 2001, .has_mark = true, .mark = 0x100, .mark_mask = 0x3f00 },
 		  "mwan3" },
 		{ { .priority = 500, .table = 7, .protocol = RTPROT_STATIC }, "systemd-networkd" },
@@ -805,6 +884,14 @@ static void our_tables_are_read_as_nft_lists_them(void **state)
 	assert_false(nft_find_on_host(&a, HOST_NFT_TEXT, &to, IPPROTO_TCP, 8, &found));
 	assert_false(nft_find_on_host(&a, HOST_NFT_TEXT, &to6, IPPROTO_TCP, 80, &found));
 	assert_false(nft_find_on_host(&a, "", &to, IPPROTO_TCP, 80, &found));
+	/* UDP-Lite is no TCP, and port 180 not 80. */
+	assert_true(nft_find_on_host(
+		&a,
+		"table inet sallyport {\n\tmap ports {\n\t\telements = { 6 . 80 : goto publish_web }\n"
+		"\t}\n\n\tchain publish_web {\n\t\tdnat ip to map { 136 . 80 : 198.18.1.9 . 1, "
+		"6 . 180 : 198.18.1.9 . 2, 6 . 80 : 198.18.1.3 . 3 }\n\t}\n}\n",
+		&to, IPPROTO_TCP, 80, &found));
+	assert_int_equal(found.port, 3);
 	assert_true(nft_find_in_gate(&a, GATE_NFT_TEXT, "tun0", AF_INET, IPPROTO_TCP, 80, &found));
 	assert_int_equal(found.port, 8080);
 	assert_false(nft_find_in_gate(&a, GATE_NFT_TEXT, "un0", AF_INET, IPPROTO_TCP, 80, &found));
@@ -829,6 +916,9 @@ int main(void)
 		cmocka_unit_test(the_host_itself_is_a_client_like_any_other),
 		cmocka_unit_test(an_unbound_udp_socket_answers_from_where_the_route_says),
 		cmocka_unit_test(a_bound_socket_is_the_better_one),
+		cmocka_unit_test(
+			a_socket_bound_to_the_door_is_better_than_one_bound_to_its_address),
+		cmocka_unit_test(an_ipv6_echo_asks_for_the_link_of_the_request),
 		cmocka_unit_test(the_sockets_user_counts_and_another_ones_is_tried),
 		cmocka_unit_test(a_clients_port_that_a_rule_asks_for_is_tried_unless_it_is_known),
 		cmocka_unit_test(without_its_address_the_door_is_foretold_without_the_vpn),
@@ -839,11 +929,13 @@ int main(void)
 		cmocka_unit_test(a_published_port_is_followed_through_gate_and_room_both_ways),
 		cmocka_unit_test(what_comes_in_by_the_gates_vpn_is_answered_by_the_vpn),
 		cmocka_unit_test(a_gate_whose_marks_are_gone_goes_wrong_in_the_gate),
+		cmocka_unit_test(a_gate_that_marks_but_does_not_restore_goes_wrong),
 		cmocka_unit_test(a_vpn_on_the_host_takes_the_replies_of_rooms_too),
 		cmocka_unit_test(a_namespace_that_is_not_there_yet_is_asked_for),
 		cmocka_unit_test(a_rule_in_front_of_ours_is_named),
 		cmocka_unit_test(what_the_guard_marks_leaves_by_its_door),
 		cmocka_unit_test(a_router_that_nobody_knows_is_asked_for),
+		cmocka_unit_test(a_cure_that_would_not_help_is_not_told),
 		cmocka_unit_test(a_cure_stands_behind_what_has_priority_0),
 		cmocka_unit_test(rules_are_known_by_priority_table_mark_and_protocol),
 		cmocka_unit_test(our_tables_are_read_as_nft_lists_them),

@@ -56,6 +56,23 @@ static const struct bad bad_ovpn[] = {
 	    "proto icmp\n",
 	    "office.ovpn:2:7: \"icmp\" is not a protocol of openvpn; write "
 	    "udp, udp4, udp6, tcp, tcp4 or tcp6"),
+	BAD("a proxy that is no host",
+	    "remote vpn.example.com 1194 tcp\n"
+	    "http-proxy <proxy> 3128\n",
+	    "office.ovpn:2:12: \"<proxy>\" is not a host; write a name or an address"),
+	BAD("a proxy without a port",
+	    "remote vpn.example.com 1194 tcp\n"
+	    "http-proxy proxy.example.com\n",
+	    "office.ovpn:2:1: http-proxy without a number; write one from 1 to 65535"),
+	BAD("a protocol that is forced on nobody",
+	    "remote vpn.example.com 1194 udp\n"
+	    "proto-force tcp\n",
+	    "office.ovpn:2:13: no remote speaks tcp; take proto-force out, or write a remote "
+	    "that does"),
+	BAD("a forced protocol that is none",
+	    "remote vpn.example.com 1194\n"
+	    "proto-force sctp\n",
+	    "office.ovpn:2:13: proto-force is udp or tcp"),
 	BAD("a server's protocol",
 	    "remote vpn.example.com 1194\n"
 	    "proto tcp-server\n",
@@ -295,6 +312,20 @@ static const struct good good_ovpn[] = {
 	  "192.0.2.10 1301 udp line=4\n"
 	  "192.0.2.11 1194 udp line=5\n"
 	  "auth inline\n" },
+	{ "a proxy is what is connected to, for all remotes or for one",
+	  "proto tcp\nremote a 443\nremote b\nhttp-proxy proxy.example.com 3128 auto basic\n",
+	  "proxy.example.com 3128 tcp-client line=2\n"
+	  "proxy.example.com 3128 tcp-client line=3\n" },
+	{ "a proxy of one block, SOCKS with its port for datagrams",
+	  "<connection>\nremote a 1194 udp\nsocks-proxy 192.0.2.1\n</connection>\n"
+	  "<connection>\nremote b 443 tcp\n</connection>\n",
+	  "192.0.2.1 1080 tcp-client line=2\n"
+	  "192.0.2.1 0 udp line=2\n"
+	  "b 443 tcp-client line=6\n" },
+	{ "proto-force leaves the remotes that speak it",
+	  "remote a 1194 udp\nremote b 443 tcp\nremote c 444 tcp6\nproto-force tcp\n",
+	  "b 443 tcp-client line=2\n"
+	  "c 444 tcp6-client line=3\n" },
 	{ "port and proto of the file go to the remotes that say none",
 	  "remote a\nremote b 443\nremote c 444 tcp\nremote 2001:db8::1 445 udp6\n"
 	  "proto tcp4\nport 1000\nrport 1001\n",

@@ -7,6 +7,8 @@ import pytest
 
 from lab import probe, sandbox
 from lab.gate import Sallyport
+from lab.leak import Ear
+from lab.sniff import Sniffer
 from lab.world import LAPTOP2_4, World
 
 LIMIT = 600  # seconds for one test: a hung one must not hang the suite
@@ -49,6 +51,20 @@ def world():
     world = World()
     yield world
     world.close()
+
+
+@pytest.fixture
+def ear(world):
+    """On the LAN, at Server A's cable."""
+    with Ear(world) as ear:
+        yield ear
+
+
+@pytest.fixture
+def tun(world):
+    """At the VPN server's end of the tunnels."""
+    with Sniffer(world.vpnsrv, 'tun0') as tun:
+        yield tun
 
 
 @pytest.fixture

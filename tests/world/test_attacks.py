@@ -10,7 +10,7 @@ import pytest
 
 from lab import probe
 from lab.host import PATIENCE
-from lab.leak import Ear, Talker
+from lab.leak import Talker
 from lab.plain import PlainRoom
 from lab.probe import How
 from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
@@ -38,18 +38,6 @@ def gate(world, sallyport):
         gate.serve('room', 80, 90)  # 90 is not published
         gate.r4, gate.r6 = gate.address(), gate.address(family=6)
         yield gate
-
-
-@pytest.fixture
-def ear(world):
-    with Ear(world) as ear:
-        yield ear
-
-
-@pytest.fixture
-def tun(world):
-    with Sniffer(world.vpnsrv, 'tun0') as tun:
-        yield tun
 
 
 @pytest.fixture

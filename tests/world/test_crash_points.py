@@ -46,9 +46,9 @@ class Killer:
     """The library, and the number that it shares with us."""
 
     def __init__(self, directory):
-        self.library = f'{directory}/killer.so'
+        self.preload = f'{directory}/killer.so'
         subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-Wall', '-Werror',
-                        '-o', self.library, f'{HERE}/killer.c'], check=True)
+                        '-o', self.preload, f'{HERE}/killer.c'], check=True)
         self.path = f'{directory}/killer.left'
         with open(self.path, 'wb') as f:
             f.write(bytes(4))
@@ -71,7 +71,7 @@ class Killer:
     def wrap(self, program, directory):
         """The program with the library, as one file that can be called."""
         path = f'{directory}/doomed'
-        return hosts.keep(path, f'#!/bin/sh\nexport LD_PRELOAD={self.library} '
+        return hosts.keep(path, f'#!/bin/sh\nexport LD_PRELOAD={self.preload} '
                           f'KILLER_FILE={self.path}\nexec {program} "$@"\n',
                           0o755)
 

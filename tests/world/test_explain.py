@@ -15,6 +15,7 @@ import pytest
 
 from lab import probe
 from lab.gate import Sallyport
+from lab.guard import Guard
 from lab.host import Host, join, until
 from lab.probe import How
 from lab.sniff import ICMP, ICMPV6, TCP, UDP, Sniffer
@@ -510,6 +511,26 @@ def test_what_is_told_of_a_vpn_on_the_bare_host_happens(bare, sallyport, name):
         for argv in variant.after:
             bare.servera.run(*argv)
     assert wrong == []
+
+
+def test_what_the_guard_does_is_told_and_happens(bare, sallyport, program):
+    """TCP, UDP of a socket without an address, and ICMP, of every door."""
+    bare.openvpn.give_a(push=VARIANTS['the enclosing /12 and /32'].push)
+    argv = ['openvpn', '--config', bare.office]
+    with Guard(program, bare.servera, bare.dir, argv) as guard:
+        guard.wait_stands().connected()
+        until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+              'the tunnel is a door')
+        asked = ASKED + (('serverb', B_VPN4, A_VPN4), ('serverb', B_VPN6, A_VPN6))
+        for host, address, server in asked:
+            for proto in ('tcp', 'udp'):
+                got = probe.ask(bare.hosts[host], proto, server, 80)
+                done = sallyport('explain', address, *target(server, proto))
+                assert got.answered and got.source == server
+                assert done.returncode == 0, (host, proto, done.stdout)
+                assert "sallyport's own rule" in done.stdout
+            assert probe.ping(bare.hosts[host], server)
+            assert sallyport('explain', address, server).returncode == 0
 
 
 # --- gates of ours -------------------------------------------------------------------

@@ -12,7 +12,6 @@ import pytest
 
 from lab import probe
 from lab.host import until
-from lab.leak import Ear
 from lab.plain import PlainRoom
 from lab.probe import How
 from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
@@ -45,18 +44,6 @@ def gate(world, sallyport):
 def inner(gate):
     with gate.inner as inner:
         yield inner
-
-
-@pytest.fixture
-def ear(world):
-    with Ear(world) as ear:
-        yield ear
-
-
-@pytest.fixture
-def tun(world):
-    with Sniffer(world.vpnsrv, 'tun0') as tun:
-        yield tun
 
 
 @pytest.fixture

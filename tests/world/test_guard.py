@@ -11,7 +11,8 @@ from lab.guard import Guard, Sessions
 from lab.host import PATIENCE, until
 from lab.ssh import SshServer
 from lab.state import difference, hoststate
-from lab.world import A4, A6, MALLORY4, wrong_answers
+from lab.world import (A4, A6, LAPTOP2_4, LAPTOP3_4, LAPTOP3_6, MALLORY4,
+                       wrong_answers)
 from test_pushes import PUSHES
 
 LOST = ('the enclosing prefix', 'halves of the LAN', 'default',
@@ -87,6 +88,54 @@ def test_control_without_a_guard_the_sessions_die(net, push):
     hosts.stop(child)  # by its word: killed it would keep the default route
     log.close()
     assert [w for w in wrong if 'lines lost' in w]
+
+
+LONG = bool(os.environ.get('SALLYPORT_LONG'))
+
+
+def test_not_a_line_is_lost_in_many_connects(program, net):
+    """Up, again and down, 20 times in a long run, under sessions that arrived
+    on a secondary address too."""
+    net.servera.ip('addr add 172.16.5.12/24 dev eth0')
+    lines = Sessions(net.ssh, net.beside,
+                     [*ends(net), (net.laptop2, '172.16.5.12')])
+    try:
+        for _ in range(20 if LONG else 3):
+            with guarded(program, net, openvpn(net)) as guard:
+                guard.connected()
+                since = len(guard.log.text())
+                os.kill(guard.command_pid(), signal.SIGUSR1)
+                guard.connected(since)
+                lines.wait_lines(5)
+                assert guard.stop() == 0
+        assert lines.wrong() == []
+    finally:
+        net.servera.ip('addr del 172.16.5.12/24 dev eth0')
+
+
+def test_what_is_named_by_lan_stays_on_the_lan(program, net):
+    """New connections of the host; all others in the pushed range go by the
+    VPN, and a VPN peer inside the prefix is still answered by the VPN."""
+    children = [net.serve(net.laptop3, 'l3', 8000),
+                net.serve(net.laptop2, 'l2', 8000)]
+    options = ['--lan', '172.16.77.0/24', '--lan', 'fd00:16:77::/64',
+               '--lan', '172.20.0.0/16']
+    with guarded(program, net, openvpn(net), options) as guard:
+        guard.connected()
+        for dst in (LAPTOP3_4, LAPTOP3_6):
+            for proto in ('tcp', 'udp'):
+                got = probe.ask(net.servera, proto, dst, 8000, seconds=8)
+                assert (got.how, got.by, got.saw) == (
+                    probe.How.ANSWERED, 'l3', A6 if ':' in dst else A4)
+        got = probe.ask(net.servera, 'tcp', LAPTOP2_4, 8000,
+                        seconds=probe.SILENCE)
+        assert got.how is not probe.How.ANSWERED
+        until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+              'the tunnel is a door', PATIENCE)
+        got = probe.ask(net.serverb, 'tcp', '172.20.0.10', 80, seconds=8)
+        assert (got.how, got.saw) == (probe.How.ANSWERED, '172.20.0.30')
+    for child in children:
+        child.kill()
 
 
 def test_every_door_answers_its_own(program, net):

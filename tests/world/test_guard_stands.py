@@ -14,7 +14,8 @@ from lab.ssh import SshServer
 from lab.state import difference, hoststate
 from lab.world import A4, A6, MALLORY4, wrong_answers
 
-FAULTS = int(os.environ.get('SALLYPORT_FAULTS', '24'))
+LONG = bool(os.environ.get('SALLYPORT_LONG'))
+FAULTS = int(os.environ.get('SALLYPORT_FAULTS') or (200 if LONG else 24))
 
 
 @pytest.fixture(scope='module')
@@ -268,10 +269,27 @@ def test_off_ends_a_guard_and_its_command(program, net):
     assert difference(before, hoststate(net.servera)) == ''
 
 
-def test_there_is_one_guard_of_a_host(program, net):
+def test_there_is_one_guard_of_a_host_and_commands_run_under_it(program, net):
     with Guard(program, net.servera, net.dir, []) as guard:
         guard.wait_stands()
-        done = net.servera.run(program, 'guard', '--', 'true', ok=False)
+        done = net.servera.run(program, 'guard', ok=False)
         assert done.returncode == 1
         assert 'a guard stands already' in done.stderr
+        done = net.servera.run(program, 'guard', '--', 'sh', '-c', 'exit 7',
+                               ok=False)
+        assert done.returncode == 7
         assert rules(net)
+
+
+def test_the_unit_that_it_installs_is_one(program, net):
+    out = net.servera.out(program, 'guard', '--install')
+    assert 'systemctl enable --now sallyport-guard' in out
+    path = '/etc/systemd/system/sallyport-guard.service'
+    done = net.servera.run('systemd-analyze', 'verify', '--man=no', path,
+                           ok=False)
+    net.servera.run('rm', '-rf', '/run/systemd')
+    assert 'sallyport-guard' not in done.stderr, done.stderr
+    net.servera.run(program, 'guard', '--networkd')
+    with open(net.servera.path(
+            '/etc/systemd/networkd.conf.d/50-sallyport.conf')) as f:
+        assert 'ManageForeignRoutingPolicyRules=no' in f.read()

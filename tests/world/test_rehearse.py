@@ -23,7 +23,7 @@ from lab.ssh import SshServer
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
 from lab.world import (A4, A6, B_INET4, LAPTOP2_4, LAPTOP4,
-                       MALLORY4, MALLORY6, VPN_GW4)
+                       MALLORY4, MALLORY6, VPN_GW4, service_argv)
 
 ROUTER4, ROUTER6 = '172.16.5.1', 'fd00:16:5::1'
 CONNECTED = '172.16.5.0/24 dev eth0 proto kernel scope link src 172.16.5.10'
@@ -291,6 +291,54 @@ def test_what_a_snapshot_foretells_elsewhere_is_what_the_host_foretells(
     assert len(json.loads(there.stdout)['connections']) == len(sessions)
     assert json.loads(there.stdout) == json.loads(here.stdout)
     assert there.returncode == here.returncode
+
+
+def test_what_rp_filter_drops_is_foretold(scene, sallyport):
+    """A socket bound to eth0 goes on answering by it, so only rp_filter, if it
+    is strict, cuts its clients: it finds their way back in the tunnel."""
+    world, _ = scene
+    child = world.servera.popen(
+        service_argv('bound', '--device', 'eth0', 8088),
+        stdout=subprocess.PIPE)
+    assert child.stdout.readline() == 'ready\n'
+    world.openvpn.give_a(push=(route('172.16.0.0/12'),))
+    hosts = [world.hosts[h] for h in ('laptop', 'laptop3', 'mallory')]
+    before = world.servera.sysctl('net/ipv4/conf/eth0/rp_filter')
+    try:
+        for strict, lives in (('0', [True, True, True]),
+                              ('1', [False, False, True])):
+            world.servera.sysctl('net/ipv4/conf/eth0/rp_filter', strict)
+            sessions = [Session(host, A4, 8088) for host in hosts]
+            report = json.loads(sallyport('rehearse', '--json',
+                                          world.office).stdout)
+            client = OpenVpnClient(world.servera, world.office,
+                                   world.dir).wait()
+            try:
+                happened = alive(sessions, foretold(report))
+                new = [probe.ask(host, proto, A4, 8088, seconds=patience(
+                    not is_lost(report, proto, 8088, address_of(world, host, A4)))
+                                 ).how is How.ANSWERED
+                       for proto in ('tcp', 'udp') for host in hosts]
+            finally:
+                client.close()
+                for s in sessions:
+                    s.close()
+            assert foretold(report) == happened
+            assert list(happened.values()) == lives
+            assert new == lives * 2
+            assert [not is_lost(report, proto, 8088, address_of(world, host, A4))
+                    for proto in ('tcp', 'udp') for host in hosts] == new
+            why = [c['why'] for c in report['connections']
+                   if c['fate'] == 'cut']
+            assert all(c['curable'] for c in report['connections']
+                       if c['fate'] == 'cut')
+            assert all('rp_filter drops what the client sends' in w
+                       for w in why) and len(why) == lives.count(False)
+    finally:
+        world.servera.sysctl('net/ipv4/conf/eth0/rp_filter', before)
+        child.kill()
+    until(lambda: not connections(world.servera),
+          lambda: connections(world.servera))
 
 
 # wg-quick's ways: EXCL routes, and a default by rules and a table of its own.

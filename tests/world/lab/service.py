@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A service that says whom it saw.
 
-    service.py [--name NAME] [--udp] PORT...
+    service.py [--name NAME] [--device DEVICE] PORT...
 
 TCP: says "NAME CLIENT PORT LOCAL" on connect and again for every line that
 comes in, with that line behind it. "big N" is answered with N bytes. UDP
@@ -21,8 +21,9 @@ def plain(addr):
 
 
 class Service:
-    def __init__(self, name, ports):
+    def __init__(self, name, ports, device=''):
         self.name = name
+        self.device = device
         self.sel = selectors.DefaultSelector()
         for port in ports:
             for family, any_ in ((socket.AF_INET, '0.0.0.0'),
@@ -35,6 +36,9 @@ class Service:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if self.device:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE,
+                         self.device.encode())
         s.bind((any_, port))
         s.setblocking(False)
         return s
@@ -107,11 +111,13 @@ class Service:
 
 def main():
     args = sys.argv[1:]
-    name = 'service'
+    name, device = 'service', ''
     if args[:1] == ['--name']:
         name, args = args[1], args[2:]
+    if args[:1] == ['--device']:
+        device, args = args[1], args[2:]
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    service = Service(name, [int(a) for a in args])
+    service = Service(name, [int(a) for a in args], device)
     print('ready', flush=True)
     service.serve()
 

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "wire/ctnetlink.h"
+
+#include "wire/attrs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tcp.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+
+struct nlmsghdr *ctnetlink_encode_dump(struct ctnetlink_message *m, sa_family_t family)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(m->bytes);
+	struct nfgenmsg *nfg;
+
+	nlh->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
+	nfg->nfgen_family = (uint8_t)family;
+	nfg->version = NFNETLINK_V0;
+	return nlh;
+}
+
+struct tuple {
+	struct ip src, dst;
+	uint16_t sport, dport; /* host order */
+	uint8_t proto;
+};
+
+static bool read_tuple(struct attrs *t, int type, sa_family_t family, struct tuple *ret)
+{
+	bool v6 = family == AF_INET6;
+	struct attrs tuple, ip, proto;
+
+	attrs_nest(t, type, &tuple);
+	attrs_nest(&tuple, CTA_TUPLE_IP, &ip);
+	attrs_nest(&tuple, CTA_TUPLE_PROTO, &proto);
+	*ret = (struct tuple){
+		.src = attrs_ip(&ip, v6 ? CTA_IP_V6_SRC : CTA_IP_V4_SRC, family),
+		.dst = attrs_ip(&ip, v6 ? CTA_IP_V6_DST : CTA_IP_V4_DST, family),
+		.proto = attrs_u8(&proto, CTA_PROTO_NUM, 0),
+		.sport = ntohs(attrs_u16(&proto, CTA_PROTO_SRC_PORT)),
+		.dport = ntohs(attrs_u16(&proto, CTA_PROTO_DST_PORT)),
+	};
+	return !t->bad && !tuple.bad && !ip.bad && !proto.bad && ret->src.family && ret->dst.family;
+}
+
+/* -EBADMSG, or 1 if it is alive. */
+static int is_alive(struct attrs *t, uint8_t proto, uint32_t status)
+{
+	struct attrs info, tcp;
+
+	if (proto == IPPROTO_UDP)
+		return (status & IPS_SEEN_REPLY) != 0;
+	attrs_nest(t, CTA_PROTOINFO, &info);
+	attrs_nest(&info, CTA_PROTOINFO_TCP, &tcp);
+	if (attrs_u8(&tcp, CTA_PROTOINFO_TCP_STATE, TCP_CONNTRACK_NONE) !=
+	    TCP_CONNTRACK_ESTABLISHED)
+		return t->bad || info.bad || tcp.bad ? -EBADMSG : 0;
+	return 1;
+}
+
+int ctnetlink_decode(const struct nlmsghdr *nlh, struct flow_seen *ret)
+{
+	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
+	struct tuple there, back;
+	uint32_t status;
+	struct attrs t;
+	int r;
+
+	if (!attrs_of_message(&t, nlh, sizeof(*nfg)))
+		return -EBADMSG;
+	if (nfg->nfgen_family != AF_INET && nfg->nfgen_family != AF_INET6)
+		return 0;
+	if (!read_tuple(&t, CTA_TUPLE_ORIG, nfg->nfgen_family, &there) ||
+	    !read_tuple(&t, CTA_TUPLE_REPLY, nfg->nfgen_family, &back))
+		return -EBADMSG;
+	status = ntohl(attrs_u32(&t, CTA_STATUS, 0));
+	if (there.proto != IPPROTO_TCP && there.proto != IPPROTO_UDP)
+		return 0;
+	r = is_alive(&t, there.proto, status);
+	if (r <= 0 || !(status & IPS_DST_NAT))
+		return t.bad ? -EBADMSG : r < 0 ? r : 0;
+	*ret = (struct flow_seen){
+		.proto = there.proto,
+		.client = there.src,
+		.client_port = there.sport,
+		.asked = there.dst,
+		.asked_port = there.dport,
+		.inside = back.src,
+		.inside_port = back.sport,
+		.back = back.dst,
+		.back_port = back.dport,
+		.mark = ntohl(attrs_u32(&t, CTA_MARK, 0)),
+	};
+	return t.bad ? -EBADMSG : 1;
+}

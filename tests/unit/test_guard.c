@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the guard of a bare host holds to, whatever a VPN client adds: asked of
+ * the lookup itself, thousands of times.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka wants the four above first. */
+
+#include <cmocka.h>
+
+#include "base/text.h"
+#include "fib/lookup.h"
+#include "net.h"
+#include "plan/guard.h"
+#include "random.h"
+
+#define ROUNDS 300
+
+static const char *const lan4 = "192.168.1.5", *const lan6 = "2001:db8:1::5";
+
+static struct guard_memory learn(struct net *n, const struct guard_memory *old)
+{
+	struct guard_memory m;
+
+	guard_learn(&n->a, old, &n->s, &m);
+	return m;
+}
+
+static struct want plan(struct net *n, const struct guard_memory *m)
+{
+	struct guard_wish none = { 0 };
+	struct want w;
+
+	guard_plan(&n->a, m, &n->s, &none, &w);
+	return w;
+}
+
+static int index_of(const struct net *n, const char *name)
+{
+	const struct link *l = snapshot_link_by_name(&n->s, name);
+
+	assert_non_null(l);
+	return l->index;
+}
+
+static void install_routes(struct net *n, const struct want *w)
+{
+	for (size_t i = 0; i < w->n_routes; i++) {
+		const struct want_route *x = &w->routes[i];
+		char to[PREFIX_TEXT_SIZE];
+		struct route *r = route_add(n, x->table, x->type, prefix_text(&x->dst, to),
+					    x->link ? index_of(n, x->link) : 0, NULL);
+
+		r->metric = x->metric;
+		r->scope = x->scope;
+		if (x->link)
+			r->hops[0].via = x->via;
+	}
+}
+
+/* Behind `local`, in front of all others. */
+static void install_rules(struct net *n, const struct want *w)
+{
+	struct snapshot was = n->s;
+
+	n->s.rules = NULL;
+	n->s.n_rules = n->s.cap_rules = 0;
+	for (int f = 0; f < 2; f++) {
+		sa_family_t family = f ? AF_INET6 : AF_INET;
+
+		rule_add(n, family, 0, RT_TABLE_LOCAL);
+		for (size_t i = 0; i < w->n_rules; i++) {
+			const struct want_rule *x = &w->rules[i];
+			struct rule *r;
+
+			if (x->family != family)
+				continue;
+			r = rule_add(n, family, 0, x->table);
+			r->from = x->from;
+			r->to = x->to;
+			r->mark = x->mark;
+			r->mark_mask = x->mark_mask;
+			r->has_mark = x->mark_mask != 0;
+			r->find_saddr = x->find_saddr;
+		}
+		for (size_t i = 0; i < was.n_rules; i++)
+			if (was.rules[i].family == family && was.rules[i].table != RT_TABLE_LOCAL)
+				*rule_add(n, family, 0, 0) = was.rules[i];
+	}
+}
+
+static struct guard_memory guard(struct net *n)
+{
+	struct guard_memory none = { 0 }, m = learn(n, &none);
+	struct want w = plan(n, &m);
+
+	install_routes(n, &w);
+	install_rules(n, &w);
+	return m;
+}
+
+/* As wg-quick's: without a number, which among rules at 0 is behind the last of them. */
+static void rule_at_0(struct net *n, sa_family_t family, uint32_t table)
+{
+	struct rule rule = *rule_add(n, family, 0, table);
+	size_t at = n->s.n_rules - 1;
+
+	while (n->s.rules[at - 1].family != family || n->s.rules[at - 1].priority) {
+		n->s.rules[at] = n->s.rules[at - 1];
+		at--;
+	}
+	n->s.rules[at] = rule;
+}
+
+/* What a client may install: a prefix around or inside of anything, by main or a rule. */
+static void push(struct net *n, struct dice *rnd)
+{
+	static const char *const around[] = { "192.168.1.1",  "192.168.1.77", "172.16.9.20",
+					      "10.8.0.9",     "203.0.113.5",  "2001:db8:1::7",
+					      "fd00:16:9::20" };
+	struct ip to = ip(around[roll_below(rnd, ARRAY_LEN(around))]);
+	struct prefix p = prefix_of(&to, roll_below(rnd, ip_bits(to.family) + 1));
+	uint32_t table = roll_below(rnd, 3) ? RT_TABLE_MAIN : 51820;
+	char text[PREFIX_TEXT_SIZE];
+
+	route_add(n, table, RTN_UNICAST, prefix_text(&p, text), TUN0, NULL);
+	if (table != RT_TABLE_MAIN)
+		rule_at_0(n, to.family, table);
+}
+
+static int leaves_by(struct net *n, const char *src, const char *dst, uint32_t mark)
+{
+	struct flow f = { .dst = ip(dst), .mark = mark };
+	struct fib_result r;
+
+	if (src)
+		f.src = ip(src);
+	fib_lookup(fib_new(&n->a, &n->s), &f, &r, NULL);
+	return r.verdict == FIB_UNICAST ? r.link : 0;
+}
+
+static uint32_t mark_of(const struct guard_memory *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_doors; i++)
+		if (str_eq(m->doors[i].name, name))
+			return (GUARD_TABLE_DOOR + m->doors[i].number) << 16;
+	return 0;
+}
+
+static void what_says_a_lan_address_leaves_by_the_lan_whatever_is_pushed(void **state)
+{
+	static const char *const clients4[] = { "192.168.1.77", "172.16.9.20", "10.8.0.9",
+						"203.0.113.5" };
+	struct dice rnd = dice_of(1);
+
+	(void)state;
+	for (int i = 0; i < ROUNDS; i++) {
+		struct net n CLEANUP_NET = host();
+		struct guard_memory m = guard(&n);
+
+		for (int j = 0; j < 6; j++)
+			push(&n, &rnd);
+		for (size_t j = 0; j < ARRAY_LEN(clients4); j++) {
+			assert_int_equal(leaves_by(&n, lan4, clients4[j], 0), ETH0);
+			assert_int_equal(leaves_by(&n, NULL, clients4[j], mark_of(&m, "eth0")),
+					 ETH0);
+			assert_int_equal(leaves_by(&n, NULL, clients4[j], mark_of(&m, "tun0")),
+					 TUN0);
+			assert_int_equal(leaves_by(&n, NULL, clients4[j], GUARD_MARK_BEFORE), ETH0);
+		}
+		assert_int_equal(leaves_by(&n, lan6, "fd00:16:9::20", 0), ETH0);
+		assert_int_equal(leaves_by(&n, lan6, "2001:db8:1::7", 0), ETH0);
+	}
+}
+
+static void what_the_host_starts_goes_as_without_a_guard(void **state)
+{
+	static const char *const to[] = { "192.168.1.77", "172.16.9.20", "10.8.0.9", "203.0.113.5",
+					  "fd00:16:9::20" };
+
+	(void)state;
+	for (uint64_t i = 0; i < ROUNDS; i++) {
+		struct net with CLEANUP_NET = host();
+		struct net without CLEANUP_NET = host();
+		struct dice a = dice_of(i), b = dice_of(i);
+
+		guard(&with);
+		for (int j = 0; j < 6; j++) {
+			push(&with, &a);
+			push(&without, &b);
+		}
+		for (size_t j = 0; j < ARRAY_LEN(to); j++)
+			assert_int_equal(leaves_by(&with, NULL, to[j], 0),
+					 leaves_by(&without, NULL, to[j], 0));
+	}
+}
+
+static void drop_default(struct net *n)
+{
+	for (size_t i = 0; i < n->s.n_routes; i++)
+		if (!n->s.routes[i].dst.len && n->s.routes[i].table == RT_TABLE_MAIN)
+			n->s.routes[i--] = n->s.routes[--n->s.n_routes];
+}
+
+static const struct want_route *gateway(const struct guard_memory *m, sa_family_t family)
+{
+	for (size_t i = 0; i < m->n_routes; i++)
+		if (m->routes[i].family == family && !m->routes[i].dst.len)
+			return &m->routes[i];
+	return NULL;
+}
+
+static void a_gateway_that_a_client_takes_out_of_main_is_remembered(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m = learn(&n, &none);
+	char text[IP_TEXT_SIZE];
+
+	(void)state;
+	drop_default(&n);
+	m = learn(&n, &m);
+	assert_non_null(gateway(&m, AF_INET));
+	assert_string_equal(ip_text(&gateway(&m, AF_INET)->via, text), "192.168.1.1");
+	assert_non_null(gateway(&m, AF_INET6));
+}
+
+static void a_gateway_that_a_client_puts_on_a_door_is_not_believed(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m = learn(&n, &none);
+	size_t known = m.n_routes;
+	char text[IP_TEXT_SIZE];
+
+	(void)state;
+	drop_default(&n);
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "0.0.0.0/0", ETH0, "192.168.1.66");
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "172.16.9.0/24", ETH0, "192.168.1.66");
+	m = learn(&n, &m);
+	assert_int_equal(m.n_routes, known);
+	assert_string_equal(ip_text(&gateway(&m, AF_INET)->via, text), "192.168.1.1");
+}
+
+static void another_gateway_by_dhcp_is_believed(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m = learn(&n, &none);
+	char text[IP_TEXT_SIZE];
+
+	(void)state;
+	drop_default(&n);
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "0.0.0.0/0", ETH0, "192.168.1.254")->protocol =
+		RTPROT_DHCP;
+	m = learn(&n, &m);
+	assert_string_equal(ip_text(&gateway(&m, AF_INET)->via, text), "192.168.1.254");
+}
+
+static void a_gateway_that_is_nobodys_neighbour_any_more_is_forgotten(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m = learn(&n, &none);
+
+	(void)state;
+	drop_default(&n);
+	n.s.addresses[0].local = ip("10.99.0.5");
+	m = learn(&n, &m);
+	assert_null(gateway(&m, AF_INET));
+	/* The new network's own, whoever says so. */
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "0.0.0.0/0", ETH0, "10.99.0.1");
+	m = learn(&n, &m);
+	assert_non_null(gateway(&m, AF_INET));
+}
+
+static void a_door_keeps_its_number_while_others_come_and_go(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m = learn(&n, &none);
+	uint32_t mark = mark_of(&m, "eth0");
+
+	(void)state;
+	for (int i = 0; i < 150; i++) {
+		char name[16], address[32];
+
+		snprintf(name, sizeof(name), "br%d", i);
+		snprintf(address, sizeof(address), "10.%d.0.1/24", i);
+		link_add(&n, 10 + i, name, IFF_BROADCAST);
+		address_add(&n, 10 + i, address);
+		m = learn(&n, &m);
+		assert_int_equal(mark_of(&m, "eth0"), mark);
+	}
+	assert_int_equal(m.n_doors, 152);
+	(void)plan(&n, &m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_says_a_lan_address_leaves_by_the_lan_whatever_is_pushed),
+		cmocka_unit_test(what_the_host_starts_goes_as_without_a_guard),
+		cmocka_unit_test(a_gateway_that_a_client_takes_out_of_main_is_remembered),
+		cmocka_unit_test(a_gateway_that_a_client_puts_on_a_door_is_not_believed),
+		cmocka_unit_test(another_gateway_by_dhcp_is_believed),
+		cmocka_unit_test(a_gateway_that_is_nobodys_neighbour_any_more_is_forgotten),
+		cmocka_unit_test(a_door_keeps_its_number_while_others_come_and_go),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
