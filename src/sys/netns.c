@@ -101,7 +101,8 @@ int netns_open_place(const char *place, int *ret_fd, struct err *e)
 	snprintf(path, sizeof(path), "/proc/%u/ns/net", pid);
 	if (open_path(path, place, ret_fd, e) == 0)
 		return 0;
-	return err_set(e, ESRCH, "there is no process %u, nor a gate or namespace of that name", pid);
+	return err_set(e, ESRCH, "there is no process %u, nor a gate or namespace of that name",
+		       pid);
 }
 
 bool netns_same(int fd_a, int fd_b)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Limits of the host that a gate runs into and works with."""
+import errno
+import os
+import socket
+import subprocess
+
+import pytest
+
+from lab import probe
+from lab.gate import Sallyport
+from lab.host import keep
+from lab.state import difference, hoststate
+from lab.world import A4, LAPTOP4
+
+FD_SETSIZE = 1024  # libnftables waits with select()
+MANY = range(20000, 20000 + FD_SETSIZE + 200)
+CONF = '[room]\npublish = {}\n'
+
+
+def wrapped(world, program, name, before):
+    """The program as somebody has to start it who has only so much."""
+    path = keep(f'{world.dir}/{name}', f'#!/bin/sh\n{before}\n'
+                f'exec {program} "$@"\n', 0o755)
+    return Sallyport(path, world)
+
+
+def is_held(host, port):
+    with host.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        try:
+            s.bind((A4, port))
+        except OSError as err:
+            return err.errno == errno.EADDRINUSE
+    return False
+
+
+def serve_and_ask(world, gate):
+    gate.serve('room', 80)
+    for port in MANY[0], MANY[-1]:
+        got = probe.ask(world.laptop, 'tcp', A4, port)
+        assert (got.by, got.saw) == ('room', LAPTOP4)
+
+
+def many_ports():
+    return CONF.format(' '.join(f'{port}:80' for port in MANY))
+
+
+def test_more_ports_than_select_knows_descriptors(world, program):
+    """Each is bound on the host; the supervisor goes on to use libnftables."""
+    before = hoststate(world.servera)
+    tool = wrapped(world, program, 'many', 'ulimit -n 16384')
+    with tool.up('many', many_ports()) as gate:
+        serve_and_ask(world, gate)
+        assert all(is_held(world.servera, port) for port in MANY)
+        since = len(gate.log.text())
+        world.servera.run('nft', 'flush', 'chain', 'inet', 'sallyport',
+                          'publish_many')
+        gate.wait_log('nft table', since=since)
+        serve = probe.ask_until_answered(world.laptop, 'tcp', A4, MANY[-1])
+        assert serve.by == 'room'
+        assert gate.status()['state'] == 'up'
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+def test_fewer_descriptors_than_ports(world, program):
+    """What cannot be bound is published all the same."""
+    tool = wrapped(world, program, 'few', f'ulimit -n {FD_SETSIZE}')
+    with tool.up('few', many_ports()) as gate:
+        serve_and_ask(world, gate)
+        assert is_held(world.servera, MANY[0])
+        assert gate.status()['state'] == 'up'
+
+
+@pytest.fixture
+def no_inotify(world, program):
+    """As when root's 128 instances are used up: taking them all would hurt
+    whoever else runs on this machine."""
+    source = keep(f'{world.dir}/none.c', '#include <errno.h>\n'
+                  'int inotify_init1(int f);\n'
+                  'int inotify_init1(int f)\n'
+                  '{ (void)f; errno = EMFILE; return -1; }\n')
+    library = f'{world.dir}/none.so'
+    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source],
+                   check=True)
+    return wrapped(world, program, 'deaf', f'export LD_PRELOAD={library}')
+
+
+def test_a_gate_without_inotify_says_what_it_does_not_hear(world, no_inotify):
+    with no_inotify.up('deaf', CONF.format('8070:80')) as gate:
+        gate.wait_log('fs.inotify.max_user_instances')
+        gate.serve('deaf', 80)
+        assert probe.ask(world.laptop, 'tcp', A4, 8070).by == 'deaf'
+        assert gate.down().returncode == 0
+    assert not os.path.exists(world.servera.path('/run/netns/deaf'))
