@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The input as an engine's answer, in pieces whose size its first byte says;
- * what is in it as a container, a list, an event and an error.
+ * what is in it as a container, a list, an event, an error
+ * and the state of an OCI runtime.
  */
 #include "wire/engine.h"
 #include "wire/http.h"
+#include "wire/oci.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@ static void read_body(const char *text, size_t size)
 	struct engine_container c;
 	struct engine_listed *list;
 	struct engine_event event;
+	struct oci_state oci;
 	const char *like;
 	struct err e;
 	size_t n;
@@ -30,6 +33,8 @@ static void read_body(const char *text, size_t size)
 	if (engine_read_event(&a, text, size, &event, &e) == 0 && (!event.type || !event.name))
 		abort();
 	if (engine_write_like(&a, text, size, "new", &like, &e) == 0 && !*like)
+		abort();
+	if (oci_read_state(&a, text, size, &oci, &e) == 0 && (oci.pid <= 0 || !oci.id))
 		abort();
 	(void)engine_read_message(&a, text, size);
 	(void)engine_read_id(&a, text, size);
