@@ -18,8 +18,9 @@ from . import sandbox
 
 
 # Seconds for what must happen. A pass does not wait for them, so that they can be
-# many: the machine may be busy, and only a hang is too slow.
-PATIENCE = 60.0
+# many: the machine may be busy, and only a hang is too slow. Less for mutants,
+# most of which fail.
+PATIENCE = float(os.environ.get('SALLYPORT_PATIENCE', 60))
 
 
 class TimedOut(AssertionError):
