@@ -231,6 +231,8 @@ static void arrive(struct nft *n)
 	line(n, "\tchain arrive {");
 	line(n, "\t\ttype filter hook prerouting priority -150; policy accept;");
 	line(n, "\t\tiifname \"lo\" accept");
+	/* Most packets by far, looked at when they were new. */
+	line(n, "\t\tct state established ct mark and 0x%x != 0 accept", PLAN_MARK_MASK);
 	elsewhere(n, 4, weak);
 	elsewhere(n, 6, weak);
 	/* Errors about nothing that we sent (forged "fragmentation needed"), and forged routes. */
