@@ -14,8 +14,8 @@ from lab import probe
 from lab.host import until
 from lab.plain import PlainRoom
 from lab.probe import How
-from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
-                       inject_tun, mac, pton, tcp_packet, udp_packet)
+from lab.sniff import (TCP, Sniffer, icmp_packet, inject, inject_tun, mac,
+                       minus, pton, tcp_packet, told, udp_packet)
 from lab.vpn import OpenVpnClient
 from lab.world import (A4, A6, A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP2_4,
                        LAPTOP2_6, MALLORY4, VPN_GW4)
@@ -51,13 +51,6 @@ def plain(world):
     plain = PlainRoom(world)
     yield plain
     plain.close()
-
-
-def minus(address, n):
-    """The address @n below: from a room's to its gate's and host's."""
-    head, _, last = address.rpartition('.' if '.' in address else ':')
-    return f'{head}.{int(last) - n}' if '.' in address else \
-        f'{head}:{int(last, 16) - n:x}'
 
 
 def host_end(world):
@@ -331,27 +324,6 @@ def test_a_vpn_client_may_talk_to_itself(gate, inner):
         listener.bind((A_VPN4, 4660))
         listener.listen()
         probe.connect(inner, A_VPN4, 4660).close()
-
-
-def told(where, link, sender, target):
-    """Does somebody on @link answer an ARP request for @target?"""
-    me = bytes.fromhex(mac(where, link).replace(':', ''))
-    with where.inside():
-        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
-                          socket.htons(ETH_P_ARP))
-    with s:
-        s.bind((link, ETH_P_ARP))
-        s.settimeout(probe.SILENCE)
-        s.send(b'\xff' * 6 + me + struct.pack('!H', ETH_P_ARP) + struct.pack(
-            '!HHBBH6s4s6s4s', 1, 0x800, 6, 4, 1, me, pton(sender), bytes(6),
-            pton(target)))
-        try:
-            while True:
-                data = s.recv(2048)
-                if data[20:22] == b'\0\2' and data[28:32] == pton(target):
-                    return True
-        except TimeoutError:
-            return False
 
 
 def test_a_room_does_not_learn_the_tunnels_address(gate):
