@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
 
 static const struct explain_place *place_of(const struct explain_work *w, size_t place)
 {
@@ -228,6 +229,12 @@ static bool leads_on(struct explain_work *w, const struct explain_place *p, cons
 {
 	struct explain_report *r = w->out;
 
+	if (!p->gate && plan_short_netns(out)) {
+		r->more = plan_short_netns(out);
+		r->more_gate = arena_strndup(w->a, r->more, strcspn(r->more, "."));
+		r->more_name = arena_printf(w->a, "room %s", r->more);
+		return true;
+	}
 	if (!p->gate && plan_link_is_ours(out) && str_starts(out->name, "sp-")) {
 		r->more_gate = out->name + 3;
 		r->more = arena_printf(w->a, "%s.gate", r->more_gate);
@@ -269,6 +276,8 @@ static const struct link *next_in(struct explain_work *w, const struct explain_l
 	next = place_of(w, leg->place + 1)->net;
 	if (!ours)
 		return link_of_address(next, &leg->flow.dst);
+	if (plan_short_netns(leg->out))
+		return snapshot_link_by_name(next, PLAN_SHORT_END);
 	return snapshot_link_by_name(next, p->gate ? "eth0" : "lan");
 }
 

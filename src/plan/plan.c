@@ -136,6 +136,14 @@ bool plan_link_is_of(const struct link *l, const char *gate)
 	       (!name[len] || name[len] == ' ');
 }
 
+const char *plan_short_netns(const struct link *l)
+{
+	const char *gate = strchr(l->alias, ' ');
+	const char *room = gate ? strchr(gate + 1, ' ') : NULL;
+
+	return plan_link_is_ours(l) && strchr(l->name, '.') && room ? room + 1 : NULL;
+}
+
 /*
  * Forwarding is switched on where packets come in, not for the whole host:
  * IPv4 asks the incoming interface (IN_DEV_FORWARD).  IPv6 asks the whole
@@ -215,6 +223,7 @@ static void host_short(struct arena *a, const struct gate *g, const struct plan_
 	const char *link = plan_short_link(a, &f->slot, room);
 	struct want_link *l = add_host_link(a, g, f, w, link);
 
+	l->alias = arena_printf(a, "sallyport %s %s", g->name, plan_room_netns(a, g, room));
 	l->peer_name = PLAN_SHORT_END;
 	l->peer_place = PLACE_ROOM;
 	l->peer_room = room;

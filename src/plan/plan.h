@@ -73,6 +73,8 @@ const char *plan_alias(struct arena *a, const struct gate *g);
 bool plan_link_is_ours(const struct link *l);
 /* Is it the gate's called @gate, by the alias? */
 bool plan_link_is_of(const struct link *l, const char *gate);
+/* The namespace of the room to which a short link leads; NULL if @l is none. */
+const char *plan_short_netns(const struct link *l);
 
 /*
  * Does the room have a short link?  It leads from the host straight to the room
@@ -82,7 +84,7 @@ bool plan_link_is_of(const struct link *l, const char *gate);
 bool plan_room_is_short(const struct gate *g, size_t room);
 /* Does @p lead by a short link? */
 bool plan_publish_is_short(const struct publish *p);
-#define PLAN_SHORT_END "lan" /* the short link's name in the room */
+#define PLAN_SHORT_END "lan0" /* the short link's name in the room */
 
 void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret);
 void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret);

@@ -2,7 +2,9 @@
 #include "plan/slot.h"
 
 #include "base/text.h"
-#include "model/gate.h"
+#include "plan/plan.h"
+
+#include <string.h>
 
 /*
  * Ranges nobody's LAN should be: RFC 2544's benchmark range first, then corners
@@ -80,27 +82,25 @@ static bool means_none(const struct prefix *p)
 	return p->len < (p->ip.family == AF_INET ? 2 : 48);
 }
 
-/* The gate's link, and its rooms' short ones, which carry the same alias. */
-static bool is_own(const struct snapshot *net, const struct link *mine, int index)
+/* The gate's link, and its rooms' short ones. */
+static bool is_own(const struct snapshot *net, const char *own, int index)
 {
 	const struct link *l = snapshot_link_by_index(net, index);
 
-	return mine && l && (l == mine || (*l->alias && str_eq(l->alias, mine->alias)));
+	return l && (str_eq(l->name, own) || plan_link_is_of(l, own + strlen("sp-")));
 }
 
 bool slot_taken(const struct slot *s, const struct snapshot *net, const char *own)
 {
-	const struct link *mine = snapshot_link_by_name(net, own);
-
 	for (size_t i = 0; i < net->n_addresses; i++) {
 		struct prefix p = prefix_host(&net->addresses[i].local);
 
-		if (!is_own(net, mine, net->addresses[i].link) && overlaps(s, &p))
+		if (!is_own(net, own, net->addresses[i].link) && overlaps(s, &p))
 			return true;
 	}
 	for (size_t i = 0; i < net->n_routes; i++) {
 		const struct route *r = &net->routes[i];
-		bool ours = (r->n_hops && is_own(net, mine, r->hops[0].link)) ||
+		bool ours = (r->n_hops && is_own(net, own, r->hops[0].link)) ||
 			    r->table == SLOT_TABLE + s->number;
 
 		if (!means_none(&r->dst) && !ours && overlaps(s, &r->dst))

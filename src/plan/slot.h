@@ -30,7 +30,7 @@ struct ip slot_short(const struct slot *s, sa_family_t family, size_t room);
 
 /*
  * Does anything on these links, addresses or routes use a part of the slot?
- * Routes to everything do not count, nor do links called @own (and routes by them).
+ * Routes to everything do not count, nor do the gate's link @own ("sp-NAME") and its rooms' short ones.
  */
 bool slot_taken(const struct slot *s, const struct snapshot *net, const char *own);
 

@@ -55,7 +55,7 @@ def gate(world, sallyport):
         gate.serve('other', 80, room='other')
         with gate.room() as room:
             gate.own = {f: of_interface(room, 'eth0', f) for f in (4, 6)}
-            gate.short = {f: of_interface(room, 'lan', f) for f in (4, 6)}
+            gate.short = {f: of_interface(room, 'lan0', f) for f in (4, 6)}
         gate.host_end = short_links(world)[0]
         yield gate
 
@@ -97,13 +97,13 @@ def packets(where, link):
 @pytest.mark.parametrize('dst, saw', [(A4, LAPTOP4), (A6, LAPTOP6)], ids=['ipv4', 'ipv6'])
 def test_tcp_of_the_lan_door_does_not_pass_the_gate(gate, world, room, dst, saw):
     with gate.inner as inner:
-        before, by_gate = packets(room, 'lan'), packets(inner, 'lan')
+        before, by_gate = packets(room, 'lan0'), packets(inner, 'lan')
         counted = gate.door('lan')['packets_in']
         flow = probe.Flow(world.laptop, dst, 80)
         until(lambda: flow.count > 300 or flow.error, 'the conversation goes on')
         flow.stop()
         assert flow.error is None and flow.greeting.split()[1] == saw
-        after = packets(room, 'lan')
+        after = packets(room, 'lan0')
         assert min(after[i] - before[i] for i in (0, 1)) > 300
         # The VPN client's own packets do.
         assert packets(inner, 'lan')[0] - by_gate[0] < 300
@@ -123,7 +123,7 @@ def test_every_room_with_a_tcp_port_has_its_own(gate, world):
     assert len(short_links(world)) == 2
     assert probe.ask(world.laptop, 'tcp', A4, 8080).by == 'other'
     with gate.room('quiet') as quiet:
-        assert 'lan@' not in quiet.out('ip', 'link')
+        assert 'lan0@' not in quiet.out('ip', 'link')
 
 
 @pytest.mark.parametrize('dst', [A4, A6], ids=['ipv4', 'ipv6'])
@@ -199,9 +199,9 @@ def test_nothing_that_is_put_on_the_link_leaves_the_host(gate, world, room, ear,
     for src in (short, own, neighbour, *slot):
         for dst in AIMS[family]:
             for flags in (SYN, ACK, RST, SYN_FIN):
-                inject(room, 'lan', to, tcp_packet(src, 80, dst, 4444, flags))
-            inject(room, 'lan', to, udp_packet(src, 4443, dst, 4444, SECRET))
-            inject(room, 'lan', to, icmp_packet(
+                inject(room, 'lan0', to, tcp_packet(src, 80, dst, 4444, flags))
+            inject(room, 'lan0', to, udp_packet(src, 4443, dst, 4444, SECRET))
+            inject(room, 'lan0', to, icmp_packet(
                 src, dst, 128 if family == 6 else 8, 0, bytes(4), SECRET))
     assert probe.ask(world.laptop, 'tcp', A4, 80).answered  # all is through
     assert [str(p) for p in ear.seen(said)] == []
@@ -228,7 +228,7 @@ def test_control_a_plain_room_speaks_for_a_neighbour(world, plain):
 
 
 def test_a_room_does_not_speak_for_a_neighbour(gate, world, room):
-    assert not forged(world, room, 'lan', mac(world.servera, gate.host_end), LAPTOP2_4)
+    assert not forged(world, room, 'lan0', mac(world.servera, gate.host_end), LAPTOP2_4)
 
 
 def too_big(world, where, link, to, src):
@@ -253,14 +253,14 @@ def test_control_a_plain_room_narrows_the_hosts_paths(world, plain):
 def test_a_room_does_not_narrow_the_hosts_paths(gate, world, room):
     to = mac(world.servera, gate.host_end)
     for src in (gate.short[4], gate.own[4], LAPTOP2_4):
-        assert not too_big(world, room, 'lan', to, src)
+        assert not too_big(world, room, 'lan0', to, src)
 
 
 @FAMILIES
 def test_a_room_does_not_reach_the_host_by_it(gate, world, room, family):
     child = world.serve(world.servera, 'host', 9494)
     try:
-        for dst in {4: (A4, '127.0.0.1'), 6: (A6, 'fe80::1%lan')}[family]:
+        for dst in {4: (A4, '127.0.0.1'), 6: (A6, 'fe80::1%lan0')}[family]:
             got = probe.tcp(room, dst, 9494, src=gate.short[family], seconds=probe.SILENCE)
             assert got.how in (How.SILENT, How.UNREACHABLE, How.REFUSED), (dst, got)
             assert got.by != 'host'
@@ -273,7 +273,7 @@ def test_a_room_does_not_reach_the_host_by_it(gate, world, room, family):
 def test_a_room_does_not_reach_another_one_by_it(gate, world, room):
     with gate.room('other') as other:
         for family in (4, 6):
-            for dst in (of_interface(other, 'lan', family), of_interface(other, 'eth0', family)):
+            for dst in (of_interface(other, 'lan0', family), of_interface(other, 'eth0', family)):
                 got = probe.tcp(room, dst, 80, src=gate.short[family], seconds=probe.SILENCE)
                 assert got.how in (How.SILENT, How.UNREACHABLE), (dst, got)
 
@@ -300,8 +300,8 @@ def test_no_vpn_peer_knows_its_address(gate, world):
 
 
 def test_a_room_learns_no_address_of_the_host_by_it(gate, world, room):
-    assert told(room, 'lan', gate.short[4], minus(gate.own[4], 2))
-    assert not told(room, 'lan', gate.short[4], A4)
+    assert told(room, 'lan0', gate.short[4], minus(gate.own[4], 2))
+    assert not told(room, 'lan0', gate.short[4], A4)
 
 
 # It comes and goes with what is asked for ---------------------------------------------
@@ -314,7 +314,7 @@ def answered(world, port=80):
 @pytest.mark.parametrize('place, argv', [
     ('host', 'link del {link}'), ('host', 'link set {link} down'),
     ('host', 'addr flush dev {link}'), ('host', 'link set {link} alias nobody'),
-    ('room', 'link del lan'), ('room', 'link set lan down'), ('room', 'addr flush dev lan'),
+    ('room', 'link del lan0'), ('room', 'link set lan0 down'), ('room', 'addr flush dev lan0'),
     ('room', 'rule del from {short4} pref 0'), ('room', '-6 rule del from {short6} pref 0'),
     ('room', 'route flush table 5901'), ('room', '-6 route flush table 5901'),
 ])
@@ -350,6 +350,6 @@ def test_a_gate_taken_over_has_those_that_it_needs_now(world, sallyport):
             assert [l[-2:] for l in short_links(world)] == ['.1']
             assert probe.ask(world.laptop, 'tcp', A4, 81).by == 'b'
             with gate.room() as room:
-                assert 'lan@' not in room.out('ip', 'link')
+                assert 'lan0@' not in room.out('ip', 'link')
     assert short_links(world) == []
     assert not os.path.exists(world.servera.path('/run/netns/main'))
