@@ -394,13 +394,19 @@ static void host_publish(struct nft_text *n)
 	end_chain(n);
 }
 
-static void host_lan(struct nft_text *n)
+/* Towards the gate or a room: only what a published port has sent there. */
+static void host_into(struct nft_text *n)
 {
 	own_chain(n, "into");
 	line(n, "\t\tct status dnat return");
 	line(n, "\t\tct state related return");
 	line(n, "\t\tcounter drop");
 	end_chain(n);
+}
+
+/* From the gate or a room, to the network or the host itself. */
+static void host_lan(struct nft_text *n)
+{
 	own_chain(n, "lan");
 	line(n, "\t\toifname \"%s\" ct status dnat accept", n->link);
 	line(n, "\t\tct state established,related accept");
@@ -513,6 +519,7 @@ const char *plan_nft_host(struct arena *a, const struct gate *g, const struct pl
 	host_from(&n);
 	host_short(&n);
 	host_publish(&n);
+	host_into(&n);
 	host_lan(&n);
 	host_leave(&n);
 	host_before(&n);
