@@ -6,6 +6,7 @@ reads what git says has changed.
 """
 import json
 import os
+import shlex
 import subprocess
 
 import pytest
@@ -254,5 +255,5 @@ def test_what_snapshot_cannot_do_is_told(tmp_path):
                           (["--all"], 2)):
         done = snapshot(*words)
         assert done.returncode == status, done.stdout
-        shown.append(f"$ sallyport snapshot {' '.join(words)}\n{done.stdout}")
+        shown.append(f"$ sallyport snapshot {shlex.join(words)}\n{done.stdout}")
     expect("places.txt", "".join(shown).replace(str(tmp_path), "DIR"))
