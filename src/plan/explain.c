@@ -190,12 +190,34 @@ static const struct container_port *container_of(const struct explain_place *p,
 	return NULL;
 }
 
+/*
+ * Where somebody else's rules send it on, as a live connection to the same port
+ * shows, one of the same client rather than another's.
+ */
+static const struct flow_seen *shown_by(const struct explain_place *p, const struct flow *flow)
+{
+	const struct flow_seen *found = NULL;
+
+	for (size_t i = 0; i < p->n_flows; i++) {
+		const struct flow_seen *f = &p->flows[i];
+
+		if (f->proto != flow->proto || f->asked_port != flow->dport ||
+		    !ip_equal(&f->asked, &flow->dst) || f->inside.family != flow->dst.family ||
+		    !ip_equal(&f->back, &f->client))
+			continue;
+		if (!found || ip_equal(&f->client, &flow->src))
+			found = f;
+	}
+	return found;
+}
+
 /* What stands before the routes: marks of our gates, published ports. */
 static void rewrite(struct explain_work *w, const struct explain_place *p, const struct link *in,
 		    struct flow *flow)
 {
 	bool has_ports = flow->proto == IPPROTO_TCP || flow->proto == IPPROTO_UDP;
 	const struct container_port *c;
+	const struct flow_seen *shown;
 	struct nft_published found;
 	bool is_ours = false;
 
@@ -221,6 +243,13 @@ static void rewrite(struct explain_work *w, const struct explain_place *p, const
 		w->out->container = c;
 		flow->dst = c->inside;
 		flow->dport = c->inside_port;
+		return;
+	}
+	shown = shown_by(p, flow);
+	if (shown && !w->out->shown) {
+		w->out->shown = shown;
+		flow->dst = shown->inside;
+		flow->dport = shown->inside_port;
 	}
 }
 

@@ -358,6 +358,26 @@ def test_what_hangs_on_a_mark_is_told_and_happens(wires, explain):
         wires.srv.ip('rule del fwmark 7/15 lookup 77', 'route flush table 77')
 
 
+def test_a_live_connection_shows_where_others_rules_send_a_port(wires, explain):
+    wires.srv.nft('table ip others { chain pre { type nat hook prerouting priority -100; '
+                  f'ip daddr {S4} tcp dport 8081 dnat to {MORE4}:80; }}; }}')
+    wires.srv.ip(f'route add 10.0.0.0/8 {VIA4}')
+    try:
+        blind = explain(FAR4, f'{S4}:8081').stdout
+        assert 'table ip others rewrites destinations as well' in blind
+        with probe.connect(wires.cli, S4, 8081, src=FAR4):
+            done = explain(FAR4, f'{S4}:8081')
+            report = json.loads(explain('--json', FAR4, f'{S4}:8081').stdout)
+    finally:
+        wires.srv.ip('route del 10.0.0.0/8')
+        wires.srv.run('nft', 'delete', 'table', 'ip', 'others')
+    assert f'port 8081 is sent on to {MORE4} port 80' in done.stdout
+    assert f'(pid {wires.service.pid})' in done.stdout
+    assert 'rewrites destinations' not in done.stdout
+    assert done.returncode == 1 and report['legs'][-1]['out'] == 'eth1'
+    assert report['meets']['live_connection']['sent_on_to'] == MORE4
+
+
 def test_a_port_that_nobody_has_is_told_and_refused(wires, explain):
     for proto in ('tcp', 'udp'):
         done = explain(FAR4, f'{S4}:81', proto)
