@@ -205,6 +205,13 @@ def tcp_packet(src, sport, dst, dport, flags=2, seq=1000, ack=0, data=b''):
     return ip_packet(src, dst, TCP, _with_sum(src, dst, TCP, seg, 16))
 
 
+def strays(src, sport, dst, dport=80):
+    """Segments of a conversation, out of its window: of these, whatever its numbers
+    are, conntrack takes one for the far future (of the past it bears with)."""
+    return [tcp_packet(src, sport, dst, dport, 0x10, quarter << 30, 1 << 30)
+            for quarter in range(4)]
+
+
 def udp_packet(src, sport, dst, dport, data=b'probe'):
     seg = struct.pack('!HHHH', sport, dport, 8 + len(data), 0) + data
     return ip_packet(src, dst, UDP, _with_sum(src, dst, UDP, seg, 6))
