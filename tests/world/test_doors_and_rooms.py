@@ -12,8 +12,7 @@ from lab.probe import How
 from lab.sniff import Sniffer, inject, mac, strays
 from lab.world import (A4, A6, A_VPN4, A_VPN6, A_WG4, A_WG6, B_INET4, B_VPN4,
                        B_VPN6, CORP4, LAPTOP2_4, MALLORY4, MALLORY6,
-                       PARTNER4, PARTNER6,
-                       wrong_answers)
+                       PARTNER4, PARTNER6, wrong_answers)
 
 CONF = '''
 # Two named rooms, one without a name, three VPNs.
