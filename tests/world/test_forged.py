@@ -14,8 +14,8 @@ from lab import probe
 from lab.host import until
 from lab.plain import PlainRoom
 from lab.probe import How
-from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
-                       inject_tun, mac, pton, strays, tcp_packet, udp_packet)
+from lab.sniff import (TCP, Sniffer, icmp_packet, inject, inject_tun, mac,
+                       minus, pton, strays, tcp_packet, told, udp_packet)
 from lab.vpn import OpenVpnClient
 from lab.world import (A4, A6, A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP2_4,
                        LAPTOP2_6, MALLORY4, VPN_GW4)
