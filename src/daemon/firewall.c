@@ -218,12 +218,33 @@ static int need_line(struct supervisor *s, struct arena *a, const struct chain *
 		       c->table, c->name);
 }
 
+/* One chain that drops: every link of the gate's must pass it. */
+static int open_chain(struct supervisor *s, struct arena *a, const json_t *chains,
+		      const struct chain *c, const char *how, struct err *e)
+{
+	struct chain docker;
+	bool has_docker = docker_user(chains, c, &docker);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i <= s->gate.n_rooms; i++) {
+		const char *link = i < s->gate.n_rooms ? plan_short_link(a, &s->slot, i)
+						       : plan_host_link(a, &s->gate);
+
+		if (i < s->gate.n_rooms && !plan_room_is_short(&s->gate, i))
+			continue;
+		/* A client on trial can do without IPv6, which Docker does not let through. */
+		if (has_docker)
+			r = add_to_docker(s, a, &docker, link, e);
+		else if (!s->trial || !str_eq(c->family, "ip6"))
+			r = need_line(s, a, c, link, how, e);
+	}
+	return r;
+}
+
 int firewall_open(struct supervisor *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	const char *link = plan_host_link(&a, &s->gate);
 	json_t *item, *chains;
-	struct chain docker;
 	size_t i;
 	int r;
 
@@ -241,13 +262,8 @@ int firewall_open(struct supervisor *s, struct err *e)
 		if (r < 0 || !x || !at_forward(x))
 			continue;
 		r = how_it_drops(s->host.nft, &a, x, &c, &how, e);
-		if (r < 0 || !how)
-			continue;
-		if (docker_user(chains, &c, &docker))
-			r = add_to_docker(s, &a, &docker, link, e);
-		/* A client on trial can do without IPv6, which Docker does not let through. */
-		else if (!s->trial || !str_eq(c.family, "ip6"))
-			r = need_line(s, &a, &c, link, how, e);
+		if (r == 0 && how)
+			r = open_chain(s, &a, chains, &c, how, e);
 	}
 	s->firewall_known = r == 0;
 	json_decref(chains);

@@ -7,6 +7,7 @@
 #include "daemon/guard.h"
 
 #include "sys/fd.h"
+#include "sys/memory.h"
 #include "sys/notify.h"
 #include "sys/proc.h"
 #include "sys/sysctl.h"
@@ -24,7 +25,8 @@
 #include <unistd.h>
 
 /* What no event tells of is looked at this often, in ms. */
-#define SWEEP_MS 30000
+#define SWEEP_MS       30000
+#define FIRST_SWEEP_MS 1000
 
 static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH };
 
@@ -243,13 +245,16 @@ static void idle(void *ctx)
 		look_after_resolver(g);
 		look_after_command(g);
 	}
+	if (g->swept)
+		memory_give_back();
+	g->swept = false;
 }
 
 static void sweep(struct loop_timer *t)
 {
 	struct guard *g = t->ctx;
 
-	g->dirty = true;
+	g->dirty = g->swept = true;
 	loop_arm(&g->loop, t, SWEEP_MS);
 }
 
@@ -306,6 +311,17 @@ static int stand(struct guard *g, struct err *e)
 	return r < 0 ? r : guard_trial_start(g, e);
 }
 
+/* Without the guard a tunnel that was left would cut the way in: it goes first. */
+static void end_what_is_left(struct guard *g)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *link = g->ended && g->rtnl ? left_behind(g, &a) : NULL;
+
+	if (!link || undo_run_command(&g->before))
+		return;
+	guard_log(g, "%s stays, and nothing guards the host any more", link);
+}
+
 static int take_away(struct guard *g, struct err *e)
 {
 	bool found;
@@ -315,6 +331,7 @@ static int take_away(struct guard *g, struct err *e)
 	/* Nobody has confirmed it, and nobody could any more. */
 	if (g->trial_ends && !g->kept && !g->undone && undo_all(&g->before, e) < 0)
 		guard_log(g, "%s", e->text);
+	end_what_is_left(g);
 	guard_close(g);
 	if (g->resolv_seen && resolv_restore(&g->before, e) < 0)
 		guard_log(g, "%s", e->text);
@@ -361,7 +378,7 @@ static int run_loop(struct guard *g, struct err *e)
 	if (r < 0)
 		return r;
 	g->sweep = (struct loop_timer){ .fire = sweep, .ctx = g };
-	loop_arm(&g->loop, &g->sweep, SWEEP_MS);
+	loop_arm(&g->loop, &g->sweep, FIRST_SWEEP_MS);
 	g->loop.idle = idle;
 	g->loop.idle_ctx = g;
 	return loop_run(&g->loop, e);

@@ -38,6 +38,7 @@ struct guard {
 	struct rule *foreign; /* of priority 0, in the order that their makers meant; malloc'ed */
 	size_t n_foreign;
 	bool settled, dirty;
+	bool swept; /* the sweep was just done: what it needed can be given back */
 	char *last_error;
 	struct repair *repairs;
 	size_t n_repairs;

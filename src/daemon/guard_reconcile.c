@@ -116,7 +116,7 @@ static bool is_new_plan(struct guard *g, const struct want *w)
 
 static int apply_nft(struct guard *g, struct arena *a, const struct want *w, struct err *e)
 {
-	const char *listed;
+	const char *listed, *stale;
 	int r;
 
 	if (g->nft_text && str_eq(g->nft_text, w->nft))
@@ -124,6 +124,13 @@ static int apply_nft(struct guard *g, struct arena *a, const struct want *w, str
 	r = nft_run(g->nft, w->nft, e);
 	if (r == 0)
 		r = nft_list_table(g->nft, a, GUARD_NFT, &listed, e);
+	/* Of addresses and doors that are gone: nothing refers to it any more. */
+	stale = r == 0 ? guard_nft_stale(a, w->nft, listed) : "";
+	if (*stale) {
+		r = nft_run(g->nft, stale, e);
+		if (r == 0)
+			r = nft_list_table(g->nft, a, GUARD_NFT, &listed, e);
+	}
 	if (r < 0)
 		return err_wrap(e, r, "nft table inet " GUARD_NFT);
 	free(g->nft_text);

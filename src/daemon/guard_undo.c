@@ -310,7 +310,7 @@ void undo_processes(const struct host_before *b)
 	signal_token(b, SIGKILL);
 }
 
-static void run_undo_command(const struct host_before *b)
+bool undo_run_command(const struct host_before *b)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct proc_spec spec = PROC_SPEC_NONE;
@@ -319,8 +319,11 @@ static void run_undo_command(const struct host_before *b)
 	int status;
 
 	spec.argv = undo_command(&a, b->command);
-	if (spec.argv && proc_run(&spec, NULL, UNDO_MS, &a, &output, &status, &e) < 0)
+	if (!spec.argv)
+		return false;
+	if (proc_run(&spec, NULL, UNDO_MS, &a, &output, &status, &e) < 0)
 		fprintf(stderr, "sallyport: guard: %s\n", e.text);
+	return true;
 }
 
 /* --- all ------------------------------------------------------------------------------------ */
@@ -362,7 +365,7 @@ int undo_all(const struct host_before *b, struct err *e)
 	r[0] = nft_open(-1, &nft, &later[0]);
 	if (r[0] == 0)
 		r[0] = undo_nft(&a, nft, b, &later[0]);
-	run_undo_command(b);
+	(void)undo_run_command(b);
 	undo_processes(b);
 	r[1] = rtnl_open(-1, &rtnl, &later[1]);
 	if (r[1] == 0)

@@ -31,6 +31,9 @@ int host_before_take(struct arena *a, struct rtnl *rtnl, struct nft *nft, struct
  */
 const char *const *undo_command(struct arena *a, const char *const *command);
 
+/* Runs that, with a time limit; false if none is known. */
+bool undo_run_command(const struct host_before *b);
+
 /* Ends every process that has the token: SIGTERM, then SIGKILL. */
 void undo_processes(const struct host_before *b);
 

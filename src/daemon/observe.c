@@ -147,7 +147,8 @@ static void observe_nft(struct arena *a, int netns_fd, struct host *h)
 {
 	struct nft *nft CLEANUP_NFT = NULL;
 	struct err ignored;
-	int r = nft_open(netns_fd, &nft, &ignored);
+	/* libnftables would say so itself, on stderr. */
+	int r = geteuid() == 0 ? nft_open(netns_fd, &nft, &ignored) : -EPERM;
 
 	h->nft = "";
 	if (r == 0)
@@ -225,7 +226,7 @@ static void observe_pools(struct arena *a, struct host *h, struct text *said)
  * Destinations that engines have rewritten, by iptables(8) or by nft.  Without
  * root, and without these programs, docker-proxy's sockets tell.
  */
-static void observe_rewritten(struct arena *a, struct host *h)
+static void observe_rewritten(struct arena *a, struct host *h, struct text *said)
 {
 	static const char *const savers[] = { "iptables-save", "ip6tables-save" };
 	struct container_ports ports = { h->ports, h->n_ports, h->cap_ports };
@@ -239,8 +240,13 @@ static void observe_rewritten(struct arena *a, struct host *h)
 		int status;
 
 		spec.argv = argv;
-		if (proc_run(&spec, NULL, IPTABLES_MS, a, &text, &status, &e) == 0 && status == 0)
-			containers_iptables(a, text, &ports);
+		if (proc_run(&spec, NULL, IPTABLES_MS, a, &text, &status, &e) < 0 || status)
+			continue;
+		containers_iptables(a, text, &ports);
+		/* It ends so, unless there is more than proc_run() takes. */
+		if (said && *text && !strstr(text, "\nCOMMIT\n"))
+			text_addf(said, "%s%s prints too much: not every published port is known",
+				  said->len ? "; " : "", savers[i]);
 	}
 	if (nft_open(-1, &nft, &e) == 0 &&
 	    nft_list_json(nft, a, "table inet netavark", &text, &e) == 0)
@@ -320,7 +326,7 @@ static void observe_own(struct arena *a, struct host *h, struct text *said)
 	if (h->parts & HOST_CONTAINERS) {
 		observe_proxies(a, h);
 		if (has_engine(&h->net, "Docker") || has_engine(&h->net, "Podman"))
-			observe_rewritten(a, h);
+			observe_rewritten(a, h, said);
 		observe_pools(a, h, said);
 	}
 	observe_session(h);

@@ -393,6 +393,36 @@ static bool writes_before(const struct supervisor *s, struct arena *a, const str
 	return false;
 }
 
+static bool is_wanted(const struct want *w, const char *link)
+{
+	for (size_t i = 0; i < w->n_links; i++)
+		if (str_eq(w->links[i].name, link))
+			return true;
+	return false;
+}
+
+/*
+ * Short links of another slot or of rooms that have none any more, and those
+ * whose other end is in a room that was taken apart.
+ */
+static int drop_short_links(struct supervisor *s, struct arena *a, const struct snapshot *host,
+			    const struct want *w, struct err *e)
+{
+	struct rtnl_counters ignored;
+	struct err away;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < host->n_links; i++)
+		if (plan_link_is_of(&host->links[i], s->gate.name) &&
+		    !is_wanted(w, host->links[i].name))
+			r = rtnl_link_delete(s->host.rtnl, host->links[i].name, e);
+	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
+		if (plan_room_is_short(&s->gate, i) &&
+		    rtnl_counters(s->rooms[i].rtnl, PLAN_SHORT_END, &ignored, &away) == -ENODEV)
+			r = rtnl_link_delete(s->host.rtnl, plan_short_link(a, &s->slot, i), e);
+	return r;
+}
+
 /* The host's plan, with the old sysctls noted in it before they are changed. */
 static int want_host(struct supervisor *s, struct arena *a, struct want *ret, struct err *e)
 {
@@ -414,7 +444,7 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 		return r;
 	remember_sysctls(s, a, ret);
 	sup_want(s, a, &s->host, host, ret);
-	return 0;
+	return drop_short_links(s, a, host, ret, e);
 }
 
 /* Gate's and rooms' sysctls are of all links and those to come: @first round is enough for them. */

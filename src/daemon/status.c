@@ -66,16 +66,30 @@ static json_t *words_json(const char *words)
 	return list;
 }
 
+static void count(struct rtnl *rtnl, const char *link, struct rtnl_counters *sum)
+{
+	struct rtnl_counters c = { 0 };
+	struct err e;
+
+	if (!link[0] || rtnl_counters(rtnl, link, &c, &e) < 0)
+		return;
+	sum->packets_in += c.packets_in;
+	sum->packets_out += c.packets_out;
+	sum->bytes_in += c.bytes_in;
+	sum->bytes_out += c.bytes_out;
+}
+
 static json_t *door_json(struct supervisor *s, size_t index)
 {
 	const struct door *d = &s->gate.doors[index];
 	const struct door_run *run = &s->doors[index];
 	const char *link = index ? run->interface : "lan";
 	struct rtnl_counters c = { 0 };
-	struct err e;
 
-	if (!link[0] || rtnl_counters(s->inner.rtnl, link, &c, &e) < 0)
-		c = (struct rtnl_counters){ 0 };
+	count(s->inner.rtnl, link, &c);
+	for (size_t i = 0; !index && i < s->gate.n_rooms; i++)
+		if (plan_room_is_short(&s->gate, i))
+			count(s->rooms[i].rtnl, PLAN_SHORT_END, &c);
 	return json_pack("{s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:I, s:I}", "name", d->name,
 			 "kind", kind_word(d->kind), "state", door_state_word(run), "addresses",
 			 index ? words_json(text_str(&run->addresses)) : lan_addresses(s),
@@ -96,7 +110,8 @@ static json_t *room_json(struct supervisor *s, size_t index)
 
 static json_t *port_json(struct supervisor *s, const struct publish *p)
 {
-	struct ip room = slot_room(&s->slot, AF_INET, p->room);
+	struct ip room =
+		(plan_publish_is_short(p) ? slot_short : slot_room)(&s->slot, AF_INET, p->room);
 
 	return json_pack("{s:s, s:s, s:i, s:s, s:o, s:i}", "door", s->gate.doors[p->door].name,
 			 "proto", p->proto == IPPROTO_UDP ? "udp" : "tcp", "port", p->door_port,

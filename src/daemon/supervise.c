@@ -113,9 +113,8 @@ int supervisor_prepare(struct supervisor *s, struct err *e)
 /* --- start ---------------------------------------------------------------------- */
 
 /* A link called sp-NAME that is not ours would be taken for ours. */
-static int check_link(struct supervisor *s, const struct snapshot *host, struct err *e)
+static int check_link(const struct snapshot *host, const char *name, struct err *e)
 {
-	const char *name = plan_host_link(&s->arena, &s->gate);
 	const struct link *l = snapshot_link_by_name(host, name);
 
 	if (l && !plan_link_is_ours(l))
@@ -136,6 +135,16 @@ static int choose_slot(struct supervisor *s, const struct snapshot *host, struct
 	return err_set(e, EADDRINUSE,
 		       "no free address range for the gate's links: the host's "
 		       "routes cover 198.18.0.0/15 and all the others");
+}
+
+static int check_links(struct supervisor *s, const struct snapshot *host, struct err *e)
+{
+	int r = check_link(host, plan_host_link(&s->arena, &s->gate), e);
+
+	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
+		if (plan_room_is_short(&s->gate, i))
+			r = check_link(host, plan_short_link(&s->arena, &s->slot, i), e);
+	return r;
 }
 
 static int open_places(struct supervisor *s, struct err *e)
@@ -177,9 +186,9 @@ static int check_host(struct supervisor *s, struct err *e)
 	if (r == 0)
 		r = rtnl_snapshot(s->host.rtnl, &a, &host, e);
 	if (r == 0)
-		r = check_link(s, &host, e);
-	if (r == 0)
 		r = choose_slot(s, &host, e);
+	if (r == 0)
+		r = check_links(s, &host, e);
 	if (r == 0)
 		r = ports_hold(s, &host, e);
 	if (r == 0)

@@ -141,8 +141,21 @@ static int remove_netns(struct remains *x, struct arena *a, struct err *e)
 	return r;
 }
 
+/*
+ * The gate's link and its rooms' short ones.  One that was made a moment before
+ * its supervisor was killed has no alias yet, but the slot in its address.
+ */
+static bool is_gates_link(const struct remains *x, const struct link *l)
+{
+	const struct link *main = snapshot_link_by_name(&x->host, x->link);
+
+	return plan_link_is_ours(l) && (str_eq(l->name, x->link) || plan_link_is_of(l, x->gate) ||
+					(main && plan_link_is_ours(main) &&
+					 memcmp(l->mac, main->mac, sizeof(l->mac)) == 0));
+}
+
 /* Rules and the table of the gate's slot, and those of gates whose link has gone. */
-static bool slot_is_dead(const struct remains *x, uint32_t number, const char *ours)
+static bool slot_is_dead(const struct remains *x, uint32_t number)
 {
 	struct slot s = slot_of(number);
 	struct ip host = slot_host(&s, AF_INET);
@@ -151,7 +164,7 @@ static bool slot_is_dead(const struct remains *x, uint32_t number, const char *o
 		const struct address *a = &x->host.addresses[i];
 		const struct link *l = snapshot_link_by_index(&x->host, a->link);
 
-		if (ip_equal(&a->local, &host) && l && !str_eq(l->name, ours))
+		if (ip_equal(&a->local, &host) && l && !is_gates_link(x, l))
 			return false;
 	}
 	return true;
@@ -171,7 +184,7 @@ static int remove_policy(struct remains *x, struct arena *a, struct err *e)
 		int res;
 
 		if (r->priority != 0 || r->protocol != RTPROT_KERNEL || r->table < SLOT_TABLE ||
-		    number >= SLOT_COUNT || !slot_is_dead(x, number, x->link))
+		    number >= SLOT_COUNT || !slot_is_dead(x, number))
 			continue;
 		res = rtnl_snapshot_tables(x->rtnl, a, r->table, r->table, &now, e);
 		if (res < 0)
@@ -192,7 +205,7 @@ static const char *other_gate(struct remains *x, struct arena *a)
 		const struct link *l = &x->host.links[i];
 		const char *name = l->alias + strlen("sallyport ");
 
-		if (str_starts(l->alias, "sallyport ") && !str_eq(l->name, x->link) &&
+		if (str_starts(l->alias, "sallyport ") && !is_gates_link(x, l) &&
 		    str_starts(l->name, "sp-"))
 			return arena_strndup(a, name, strcspn(name, " "));
 	}
@@ -286,14 +299,17 @@ static int remove_from_table(struct remains *x, struct arena *a, struct err *e)
 	return r;
 }
 
-static int remove_link(struct remains *x, struct err *e)
+static int remove_links(struct remains *x, struct err *e)
 {
-	const struct link *l = snapshot_link_by_name(&x->host, x->link);
+	int r = 0;
 
-	if (!l || !plan_link_is_ours(l))
-		return 0;
-	x->found = true;
-	return rtnl_link_delete(x->rtnl, x->link, e);
+	for (size_t i = 0; r == 0 && i < x->host.n_links; i++) {
+		if (!is_gates_link(x, &x->host.links[i]))
+			continue;
+		x->found = true;
+		r = rtnl_link_delete(x->rtnl, x->host.links[i].name, e);
+	}
+	return r;
 }
 
 static int remove_all(struct remains *x, struct arena *a, struct err *e)
@@ -305,7 +321,7 @@ static int remove_all(struct remains *x, struct arena *a, struct err *e)
 	if (r == 0)
 		r = remove_policy(x, a, e);
 	if (r == 0)
-		r = remove_link(x, e);
+		r = remove_links(x, e);
 	if (r == 0)
 		r = firewall_undo(x->nft, x->gate, e);
 	if (r == 0)

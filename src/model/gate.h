@@ -15,7 +15,7 @@
 #define GATE_NAME_MAX  12 /* so that "sp-NAME" is an interface name */
 #define DOOR_NAME_MAX  15
 #define ROOM_NAME_MAX  10 /* so that "room-X" is one */
-#define GATE_ROOMS_MAX 59
+#define GATE_ROOMS_MAX 30 /* two addresses of a slot each */
 #define GATE_DOORS_MAX 32
 
 enum door_kind { DOOR_LAN, DOOR_OPENVPN, DOOR_WIREGUARD, DOOR_COMMAND };

@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
 
 static const struct explain_place *place_of(const struct explain_work *w, size_t place)
 {
@@ -189,12 +190,34 @@ static const struct container_port *container_of(const struct explain_place *p,
 	return NULL;
 }
 
+/*
+ * Where somebody else's rules send it on, as a live connection to the same port
+ * shows, one of the same client rather than another's.
+ */
+static const struct flow_seen *shown_by(const struct explain_place *p, const struct flow *flow)
+{
+	const struct flow_seen *found = NULL;
+
+	for (size_t i = 0; i < p->n_flows; i++) {
+		const struct flow_seen *f = &p->flows[i];
+
+		if (f->proto != flow->proto || f->asked_port != flow->dport ||
+		    !ip_equal(&f->asked, &flow->dst) || f->inside.family != flow->dst.family ||
+		    !ip_equal(&f->back, &f->client))
+			continue;
+		if (!found || ip_equal(&f->client, &flow->src))
+			found = f;
+	}
+	return found;
+}
+
 /* What stands before the routes: marks of our gates, published ports. */
 static void rewrite(struct explain_work *w, const struct explain_place *p, const struct link *in,
 		    struct flow *flow)
 {
 	bool has_ports = flow->proto == IPPROTO_TCP || flow->proto == IPPROTO_UDP;
 	const struct container_port *c;
+	const struct flow_seen *shown;
 	struct nft_published found;
 	bool is_ours = false;
 
@@ -220,6 +243,13 @@ static void rewrite(struct explain_work *w, const struct explain_place *p, const
 		w->out->container = c;
 		flow->dst = c->inside;
 		flow->dport = c->inside_port;
+		return;
+	}
+	shown = shown_by(p, flow);
+	if (shown && !w->out->shown) {
+		w->out->shown = shown;
+		flow->dst = shown->inside;
+		flow->dport = shown->inside_port;
 	}
 }
 
@@ -228,6 +258,12 @@ static bool leads_on(struct explain_work *w, const struct explain_place *p, cons
 {
 	struct explain_report *r = w->out;
 
+	if (!p->gate && plan_short_netns(out)) {
+		r->more = plan_short_netns(out);
+		r->more_gate = arena_strndup(w->a, r->more, strcspn(r->more, "."));
+		r->more_name = arena_printf(w->a, "room %s", r->more);
+		return true;
+	}
 	if (!p->gate && plan_link_is_ours(out) && str_starts(out->name, "sp-")) {
 		r->more_gate = out->name + 3;
 		r->more = arena_printf(w->a, "%s.gate", r->more_gate);
@@ -269,6 +305,8 @@ static const struct link *next_in(struct explain_work *w, const struct explain_l
 	next = place_of(w, leg->place + 1)->net;
 	if (!ours)
 		return link_of_address(next, &leg->flow.dst);
+	if (plan_short_netns(leg->out))
+		return snapshot_link_by_name(next, PLAN_SHORT_END);
 	return snapshot_link_by_name(next, p->gate ? "eth0" : "lan");
 }
 

@@ -39,6 +39,8 @@ struct explain_place {
 	bool sockets_known;
 	const struct container_port *ports;
 	size_t n_ports;
+	const struct flow_seen *flows; /* live connections whose destination is rewritten */
+	size_t n_flows;
 	bool nft_known; /* the two that follow */
 	const char *nft; /* our table as nft(8) lists it; NULL: there is none */
 	const char *dnat; /* who else rewrites destinations here, in words; NULL: nobody */
@@ -156,6 +158,7 @@ struct explain_report {
 	bool published; /* @publish was met on the way */
 	struct nft_published publish;
 	const struct container_port *container;
+	const struct flow_seen *shown; /* a live connection that is sent on from there, NULL */
 	enum explain_meets meets;
 	const struct socket_seen *socket;
 	enum explain_verdict verdict;

@@ -463,7 +463,7 @@ static void address_rules(struct plan *p, const struct guard_door *d, const stru
 	struct prefix from = prefix_host(&x->local);
 
 	add_rule(p, x->local.family, GUARD_TABLE_NEAR)->from = from;
-	if (has_default(p, d, x->local.family))
+	if (d && has_default(p, d, x->local.family))
 		add_rule(p, x->local.family, door_table(d))->from = from;
 	add_rule(p, x->local.family, GUARD_TABLE_FAR)->from = from;
 }
@@ -532,6 +532,17 @@ static void lan_rules(struct plan *p, const struct prefix *to)
 	}
 }
 
+/* Addresses of loopback can be reached by every door: a router's own, an anycast service's. */
+static void loopback_rules(struct plan *p, sa_family_t family)
+{
+	for (size_t i = 0; i < p->host->n_addresses; i++) {
+		const struct address *x = &p->host->addresses[i];
+
+		if (x->link == LINK_LOOPBACK && x->local.family == family && counts(x))
+			address_rules(p, NULL, x);
+	}
+}
+
 static bool speaks(const struct plan *p, sa_family_t family)
 {
 	for (size_t i = 0; i < p->host->n_addresses; i++)
@@ -560,6 +571,7 @@ static void family_plan(struct plan *p, const struct guard_wish *wish, sa_family
 	for (size_t i = 0; i < p->m->n_doors; i++)
 		if (!p->m->doors[i].tunnel)
 			door_rules(p, &p->m->doors[i], family);
+	loopback_rules(p, family);
 	for (size_t i = 0; i < wish->n_lan; i++)
 		if (wish->lan[i].ip.family == family)
 			lan_rules(p, &wish->lan[i]);

@@ -73,4 +73,7 @@ void guard_plan(struct arena *a, const struct guard_memory *m, const struct snap
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
 		      const struct guard_wish *wish);
 
+/* Commands that delete what the listing of the table has and @text has not; "" for nothing. */
+const char *guard_nft_stale(struct arena *a, const char *text, const char *listed);
+
 #endif

@@ -14,6 +14,8 @@
 
 #include "base/text.h"
 
+#include <string.h>
+
 #define OURS     "and 0xff000000 == 0x27000000"
 #define NOT_OURS "and 0xff000000 != 0x27000000"
 /* Of a word: everybody else's half. */
@@ -218,6 +220,8 @@ static void arrive(struct nft *n)
 	set_mark(n, GUARD_MARK_BEFORE);
 	text_add(&n->t, "\n\t}\n\tchain arrive {\n"
 			"\t\ttype filter hook prerouting priority -149; policy accept;\n"
+			/* Nearly every packet ends here. */
+			"\t\tct direction original ct mark " OURS " meta mark " NOT_OURS " return\n"
 			"\t\tiifname \"lo\" return\n");
 	text_addf(&n->t, "\t\tmeta mark " OURS " meta mark set meta mark and 0x%08x\n", REST);
 	text_add(&n->t, "\t\tct direction reply goto back\n\t\tct mark " OURS " return\n");
@@ -240,16 +244,18 @@ static void leave(struct nft *n)
 {
 	text_add(&n->t, "\tset trial {\n\t\ttypeof meta nfproto\n\t\tflags timeout\n\t}\n"
 			"\tchain leave {\n"
-			"\t\ttype route hook output priority -140; policy accept;\n"
-			"\t\toifname \"lo\" return\n");
+			"\t\ttype route hook output priority -140; policy accept;\n");
 	if (n->wish->trial) {
-		text_add(&n->t, "\t\tmeta nfproto != @trial ");
+		text_add(&n->t, "\t\toifname != \"lo\" meta nfproto != @trial ");
 		set_mark(n, GUARD_MARK_BEFORE);
 		text_add(&n->t, " return\n");
 	}
-	text_add(&n->t, "\t\tct direction original return\n");
 	by_mark(n, "out");
-	text_add(&n->t, "\t}\n");
+	/* What the host starts is not older than the guard either. */
+	text_addf(&n->t,
+		  "\t\tct state new ct mark " NOT_OURS
+		  " ct mark set ct mark and 0x%08x or 0x%08x\n\t}\n",
+		  REST, GUARD_MARK_OTHER);
 }
 
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
@@ -269,4 +275,30 @@ const char *guard_nft(struct arena *a, const struct guard_memory *m, const struc
 	text = arena_strdup(a, text_str(&n.t));
 	text_free(&n.t);
 	return text;
+}
+
+/* "\tchain NAME {" or "\tset NAME {" at the start of a line: the whole line, or NULL. */
+static const char *block_head(struct arena *a, const char *line, const char *kind)
+{
+	const char *head = arena_printf(a, "\t%s ", kind);
+
+	return str_starts(line, head) ? arena_strndup(a, line, strcspn(line, "\n")) : NULL;
+}
+
+const char *guard_nft_stale(struct arena *a, const char *text, const char *listed)
+{
+	static const char *const kinds[] = { "chain", "set" };
+	const char *commands = "";
+
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)
+		for (const char *s = listed; *s; s += strcspn(s, "\n"), s += *s == '\n') {
+			const char *head = block_head(a, s, kinds[k]);
+			const char *name = head ? head + strlen(kinds[k]) + 2 : NULL;
+
+			if (!head || strstr(text, arena_printf(a, "%s\n", head)))
+				continue;
+			commands = arena_printf(a, "%sdelete %s inet " GUARD_NFT " %.*s\n",
+						commands, kinds[k], (int)strcspn(name, " "), name);
+		}
+	return commands;
 }

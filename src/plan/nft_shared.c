@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Reads what `nft list table` says of the host's table, which all gates share.
- * A chain is a gate's by its name, an element by the chain to which it leads or,
- * in the set of links, by the link's name.
+ * A chain is a gate's by its name, an element by the chain to which it leads.
  */
 #include "plan/plan.h"
 
@@ -16,7 +15,7 @@
 struct element {
 	const char *map;
 	const char *key;
-	const char *target; /* the chain, or "" in a set */
+	const char *target; /* the chain */
 };
 
 struct listing {
@@ -37,7 +36,7 @@ static const char *trimmed(struct arena *a, const char *s, size_t len)
 	return arena_strndup(a, s, len);
 }
 
-/* "KEY : goto CHAIN" or "KEY" */
+/* "KEY : goto CHAIN" */
 static void read_element(struct arena *a, struct listing *l, const char *map, const char *s,
 			 size_t len)
 {
@@ -97,12 +96,6 @@ static bool is_gates_chain(const char *chain, const char *gate)
 	return owner && str_eq(owner, gate);
 }
 
-static bool is_gates_element(struct arena *a, const struct element *e, const char *gate)
-{
-	return *e->target ? is_gates_chain(e->target, gate)
-			  : str_eq(e->key, arena_printf(a, "\"sp-%s\"", gate));
-}
-
 static const char *finish(struct arena *a, struct text *t)
 {
 	const char *ret = arena_strdup(a, t->len ? text_str(t) : "");
@@ -111,11 +104,10 @@ static const char *finish(struct arena *a, struct text *t)
 	return ret;
 }
 
-static void delete_elements(struct arena *a, struct text *t, const struct listing *l,
-			    const char *gate)
+static void delete_elements(struct text *t, const struct listing *l, const char *gate)
 {
 	for (size_t i = 0; i < l->n_elements; i++)
-		if (is_gates_element(a, &l->elements[i], gate))
+		if (is_gates_chain(l->elements[i].target, gate))
 			text_addf(t, "delete element inet " PLAN_NFT_HOST " %s { %s }\n",
 				  l->elements[i].map, l->elements[i].key);
 }
@@ -126,7 +118,7 @@ const char *plan_nft_stale(struct arena *a, const char *listed, const char *gate
 	struct listing l;
 
 	read_listing(a, listed, &l);
-	delete_elements(a, &t, &l, gate);
+	delete_elements(&t, &l, gate);
 	return finish(a, &t);
 }
 
@@ -137,18 +129,16 @@ const char *plan_nft_remove(struct arena *a, const char *listed, const char *gat
 	struct listing l;
 
 	read_listing(a, listed, &l);
-	delete_elements(a, &t, &l, gate);
-	for (size_t i = 0; i < l.n_chains; i++) {
-		const char *name = l.chains[i];
-
-		if (is_gates_chain(name, gate))
-			text_addf(&t,
-				  "flush chain inet " PLAN_NFT_HOST " %s\n"
-				  "delete chain inet " PLAN_NFT_HOST " %s\n",
-				  name, name);
-		else if (plan_nft_chain_gate(name))
+	delete_elements(&t, &l, gate);
+	/* Two rounds: one of them may lead to another. */
+	for (size_t i = 0; i < l.n_chains; i++)
+		if (is_gates_chain(l.chains[i], gate))
+			text_addf(&t, "flush chain inet " PLAN_NFT_HOST " %s\n", l.chains[i]);
+		else if (plan_nft_chain_gate(l.chains[i]))
 			others = true;
-	}
+	for (size_t i = 0; i < l.n_chains; i++)
+		if (is_gates_chain(l.chains[i], gate))
+			text_addf(&t, "delete chain inet " PLAN_NFT_HOST " %s\n", l.chains[i]);
 	if (t.len && !others) {
 		text_free(&t);
 		text_add(&t, "delete table inet " PLAN_NFT_HOST "\n");

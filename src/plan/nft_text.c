@@ -91,6 +91,14 @@ static const char *room_text(struct nft_text *n, sa_family_t family, size_t room
 	return ip_text(&ip, buf);
 }
 
+static const char *short_text(struct nft_text *n, sa_family_t family, size_t room,
+			      char buf[IP_TEXT_SIZE])
+{
+	struct ip ip = slot_short(&n->facts->slot, family, room);
+
+	return ip_text(&ip, buf);
+}
+
 static const char *family_type(sa_family_t family)
 {
 	return family == AF_INET ? "ipv4_addr" : "ipv6_addr";
@@ -103,9 +111,10 @@ static int family_digit(sa_family_t family)
 
 typedef bool (*publish_filter)(const struct publish *p);
 
+/* Through the gate; what is not goes by a short link. */
 static bool on_lan(const struct publish *p)
 {
-	return p->door == 0;
+	return p->door == 0 && !plan_publish_is_short(p);
 }
 
 static bool on_vpn(const struct publish *p)
@@ -196,7 +205,9 @@ static const char *const shared_maps[] = {
 	"stray { type inet_proto . inet_service : verdict; }",
 	"stray4 { type ipv4_addr . inet_proto . inet_service : verdict; }",
 	"stray6 { type ipv6_addr . inet_proto . inet_service : verdict; }",
+	"into { type ifname : verdict; }",
 	"lan { type ifname : verdict; }",
+	"host { type ifname : verdict; }",
 	"enter { type ifname : verdict; }",
 	"leave4 { type ipv4_addr : verdict; }",
 	"leave6 { type ipv6_addr : verdict; }",
@@ -208,7 +219,7 @@ static const char *const shared_maps[] = {
 
 static const struct shared_chain {
 	const char *name;
-	const char *base; /* NULL: reached from one that is */
+	const char *base;
 	const char *rules;
 } shared_chains[] = {
 	/*
@@ -235,21 +246,20 @@ static const struct shared_chain {
 	  "\t\toifname \"lo\" fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @ports\n"
 	  "\t\toifname \"lo\" fib daddr type local ip6 daddr != ::1 meta l4proto . th dport vmap @ports\n"
 	  "\t\tip daddr 127.0.0.1 meta l4proto . th dport vmap @ports\n" },
-	/* What goes from one gate to another has to please both. */
+	/*
+	 * Most packets by far belong to what pleased all of it when it was new.
+	 * What goes from one gate to another has to please both.
+	 */
 	{ "forward", "filter hook forward priority 0",
-	  "\t\toifname @links jump guard\n"
+	  "\t\tct state established accept\n"
+	  "\t\toifname vmap @into\n"
 	  "\t\tiifname vmap @lan\n" },
-	{ "guard", NULL,
-	  "\t\tct status dnat return\n"
-	  "\t\tct state established,related return\n"
-	  "\t\tcounter drop\n" },
 	/*
 	 * A segment outside of its window is invalid to conntrack and not translated: the
 	 * host, where nobody listens on that port, would reset a conversation of the room's.
 	 */
 	{ "input", "filter hook input priority 0",
-	  "\t\tiifname @links " NEIGHBOUR " accept\n"
-	  "\t\tiifname vmap @lan\n"
+	  "\t\tiifname vmap @host\n"
 	  "\t\tct state invalid meta l4proto . th dport vmap @stray\n"
 	  "\t\tct state invalid ip daddr . meta l4proto . th dport vmap @stray4\n"
 	  "\t\tct state invalid ip6 daddr . meta l4proto . th dport vmap @stray6\n" },
@@ -259,8 +269,8 @@ static const struct shared_chain {
 				   "\t\t" SLOT6_OF("saddr") " vmap @leave6\n" },
 };
 
-static const char *const own_chains[] = { "from",  "closed", "publish", "lan",
-					  "enter", "leave",  "before" };
+static const char *const own_chains[] = { "from", "short", "closed", "publish", "into",
+					  "lan",  "host",  "enter",  "leave",   "before" };
 
 const char *plan_nft_chain_gate(const char *chain)
 {
@@ -277,17 +287,13 @@ const char *plan_nft_chain_gate(const char *chain)
 static void host_frame(struct nft_text *n)
 {
 	line(n, "add table inet " PLAN_NFT_HOST);
-	line(n, "add set inet " PLAN_NFT_HOST " links { type ifname; }");
 	for (size_t i = 0; i < ARRAY_LEN(shared_maps); i++)
 		line(n, "add map inet " PLAN_NFT_HOST " %s", shared_maps[i]);
 	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++) {
 		const struct shared_chain *c = &shared_chains[i];
 
-		if (c->base)
-			line(n, "add chain inet " PLAN_NFT_HOST " %s { type %s; policy accept; }",
-			     c->name, c->base);
-		else
-			line(n, "add chain inet " PLAN_NFT_HOST " %s", c->name);
+		line(n, "add chain inet " PLAN_NFT_HOST " %s { type %s; policy accept; }", c->name,
+		     c->base);
 		line(n, "flush chain inet " PLAN_NFT_HOST " %s", c->name);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(own_chains); i++) {
@@ -325,6 +331,30 @@ static void host_from(struct nft_text *n)
 	end_chain(n);
 }
 
+/*
+ * By a short link comes TCP, from the address that the room has there, and the
+ * host's state of connections knows all of it.  An ICMP error by it could speak
+ * of any other connection of the host; the gate is not there to look.
+ */
+static void host_short(struct nft_text *n)
+{
+	own_chain(n, "short");
+	for (size_t i = 0; i < n->gate->n_rooms; i++) {
+		const char *link = plan_short_link(n->arena, &n->facts->slot, i);
+		char ip[IP_TEXT_SIZE];
+
+		if (!plan_room_is_short(n->gate, i))
+			continue;
+		line(n, "\t\tiifname \"%s\" ip saddr %s meta l4proto tcp accept", link,
+		     short_text(n, AF_INET, i, ip));
+		line(n, "\t\tiifname \"%s\" ip6 saddr %s meta l4proto tcp accept", link,
+		     short_text(n, AF_INET6, i, ip));
+	}
+	line(n, "\t\t" NEIGHBOUR " accept");
+	line(n, "\t\tcounter drop");
+	end_chain(n);
+}
+
 static void publish_family(struct nft_text *n, sa_family_t family)
 {
 	char room[IP_TEXT_SIZE];
@@ -341,7 +371,9 @@ static void publish_family(struct nft_text *n, sa_family_t family)
 				"\t\tmeta nfproto ipv%d dnat ip%s to meta l4proto . th dport map {",
 				family_digit(family), family == AF_INET ? "" : "6");
 		text_addf(&n->out, "%s\n\t\t\t%s . %u : %s . %u", any ? "," : "",
-			  proto_name(p->proto), p->door_port, room_text(n, family, p->room, room),
+			  proto_name(p->proto), p->door_port,
+			  (plan_publish_is_short(p) ? short_text : room_text)(n, family, p->room,
+									      room),
 			  p->room_port);
 		any = true;
 	}
@@ -353,11 +385,26 @@ static void host_publish(struct nft_text *n)
 {
 	own_chain(n, "publish");
 	line(n, "\t\tiifname \"%s\" return", n->link);
+	for (size_t i = 0; i < n->gate->n_rooms; i++)
+		if (plan_room_is_short(n->gate, i))
+			line(n, "\t\tiifname \"%s\" return",
+			     plan_short_link(n->arena, &n->facts->slot, i));
 	publish_family(n, AF_INET);
 	publish_family(n, AF_INET6);
 	end_chain(n);
 }
 
+/* Towards the gate or a room: only what a published port has sent there. */
+static void host_into(struct nft_text *n)
+{
+	own_chain(n, "into");
+	line(n, "\t\tct status dnat return");
+	line(n, "\t\tct state related return");
+	line(n, "\t\tcounter drop");
+	end_chain(n);
+}
+
+/* From the gate or a room, to the network or the host itself. */
 static void host_lan(struct nft_text *n)
 {
 	own_chain(n, "lan");
@@ -366,6 +413,10 @@ static void host_lan(struct nft_text *n)
 	line(n, "\t\tct state invalid counter drop");
 	host_allow_new(n);
 	line(n, "\t\tcounter drop");
+	end_chain(n);
+	own_chain(n, "host");
+	line(n, "\t\t" NEIGHBOUR " accept");
+	line(n, "\t\tgoto lan_%s", n->gate->name);
 	end_chain(n);
 }
 
@@ -426,15 +477,26 @@ static void port_elements(struct nft_text *n, const struct publish *p)
 	}
 }
 
+static void link_elements(struct nft_text *n, const char *name, const char *from)
+{
+	const char *link = arena_printf(n->arena, "\"%s\"", name);
+
+	element(n, "from", link, from);
+	element(n, "into", link, "jump into");
+	element(n, "lan", link, "goto lan");
+	element(n, "host", link, "goto host");
+	element(n, "enter", link, "jump enter");
+}
+
 static void host_elements(struct nft_text *n)
 {
-	const char *link = arena_printf(n->arena, "\"%s\"", n->link);
 	char slot4[IP_TEXT_SIZE], slot6[IP_TEXT_SIZE];
 
-	line(n, "add element inet " PLAN_NFT_HOST " links { %s }", link);
-	element(n, "from", link, "jump from");
-	element(n, "lan", link, "goto lan");
-	element(n, "enter", link, "jump enter");
+	link_elements(n, n->link, "jump from");
+	for (size_t i = 0; i < n->gate->n_rooms; i++)
+		if (plan_room_is_short(n->gate, i))
+			link_elements(n, plan_short_link(n->arena, &n->facts->slot, i),
+				      "goto short");
 	ip_text(&n->facts->slot.net4.ip, slot4);
 	ip_text(&n->facts->slot.net6.ip, slot6);
 	element(n, "closed4", slot4, "goto closed");
@@ -455,7 +517,9 @@ const char *plan_nft_host(struct arena *a, const struct gate *g, const struct pl
 	line(&n, "table inet " PLAN_NFT_HOST " {");
 	host_shared(&n);
 	host_from(&n);
+	host_short(&n);
 	host_publish(&n);
+	host_into(&n);
 	host_lan(&n);
 	host_leave(&n);
 	host_before(&n);

@@ -33,6 +33,11 @@ const char *plan_host_link(struct arena *a, const struct gate *g)
 	return arena_printf(a, "sp-%s", g->name);
 }
 
+const char *plan_short_link(struct arena *a, const struct slot *s, size_t room)
+{
+	return arena_printf(a, "sp-%u.%zu", s->number, room);
+}
+
 const char *plan_room_link(struct arena *a, const struct gate *g, size_t room)
 {
 	const char *name = g->rooms[room].name;
@@ -55,6 +60,19 @@ const char *plan_gate_netns(struct arena *a, const struct gate *g)
 const char *plan_alias(struct arena *a, const struct gate *g)
 {
 	return arena_printf(a, "sallyport %s%s", g->name, g->ends_with_command ? " run" : "");
+}
+
+bool plan_publish_is_short(const struct publish *p)
+{
+	return p->door == 0 && p->proto == IPPROTO_TCP;
+}
+
+bool plan_room_is_short(const struct gate *g, size_t room)
+{
+	for (size_t i = 0; i < g->n_publish; i++)
+		if (g->publish[i].room == room && plan_publish_is_short(&g->publish[i]))
+			return true;
+	return false;
 }
 
 /* fe80::1 is the upper end of a link (towards the host), fe80::2 the lower one. */
@@ -107,6 +125,23 @@ bool plan_link_is_ours(const struct link *l)
 	return str_starts(l->alias, "sallyport ") ||
 	       (l->has_mac && memcmp(l->mac, mac_head, sizeof(mac_head)) == 0 &&
 		str_eq(l->kind, "veth"));
+}
+
+bool plan_link_is_of(const struct link *l, const char *gate)
+{
+	const char *name = l->alias + strlen("sallyport ");
+	size_t len = strlen(gate);
+
+	return str_starts(l->alias, "sallyport ") && strncmp(name, gate, len) == 0 &&
+	       (!name[len] || name[len] == ' ');
+}
+
+const char *plan_short_netns(const struct link *l)
+{
+	const char *gate = strchr(l->alias, ' ');
+	const char *room = gate ? strchr(gate + 1, ' ') : NULL;
+
+	return plan_link_is_ours(l) && strchr(l->name, '.') && room ? room + 1 : NULL;
 }
 
 /*
@@ -167,6 +202,41 @@ static void host_link_sysctls(struct arena *a, struct want *w, const char *link)
 				ones[i][1]);
 }
 
+/* The host's end of a link of the gate's: all of them speak with the same addresses. */
+static struct want_link *add_host_link(struct arena *a, const struct gate *g,
+				       const struct plan_facts *f, struct want *w, const char *name)
+{
+	struct want_link *l = want_add_link(a, w, name);
+
+	l->alias = plan_alias(a, g);
+	l->mac = host_mac(a, &f->slot);
+	want_add_address(a, w, name, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
+	if (f->ipv6)
+		want_add_address(a, w, name, link_local(1), RT_SCOPE_LINK);
+	host_link_sysctls(a, w, name);
+	return l;
+}
+
+static void host_short(struct arena *a, const struct gate *g, const struct plan_facts *f,
+		       struct want *w, size_t room)
+{
+	const char *link = plan_short_link(a, &f->slot, room);
+	struct want_link *l = add_host_link(a, g, f, w, link);
+
+	l->alias = arena_printf(a, "sallyport %s %s", g->name, plan_room_netns(a, g, room));
+	l->peer_name = PLAN_SHORT_END;
+	l->peer_place = PLACE_ROOM;
+	l->peer_room = room;
+	l->peer_netns = plan_room_netns(a, g, room);
+	for (size_t i = 0; i < n_families(f); i++) {
+		struct ip to = slot_short(&f->slot, families[i], room);
+
+		want_add_route(a, w, w->table_first, prefix_host(&to), link, (struct ip){ 0 });
+	}
+	/* Whoever is root in the room asks here for other addresses of the host's. */
+	want_add_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/arp_ignore", link), "1");
+}
+
 void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret)
 {
 	const char *link = plan_host_link(a, g);
@@ -175,15 +245,11 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 			  .protocol = RTPROT_KERNEL,
 			  .table_first = table,
 			  .table_last = table };
-	struct want_link *l = want_add_link(a, &w, link);
+	struct want_link *l = add_host_link(a, g, f, &w, link);
 
-	l->alias = plan_alias(a, g);
 	l->peer_name = "lan";
 	l->peer_place = PLACE_GATE;
 	l->peer_netns = plan_gate_netns(a, g);
-	l->mac = host_mac(a, &f->slot);
-
-	want_add_address(a, &w, link, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
 	for (size_t i = 0; i < n_families(f); i++) {
 		sa_family_t family = families[i];
 		struct ip gate = slot_gate(&f->slot, family);
@@ -194,9 +260,9 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 		want_add_route(a, &w, table, slot_net(&f->slot, family), link, via);
 		want_add_rule(a, &w, family, table)->to = slot_net(&f->slot, family);
 	}
-	if (f->ipv6)
-		want_add_address(a, &w, link, link_local(1), RT_SCOPE_LINK);
-	host_link_sysctls(a, &w, link);
+	for (size_t i = 0; i < g->n_rooms; i++)
+		if (plan_room_is_short(g, i))
+			host_short(a, g, f, &w, i);
 	host_forwarding(a, f, &w, link);
 	w.nft = plan_nft_host(a, g, f);
 	*ret = w;
@@ -443,6 +509,23 @@ void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f
 	*ret = w;
 }
 
+/* Who was reached by the short link answers from its address, and so by it. */
+static void room_short(struct arena *a, const struct plan_facts *f, struct want *w, size_t room,
+		       sa_family_t family)
+{
+	struct ip host = slot_host(&f->slot, family);
+	struct ip own = slot_short(&f->slot, family, room);
+
+	want_add_address(a, w, PLAN_SHORT_END, own, RT_SCOPE_UNIVERSE);
+	want_add_floor(a, w, PLAN_TABLE_DOOR, family);
+	if (family == AF_INET)
+		want_add_route(a, w, PLAN_TABLE_DOOR, prefix_host(&host), PLAN_SHORT_END,
+			       (struct ip){ 0 });
+	want_add_route(a, w, PLAN_TABLE_DOOR, want_everything(family), PLAN_SHORT_END,
+		       family == AF_INET ? host : link_local(1));
+	want_add_rule(a, w, family, PLAN_TABLE_DOOR)->from = prefix_host(&own);
+}
+
 void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f, size_t room,
 	       struct want *ret)
 {
@@ -459,7 +542,9 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 	struct want w = { .place = PLACE_ROOM,
 			  .room = room,
 			  .protocol = PLAN_PROTOCOL,
-			  .netns = plan_room_netns(a, g, room) };
+			  .netns = plan_room_netns(a, g, room),
+			  .table_first = PLAN_TABLE_DOOR,
+			  .table_last = PLAN_TABLE_DOOR };
 
 	for (size_t i = 0; i < ARRAY_LEN(sysctls); i++)
 		want_add_sysctl(a, &w, sysctls[i][0], sysctls[i][1]);
@@ -467,6 +552,8 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 		want_add_sysctl(a, &w, sysctls6[i][0], sysctls6[i][1]);
 	want_add_link(a, &w, "lo")->alias = plan_alias(a, g);
 	want_add_link(a, &w, "eth0");
+	if (plan_room_is_short(g, room))
+		want_add_link(a, &w, PLAN_SHORT_END);
 	for (size_t i = 0; i < n_families(f); i++) {
 		sa_family_t family = families[i];
 		struct ip gate = slot_gate(&f->slot, family);
@@ -478,6 +565,8 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 				       (struct ip){ 0 });
 		want_add_route(a, &w, RT_TABLE_MAIN, want_everything(family), "eth0",
 			       family == AF_INET ? gate : link_local(1));
+		if (plan_room_is_short(g, room))
+			room_short(a, f, &w, room, family);
 	}
 	*ret = w;
 }

@@ -59,6 +59,8 @@ struct plan_facts {
 
 /* Names: "sp-NAME", "room" or "room-X", "NAME" or "NAME.X", "NAME.gate". Arena strings. */
 const char *plan_host_link(struct arena *a, const struct gate *g);
+/* "sp-SLOT.ROOM", both numbers: no gate's name has a dot. */
+const char *plan_short_link(struct arena *a, const struct slot *s, size_t room);
 const char *plan_room_link(struct arena *a, const struct gate *g, size_t room);
 const char *plan_room_netns(struct arena *a, const struct gate *g, size_t room);
 const char *plan_gate_netns(struct arena *a, const struct gate *g);
@@ -69,6 +71,20 @@ const char *plan_alias(struct arena *a, const struct gate *g);
  * address that a link has from its first moment, before it can have an alias.
  */
 bool plan_link_is_ours(const struct link *l);
+/* Is it the gate's called @gate, by the alias? */
+bool plan_link_is_of(const struct link *l, const char *gate);
+/* The namespace of the room to which a short link leads; NULL if @l is none. */
+const char *plan_short_netns(const struct link *l);
+
+/*
+ * Does the room have a short link?  It leads from the host straight to the room
+ * and carries what TCP clients of the lan door say and are answered; nothing can
+ * begin on it.  Such a room publishes TCP on the lan door.
+ */
+bool plan_room_is_short(const struct gate *g, size_t room);
+/* Does @p lead by a short link? */
+bool plan_publish_is_short(const struct publish *p);
+#define PLAN_SHORT_END "lan0" /* the short link's name in the room */
 
 void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret);
 void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret);

@@ -2,6 +2,9 @@
 #include "plan/slot.h"
 
 #include "base/text.h"
+#include "plan/plan.h"
+
+#include <string.h>
 
 /*
  * Ranges nobody's LAN should be: RFC 2544's benchmark range first, then corners
@@ -59,6 +62,11 @@ struct ip slot_room(const struct slot *s, sa_family_t family, size_t room)
 	return numbered(s, family, 3 + (uint32_t)room);
 }
 
+struct ip slot_short(const struct slot *s, sa_family_t family, size_t room)
+{
+	return numbered(s, family, 3 + GATE_ROOMS_MAX + (uint32_t)room);
+}
+
 static bool overlaps(const struct slot *s, const struct prefix *p)
 {
 	return prefix_overlaps(&s->net4, p) || prefix_overlaps(&s->net6, p);
@@ -74,20 +82,25 @@ static bool means_none(const struct prefix *p)
 	return p->len < (p->ip.family == AF_INET ? 2 : 48);
 }
 
+/* The gate's link, and its rooms' short ones. */
+static bool is_own(const struct snapshot *net, const char *own, int index)
+{
+	const struct link *l = snapshot_link_by_index(net, index);
+
+	return l && (str_eq(l->name, own) || plan_link_is_of(l, own + strlen("sp-")));
+}
+
 bool slot_taken(const struct slot *s, const struct snapshot *net, const char *own)
 {
-	const struct link *mine = snapshot_link_by_name(net, own);
-	int own_index = mine ? mine->index : -1;
-
 	for (size_t i = 0; i < net->n_addresses; i++) {
 		struct prefix p = prefix_host(&net->addresses[i].local);
 
-		if (net->addresses[i].link != own_index && overlaps(s, &p))
+		if (!is_own(net, own, net->addresses[i].link) && overlaps(s, &p))
 			return true;
 	}
 	for (size_t i = 0; i < net->n_routes; i++) {
 		const struct route *r = &net->routes[i];
-		bool ours = (r->n_hops && r->hops[0].link == own_index) ||
+		bool ours = (r->n_hops && is_own(net, own, r->hops[0].link)) ||
 			    r->table == SLOT_TABLE + s->number;
 
 		if (!means_none(&r->dst) && !ours && overlaps(s, &r->dst))

@@ -25,10 +25,12 @@ struct slot slot_of(uint32_t number);
 struct ip slot_host(const struct slot *s, sa_family_t family);
 struct ip slot_gate(const struct slot *s, sa_family_t family);
 struct ip slot_room(const struct slot *s, sa_family_t family, size_t room);
+/* The room's other address: what comes by its short link is sent there. */
+struct ip slot_short(const struct slot *s, sa_family_t family, size_t room);
 
 /*
  * Does anything on these links, addresses or routes use a part of the slot?
- * Routes to everything do not count, nor do links called @own (and routes by them).
+ * Routes to everything do not count, nor do the gate's link @own ("sp-NAME") and its rooms' short ones.
  */
 bool slot_taken(const struct slot *s, const struct snapshot *net, const char *own);
 

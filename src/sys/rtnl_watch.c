@@ -119,6 +119,16 @@ static bool is_foreign_table(const struct rtnl_watch *w, const struct nlmsghdr *
 	       table < SLOT_TABLE + SLOT_COUNT && table != w->own_table;
 }
 
+/* "sp-NAME", and "sp-SLOT.ROOM" of a slot that is not ours. */
+static bool is_foreign_name(const struct rtnl_watch *w, const char *name)
+{
+	char own[LINK_NAME_SIZE];
+	int len = snprintf(own, sizeof(own), "sp-%u.", w->own_table - SLOT_TABLE);
+
+	return str_starts(name, "sp-") && !str_eq(name, w->own_link) &&
+	       strncmp(name, own, (size_t)len) != 0;
+}
+
 /* The kernel tells of a link's settings before it tells of the link. */
 static bool is_foreign_link(struct rtnl_watch *w, uint32_t index)
 {
@@ -127,7 +137,7 @@ static bool is_foreign_link(struct rtnl_watch *w, uint32_t index)
 	if (is_foreign_index(w, index))
 		return true;
 	if (ioctl(mnl_socket_get_fd(w->sock), SIOCGIFNAME, &link) < 0 ||
-	    strncmp(link.ifr_name, "sp-", 3) != 0 || str_eq(link.ifr_name, w->own_link))
+	    !is_foreign_name(w, link.ifr_name))
 		return false;
 	note_foreign_index(w, index);
 	return true;
@@ -150,7 +160,7 @@ static bool is_another_gates(struct rtnl_watch *w, const struct nlmsghdr *nlh)
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
 		name = find_attr(nlh, sizeof(*ifi), IFLA_IFNAME, 4);
-		if (!name || strncmp(name, "sp-", 3) != 0 || str_eq(name, w->own_link))
+		if (!name || !is_foreign_name(w, name))
 			return false;
 		if (nlh->nlmsg_type == RTM_NEWLINK)
 			note_foreign_index(w, (uint32_t)ifi->ifi_index);

@@ -100,6 +100,12 @@ static void add_request(struct text *t, const struct explain_report *r)
 	if (!r->n_legs)
 		return;
 	add_rps(t, r);
+	if (r->shown) {
+		text_addf(t, "  a live connection shows that port %u is sent on to ",
+			  r->in->query.port);
+		add_endpoint(t, &r->shown->inside);
+		text_addf(t, " port %u\n", r->shown->inside_port);
+	}
 	for (size_t i = 0; i < r->n_legs && !r->legs[i].reply; i++)
 		if (r->legs[i].out)
 			add_passing(t, r, &r->legs[i]);

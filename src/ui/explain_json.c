@@ -150,6 +150,12 @@ static json_t *meets_json(const struct explain_report *r)
 				    json_pack("{s:o, s:i}", "address",
 					      ip_json(&r->container->inside), "port",
 					      r->container->inside_port));
+	if (r->shown)
+		json_object_set_new(root, "live_connection",
+				    json_pack("{s:o, s:o, s:i}", "client",
+					      ip_json(&r->shown->client), "sent_on_to",
+					      ip_json(&r->shown->inside), "port",
+					      r->shown->inside_port));
 	return root;
 }
 

@@ -752,7 +752,7 @@ void explain_notes(const struct explain_report *r, void (*each)(const char *note
 		each("rp_filter is not known here; a strict one may drop the request", ctx);
 	if (!p->nft_known)
 		each("the firewall is not known here; a port that it publishes is not seen", ctx);
-	if (p->dnat && !r->published && !r->container) {
+	if (p->dnat && !r->published && !r->container && !r->shown) {
 		text_addf(&t, "%s rewrites destinations as well, and that is not looked at",
 			  p->dnat);
 		each(text_str(&t), ctx);

@@ -283,7 +283,8 @@ void containers_iptables(struct arena *a, const char *text, struct container_por
 	while (*text) {
 		size_t n = strcspn(text, "\n");
 
-		if (str_starts(text, "-A "))
+		/* A line without end was cut off. */
+		if (str_starts(text, "-A ") && text[n])
 			read_dnat(a, arena_strndup(a, text, n), ports);
 		text += n + (text[n] != 0);
 	}

@@ -55,10 +55,10 @@ def rules(scene):
            for i in range(RULES)]
     delete = [f'rule del pref {1000 + i}' for i in range(RULES)]
 
-    def with_rules(host, address, port):
+    def with_rules(host, address, port, what='conns'):
         host.ip(*add)
         try:
-            return scene.measure('conns', address, port, MS)
+            return scene.measure(what, address, port, MS)
         finally:
             host.ip(*delete)
 
@@ -71,11 +71,21 @@ def rules(scene):
             'rules': lambda: with_rules(scene.servera, NEAR_A, 9000),
             'bare': lambda: scene.measure('conns', NEAR_BARE, 80, MS),
             'bare, rules': lambda: with_rules(scene.bare, NEAR_BARE, 80),
+            'rr': lambda: scene.measure('rr', NEAR_A, 9000, MS),
+            'rr, rules': lambda: with_rules(scene.servera, NEAR_A, 9000, 'rr'),
+            'rr, bare': lambda: scene.measure('rr', NEAR_BARE, 80, MS),
+            'rr, bare, rules': lambda: with_rules(scene.bare, NEAR_BARE, 80, 'rr'),
         }, ROUNDS)
     return [table.ratio(f'connections/s, {RULES} foreign rules / none',
                         found['rules'], found['none'], 0.95),
             table.ratio('  the same on the bare host', found['bare, rules'],
-                        found['bare'])]
+                        found['bare']),
+            # Of a forwarded reply the host looks through its rules for every
+            # packet, of its own socket's once for the connection.
+            table.ratio('  requests/s in one connection', found['rr, rules'],
+                        found['rr']),
+            table.ratio('  the same on the bare host', found['rr, bare, rules'],
+                        found['rr, bare'])]
 
 
 def gates(scene):

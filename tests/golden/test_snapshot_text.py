@@ -6,6 +6,7 @@ reads what git says has changed.
 """
 import json
 import os
+import shlex
 import subprocess
 
 import pytest
@@ -209,3 +210,50 @@ def test_standard_input_and_pipes_are_files_too(tmp_path):
                           stderr=subprocess.STDOUT, timeout=60)
     assert done.returncode == 0, done.stdout
     assert "does not tell" in done.stdout
+
+
+def snapshot(*words, script=None):
+    """In a network of its own; @script runs around it, "$@" is the command."""
+    return subprocess.run(["unshare", "-Urnm", "sh", "-ec", script or 'exec "$@"', "sh",
+                           SALLYPORT, "snapshot", *words], env=ENV, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+
+
+INSIDE = ("unshare -n sh -ec 'ip link add inside type veth peer name far;"
+          " echo ready; exec sleep 60' > {fifo} & child=$!; read word < {fifo};"
+          ' "$@"; kill $child')
+
+
+@pytest.mark.parametrize("place", ["$child", "/proc/$child/ns/net"])
+def test_a_snapshot_of_a_process_s_namespace_is_that_namespace_s(place, tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    script = INSIDE.format(fifo=fifo).replace('"$@"', f'"$@" --gate {place}')
+    host = json.loads(snapshot(script=script).stdout)
+    assert {"inside", "far", "lo"} == {link["name"] for link in host["links"]}
+    assert host["place"].strip("/").replace("proc/", "").split("/")[0].isdigit()
+    # What is found by way of files is the caller's own.
+    assert "dns" not in host["parts"] and "containers" not in host["parts"]
+    assert [link["name"] for link in json.loads(snapshot().stdout)["links"]] == ["lo"]
+
+
+def test_a_file_of_a_snapshot_is_nobody_else_s(tmp_path):
+    path = tmp_path / "host.json"
+    done = snapshot("-o", str(path))
+    assert (done.stdout, done.returncode) == ("", 0)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert json.loads(path.read_text())["schema"] == 1
+
+
+def test_what_snapshot_cannot_do_is_told(tmp_path):
+    shown = []
+    for words, status in ((["--gate", "nosuch"], 1), (["--gate", "999999999"], 1),
+                          (["--gate", "/etc/hostname"], 1), (["--gate", "/absent"], 1),
+                          (["--gate", "/proc/self/ns/mnt"], 1), (["--gate", ""], 1),
+                          (["-o", "/absent/host.json"], 1), (["-o", str(tmp_path)], 1),
+                          (["-o", "/dev/full"], 1), (["-o"], 2), (["host.json"], 2),
+                          (["--all"], 2)):
+        done = snapshot(*words)
+        assert done.returncode == status, done.stdout
+        shown.append(f"$ sallyport snapshot {shlex.join(words)}\n{done.stdout}")
+    expect("places.txt", "".join(shown).replace(str(tmp_path), "DIR"))

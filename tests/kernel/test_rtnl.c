@@ -556,6 +556,14 @@ static void of_another_gates_link_nothing_is_heard(void **state)
 	run("ip addr add 198.18.0.65/32 dev sp-mine");
 	n = read_news(w);
 	assert_true(n.addresses);
+	/* Short links carry the number of their slot. */
+	run("ip link add sp-2.0 type veth peer name s2 && ip link set sp-2.0 up && "
+	    "ip addr add 198.18.0.129/32 dev sp-2.0 noprefixroute && ip link del sp-2.0");
+	assert_ok(rtnl_watch_read(w, &n, &e));
+	assert_false(n.addresses);
+	run("ip link add sp-1.0 type veth peer name s1 && ip addr add 198.18.0.65/32 dev sp-1.0");
+	n = read_news(w);
+	assert_true(n.links && n.addresses);
 	rtnl_watch_close(&w);
 }
 

@@ -164,7 +164,9 @@ static const char iptables[] =
 	"-A DOCKER -p tcp -m tcp --dport 7 -j DNAT --to-destination 10.0.0.7\n"
 	"-A DOCKER -d fd00::1/128 -p tcp -m tcp --dport 7 -j DNAT --to-destination 10.0.0.7:7\n"
 	"-A DOCKER -p tcp -m tcp --dport 7 -j DNAT --to-destination\n"
-	"COMMIT\n";
+	"COMMIT\n"
+	/* Cut off. */
+	"-A DOCKER -p tcp -m tcp --dport 7 -j DNAT --to-destination 10.0.0.7:7";
 
 static void what_engines_rewrite_with_iptables_are_ports(void **state)
 {

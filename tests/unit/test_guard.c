@@ -176,6 +176,17 @@ static void what_says_a_lan_address_leaves_by_the_lan_whatever_is_pushed(void **
 	}
 }
 
+static void what_says_an_address_of_loopback_leaves_by_the_lan(void **state)
+{
+	struct net n CLEANUP_NET = host();
+
+	(void)state;
+	address_add(&n, LO, "198.51.100.53/32");
+	guard(&n);
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "172.16.0.0/12", TUN0, NULL);
+	assert_int_equal(leaves_by(&n, "198.51.100.53", "172.16.9.20", 0), ETH0);
+}
+
 static void what_the_host_starts_goes_as_without_a_guard(void **state)
 {
 	static const char *const to[] = { "192.168.1.77", "172.16.9.20", "10.8.0.9", "203.0.113.5",
@@ -294,16 +305,36 @@ static void a_door_keeps_its_number_while_others_come_and_go(void **state)
 	(void)plan(&n, &m);
 }
 
+static void sets_of_addresses_that_are_gone_are_deleted(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m = learn(&n, &none);
+	struct want w = plan(&n, &m);
+	const char *stale, *listed = w.nft;
+
+	(void)state;
+	assert_string_equal(guard_nft_stale(&n.a, w.nft, listed), "");
+	n.s.addresses[0].local = ip("192.168.1.6");
+	w = plan(&n, &m);
+	stale = guard_nft_stale(&n.a, w.nft, listed);
+	assert_non_null(strstr(stale, "delete chain inet sallyport-guard learn_"));
+	assert_non_null(strstr(stale, "delete set inet sallyport-guard spoken_"));
+	assert_non_null(strstr(stale, "delete set inet sallyport-guard last_"));
+	assert_null(strstr(stale, "trial"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_says_a_lan_address_leaves_by_the_lan_whatever_is_pushed),
+		cmocka_unit_test(what_says_an_address_of_loopback_leaves_by_the_lan),
 		cmocka_unit_test(what_the_host_starts_goes_as_without_a_guard),
 		cmocka_unit_test(a_gateway_that_a_client_takes_out_of_main_is_remembered),
 		cmocka_unit_test(a_gateway_that_a_client_puts_on_a_door_is_not_believed),
 		cmocka_unit_test(another_gateway_by_dhcp_is_believed),
 		cmocka_unit_test(a_gateway_that_is_nobodys_neighbour_any_more_is_forgotten),
 		cmocka_unit_test(a_door_keeps_its_number_while_others_come_and_go),
+		cmocka_unit_test(sets_of_addresses_that_are_gone_are_deleted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

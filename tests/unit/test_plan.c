@@ -338,8 +338,36 @@ static void who_comes_in_by_lan_passes_the_reverse_path_check(void **state)
 
 /* --- not by dice ---------------------------------------------------------------- */
 
-static void a_room_has_one_way_out(void **state)
+/* Its own address leads to the gate; that of the short link is for answers by it alone. */
+static void check_room_ways(const struct want *w, const struct slot *slot, size_t room)
 {
+	for (size_t j = 0; j < w->n_routes; j++) {
+		if (w->routes[j].link && str_eq(w->routes[j].link, "eth0"))
+			assert_int_equal(w->routes[j].table, RT_TABLE_MAIN);
+		else
+			assert_int_equal(w->routes[j].table, PLAN_TABLE_DOOR);
+	}
+	for (size_t j = 0; j < w->n_addresses; j++) {
+		sa_family_t family = w->addresses[j].local.family;
+		bool gate = str_eq(w->addresses[j].link, "eth0");
+		struct ip own = (gate ? slot_room : slot_short)(slot, family, room);
+
+		assert_true(ip_equal(&w->addresses[j].local, &own));
+	}
+	for (size_t j = 0; j < w->n_rules; j++) {
+		struct ip own = slot_short(slot, w->rules[j].family, room);
+
+		assert_int_equal(w->rules[j].table, PLAN_TABLE_DOOR);
+		assert_true(prefix_equal(&w->rules[j].from,
+					 &(struct prefix){ own, w->rules[j].from.len }));
+		assert_int_equal(w->rules[j].from.len, ip_bits(own.family));
+	}
+}
+
+static void a_room_has_one_way_out_and_one_to_answer(void **state)
+{
+	size_t n_short = 0, n_long = 0;
+
 	(void)state;
 	for (unsigned int i = 1; i <= 200; i++) {
 		struct sim sim CLEANUP_SIM = { 0 };
@@ -351,16 +379,18 @@ static void a_room_has_one_way_out(void **state)
 
 		plan_room(&sim.arena, &g.gate, &g.facts, room, &w);
 		assert_null(w.nft);
-		assert_int_equal(w.n_rules, 0);
-		for (size_t j = 0; j < w.n_routes; j++)
-			assert_string_equal(w.routes[j].link, "eth0");
-		for (size_t j = 0; j < w.n_addresses; j++) {
-			struct ip own = slot_room(&slot, w.addresses[j].local.family, room);
-
-			assert_string_equal(w.addresses[j].link, "eth0");
-			assert_true(ip_equal(&w.addresses[j].local, &own));
+		check_room_ways(&w, &slot, room);
+		if (plan_room_is_short(&g.gate, room)) {
+			n_short++;
+			assert_int_equal(w.n_links, 3);
+			assert_int_equal(w.n_rules, g.facts.ipv6 ? 2 : 1);
+		} else {
+			n_long++;
+			assert_int_equal(w.n_links, 2);
+			assert_int_equal(w.n_rules, 0);
 		}
 	}
+	assert_true(n_short && n_long);
 }
 
 /* Every mark, table and name of a gate is its own. */
@@ -376,6 +406,12 @@ static void the_doors_marks_and_tables_do_not_meet(void **state)
 	}
 	assert_true(PLAN_TABLE_DOOR + GATE_DOORS_MAX - 1 <= PLAN_TABLE_LAST);
 	assert_true(PLAN_TABLE_ROOMS < PLAN_TABLE_DOOR);
+}
+
+static bool is_a_link_of(struct arena *a, const struct slot *slot, const char *name)
+{
+	return str_eq(name, "sp-office") ||
+	       str_starts(name, arena_printf(a, "sp-%u.", slot->number));
 }
 
 /* Whatever is planned for the host speaks of the slot alone. */
@@ -401,12 +437,12 @@ static void the_hosts_rules_and_routes_are_about_the_slot(void **state)
 		}
 		for (size_t j = 0; j < w.n_routes; j++) {
 			assert_int_equal(w.routes[j].table, w.table_first);
-			assert_string_equal(w.routes[j].link, "sp-office");
+			assert_true(is_a_link_of(&sim.arena, &slot, w.routes[j].link));
 			assert_true(prefix_contains(&slot.net4, &w.routes[j].dst) ||
 				    prefix_contains(&slot.net6, &w.routes[j].dst));
 		}
 		for (size_t j = 0; j < w.n_links; j++)
-			assert_string_equal(w.links[j].name, "sp-office");
+			assert_true(is_a_link_of(&sim.arena, &slot, w.links[j].name));
 	}
 }
 
@@ -499,7 +535,7 @@ int main(void)
 		cmocka_unit_test(no_pushed_route_touches_the_gates_own_links),
 		cmocka_unit_test(a_tunnels_own_packets_leave_by_lan_and_never_by_a_tunnel),
 		cmocka_unit_test(who_comes_in_by_lan_passes_the_reverse_path_check),
-		cmocka_unit_test(a_room_has_one_way_out),
+		cmocka_unit_test(a_room_has_one_way_out_and_one_to_answer),
 		cmocka_unit_test(the_doors_marks_and_tables_do_not_meet),
 		cmocka_unit_test(the_hosts_rules_and_routes_are_about_the_slot),
 		cmocka_unit_test(a_wireguard_peer_for_everything_gets_everything),

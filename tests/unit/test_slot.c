@@ -158,6 +158,12 @@ static void host_gate_and_rooms_have_different_addresses_in_the_slot(void **stat
 				ip = next;
 				next = slot_room(&s, families[f], room);
 			}
+			for (size_t room = 0; room < GATE_ROOMS_MAX; room++) {
+				assert_true(ip_compare(&ip, &next) < 0);
+				assert_true(prefix_covers(net, &next));
+				ip = next;
+				next = slot_short(&s, families[f], room);
+			}
 			/* The broadcast address of a /26 is nobody's. */
 			assert_true(ip_compare(&next, &last) < 0);
 		}

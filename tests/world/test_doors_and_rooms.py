@@ -9,9 +9,10 @@ from lab import probe
 from lab.host import PATIENCE, keep, until
 from lab.leak import Ear, Talker
 from lab.probe import How
+from lab.sniff import Sniffer, inject, mac, strays
 from lab.world import (A4, A6, A_VPN4, A_VPN6, A_WG4, A_WG6, B_INET4, B_VPN4,
-                       B_VPN6, CORP4, LAPTOP2_4, PARTNER4, PARTNER6,
-                       wrong_answers)
+                       B_VPN6, CORP4, LAPTOP2_4, MALLORY4, MALLORY6,
+                       PARTNER4, PARTNER6, wrong_answers)
 
 CONF = '''
 # Two named rooms, one without a name, three VPNs.
@@ -138,6 +139,22 @@ def test_listen_leaves_the_other_addresses_of_the_host_alone(gate, wide_world):
         How.REFUSED
     assert probe.ask(wide_world.laptop, 'tcp', '172.16.5.12', 8081).by == 'host'
     child.kill()
+
+
+@pytest.mark.parametrize('a, src', [(A4, MALLORY4), (A6, MALLORY6)])
+def test_stray_segments_to_an_address_that_is_listened_on(gate, wide_world, a,
+                                                          src):
+    """The host would reset what they belong to."""
+    w = wide_world
+    with probe.connect(w.mallory, a, 80) as s, \
+            Sniffer(w.mallory, 'eth0', (w.core, 'mallory')) as far:
+        probe.line(s)
+        port = s.getsockname()[1]
+        for packet in strays(src, port, a):
+            inject(w.mallory, 'eth0', mac(w.servera, 'eth0'), packet)
+        s.sendall(b'there?\n')
+        assert probe.line(s).endswith('there?\n')
+        assert far.seen(lambda p: p.flags & 4 and p.dport == port) == []
 
 
 def talk(gate, world, room, aims):

@@ -358,6 +358,26 @@ def test_what_hangs_on_a_mark_is_told_and_happens(wires, explain):
         wires.srv.ip('rule del fwmark 7/15 lookup 77', 'route flush table 77')
 
 
+def test_a_live_connection_shows_where_others_rules_send_a_port(wires, explain):
+    wires.srv.nft('table ip others { chain pre { type nat hook prerouting priority -100; '
+                  f'ip daddr {S4} tcp dport 8081 dnat to {MORE4}:80; }}; }}')
+    wires.srv.ip(f'route add 10.0.0.0/8 {VIA4}')
+    try:
+        blind = explain(FAR4, f'{S4}:8081').stdout
+        assert 'table ip others rewrites destinations as well' in blind
+        with probe.connect(wires.cli, S4, 8081, src=FAR4):
+            done = explain(FAR4, f'{S4}:8081')
+            report = json.loads(explain('--json', FAR4, f'{S4}:8081').stdout)
+    finally:
+        wires.srv.ip('route del 10.0.0.0/8')
+        wires.srv.run('nft', 'delete', 'table', 'ip', 'others')
+    assert f'port 8081 is sent on to {MORE4} port 80' in done.stdout
+    assert f'(pid {wires.service.pid})' in done.stdout
+    assert 'rewrites destinations' not in done.stdout
+    assert done.returncode == 1 and report['legs'][-1]['out'] == 'eth1'
+    assert report['meets']['live_connection']['sent_on_to'] == MORE4
+
+
 def test_a_port_that_nobody_has_is_told_and_refused(wires, explain):
     for proto in ('tcp', 'udp'):
         done = explain(FAR4, f'{S4}:81', proto)
@@ -569,9 +589,12 @@ def test_every_door_of_a_gate_is_explained_as_it_answers(gated):
             places = [leg['place'] for leg in report['legs']]
             if door == 'vpn':
                 assert places == ['gate main', 'room main', 'room main', 'gate main']
+            elif proto == 'tcp':
+                assert places == ['this host', 'room main', 'room main', 'this host']
             else:
                 assert places == ['this host', 'gate main', 'room main', 'room main',
                                   'gate main', 'this host']
+            if door != 'vpn':
                 # The same without the gate's name: the port leads there.
                 assert tool('explain', saw, *target(server, proto)).returncode == 0
 
@@ -601,8 +624,8 @@ def test_a_gate_that_lost_its_rules_is_told_and_is_silent(gated):
             if gate.inner.run('ip', v, 'rule', 'del', 'pref', '0', 'fwmark', '0x170d0000/0xffff0000',
                               ok=False).returncode:
                 break
-    got = probe.ask(world.laptop, 'tcp', A4, 80, seconds=probe.SILENCE)
-    done = tool('explain', '--json', LAPTOP4, f'{A4}:80')
+    got = probe.ask(world.laptop, 'udp', A4, 80, seconds=probe.SILENCE)
+    done = tool('explain', '--json', LAPTOP4, f'{A4}:80', 'udp')
     report = json.loads(done.stdout)
     assert not got.answered and done.returncode == 1
     assert [c['commands'] for c in report['cures']] == [

@@ -14,13 +14,13 @@ from lab import probe
 from lab.host import until
 from lab.plain import PlainRoom
 from lab.probe import How
-from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
-                       inject_tun, mac, pton, tcp_packet, udp_packet)
+from lab.sniff import (TCP, Sniffer, icmp_packet, inject, inject_tun, mac,
+                       minus, pton, strays, tcp_packet, told, udp_packet)
 from lab.vpn import OpenVpnClient
 from lab.world import (A4, A6, A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP2_4,
                        LAPTOP2_6, MALLORY4, VPN_GW4)
 
-RST, SYN_FIN, ACK = 0x04, 0x03, 0x10
+RST, SYN_FIN = 0x04, 0x03
 
 CONF = '''
 [room]
@@ -51,13 +51,6 @@ def plain(world):
     plain = PlainRoom(world)
     yield plain
     plain.close()
-
-
-def minus(address, n):
-    """The address @n below: from a room's to its gate's and host's."""
-    head, _, last = address.rpartition('.' if '.' in address else ':')
-    return f'{head}.{int(last) - n}' if '.' in address else \
-        f'{head}:{int(last, 16) - n:x}'
 
 
 def host_end(world):
@@ -101,18 +94,11 @@ def open_conversation(host, a):
     return s, s.getsockname()[1]
 
 
-def out_of_window(src, sport, dst):
-    """Of these, whatever the numbers of the conversation are, conntrack takes one
-    for a segment of the far future (of the past it bears with)."""
-    return [tcp_packet(src, sport, dst, 80, ACK, quarter << 30, 1 << 30)
-            for quarter in range(4)]
-
-
 def test_control_a_plain_dnat_breaks_off_at_a_stray_segment(world, plain):
     """It is not translated, so it is for the host, which resets."""
     s, port = open_conversation(world.mallory, A4)
     with s, Sniffer(world.mallory, 'eth0', (world.core, 'mallory')) as far:
-        for packet in out_of_window(MALLORY4, port, A4):
+        for packet in strays(MALLORY4, port, A4):
             inject(world.mallory, 'eth0', mac(world.servera, 'eth0'), packet)
         assert far.wait_for(lambda p: p.flags & RST and p.dport == port)
 
@@ -250,7 +236,7 @@ def test_nobody_in_a_tunnel_says_an_address_of_the_slot(gate, world,
 def test_a_stray_segment_does_not_break_off_one_of_the_lan(gate, world):
     s, port = open_conversation(world.mallory, A4)
     with s, Sniffer(world.mallory, 'eth0', (world.core, 'mallory')) as far:
-        for packet in out_of_window(MALLORY4, port, A4):
+        for packet in strays(MALLORY4, port, A4):
             inject(world.mallory, 'eth0', mac(world.servera, 'eth0'), packet)
         s.sendall(b'there?\n')
         assert probe.line(s).endswith('there?\n')
@@ -260,7 +246,7 @@ def test_a_stray_segment_does_not_break_off_one_of_the_lan(gate, world):
 def test_a_stray_segment_does_not_break_off_a_conversation(gate, world, tun):
     s, port = open_conversation(world.serverb, A_VPN4)
     with s:
-        for packet in out_of_window(B_VPN4, port, A_VPN4):
+        for packet in strays(B_VPN4, port, A_VPN4):
             inject_tun(world.vpnsrv, 'tun0', packet)
         assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered  # delivered
         assert tun.seen(lambda p: p.flags & RST and p.dport == port) == []
@@ -331,27 +317,6 @@ def test_a_vpn_client_may_talk_to_itself(gate, inner):
         listener.bind((A_VPN4, 4660))
         listener.listen()
         probe.connect(inner, A_VPN4, 4660).close()
-
-
-def told(where, link, sender, target):
-    """Does somebody on @link answer an ARP request for @target?"""
-    me = bytes.fromhex(mac(where, link).replace(':', ''))
-    with where.inside():
-        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
-                          socket.htons(ETH_P_ARP))
-    with s:
-        s.bind((link, ETH_P_ARP))
-        s.settimeout(probe.SILENCE)
-        s.send(b'\xff' * 6 + me + struct.pack('!H', ETH_P_ARP) + struct.pack(
-            '!HHBBH6s4s6s4s', 1, 0x800, 6, 4, 1, me, pton(sender), bytes(6),
-            pton(target)))
-        try:
-            while True:
-                data = s.recv(2048)
-                if data[20:22] == b'\0\2' and data[28:32] == pton(target):
-                    return True
-        except TimeoutError:
-            return False
 
 
 def test_a_room_does_not_learn_the_tunnels_address(gate):

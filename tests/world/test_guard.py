@@ -209,6 +209,19 @@ def test_sessions_live_while_wg_quick_comes_and_goes(program, net, allowed):
     assert difference(before, hoststate(net.servera)) == ''
 
 
+def test_a_guard_that_is_told_to_end_takes_the_tunnel_with_it(program, net):
+    conf = net.partner_server.conf(f'{net.dir}/wgq.conf', allowed='0.0.0.0/0')
+    net.servera.sysctl('net/ipv4/conf/all/src_valid_mark', 1)
+    before = hoststate(net.servera)
+    lines = sessions(net)
+    with guarded(program, net, wg_quick(net, 'up', conf)) as guard:
+        guard.wait_log('left wgq')
+        assert guard.stop() == 0
+    lines.wait_lines(5)
+    assert lines.wrong() == []
+    assert difference(before, hoststate(net.servera)) == ''
+
+
 def test_wg_quicks_rules_stand_as_it_meant_them(program, net):
     """It adds "lookup main suppress_prefixlength 0" last and means it to come
     first: the host's own LAN stays outside the tunnel."""

@@ -222,6 +222,21 @@ def test_a_new_interface_is_a_door(net, guard):
           'eth9 is gone', PATIENCE)
 
 
+def test_nothing_is_left_of_addresses_that_are_gone(net, guard):
+    def size():
+        return net.servera.out('nft', '-s', 'list', 'table', 'inet',
+                               'sallyport-guard').count('{')
+    before = size()
+    for i in range(20, 30):
+        net.servera.ip(f'addr add 172.16.5.{i}/24 dev eth0',
+                       f'addr add fd00:16:5::{i}/64 dev eth0 nodad')
+    until(lambda: size() > before, 'they are known', PATIENCE)
+    for i in range(20, 30):
+        net.servera.ip(f'addr del 172.16.5.{i}/24 dev eth0',
+                       f'addr del fd00:16:5::{i}/64 dev eth0')
+    until(lambda: size() == before, lambda: f'{size()} is {before}', PATIENCE)
+
+
 def test_kill_9_leaves_it_standing_and_the_next_takes_it_over(program, net,
                                                               guard):
     guard.stop()

@@ -260,7 +260,7 @@ def test_two_gates_both_come_back_into_the_table(world, gate, before,
         both = chains()
         for how in ('flush ruleset', 'delete table inet sallyport',
                     'flush chain inet sallyport from_other',
-                    'flush set inet sallyport links'):
+                    'flush map inet sallyport into'):
             foreign = world.servera.out('nft', 'list', 'ruleset')
             foreign = foreign[foreign.index('table inet admin'):].split(
                 '\n}\n')[0] + '\n}\n'

@@ -64,7 +64,7 @@ def test_the_command_runs_in_the_room(sallyport, world):
     done = sallyport('run', '--name', 'inside', '-p', '99', '--', 'ip', '-br',
                      'link', ok=True)
     links = {l.split('@')[0].split()[0] for l in done.stdout.splitlines()}
-    assert links == {'lo', 'eth0'}
+    assert links == {'lo', 'eth0', 'lan0'}
 
 
 def test_the_command_keeps_directory_and_environment(sallyport, world):

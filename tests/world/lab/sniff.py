@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 
 from .host import PATIENCE, TimedOut
+from .probe import SILENCE
 
 ETH_P_ALL = 0x0003
 ETH_P_IP = 0x0800
@@ -204,6 +205,13 @@ def tcp_packet(src, sport, dst, dport, flags=2, seq=1000, ack=0, data=b''):
     return ip_packet(src, dst, TCP, _with_sum(src, dst, TCP, seg, 16))
 
 
+def strays(src, sport, dst, dport=80):
+    """Segments of a conversation, out of its window: of these, whatever its numbers
+    are, conntrack takes one for the far future (of the past it bears with)."""
+    return [tcp_packet(src, sport, dst, dport, 0x10, quarter << 30, 1 << 30)
+            for quarter in range(4)]
+
+
 def udp_packet(src, sport, dst, dport, data=b'probe'):
     seg = struct.pack('!HHHH', sport, dport, 8 + len(data), 0) + data
     return ip_packet(src, dst, UDP, _with_sum(src, dst, UDP, seg, 6))
@@ -240,3 +248,31 @@ def inject_tun(host, link, packet):
     kind = ETH_P_IPV6 if packet[0] >> 4 == 6 else ETH_P_IP
     with s:
         s.sendto(packet, (link, kind))
+
+
+def told(where, link, sender, target):
+    """Does somebody on @link answer an ARP request for @target?"""
+    me = bytes.fromhex(mac(where, link).replace(':', ''))
+    with where.inside():
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
+                          socket.htons(ETH_P_ARP))
+    with s:
+        s.bind((link, ETH_P_ARP))
+        s.settimeout(SILENCE)
+        s.send(b'\xff' * 6 + me + struct.pack('!H', ETH_P_ARP) + struct.pack(
+            '!HHBBH6s4s6s4s', 1, 0x800, 6, 4, 1, me, pton(sender), bytes(6),
+            pton(target)))
+        try:
+            while True:
+                data = s.recv(2048)
+                if data[20:22] == b'\0\2' and data[28:32] == pton(target):
+                    return True
+        except TimeoutError:
+            return False
+
+
+def minus(address, n):
+    """The address @n below: from a room's to its gate's and host's."""
+    head, _, last = address.rpartition('.' if '.' in address else ':')
+    return f'{head}.{int(last) - n}' if '.' in address else \
+        f'{head}:{int(last, 16) - n:x}'
