@@ -69,8 +69,8 @@ static int inspect(struct arena *a, const char *socket, const char *word,
 	struct engine_answer answer;
 	const char *words;
 	int r = engine_ask(a, socket, "GET",
-			   arena_printf(a, "/containers/%s/json", http_escape(a, word)),
-			   NULL, ENGINE_LIMIT_MS, &answer, e);
+			   arena_printf(a, "/containers/%s/json", http_escape(a, word)), NULL,
+			   ENGINE_LIMIT_MS, &answer, e);
 
 	if (r < 0)
 		return r;
