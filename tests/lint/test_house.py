@@ -90,7 +90,9 @@ def test_every_source_names_its_licence():
     mark = "SPDX-License-Identifier: GPL-2.0-or-later"
     found = files("src/*.[ch]", "tests/*.[ch]", "tests/*.py", "tools", "meson.build",
                   "Makefile", "dist/*.in") + scripts()
-    bad = [f for f in found if "/corpus/" not in f and mark not in text(f)[:300]]
+    # JSON has no comments.
+    bad = [f for f in found if "/corpus/" not in f and not f.endswith(".json.in")
+           and mark not in text(f)[:300]]
     assert not bad
 
 
