@@ -39,6 +39,34 @@ static void in_a_gate(const struct cures *c)
 	tell(c, &cure);
 }
 
+static bool cuts_who_came_in(const struct clash_report *r)
+{
+	for (size_t i = 0; i < r->n_connections; i++)
+		if (r->connections[i].fate == CLASH_CUT)
+			return true;
+	for (size_t i = 0; i < r->n_listeners; i++)
+		if (r->listeners[i].cut[0] || r->listeners[i].cut[1])
+			return true;
+	return false;
+}
+
+/* Sessions, ports and containers keep their way, and so does the VPN its routes. */
+static void under_guard(const struct cures *c)
+{
+	struct rehearse_cure cure = { 0 };
+
+	text_add(&cure.what, "Start the VPN client under guard: it runs on this very host, and "
+			     "whoever came in stays in, to containers too");
+	if (!c->title->file)
+		text_add(&cure.commands, "sallyport guard -- VPN-COMMAND\n");
+	else if (c->r->push->tie == PUSH_IN_FRONT)
+		text_addf(&cure.commands, "sallyport guard -- openvpn --config %s\n",
+			  c->title->file);
+	else
+		text_addf(&cure.commands, "sallyport guard -- wg-quick up %s\n", c->title->file);
+	tell(c, &cure);
+}
+
 static void keep_door(const struct cures *c, const struct clash_door *d)
 {
 	const char *tool = ip_command(d->ip.family);
@@ -182,6 +210,8 @@ void rehearse_cures(const struct rehearse_title *title, const struct clash_repor
 {
 	const struct cures c = { .title = title, .r = r, .each = each, .ctx = ctx };
 
+	if (cuts_who_came_in(r))
+		under_guard(&c);
 	for (size_t i = 0; i < r->n_doors; i++)
 		keep_door(&c, &r->doors[i]);
 	for_outs(&c);

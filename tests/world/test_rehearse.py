@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import pytest
 
 from lab import probe
+from lab.guard import Guard
 from lab.host import PATIENCE, until
 from lab.probe import How
 from lab.ssh import SshServer
@@ -483,6 +484,32 @@ def test_the_cures_that_are_told_help(scene, sallyport, name):
           lambda: connections(world.servera))
     assert all(happened.values())
     assert all(foretold(cured).values())
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+@pytest.mark.parametrize('name', [
+    'the enclosing /12 and /32', 'both families', 'a default (def1)'])
+def test_the_guard_that_is_told_keeps_every_session(scene, program, sallyport, name):
+    world, server = scene
+    world.openvpn.give_a(push=VARIANTS[name].push)
+    sessions = open_sessions(world, server)
+    before = hoststate(world.servera)
+    report = json.loads(sallyport('rehearse', '--json', world.office).stdout)
+    assert not all(foretold(report).values())
+    typed, = [c.split() for cure in report['cures'] for c in cure['commands']
+              if c.startswith('sallyport guard')]
+    assert typed[:3] == ['sallyport', 'guard', '--']
+    try:
+        with Guard(program, world.servera, world.dir, typed[3:]) as guard:
+            guard.connected()
+            happened = alive(sessions)
+            assert works(world.servera, VPN_GW4, True)
+    finally:
+        for s in sessions:
+            s.close()
+    until(lambda: not connections(world.servera),
+          lambda: connections(world.servera))
+    assert all(happened.values())
     assert difference(before, hoststate(world.servera)) == ''
 
 
