@@ -89,6 +89,8 @@ static int parse(struct arena *a, int argc, char **argv, struct guard_options *r
 		return cli_usage(&verb_guard, "only a guard that stands takes a command");
 	if (ret->confirm && optind == argc)
 		return cli_usage(&verb_guard, "--confirm needs a command, after --");
+	if (!ip_is_none(&ret->probe) && !ret->confirm)
+		return cli_usage(&verb_guard, "--probe proves what --confirm SECONDS asks for");
 	return 0;
 }
 

@@ -10,7 +10,6 @@
 #include "sys/memory.h"
 #include "sys/notify.h"
 #include "sys/proc.h"
-#include "sys/sysctl.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -258,45 +257,9 @@ static void sweep(struct loop_timer *t)
 	loop_arm(&g->loop, t, SWEEP_MS);
 }
 
-static bool is_on(struct arena *a, const char *path, const char *value)
-{
-	const char *now;
-	struct err e;
-
-	return sysctl_get(a, path, &now, &e) == 0 && str_eq(now, value);
-}
-
-/*
- * Where this host forwards, a strict filter asks by which way a container would
- * answer before anybody can say that it is a reply.
- */
-static void warn_of_filters(struct guard *g)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-	bool all = is_on(&a, "ipv4/conf/all/rp_filter", "1");
-
-	if (!is_on(&a, "ipv4/ip_forward", "1"))
-		return;
-	for (size_t i = 0; i < g->memory.n_doors; i++) {
-		const char *name = g->memory.doors[i].name;
-		const char *own = arena_printf(&a, "ipv4/conf/%s/rp_filter", name);
-
-		if (g->memory.doors[i].tunnel || is_on(&a, own, "2") ||
-		    !(all || is_on(&a, own, "1")))
-			continue;
-		guard_log(g,
-			  "%s: rp_filter is strict: published ports of containers may fall silent "
-			  "while a VPN is up; loose is: sysctl net/ipv4/conf/%s/rp_filter=2",
-			  name, name);
-	}
-}
-
 static int stand(struct guard *g, struct err *e)
 {
-	int r = guard_open(g, e);
-
-	if (r == 0)
-		r = host_before_take(&g->arena, g->rtnl, g->nft, &g->before, e);
+	int r = host_before_take(&g->arena, g->rtnl, g->nft, &g->before, e);
 	g->before.command = g->command;
 	g->before.token = arena_printf(&g->arena, "SALLYPORT_GUARD=%d.%lld", (int)getpid(),
 				       (long long)clock_ms());
@@ -306,8 +269,6 @@ static int stand(struct guard *g, struct err *e)
 		r = guard_watch(g, e);
 	if (r == 0)
 		r = guard_reconcile(g, e);
-	if (r == 0)
-		warn_of_filters(g);
 	return r < 0 ? r : guard_trial_start(g, e);
 }
 
@@ -397,6 +358,10 @@ int guard_run(struct guard *g, struct err *e)
 		r = listen_for_requests(g, e);
 	if (r == 0)
 		r = watch_signals(g, e);
+	if (r == 0)
+		r = guard_open(g, e);
+	if (r == 0)
+		r = guard_firewall_check(g, e);
 	if (r < 0)
 		return r;
 	r = stand(g, e);

@@ -32,6 +32,7 @@ struct guard {
 	struct arena memory_arena; /* of memory, renewed with it */
 	struct guard_memory memory;
 	struct guard_wish wish;
+	struct guard_filter *filters; /* that wish points to; malloc'ed */
 	char *planned; /* what the host had to hold last, as text */
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
 	char *nft_listed;
@@ -93,11 +94,25 @@ int guard_watch(struct guard *g, struct err *e) MUST_USE;
 void guard_close(struct guard *g);
 int guard_reconcile(struct guard *g, struct err *e) MUST_USE;
 void guard_reconcile_if_dirty(struct guard *g);
+/* What the host is now, and what of it is remembered (g->memory). */
+int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct err *e) MUST_USE;
 /* The plan for the host as it is, for --dry-run: no more is needed than g->wish. */
 int guard_want(struct guard *g, struct arena *a, struct want *ret, struct err *e) MUST_USE;
 
 /* Takes away what the kernel says is a guard's; *ret_found tells whether there was any. */
 int guard_remove(bool *ret_found, struct err *e) MUST_USE;
+
+/* daemon/guard_filter.c: strict rp_filter of the doors. */
+/* Finds those that must be loose, for g->wish; changes nothing. */
+void guard_filters_look(struct guard *g, const struct snapshot *host);
+/* Loosens them, once the guard's table remembers what they were. */
+int guard_filters_set(struct guard *g, struct err *e) MUST_USE;
+/* As the table remembers; those that somebody has set since stay.  Goes on after a failure. */
+int guard_filters_restore(struct nft *nft, struct err *e) MUST_USE;
+
+/* daemon/guard_firewall.c */
+/* -EPERM if a chain at the output hook drops the replies of a door, with the line to add. */
+int guard_firewall_check(struct guard *g, struct err *e) MUST_USE;
 
 /* daemon/guard_trial.c: confirm or undo. */
 /* Before anything is changed: finds what can prove the way in, or says that nothing can. */

@@ -40,9 +40,12 @@ void guard_close(struct guard *g)
 	free(g->nft_text);
 	free(g->nft_listed);
 	free(g->foreign);
+	free(g->filters);
 	free(g->last_error);
 	g->planned = g->nft_text = g->nft_listed = g->last_error = NULL;
 	g->foreign = NULL;
+	g->filters = NULL;
+	g->wish.n_filters = 0;
 }
 
 /* --- the plan ---------------------------------------------------------------------- */
@@ -70,7 +73,7 @@ static void recall(struct guard *g, struct arena *a, struct snapshot *host)
 	}
 }
 
-static int learn(struct guard *g, struct arena *a, struct snapshot *host, struct err *e)
+int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct err *e)
 {
 	struct guard_memory now;
 	struct arena fresh = { 0 };
@@ -83,13 +86,14 @@ static int learn(struct guard *g, struct arena *a, struct snapshot *host, struct
 	arena_free(&g->memory_arena);
 	g->memory_arena = fresh;
 	g->memory = now;
+	guard_filters_look(g, host);
 	return 0;
 }
 
 int guard_want(struct guard *g, struct arena *a, struct want *ret, struct err *e)
 {
 	struct snapshot *host = arena_new(a, struct snapshot);
-	int r = learn(g, a, host, e);
+	int r = guard_look(g, a, host, e);
 
 	if (r == 0)
 		guard_plan(a, &g->memory, host, &g->wish, ret);
@@ -174,13 +178,15 @@ static int one_round(struct guard *g, size_t *ret_steps, struct err *e)
 	struct diff diff = { 0 };
 	struct want want;
 	bool follows;
-	int r = learn(g, &a, &host, e);
+	int r = guard_look(g, &a, &host, e);
 
 	if (r < 0)
 		return r;
 	guard_plan(&a, &g->memory, &host, &g->wish, &want);
 	follows = is_new_plan(g, &want);
 	r = apply_nft(g, &a, &want, e);
+	if (r == 0)
+		r = guard_filters_set(g, e);
 	if (r < 0)
 		return r;
 	diff_make(&a, &host, &want, &diff);
@@ -431,6 +437,9 @@ int guard_remove(bool *ret_found, struct err *e)
 		r = rtnl_snapshot_tables(rtnl, &a, GUARD_TABLE_NEAR, GUARD_TABLE_LAST, &host, e);
 	if (r == 0)
 		r = nft_open(-1, &nft, e);
+	if (r < 0)
+		return r;
+	r = guard_filters_restore(nft, e);
 	if (r < 0)
 		return r;
 	ours_away(&a, &host, &diff);

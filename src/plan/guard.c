@@ -480,6 +480,16 @@ static void door_rules(struct plan *p, const struct guard_door *d, sa_family_t f
 	}
 }
 
+bool guard_leads_on(const struct guard_memory *m, const struct snapshot *host,
+		    const struct guard_door *d)
+{
+	const struct link *l = snapshot_link_by_name(host, d->name);
+
+	return l && !d->tunnel &&
+	       (!str_eq(l->kind, "bridge") || has_gateway(m, host, AF_INET, d->name) ||
+		has_gateway(m, host, AF_INET6, d->name));
+}
+
 /*
  * The guests of this host (containers, virtual machines) are on it, whatever a
  * VPN claims: else a published port leads into the tunnel.

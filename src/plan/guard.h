@@ -24,6 +24,7 @@
 #define GUARD_DOORS_MAX  96u
 #define GUARD_TABLE_LAST 10099u
 #define GUARD_NFT        "sallyport-guard" /* table inet ... */
+#define GUARD_FILTERS    "rp_filter" /* its map: what rp_filter of a link was */
 
 #define GUARD_MARK_MASK 0xffff0000u
 /* Connections older than the guard, and everything while a trial has run out. */
@@ -59,9 +60,21 @@ bool guard_is_tunnel(const struct link *l);
 void guard_learn(struct arena *a, const struct guard_memory *old, const struct snapshot *host,
 		 struct guard_memory *ret);
 
+/* Does a door lead to others than this host's own guests (containers, virtual machines)? */
+bool guard_leads_on(const struct guard_memory *m, const struct snapshot *host,
+		    const struct guard_door *d);
+
+/* A link whose rp_filter is loose while the guard stands. */
+struct guard_filter {
+	char link[16]; /* IFNAMSIZ; its headers do not go together */
+	uint32_t was; /* its own value before, 0 or 1 */
+};
+
 struct guard_wish {
 	const struct prefix *lan; /* new connections to these stay on the LAN doors */
 	size_t n_lan;
+	const struct guard_filter *filters; /* to be remembered */
+	size_t n_filters;
 	bool trial; /* output goes the way it was before unless set `trial` says otherwise */
 };
 

@@ -258,6 +258,21 @@ static void leave(struct nft *n)
 		  REST, GUARD_MARK_OTHER);
 }
 
+/* Emptied first: a link of the same name may have come back with another value. */
+static void filters(struct nft *n)
+{
+	if (!n->wish->n_filters)
+		return;
+	text_add(&n->t, "\tmap " GUARD_FILTERS " {\n\t\ttype ifname : mark\n\t}\n}\n"
+			"flush map inet " GUARD_NFT " " GUARD_FILTERS "\n"
+			"table inet " GUARD_NFT " {\n"
+			"\tmap " GUARD_FILTERS " {\n\t\ttype ifname : mark\n\t\telements = { ");
+	for (size_t i = 0; i < n->wish->n_filters; i++)
+		text_addf(&n->t, "%s\"%s\" : %u", i ? ", " : "", n->wish->filters[i].link,
+			  n->wish->filters[i].was);
+	text_add(&n->t, " }\n\t}\n");
+}
+
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
 		      const struct guard_wish *wish)
 {
@@ -267,6 +282,7 @@ const char *guard_nft(struct arena *a, const struct guard_memory *m, const struc
 	text_add(&n.t, "table inet " GUARD_NFT " {\n}\n"
 		       "flush table inet " GUARD_NFT "\n"
 		       "table inet " GUARD_NFT " {\n");
+	filters(&n);
 	udp(&n);
 	door_chains(&n);
 	arrive(&n);
@@ -287,7 +303,7 @@ static const char *block_head(struct arena *a, const char *line, const char *kin
 
 const char *guard_nft_stale(struct arena *a, const char *text, const char *listed)
 {
-	static const char *const kinds[] = { "chain", "set" };
+	static const char *const kinds[] = { "chain", "set", "map" };
 	const char *commands = "";
 
 	for (size_t k = 0; k < ARRAY_LEN(kinds); k++)

@@ -323,6 +323,44 @@ static void sets_of_addresses_that_are_gone_are_deleted(void **state)
 	assert_null(strstr(stale, "trial"));
 }
 
+static void what_filters_were_is_told_anew_each_time_and_goes_with_the_last(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m = learn(&n, &none);
+	struct guard_filter filters[] = { { "eth0", 1 }, { "eth1", 0 } };
+	struct guard_wish wish = { .filters = filters, .n_filters = 2 };
+	struct want with, without = plan(&n, &m);
+
+	(void)state;
+	guard_plan(&n.a, &m, &n.s, &wish, &with);
+	assert_non_null(strstr(with.nft, "flush map inet sallyport-guard rp_filter\n"));
+	assert_non_null(strstr(with.nft, "elements = { \"eth0\" : 1, \"eth1\" : 0 }"));
+	assert_null(strstr(without.nft, "rp_filter"));
+	assert_string_equal(guard_nft_stale(&n.a, with.nft, with.nft), "");
+	assert_string_equal(guard_nft_stale(&n.a, without.nft, with.nft),
+			    "delete map inet sallyport-guard rp_filter\n");
+}
+
+static void a_bridge_leads_on_when_it_has_a_gateway(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m;
+	size_t led = 0;
+
+	(void)state;
+	link_add(&n, 20, "guests", IFF_BROADCAST);
+	n.s.links[n.s.n_links - 1].kind = "bridge";
+	address_add(&n, 20, "172.17.0.1/16");
+	m = learn(&n, &none);
+	for (size_t i = 0; i < m.n_doors; i++) {
+		bool leads = guard_leads_on(&m, &n.s, &m.doors[i]);
+
+		assert_true(leads == !str_eq(m.doors[i].name, "guests"));
+		led += leads;
+	}
+	assert_true(led > 0 && led < m.n_doors);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +373,8 @@ int main(void)
 		cmocka_unit_test(a_gateway_that_is_nobodys_neighbour_any_more_is_forgotten),
 		cmocka_unit_test(a_door_keeps_its_number_while_others_come_and_go),
 		cmocka_unit_test(sets_of_addresses_that_are_gone_are_deleted),
+		cmocka_unit_test(what_filters_were_is_told_anew_each_time_and_goes_with_the_last),
+		cmocka_unit_test(a_bridge_leads_on_when_it_has_a_gateway),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@ import pytest
 from lab import probe
 from lab.container import Docker
 from lab.guard import Guard
-from lab.host import PATIENCE
+from lab.host import PATIENCE, until
 from lab.probe import How
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
@@ -95,19 +95,27 @@ def test_a_silent_flow_that_is_older_than_the_guard_is_answered(program, world,
         assert line(s).endswith(b' still there?\n')
 
 
+LINKS = ('all', 'eth0', 'docker0')
+
+
+def filters(world):
+    return [world.servera.sysctl(f'net/ipv4/conf/{link}/rp_filter')
+            for link in LINKS]
+
+
 @pytest.fixture
 def rp_filter(world):
-    def set_filters(value):
-        for link in ('all', 'eth0', 'docker0'):
+    def set_filters(*values):
+        for link, value in zip(LINKS, values):
             world.servera.sysctl(f'net/ipv4/conf/{link}/rp_filter', value)
-    old = world.servera.sysctl('net/ipv4/conf/eth0/rp_filter')
+    old = filters(world)
     yield set_filters
-    set_filters(old)
+    set_filters(*old)
 
 
 def test_with_loose_reverse_path_filters(program, world, docker, rp_filter):
     world.openvpn.give_a(PUSHES['the enclosing prefix'])
-    rp_filter(2)
+    rp_filter(2, 2, 2)
     before = hoststate(world.servera)
     with guarded(program, world) as guard:
         guard.connected()
@@ -115,13 +123,58 @@ def test_with_loose_reverse_path_filters(program, world, docker, rp_filter):
     assert difference(before, hoststate(world.servera)) == ''
 
 
-def test_of_strict_reverse_path_filters_it_is_warned(program, world, docker,
-                                                     rp_filter):
+@pytest.mark.parametrize('own', [0, 1], ids=['by all', 'by its own'])
+@pytest.mark.parametrize('push', list(PUSHES.values()), ids=list(PUSHES))
+def test_with_strict_reverse_path_filters(program, world, docker, rp_filter,
+                                          push, own):
     """The kernel asks by which way a container would answer, before anybody
-    can say that it is a reply."""
-    rp_filter(1)
+    can say that it is a reply: the LAN's door is loose for the time."""
+    world.openvpn.give_a(push)
+    rp_filter(1, own, own)
+    before = hoststate(world.servera)
     with guarded(program, world) as guard:
-        guard.wait_log('rp_filter', 'eth0')
+        guard.connected()
+        assert wrong(world) == []
+        # What comes out of containers is looked at as strictly as before.
+        assert filters(world) == ['1', '2', str(own)]
+        assert guard.stop() == 0, guard.log.text()
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+def test_a_strict_filter_is_known_to_the_next_guard_and_to_off(program, world,
+                                                               docker,
+                                                               rp_filter):
+    rp_filter(0, 1, 0)
+    before = hoststate(world.servera)
+    with Guard(program, world.servera, world.dir, []) as guard:
+        guard.wait_stands()
+        guard.kill9()
+        assert filters(world) == ['0', '2', '0']
+        with Guard(program, world.servera, world.dir, []) as heir:
+            heir.wait_stands()
+            heir.kill9()
+            heir.off()
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+def test_a_filter_that_is_made_strict_again_becomes_loose_again(program, world,
+                                                                docker,
+                                                                rp_filter):
+    """As sysctl --system does it; and the filter is remembered when the whole
+    ruleset is flushed."""
+    rp_filter(0, 1, 0)
+    with Guard(program, world.servera, world.dir, []) as guard:
+        guard.wait_stands()
+        rp_filter(0, 1, 0)
+        until(lambda: filters(world)[1] == '2', guard.log.text, PATIENCE)
+        world.servera.run('nft', 'delete', 'table', 'inet', 'sallyport-guard')
+        guard.wait_log('sallyport-guard was deleted')
+        until(lambda: 'eth0' in world.servera.run(
+            'nft', 'list', 'map', 'inet', 'sallyport-guard', 'rp_filter',
+            ok=False).stdout, guard.log.text, PATIENCE)
+        guard.kill9()
+        guard.off()
+    assert filters(world)[1] == '1'
 
 
 def test_containers_reach_the_vpn_and_each_other(program, world, docker):

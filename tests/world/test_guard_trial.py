@@ -216,6 +216,9 @@ def test_without_anything_that_proves_it_is_refused(net, program):
     done = net.servera.run(program, 'guard', '--confirm', '6', '--probe', A4,
                            '--', 'true', ok=False)
     assert done.returncode == 1 and "host's own address" in done.stderr
+    done = net.servera.run(program, 'guard', '--probe', LAPTOP4, '--', 'true',
+                           ok=False)
+    assert done.returncode == 2 and '--confirm' in done.stderr
 
 
 def test_what_a_client_does_to_resolv_conf_is_told_and_undone(net, program):
