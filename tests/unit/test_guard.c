@@ -349,7 +349,7 @@ static void a_bridge_leads_on_when_it_has_a_gateway(void **state)
 
 	(void)state;
 	link_add(&n, 20, "guests", IFF_BROADCAST);
-	n.s.links[n.s.n_links - 1].kind = "bridge";
+	snprintf(n.s.links[n.s.n_links - 1].kind, sizeof(n.s.links[0].kind), "bridge");
 	address_add(&n, 20, "172.17.0.1/16");
 	m = learn(&n, &none);
 	for (size_t i = 0; i < m.n_doors; i++) {
