@@ -2,6 +2,7 @@
 """Figures as rows: a median, how far the rounds lie apart, and the goal."""
 import operator
 import statistics
+import time
 from dataclasses import dataclass
 
 
@@ -49,10 +50,12 @@ def ratio(title, values, others, goal=None, **kw):
     return Row(title, [v / o for v, o in zip(values, others)], 'x', goal, **kw)
 
 
-def alternate(measures, rounds):
-    """{name: function} into {name: [value of each round]}, in turns."""
+def alternate(measures, rounds, rest=0):
+    """{name: function} into {name: [value of each round]}, in turns. @rest:
+    seconds before each in which the machine ends what the last one left to it."""
     found = {name: [] for name in measures}
     for _ in range(rounds):
         for name, function in measures.items():
+            time.sleep(rest)
             found[name].append(function())
     return found
