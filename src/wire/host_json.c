@@ -184,7 +184,8 @@ static const char *finish_rule(void *item)
 		return "a rule is of family \"inet\" or \"inet6\"";
 	if (other_family(&r->from.ip, r->family) || other_family(&r->to.ip, r->family))
 		return "\"from\" or \"to\" is of the other family";
-	if (r->action == FR_ACT_GOTO && r->target <= r->priority)
+	/* ip(8) may not tell the target: such a rule leads nowhere. */
+	if (r->action == FR_ACT_GOTO && r->target && r->target <= r->priority)
 		return "the kernel has no goto backwards";
 	return NULL;
 }
