@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The files of deploy/compose as they are, run by docker-compose.
+
+What differs is what a lab without a registry needs: the programs are mounted,
+and the service is the lab's.
+"""
+import json
+import os
+import shutil
+
+import pytest
+import yaml
+
+from lab import container
+from lab import host as hosts
+from lab.container import EngineWatch
+from lab.host import until
+from lab.world import LAN, VPN, wrong_answers
+
+DEPLOY = os.path.join(container.LAB, '../../../deploy')
+SERVER = '198.51.100.2:1194/udp'
+SALLYPORT = '/lab-bin/sallyport'  # /usr is mounted over what the image has
+SERVE = ['/usr/bin/python3', '-I', '/lab/service.py', '--name', 'room', '80']
+THEIRS = ['sh', '-c', 'openvpn --config /office.ovpn; sleep 1000']
+MOUNTS = {'/usr': '/usr', '/lab': container.LAB}
+
+
+def read(*path):
+    with open(os.path.join(DEPLOY, *path)) as f:
+        return f.read()
+
+
+def build_image(engine, program, *options, **kw):
+    """deploy/Dockerfile without its packages."""
+    context = f'{engine.dir}/context'
+    os.makedirs(f'{context}/build')
+    shutil.copy(program, f'{context}/build/sallyport')
+    text = read('Dockerfile').replace('\\\n', ' ')
+    hosts.keep(f'{context}/Dockerfile', '\n'.join(
+        l.replace('/sbin/sallyport', SALLYPORT) for l in text.splitlines()
+        if not l.startswith('RUN ')))
+    engine('build', '--build-arg', f'BASE={container.IMAGE}', '-t', 'sallyport',
+           *options, context, **kw)
+
+
+def answered(world, doors, families, log):
+    until(lambda: wrong_answers(world, doors=doors, families=families,
+                                seconds=1) == [],
+          lambda: '\n'.join([log(), *wrong_answers(
+              world, doors=doors, families=families)]), container.UP, 0.2)
+
+
+@pytest.fixture(scope='module')
+def docker(world, program):
+    config = hosts.keep(f'{world.dir}/daemon.json', json.dumps({'runtimes': {
+        'sallyport': {'path': program, 'runtimeArgs': [
+            'oci-runtime', '--require', '--server', SERVER, '--']}}}))
+    engine = container.Docker(world.servera, f'{world.dir}/docker',
+                              '--config-file', config)
+    build_image(engine, program, env=dict(os.environ, DOCKER_BUILDKIT='0'))
+    yield engine
+    engine.close()
+
+
+class Compose:
+    """A file of deploy/compose, up until the `with` ends."""
+
+    def __init__(self, docker, world, file, **vpn):
+        self.docker = docker
+        volumes = [f'{there}:{here}:ro' for here, there in MOUNTS.items()]
+        over = {'services': {
+            'vpn': {'volumes': volumes, **vpn},
+            'web': {'image': container.IMAGE, 'command': SERVE,
+                    'volumes': volumes}}}
+        directory = f'{world.dir}/office'
+        os.makedirs(directory, exist_ok=True)
+        shutil.copy(world.office, f'{directory}/office.ovpn')
+        over = hosts.keep(f'{directory}/over.yml', yaml.safe_dump(over))
+        self.argv = ('docker-compose', '--project-directory', directory, '-f',
+                     os.path.join(DEPLOY, 'compose', file), '-f', over)
+
+    def __call__(self, *argv):
+        return self.docker.host.run(*self.argv, *argv, timeout=2 * container.UP)
+
+    def logs(self):
+        return self('logs', '--no-color').stdout
+
+    def __enter__(self):
+        try:
+            self('up', '-d')
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self('down', '-t', '0')
+
+
+def test_compose_with_our_image(world, docker):
+    with Compose(docker, world, 'image.yml') as up:
+        answered(world, (LAN, VPN), (4, 6), up.logs)
+
+
+def test_compose_attached_from_outside(world, sallyport, docker):
+    with Compose(docker, world, 'attach.yml', image=container.IMAGE,
+                 command=THEIRS) as up:
+        docker.wait_vpn('vpn')
+        assert len(container.lan_lost(world)) > 0, 'the negative control'
+        with EngineWatch(sallyport, '--attach', 'vpn'):
+            answered(world, (LAN, VPN), (4, 6), up.logs)
+
+
+def test_compose_by_the_oci_runtime(world, docker):
+    with Compose(docker, world, 'oci-runtime.yml', image=container.IMAGE,
+                 command=THEIRS) as up:
+        answered(world, (LAN, VPN), (4, 6), up.logs)
