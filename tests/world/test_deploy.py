@@ -44,16 +44,22 @@ def build_image(engine, program, *options, **kw):
 
 
 def answered(world, doors, families, log):
-    until(lambda: wrong_answers(world, doors=doors, families=families,
-                                seconds=1) == [],
-          lambda: '\n'.join([log(), *wrong_answers(
-              world, doors=doors, families=families)]), container.UP, 0.2)
+    def wrong():
+        return wrong_answers(world, doors=doors, families=families, seconds=1)
+    until(lambda: wrong() == [], lambda: '\n'.join([log(), *wrong()]),
+          container.UP, 0.2)
+
+
+# Inside of what the VPN pushes, but not the VPN's own 172.20.0.0/16, which
+# Docker would come to after two networks.
+POOLS = [{'base': '172.24.0.0/14', 'size': 24}]
 
 
 @pytest.fixture(scope='module')
 def docker(world, program):
-    config = hosts.keep(f'{world.dir}/daemon.json', json.dumps({'runtimes': {
-        'sallyport': {'path': program, 'runtimeArgs': [
+    config = hosts.keep(f'{world.dir}/daemon.json', json.dumps({
+        'default-address-pools': POOLS,
+        'runtimes': {'sallyport': {'path': program, 'runtimeArgs': [
             'oci-runtime', '--require', '--server', SERVER, '--']}}}))
     engine = container.Docker(world.servera, f'{world.dir}/docker',
                               '--config-file', config)
