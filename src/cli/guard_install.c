@@ -10,11 +10,15 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define UNIT        "/etc/systemd/system/sallyport-guard.service"
 #define NETWORKD    "/etc/systemd/networkd.conf.d"
 #define NETWORKD_50 NETWORKD "/50-sallyport.conf"
+
+/* systemd-networkd is not root when it reads its settings. */
+#define UMASK 022
 
 /* Before network.target, behind which VPN clients are ordered; it needs none of the network. */
 static const char unit[] =
@@ -50,7 +54,8 @@ int guard_install_unit(struct err *e)
 	if (len < 0)
 		return err_errno(e, errno, "/proc/self/exe");
 	self[len] = 0;
-	r = file_mkdirs("/etc/systemd/system", e);
+	umask(UMASK);
+	r = file_mkdirs("/etc/systemd/system", 0755, e);
 	if (r == 0)
 		r = file_write(UNIT, arena_printf(&a, unit, self), e);
 	if (r == 0)
@@ -61,8 +66,10 @@ int guard_install_unit(struct err *e)
 
 int guard_install_networkd(struct err *e)
 {
-	int r = file_mkdirs(NETWORKD, e);
+	int r;
 
+	umask(UMASK);
+	r = file_mkdirs(NETWORKD, 0755, e);
 	if (r == 0)
 		r = file_write(NETWORKD_50,
 			       "# Written by: sallyport guard --networkd\n"

@@ -26,6 +26,8 @@
 /* What no event tells of is looked at this often, in ms. */
 #define SWEEP_MS       30000
 #define FIRST_SWEEP_MS 1000
+/* A command may hand its work to others and end before the tunnel is there. */
+#define HANDOVER_MS 60000
 
 static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH };
 
@@ -155,6 +157,7 @@ static void command_ended(struct loop_source *source, uint32_t events)
 		return;
 	g->command_pid = 0;
 	g->ended = true;
+	g->ended_ms = clock_ms();
 	g->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	loop_remove(&g->loop, &g->command_exited);
 	fd_close(&g->command_pidfd);
@@ -199,6 +202,22 @@ static const char *left_behind(struct guard *g, struct arena *a)
 	return NULL;
 }
 
+/*
+ * No tunnel is there (any more), and yet one may come: `systemctl start openvpn`
+ * is over before it is connected, and one that is connected starts again.
+ */
+static bool is_under_way(const struct guard *g)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	bool knows;
+	bool runs = undo_still_runs(&g->before, &knows);
+
+	if (knows)
+		return runs;
+	return !g->tunnel_seen && undo_command(&a, g->command) &&
+	       clock_ms() - g->ended_ms < HANDOVER_MS;
+}
+
 static void look_after_command(struct guard *g)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -207,8 +226,19 @@ static void look_after_command(struct guard *g)
 	/* While the watchdog undoes, it says when the end has come. */
 	if (!g->command || !g->ended || g->loop.stop || g->undone)
 		return;
-	link = g->exit_status == 0 && g->off_client < 0 ? left_behind(g, &a) : NULL;
-	if (!link) {
+	if (g->exit_status || g->off_client >= 0) {
+		g->loop.stop = true;
+		return;
+	}
+	link = left_behind(g, &a);
+	g->tunnel_seen = g->tunnel_seen || link;
+	if (!link && is_under_way(g)) {
+		if (!g->wait_said)
+			guard_log(g, "%s has ended, its tunnel is not there yet: the guard stands",
+				  g->command[0]);
+		g->wait_said = true;
+		loop_arm(&g->loop, &g->sweep, FIRST_SWEEP_MS);
+	} else if (!link) {
 		g->loop.stop = true;
 	} else if (!g->ready_said) {
 		guard_log(g, "%s has ended and left %s: the guard stands until that is gone",
@@ -278,7 +308,7 @@ static void end_what_is_left(struct guard *g)
 	struct arena a CLEANUP_ARENA = { 0 };
 	const char *link = g->ended && g->rtnl ? left_behind(g, &a) : NULL;
 
-	if (!link || undo_run_command(&g->before))
+	if (!g->ended || (!link && !is_under_way(g)) || undo_run_command(&g->before) || !link)
 		return;
 	guard_log(g, "%s stays, and nothing guards the host any more", link);
 }

@@ -50,6 +50,8 @@ struct guard {
 	int command_pidfd;
 	struct loop_source command_exited;
 	bool ended; /* the command has */
+	int64_t ended_ms; /* by clock_ms() */
+	bool tunnel_seen; /* since it has */
 	int exit_status;
 	struct host_before before; /* in arena */
 	struct loop_source etc; /* /etc, for resolv.conf */
@@ -69,7 +71,7 @@ struct guard {
 	struct loop_source person; /* standard input, for a typed "yes" */
 	int off_client; /* connection that waits for "done"; -1 */
 	int64_t since;
-	bool ready_said;
+	bool ready_said, wait_said;
 };
 
 #define GUARD_NONE                                                                                 \

@@ -24,6 +24,7 @@
 /* From SIGTERM to SIGKILL, and for a command that undoes another, in ms. */
 #define GRACE_MS 3000
 #define UNDO_MS  20000
+#define ASK_MS   5000
 
 /* --- nft ------------------------------------------------------------------------------ */
 
@@ -219,46 +220,95 @@ int resolv_restore(const struct host_before *b, struct err *e)
 
 /* --- processes ---------------------------------------------------------------------------- */
 
-const char *const *undo_command(struct arena *a, const char *const *command)
-{
-	/* What follows the word stays; "" ends the words. */
-	static const struct {
-		const char *program, *word, *undo;
-	} known[] = {
-		{ "wg-quick", "up", "down" },
-		{ "systemctl", "start", "stop" },
-		{ "systemctl", "restart", "stop" },
-		{ "nmcli", "up", "down" },
-		{ "swanctl", "--initiate", "--terminate" },
-		{ "ipsec", "up", "down" },
-		{ "tailscale", "up", "down" },
-		{ "netbird", "up", "down" },
-		{ "mullvad", "connect", "disconnect" },
-		{ "nordvpn", "connect", "disconnect" },
-		{ "warp-cli", "connect", "disconnect" },
-	};
-	size_t n = 0, program = 0;
+/* What follows the word stays; "" ends the words. */
+struct handover {
+	const char *program, *word, *undo, *ask;
+};
 
-	while (command && command[n])
-		n++;
-	for (; program < n; program++) {
+static const struct handover handovers[] = {
+	{ "wg-quick", "up", "down", NULL },
+	{ "systemctl", "start", "stop", "is-active" },
+	{ "systemctl", "restart", "stop", "is-active" },
+	{ "nmcli", "up", "down", NULL },
+	{ "swanctl", "--initiate", "--terminate", NULL },
+	{ "ipsec", "up", "down", NULL },
+	{ "tailscale", "up", "down", NULL },
+	{ "netbird", "up", "down", NULL },
+	{ "mullvad", "connect", "disconnect", NULL },
+	{ "nordvpn", "connect", "disconnect", NULL },
+	{ "warp-cli", "connect", "disconnect", NULL },
+};
+
+/* The one that @command is, and the place of its word; NULL if it is none. */
+static const struct handover *find_handover(const char *const *command, size_t *ret_word)
+{
+	/* "env A=b wg-quick up x" */
+	for (size_t program = 0; command && command[program]; program++) {
 		const char *slash = strrchr(command[program], '/');
 		const char *name = slash ? slash + 1 : command[program];
 
-		/* "env A=b wg-quick up x" */
-		for (size_t i = 0; i < ARRAY_LEN(known); i++)
-			for (size_t j = program + 1; j < n && str_eq(name, known[i].program); j++)
-				if (str_eq(command[j], known[i].word)) {
-					const char **argv = arena_alloc(a, (n + 1) * sizeof(*argv));
-
-					memcpy(argv, command, n * sizeof(*argv));
-					argv[j] = known[i].undo;
-					return argv;
+		for (size_t i = 0; i < ARRAY_LEN(handovers); i++)
+			for (size_t j = program + 1;
+			     str_eq(name, handovers[i].program) && command[j]; j++)
+				if (str_eq(command[j], handovers[i].word)) {
+					*ret_word = j;
+					return &handovers[i];
 				}
 		if (!str_eq(name, "env") && !strchr(name, '='))
 			break;
 	}
 	return NULL;
+}
+
+static const char *const *with_word(struct arena *a, const char *const *command, size_t at,
+				    const char *word)
+{
+	size_t n = 0;
+	const char **argv;
+
+	while (command[n])
+		n++;
+	argv = arena_alloc(a, (n + 1) * sizeof(*argv));
+	memcpy(argv, command, n * sizeof(*argv));
+	argv[at] = word;
+	return argv;
+}
+
+const char *const *undo_command(struct arena *a, const char *const *command)
+{
+	size_t word;
+	const struct handover *h = find_handover(command, &word);
+
+	return h ? with_word(a, command, word, h->undo) : NULL;
+}
+
+/* A line for each unit; one that waits to be started again is "activating". */
+static bool any_lives(const char *states)
+{
+	static const char *const alive[] = { "active\n", "activating\n", "reloading\n" };
+
+	for (const char *s = states; *s; s += strcspn(s, "\n"), s += *s == '\n')
+		for (size_t i = 0; i < ARRAY_LEN(alive); i++)
+			if (str_starts(s, alive[i]))
+				return true;
+	return false;
+}
+
+bool undo_still_runs(const struct host_before *b, bool *ret_knows)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct proc_spec spec = PROC_SPEC_NONE;
+	size_t word;
+	const struct handover *h = find_handover(b->command, &word);
+	const char *states;
+	struct err e;
+	int status;
+
+	*ret_knows = h && h->ask;
+	if (!*ret_knows)
+		return false;
+	spec.argv = with_word(&a, b->command, word, h->ask);
+	return proc_run(&spec, NULL, ASK_MS, &a, &states, &status, &e) == 0 && any_lives(states);
 }
 
 static bool has_token(const char *pid, const char *token)

@@ -34,6 +34,12 @@ const char *const *undo_command(struct arena *a, const char *const *command);
 /* Runs that, with a time limit; false if none is known. */
 bool undo_run_command(const struct host_before *b);
 
+/*
+ * Of a command that has handed its work to others and ended: does that go on?
+ * Who can be asked about it (systemctl) is; @ret_knows is false of others.
+ */
+bool undo_still_runs(const struct host_before *b, bool *ret_knows);
+
 /* Ends every process that has the token: SIGTERM, then SIGKILL. */
 void undo_processes(const struct host_before *b);
 

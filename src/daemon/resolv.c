@@ -91,7 +91,7 @@ static void room_text(struct supervisor *s, struct arena *a, const struct room *
 int resolv_write(struct supervisor *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	int r = file_mkdirs(arena_printf(&a, RUN_DIR "/%s", s->gate.name), e);
+	int r = file_mkdirs(arena_printf(&a, RUN_DIR "/%s", s->gate.name), 0700, e);
 
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++) {
 		const char *path = resolv_path(&a, s->gate.name, s->gate.rooms[i].name);

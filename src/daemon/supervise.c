@@ -198,10 +198,10 @@ static int check_host(struct supervisor *s, struct err *e)
 
 static int make_dirs(struct supervisor *s, struct err *e)
 {
-	int r = file_mkdirs(arena_printf(&s->arena, RUN_DIR "/%s", s->gate.name), e);
+	int r = file_mkdirs(arena_printf(&s->arena, RUN_DIR "/%s", s->gate.name), 0700, e);
 
 	for (size_t i = 1; r == 0 && i < s->gate.n_doors; i++)
-		r = file_mkdirs(s->doors[i].dir, e);
+		r = file_mkdirs(s->doors[i].dir, 0700, e);
 	return r;
 }
 

@@ -65,7 +65,7 @@ const char *file_directory(struct arena *a, const char *path)
 	return slash == path ? "/" : arena_strndup(a, path, (size_t)(slash - path));
 }
 
-int file_mkdirs(const char *path, struct err *e)
+int file_mkdirs(const char *path, mode_t mode, struct err *e)
 {
 	char part[4096];
 
@@ -76,7 +76,7 @@ int file_mkdirs(const char *path, struct err *e)
 			continue;
 		memcpy(part, path, i);
 		part[i] = 0;
-		if (mkdir(part, 0700) < 0 && errno != EEXIST)
+		if (mkdir(part, mode) < 0 && errno != EEXIST)
 			return err_errno(e, errno, "mkdir %s", part);
 	}
 	return 0;

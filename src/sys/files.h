@@ -5,6 +5,8 @@
 #include "base/arena.h"
 #include "base/err.h"
 
+#include <sys/types.h>
+
 #define FILE_READ_MAX ((size_t)1 << 20)
 
 /*
@@ -21,8 +23,8 @@ int file_memory(const char *name, const char *text, size_t size, int *ret_fd,
 		struct err *e) MUST_USE;
 /* Where the file of that path is, as a path; "." if it says no directory. */
 const char *file_directory(struct arena *a, const char *path);
-/* `mkdir -p`, mode 0755; no error if it is there. */
-int file_mkdirs(const char *path, struct err *e) MUST_USE;
+/* `mkdir -p`; those that are missing get @mode.  No error if it is there. */
+int file_mkdirs(const char *path, mode_t mode, struct err *e) MUST_USE;
 /* `rm -r` of a small directory of ours: plain files, sockets and directories; no error if missing. */
 int file_remove_tree(const char *path, struct err *e) MUST_USE;
 

@@ -41,9 +41,10 @@ def setns(fd, kind=0):
     check(libc.setns(fd, kind), 'setns')
 
 
-def mount(source, target, fstype, flags=0):
+def mount(source, target, fstype, flags=0, data=None):
     check(libc.mount(source.encode(), target.encode(),
-                     fstype and fstype.encode(), ctypes.c_ulong(flags), None),
+                     fstype and fstype.encode(), ctypes.c_ulong(flags),
+                     data and data.encode()),
           f'mount {target}')
 
 

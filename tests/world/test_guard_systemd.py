@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guarded host whose network is systemd's: networkd, which removes rules that
+are not its own, DHCP, and units that start at boot."""
+import os
+
+import pytest
+
+from lab import host as hosts
+from lab import probe
+from lab.guard import Guard, Sessions
+from lab.host import PATIENCE, until
+from lab.machine import Machine
+from lab.ssh import SshServer
+from lab.state import difference, hoststate
+from lab.world import A4, A6, LAPTOP4, MALLORY4
+
+NETWORK = '/etc/systemd/network/eth0.network'
+DROP_IN = '/etc/systemd/networkd.conf.d/50-sallyport.conf'
+OFFICE = '/etc/openvpn/client/office.conf'
+UNIT = 'sallyport-guard.service'
+CLIENT = 'openvpn-client@office.service'
+STATIC = f'''
+[Match]
+Name=eth0
+[Network]
+Address={A4}/24
+Address={A6}/64
+Gateway=172.16.5.1
+Gateway=fd00:16:5::1
+IPv6AcceptRA=no
+LinkLocalAddressing=no
+'''
+EXTRA = '''
+[Match]
+Name=extra0
+[Network]
+Address=192.0.2.77/24
+ConfigureWithoutCarrier=yes
+'''
+LEASED = '''
+[Match]
+Name=eth0
+[Network]
+DHCP=ipv4
+IPv6AcceptRA=no
+LinkLocalAddressing=no
+'''
+
+
+@pytest.fixture(scope='module')
+def net(world):
+    world.ssh = SshServer(world.servera, world.dir)
+    world.beside = SshServer(world.mallory, world.dir)
+    world.beside.address = MALLORY4
+    child = world.serve(world.servera, 'host', 80)
+    yield world
+    child.kill()
+    world.ssh.close()
+    world.beside.close()
+
+
+@pytest.fixture
+def boot(program, net):
+    """Boots Server A with these files and the VPN's profile."""
+    machines = []
+
+    def boot(files, enable=(), links=None):
+        with open(net.office) as f:
+            files = {OFFICE: f.read(), **files}
+        machine = Machine(net.servera, net.dir, program, files, links, enable)
+        machines.append(machine)
+        return machine
+    yield boot
+    for machine in machines:
+        machine.close()
+
+
+def networkd(net, boot, network, files=None, enable=()):
+    """As on a machine that was just switched on: networkd 252 under a newer
+    kernel trips over addresses that are there already."""
+    net.servera.ip('addr flush dev eth0', 'route flush table main',
+                   'link set eth0 down')
+    machine = boot({NETWORK: network,
+                    NETWORK.replace('eth0', 'extra0'): EXTRA, **(files or {})},
+                   ['systemd-networkd.service', *enable])
+    networkd_is_done(machine)
+    return machine
+
+
+def networkd_is_done(machine):
+    until(lambda: 'configured' in machine.run(
+        'networkctl', 'list', '--no-pager', 'eth0', ok=False).stdout.split(),
+          lambda: machine.journal('systemd-networkd'), PATIENCE)
+
+
+def sessions(net, to=A4):
+    return Sessions(net.ssh, net.beside, [(net.laptop, to), (net.laptop3, to)])
+
+
+def guarded(machine, net):
+    return Guard(machine.program, machine, net.dir,
+                 ['openvpn', '--config', OFFICE])
+
+
+def ended(guard):
+    """Its status; nsenter(1), which stands between, passes no signals on."""
+    guard.off()
+    return guard.child.wait(PATIENCE)
+
+
+def rules(machine):
+    return [l for l in machine.out('ip', 'rule').splitlines() if 'lookup 100' in l]
+
+
+STRANGER = 'from 10.9.9.9 lookup 77'
+
+
+def add_strangers(machine):
+    machine.run('ip', 'rule', 'add', 'pref', '77', *STRANGER.split())
+
+
+def reconfigure(machine):
+    machine.run('networkctl', 'reconfigure', 'eth0')
+
+
+def another_link(machine):
+    machine.run('ip', 'link', 'add', 'extra0', 'type', 'veth', 'peer', 'name',
+                'extra1')
+    until(lambda: '192.0.2.77' in machine.out('ip', 'addr'), 'networkd has seen it',
+          PATIENCE)
+    machine.run('ip', 'link', 'del', 'extra0')
+
+
+@pytest.mark.parametrize('what', [reconfigure, another_link],
+                         ids=['that reconfigures', 'that sees a new link'])
+def test_networkd_takes_strangers_rules_and_leaves_the_guards(net, boot, what):
+    machine = networkd(net, boot, STATIC)
+    lines = sessions(net)
+    lines.GAP = 1.0  # it may take the address away and put it back
+    with guarded(machine, net) as guard:
+        guard.connected()
+        until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+              'the tunnel is a door', PATIENCE)
+        before = rules(machine)
+        add_strangers(machine)
+        what(machine)
+        until(lambda: STRANGER not in machine.out('ip', 'rule'),
+              'networkd takes it', PATIENCE)
+        networkd_is_done(machine)
+        assert rules(machine) == before
+        lines.wait_lines()
+        assert 'rules of the guard' not in guard.log.text()
+        assert ended(guard) == 0
+    assert lines.wrong() == []
+
+
+def test_with_the_drop_in_networkd_leaves_every_rule(net, boot):
+    machine = networkd(net, boot, STATIC)
+    lines = sessions(net)
+    lines.GAP = 1.0
+    with guarded(machine, net) as guard:
+        guard.connected()
+        said = machine.out(machine.program, 'guard', '--networkd')
+        assert 'systemctl restart systemd-networkd' in said
+        assert 'ManageForeignRoutingPolicyRules=no' in machine.read(DROP_IN)
+        machine.run('systemctl', 'restart', 'systemd-networkd')
+        add_strangers(machine)
+        reconfigure(machine)
+        another_link(machine)
+        networkd_is_done(machine)
+        assert STRANGER in machine.out('ip', 'rule')
+        lines.wait_lines()
+        machine.run('ip', 'rule', 'del', 'pref', '77')
+        assert ended(guard) == 0
+    assert lines.wrong() == []
+
+
+def test_rules_that_are_taken_come_back_and_the_drop_in_is_named(net, boot):
+    machine = networkd(net, boot, STATIC)
+    lines = sessions(net)
+    lines.GAP = 1.0  # between the deletion and its repair
+    with guarded(machine, net) as guard:
+        guard.connected()
+        before = rules(machine)
+        machine.run('ip', '-batch', '-', input=''.join(
+            f'rule del pref 0 {r.split(":")[1]}\n' for r in before))
+        guard.wait_log('repaired', 'systemd-networkd', 'guard --networkd')
+        until(lambda: rules(machine) == before, guard.log.text, PATIENCE)
+        lines.wait_lines()
+    assert lines.wrong() == []
+
+
+class Dhcp:
+    """A DHCP server on Server A's LAN that has one address to give."""
+
+    def __init__(self, net, address):
+        self.net = net
+        self.serve(address)
+
+    def serve(self, address):
+        d = f'{self.net.dir}/dhcp'
+        os.makedirs(d, exist_ok=True)
+        open(f'{d}/leases', 'w').close()
+        conf = hosts.keep(f'{d}/conf', f'''
+start {address}
+end {address}
+interface br5
+lease_file {d}/leases
+pidfile {d}/pid
+option subnet 255.255.255.0
+option router 172.16.5.1
+option lease 600
+''')
+        self.child = self.net.core.popen(['busybox', 'udhcpd', '-f', conf])
+
+    def close(self):
+        hosts.stop(self.child)
+
+
+@pytest.fixture
+def dhcp(net):
+    server = Dhcp(net, A4)
+    yield server
+    server.close()
+
+
+def answers(net, address):
+    got = probe.ask(net.laptop, 'tcp', address, 80, seconds=2)
+    udp = probe.ask(net.laptop, 'udp', address, 80, seconds=2)
+    return got.answered and udp.answered and got.saw == udp.saw == LAPTOP4
+
+
+def test_a_lease_of_another_address_is_guarded(net, boot, dhcp):
+    """While the VPN stands, the DHCP server gives the host a new address."""
+    machine = networkd(net, boot, LEASED)
+    with guarded(machine, net) as guard:
+        guard.connected()
+        until(lambda: answers(net, A4), guard.log.text, PATIENCE)
+        dhcp.close()
+        dhcp.serve('172.16.5.11')
+        reconfigure(machine)
+        until(lambda: '172.16.5.11' in machine.out('ip', 'addr') and
+              f'{A4}/' not in machine.out('ip', 'addr'),
+              lambda: machine.journal('systemd-networkd'), PATIENCE)
+        until(lambda: answers(net, '172.16.5.11'), guard.log.text, PATIENCE)
+        eth0 = [d for d in guard.status()['doors'] if d['name'] == 'eth0']
+        assert eth0[0]['addresses'] == ['172.16.5.11'], eth0
+        assert ended(guard) == 0
+
+
+def install(machine, *how):
+    machine.run(machine.program, 'guard', '--install')
+    machine.run('systemctl', 'daemon-reload')
+    machine.run('systemctl', 'enable', *how, UNIT)
+
+
+def began(machine, unit):
+    return int(machine.prop(unit, 'ExecMainStartTimestampMonotonic'))
+
+
+def connected(machine):
+    until(lambda: 'Initialization Sequence Completed' in machine.journal(CLIENT),
+          lambda: machine.journal(CLIENT), PATIENCE)
+
+
+def test_the_unit_guards_from_boot_on_before_any_vpn_client(program, net, boot):
+    """Installed in one life of the machine; in the next a VPN client of
+    systemd's starts at boot, too."""
+    machine = networkd(net, boot, STATIC, enable=[CLIENT])
+    connected(machine)
+    assert not answers(net, A4)  # the VPN has taken the laptop's answers
+    install(machine)
+    machine.shut_down()
+    net.servera.ip('addr flush dev eth0', 'link set eth0 down')
+    machine.boot()
+    connected(machine)
+    until(lambda: answers(net, A4), lambda: machine.journal(UNIT), PATIENCE)
+    assert machine.is_active(UNIT)
+    ready = int(machine.prop(UNIT, 'ActiveEnterTimestampMonotonic'))
+    assert 0 < began(machine, UNIT) < ready < began(machine, CLIENT)
+    status = machine.out(machine.program, 'guard', '--status')
+    assert 'eth0' in status and A4 in status and 'tun0' in status
+
+
+def test_a_client_of_systemds_is_started_under_the_guard_that_stands(net, boot):
+    machine = networkd(net, boot, STATIC)
+    install(machine, '--now')
+    lines = sessions(net)
+    machine.run(machine.program, 'guard', '--', 'systemctl', 'start', CLIENT)
+    connected(machine)
+    lines.wait_lines()
+    machine.run('systemctl', 'stop', CLIENT)
+    lines.wait_lines()
+    assert lines.wrong() == []
+    machine.run(machine.program, 'guard', '--off')
+    until(lambda: not machine.is_active(UNIT), lambda: machine.journal(UNIT),
+          PATIENCE)
+    assert rules(machine) == []
+
+
+def test_a_client_of_systemds_lives_and_ends_with_a_guard_of_its_own(net, boot):
+    machine = networkd(net, boot, STATIC)
+    before = hoststate(machine)
+    lines = sessions(net)
+    with Guard(machine.program, machine, net.dir,
+               ['systemctl', 'start', CLIENT]) as guard:
+        guard.wait_log('left tun0')
+        connected(machine)
+        lines.wait_lines()
+        assert ended(guard) == 0, guard.log.text()
+    assert not machine.is_active(CLIENT)
+    lines.wait_lines(5)
+    assert lines.wrong() == []
+    assert difference(before, hoststate(machine)) == ''
+
+
+def test_after_kill_9_systemd_starts_the_guard_again(net, boot):
+    machine = networkd(net, boot, STATIC)
+    install(machine, '--now')
+    lines = sessions(net)
+    machine.run('systemctl', 'start', CLIENT)
+    connected(machine)
+    first = machine.prop(UNIT, 'MainPID')
+    machine.run('kill', '-9', first)
+    until(lambda: machine.prop(UNIT, 'MainPID') not in (first, '0') and
+          machine.is_active(UNIT), lambda: machine.journal(UNIT), PATIENCE)
+    lines.wait_lines()
+    assert lines.wrong() == []
+    assert answers(net, A4)
