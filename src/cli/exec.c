@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static int open_room(struct arena *a, const char *word, int *ret_fd, const char **ret_resolv,
+static int open_room(struct arena *a, const char *word, int *ret_fd, struct proc_spec *ret_spec,
 		     struct err *e)
 {
 	const char *dot = strchr(word, '.');
@@ -19,7 +19,8 @@ static int open_room(struct arena *a, const char *word, int *ret_fd, const char 
 
 	if (strchr(word, '/') || !*gate || (dot && str_eq(dot, ".gate")))
 		return err_set(e, EINVAL, "\"%s\" is no room: write GATE or GATE.ROOM", word);
-	*ret_resolv = resolv_path(a, gate, dot ? dot + 1 : "");
+	ret_spec->resolv_conf = resolv_path(a, gate, dot ? dot + 1 : "");
+	ret_spec->hosts_file = resolv_hosts(a, gate, dot ? dot + 1 : "");
 	r = netns_open(word, ret_fd, e);
 	if (r == -ENOENT)
 		return err_set(e, ENOENT, "there is no room %s/%s; `sallyport status` lists gates",
@@ -44,7 +45,7 @@ static int exec_verb(int argc, char **argv)
 		return cli_usage(&verb_exec, "exec needs a command, after --");
 	if (!cli_is_root(&verb_exec))
 		return 1;
-	r = open_room(&a, room, &fd, &spec.resolv_conf, &e);
+	r = open_room(&a, room, &fd, &spec, &e);
 	if (r < 0)
 		return cli_fail(r == -EINVAL ? EXIT_USAGE : 1, "%s", e.text);
 	spec.argv = (const char *const *)argv;

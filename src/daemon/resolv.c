@@ -2,7 +2,9 @@
 /*
  * A room's name servers: those its VPN offers; of the host's own, those that
  * the room may reach by the lan door.  Never one that would be asked past the
- * tunnel.  The file is rewritten in place, as it is bind-mounted in the room.
+ * tunnel.  And the names of the rooms that it may reach, below what the host's
+ * /etc/hosts says.  The files are rewritten in place, as they are bind-mounted
+ * in the room.
  */
 #include "daemon/supervisor.h"
 
@@ -13,13 +15,28 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RESOLV_CONF "/etc/resolv.conf"
 #define RESOLV_MAX  ((size_t)65536)
+#define HOSTS       "/etc/hosts"
 
+/* With a dot, which no door's directory has in its name. */
 const char *resolv_path(struct arena *a, const char *gate, const char *room)
 {
-	return arena_printf(a, RUN_DIR "/%s/resolv%s%s", gate, *room ? "." : "", room);
+	return arena_printf(a, RUN_DIR "/%s/resolv.%s", gate, room);
+}
+
+static const char *hosts_path(struct arena *a, const char *gate, const char *room)
+{
+	return arena_printf(a, RUN_DIR "/%s/hosts.%s", gate, room);
+}
+
+const char *resolv_hosts(struct arena *a, const char *gate, const char *room)
+{
+	const char *path = hosts_path(a, gate, room);
+
+	return access(path, F_OK) == 0 ? path : NULL;
 }
 
 static bool may_reach(const struct room *room, const struct ip *ip)
@@ -88,43 +105,94 @@ static void room_text(struct supervisor *s, struct arena *a, const struct room *
 			text_addf(t, "nameserver %s\n", ip_text(&servers[i], ip));
 }
 
+/* Writes what differs only: inotify of a program in the room would tell of nothing. */
+static int write_new(struct arena *a, const char *path, const struct text *t, struct err *e)
+{
+	const char *old;
+	size_t size;
+	struct err ignored;
+
+	if (file_read(a, path, FILE_READ_MAX, &old, &size, &ignored) == 0 &&
+	    str_eq(old, text_str(t)))
+		return 0;
+	return file_write(path, text_str(t), e);
+}
+
+/* A room that may reach no other one keeps the host's file. */
+static int write_hosts(struct supervisor *s, struct arena *a, const struct room *room,
+		       struct err *e)
+{
+	const char *path = hosts_path(a, s->gate.name, room->name);
+	struct text t CLEANUP_TEXT = { 0 };
+	const char *host = "";
+	size_t size;
+	struct err ignored;
+
+	if (!room->n_reach_rooms)
+		return unlink(path) < 0 && errno != ENOENT ? err_errno(e, errno, "remove %s", path)
+							   : 0;
+	if (file_read(a, HOSTS, FILE_READ_MAX / 2, &host, &size, &ignored) < 0)
+		host = "127.0.0.1\tlocalhost\n::1\tlocalhost\n";
+	text_addf(&t, "%s\n# sallyport: rooms of gate %s\n", host, s->gate.name);
+	for (size_t i = 0; i < room->n_reach_rooms; i++) {
+		size_t other = room->reach_rooms[i];
+		const char *name = s->gate.rooms[other].name;
+		struct ip ip4 = slot_room(&s->slot, AF_INET, other);
+		struct ip ip6 = slot_room(&s->slot, AF_INET6, other);
+		char ip[IP_TEXT_SIZE];
+
+		if (!*name)
+			name = s->gate.name;
+		text_addf(&t, "%s\t%s\n", ip_text(&ip4, ip), name);
+		if (s->ipv6)
+			text_addf(&t, "%s\t%s\n", ip_text(&ip6, ip), name);
+	}
+	return write_new(a, path, &t, e);
+}
+
 int resolv_write(struct supervisor *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	int r = file_mkdirs(arena_printf(&a, RUN_DIR "/%s", s->gate.name), 0700, e);
 
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++) {
-		const char *path = resolv_path(&a, s->gate.name, s->gate.rooms[i].name);
+		const struct room *room = &s->gate.rooms[i];
 		struct text t CLEANUP_TEXT = { 0 };
-		const char *old;
-		size_t size;
-		struct err ignored;
 
-		room_text(s, &a, &s->gate.rooms[i], &t);
-		if (file_read(&a, path, RESOLV_MAX, &old, &size, &ignored) == 0 &&
-		    str_eq(old, text_str(&t)))
-			continue;
-		r = file_write(path, text_str(&t), e);
+		room_text(s, &a, room, &t);
+		r = write_new(&a, resolv_path(&a, s->gate.name, room->name), &t, e);
+		if (r == 0)
+			r = write_hosts(s, &a, room, e);
 	}
 	return r;
 }
 
-static int renew_room(struct supervisor *s, size_t room, struct err *e)
+static int renew_file(struct supervisor *s, size_t room, const char *file, const char *over,
+		      struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	const char *path = resolv_path(&a, s->gate.name, s->gate.rooms[room].name);
 	size_t n = 0, renewed = 0;
 	int *pids;
 	int r = netns_pids(&a, s->rooms[room].fd, &pids, &n, e);
 
 	for (size_t i = 0; r >= 0 && i < n; i++) {
-		r = mounts_renew(pids[i], path, e);
+		r = mounts_renew(pids[i], file, over, e);
 		renewed += r > 0;
 	}
 	if (renewed)
-		sup_repaired(s, "%s: the host replaced its resolv.conf and uncovered it",
-			     s->rooms[room].netns);
+		sup_repaired(s, "%s: the host replaced its %s and uncovered it",
+			     s->rooms[room].netns, strrchr(over, '/') + 1);
 	return r < 0 ? r : 0;
+}
+
+static int renew_room(struct supervisor *s, size_t room, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *name = s->gate.rooms[room].name;
+	const char *hosts = resolv_hosts(&a, s->gate.name, name);
+	int r = renew_file(s, room, resolv_path(&a, s->gate.name, name), RESOLV_CONF, e);
+
+	return r < 0 || !hosts ? r : renew_file(s, room, hosts, HOSTS, e);
 }
 
 int resolv_renew(struct supervisor *s, struct err *e)

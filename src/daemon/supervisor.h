@@ -208,8 +208,10 @@ const struct door_ops *door_ops_of(const struct door *d);
 int names_resolve(const char *const *names, size_t n, pid_t *ret_pid, int *ret_fd,
 		  struct err *e) MUST_USE;
 
-/* daemon/resolv.c: the rooms' resolv.conf. */
+/* daemon/resolv.c: the rooms' resolv.conf and names of other rooms. */
 const char *resolv_path(struct arena *a, const char *gate, const char *room);
+/* The file for a room's /etc/hosts, with the names of the rooms that it may reach; NULL: none. */
+const char *resolv_hosts(struct arena *a, const char *gate, const char *room);
 #define RESOLV_SERVERS_MAX 8
 /* The name servers of a resolv.conf(5) that are not on loopback; their number. */
 size_t resolv_read(struct arena *a, const char *path, struct ip ret[RESOLV_SERVERS_MAX]);

@@ -59,6 +59,8 @@ struct room {
 	size_t way_door; /* index in gate.doors, of DEFAULT_DOOR */
 	struct prefix *reach;
 	size_t n_reach, cap_reach;
+	size_t *reach_rooms; /* indexes in gate.rooms, never its own */
+	size_t n_reach_rooms, cap_reach_rooms;
 	uint32_t line;
 };
 

@@ -691,6 +691,27 @@ static void gate_start(struct nft_text *n)
 }
 
 /*
+ * From room to room: who may begin is told apart from who answers by conntrack's
+ * direction and not by its state, so that what the file no longer allows ends.
+ */
+static void gate_rooms(struct nft_text *n)
+{
+	for (size_t i = 0; i < n->gate->n_rooms; i++) {
+		const struct room *room = &n->gate->rooms[i];
+		const char *from = plan_room_link(n->arena, n->gate, i);
+
+		for (size_t j = 0; j < room->n_reach_rooms; j++) {
+			const char *to = plan_room_link(n->arena, n->gate, room->reach_rooms[j]);
+
+			line(n, "\t\tiifname \"%s\" oifname \"%s\" ct direction original accept",
+			     from, to);
+			line(n, "\t\tiifname \"%s\" oifname \"%s\" ct direction reply accept", to,
+			     from);
+		}
+	}
+}
+
+/*
  * The kill switch.  Out by the lan door goes only what carries its mark: what
  * came in by it, and what `start` let out.  "Established" alone is not enough:
  * it leaks when a tunnel loses its route.
@@ -709,6 +730,7 @@ static void gate_forward(struct nft_text *n)
 	line(n,
 	     "\t\tiifname \"lan\" oifname \"room*\" ct state new ip6 daddr . meta l4proto . th dport @lan6 accept");
 	line(n, "\t\tiifname != \"lan\" oifname \"room*\" ct state new ct status dnat accept");
+	gate_rooms(n);
 	line(n, "\t\tiifname \"room*\" ct mark and 0x%x == 0 jump start", PLAN_MARK_MASK);
 	line(n, "\t\tiifname \"room*\" counter reject with icmpx admin-prohibited");
 	line(n, "\t\tcounter drop");

@@ -171,6 +171,8 @@ static int take_sources(const struct proc_spec *s, struct sources *src, struct e
 		/* The file itself: the room follows when it is written again. */
 		r = take(s->resolv_conf, &src->resolv_conf, e);
 	}
+	if (r == 0 && s->hosts_file)
+		r = take(s->hosts_file, &src->hosts, e);
 	if (r == 0 && s->private_dir)
 		r = take(s->private_dir, &src->private_dir, e);
 	return r < 0 ? r : take_copies(s, &resolv, &nsswitch, src, e);
@@ -277,19 +279,19 @@ static bool is_same_file(const char *a, const char *b)
 }
 
 /* In a child: setns(2) into a mount namespace is for good. */
-static int renew_in(int mnt_fd, const char *resolv_conf, struct err *e)
+static int renew_in(int mnt_fd, const char *from, const char *over, struct err *e)
 {
 	int file CLEANUP_FD = -1;
-	int r = take(resolv_conf, &file, e);
+	int r = take(from, &file, e);
 
 	if (r < 0)
 		return r;
 	if (setns(mnt_fd, CLONE_NEWNS) < 0)
 		return err_errno(e, errno, "enter mount namespace");
-	return place_file(file, RESOLV_CONF, e);
+	return place_file(file, over, e);
 }
 
-int mounts_renew(pid_t pid, const char *resolv_conf, struct err *e)
+int mounts_renew(pid_t pid, const char *file, const char *over, struct err *e)
 {
 	char path[64];
 	int mnt CLEANUP_FD = -1;
@@ -298,8 +300,8 @@ int mounts_renew(pid_t pid, const char *resolv_conf, struct err *e)
 
 	if (!is_ours(pid))
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/root" RESOLV_CONF, (int)pid);
-	if (is_same_file(path, resolv_conf))
+	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, over);
+	if (is_same_file(path, file))
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
 	mnt = open(path, O_RDONLY | O_CLOEXEC);
@@ -309,8 +311,8 @@ int mounts_renew(pid_t pid, const char *resolv_conf, struct err *e)
 	if (child < 0)
 		return err_errno(e, errno, "fork");
 	if (child == 0)
-		_exit(renew_in(mnt, resolv_conf, e) < 0);
+		_exit(renew_in(mnt, file, over, e) < 0);
 	if (waitpid(child, &status, 0) < 0 || status)
-		return err_set(e, EIO, "put resolv.conf back for process %d", (int)pid);
+		return err_set(e, EIO, "put %s back for process %d", over, (int)pid);
 	return 1;
 }

@@ -12,11 +12,11 @@
 int mounts_enter(const struct proc_spec *s, struct err *e) MUST_USE;
 
 /*
- * A host that renames a new file over its resolv.conf takes ours away in every
- * room: a mount goes with the name it stands on.  Puts @resolv_conf back where
- * process @pid lives, if mounts_enter() once made that mount namespace and the
+ * A host that renames a new file over its resolv.conf or hosts takes ours away in
+ * every room: a mount goes with the name it stands on.  Puts @file back over @over
+ * where process @pid lives, if mounts_enter() once made that mount namespace and the
  * file is not in its place: 1 if it had to, else 0.
  */
-int mounts_renew(pid_t pid, const char *resolv_conf, struct err *e) MUST_USE;
+int mounts_renew(pid_t pid, const char *file, const char *over, struct err *e) MUST_USE;
 
 #endif

@@ -236,6 +236,12 @@ static int check_reach(const struct room *room, const struct prefix *p, struct e
 	return 0;
 }
 
+/* Names have none of what every prefix has. */
+static bool is_room_name(const char *word)
+{
+	return !word[strcspn(word, ".:/")];
+}
+
 int draft_room_reach(struct draft *d, size_t index, const char *value, const struct place *at,
 		     struct err *e)
 {
@@ -245,8 +251,14 @@ int draft_room_reach(struct draft *d, size_t index, const char *value, const str
 
 	while ((word = list_next(&l))) {
 		struct prefix p;
-		int r = read_reach(word, &p, e);
+		int r;
 
+		if (!at->flag && is_room_name(word)) {
+			*arena_push(d->a, d->reach, d->n_reach, d->cap_reach) =
+				(struct draft_reach){ index, word, l.at };
+			continue;
+		}
+		r = read_reach(word, &p, e);
 		if (r == 0)
 			r = check_reach(room, &p, e);
 		if (r < 0)
@@ -428,6 +440,58 @@ static int resolve_way(const struct draft *d, const struct draft_way *way, struc
 	return 0;
 }
 
+/* The room without a name is called like the gate. */
+static int find_room(const struct gate *g, const char *name)
+{
+	int unnamed = -1;
+
+	for (size_t i = 0; i < g->n_rooms; i++) {
+		if (str_eq(g->rooms[i].name, name))
+			return (int)i;
+		if (!*g->rooms[i].name && str_eq(g->name, name))
+			unnamed = (int)i;
+	}
+	return unnamed;
+}
+
+static int unknown_room(const struct draft *d, const struct draft_reach *reach, struct err *e)
+{
+	const char *names[GATE_ROOMS_MAX];
+	char teach[400];
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->gate.n_rooms; i++)
+		if (i != reach->room)
+			names[n++] = *d->gate.rooms[i].name ? d->gate.rooms[i].name : d->gate.name;
+	if (!n)
+		return err_set(e, EINVAL,
+			       "\"%.60s\" is not a prefix, and there is no other room; write "
+			       "ADDRESS/LENGTH, such as 172.16.5.0/24 or fd00:5::/64",
+			       reach->word);
+	near_teach(teach, sizeof(teach), "reach", reach->word, names, n);
+	return err_set(e, EINVAL, "\"%.40s\" is neither a prefix nor a room; %s", reach->word,
+		       teach);
+}
+
+static int resolve_reach(struct draft *d, const struct draft_reach *reach, struct err *e)
+{
+	struct room *room = &d->gate.rooms[reach->room];
+	int other = find_room(&d->gate, reach->word);
+
+	if (other < 0)
+		return unknown_room(d, reach, e);
+	if ((size_t)other == reach->room)
+		return err_set(e, EINVAL, "a room reaches itself already; take \"%s\" out",
+			       reach->word);
+	for (size_t i = 0; i < room->n_reach_rooms; i++)
+		if (room->reach_rooms[i] == (size_t)other)
+			return err_set(e, EINVAL, "room \"%s\" is given twice; take one out",
+				       reach->word);
+	*arena_push(d->a, room->reach_rooms, room->n_reach_rooms, room->cap_reach_rooms) =
+		(size_t)other;
+	return 0;
+}
+
 int draft_finish(struct draft *d, struct gate *ret, struct err *e)
 {
 	for (size_t i = 0; i < d->gate.n_rooms; i++) {
@@ -435,6 +499,12 @@ int draft_finish(struct draft *d, struct gate *ret, struct err *e)
 
 		if (r < 0)
 			return r;
+	}
+	for (size_t i = 0; i < d->n_reach; i++) {
+		int r = resolve_reach(d, &d->reach[i], e);
+
+		if (r < 0)
+			return place_wrap(&d->reach[i].at, r, e);
 	}
 	if (draft_spread_ports(d, e) < 0)
 		return -EINVAL;

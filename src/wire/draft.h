@@ -41,6 +41,13 @@ struct draft_way {
 	struct place at;
 };
 
+/* A room that another one may reach, by name: it may stand further down in the file. */
+struct draft_reach {
+	size_t room;
+	const char *word;
+	struct place at;
+};
+
 struct draft {
 	struct arena *a;
 	struct gate gate;
@@ -50,6 +57,8 @@ struct draft {
 	size_t n_narrow, cap_narrow;
 	bool is_narrow[GATE_DOORS_MAX]; /* the door has a publish of its own */
 	struct draft_way way[GATE_ROOMS_MAX]; /* default of the rooms */
+	struct draft_reach *reach; /* rooms, of rooms */
+	size_t n_reach, cap_reach;
 };
 
 /* With the lan door, which is always there. */
@@ -67,6 +76,7 @@ int draft_room_publish(struct draft *d, size_t room, const char *value, const st
 		       struct err *e) MUST_USE;
 int draft_door_publish(struct draft *d, size_t door, const char *value, const struct place *at,
 		       struct err *e) MUST_USE;
+/* Prefixes, and from a file names of other rooms. */
 int draft_room_reach(struct draft *d, size_t room, const char *value, const struct place *at,
 		     struct err *e) MUST_USE;
 int draft_door_listen(struct draft *d, size_t door, const char *value, const struct place *at,

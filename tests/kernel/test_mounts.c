@@ -273,8 +273,8 @@ static void a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed(void *
 	assert_true(read(out[0], buf, sizeof(buf) - 1) > 0);
 	assert_string_equal(buf, "nameserver 192.0.2.1\n");
 	/* The fact; and its cure. */
-	assert_int_equal(mounts_renew(pid, spec.resolv_conf, &e), 1);
-	assert_int_equal(mounts_renew(pid, spec.resolv_conf, &e), 0);
+	assert_int_equal(mounts_renew(pid, spec.resolv_conf, "/etc/resolv.conf", &e), 1);
+	assert_int_equal(mounts_renew(pid, spec.resolv_conf, "/etc/resolv.conf", &e), 0);
 	/* What is mounted over it there does not come back to us. */
 	snprintf(command, sizeof(command),
 		 "nsenter -t %d -m mount --bind /dev/null /etc/resolv.conf && "

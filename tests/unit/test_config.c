@@ -369,8 +369,29 @@ static const struct bad bad_config[] = {
 	BAD("a prefix that is a name",
 	    "[room]\n"
 	    "reach = fileserver\n",
-	    "office.conf:2:9: \"fileserver\" is not a prefix; write "
-	    "ADDRESS/LENGTH, such as 172.16.5.0/24 or fd00:5::/64"),
+	    "office.conf:2:9: \"fileserver\" is not a prefix, and there is "
+	    "no other room; write ADDRESS/LENGTH, such as 172.16.5.0/24 or "
+	    "fd00:5::/64"),
+	BAD("a room that is not there",
+	    "[room web]\n"
+	    "reach = 10.0.0.0/8 bd\n"
+	    "[room db]\n",
+	    "office.conf:2:20: \"bd\" is neither a prefix nor a room; "
+	    "reach knows db"),
+	BAD("a room that reaches itself",
+	    "[room web]\n"
+	    "reach = web\n",
+	    "office.conf:2:9: a room reaches itself already; take \"web\" out"),
+	BAD("the unnamed room that reaches itself by the gate's name",
+	    "[room]\n"
+	    "reach = office\n",
+	    "office.conf:2:9: a room reaches itself already; take \"office\" out"),
+	BAD("a room that is reached twice",
+	    "[room web]\n"
+	    "reach = db office db\n"
+	    "[room]\n"
+	    "[room db]\n",
+	    "office.conf:2:19: room \"db\" is given twice; take one out"),
 	BAD("a prefix twice",
 	    "[room]\n"
 	    "reach = 10.1.0.0/16 10.1.0.0/16\n",
