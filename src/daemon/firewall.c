@@ -248,8 +248,9 @@ int firewall_open(struct supervisor *s, struct err *e)
 	size_t i;
 	int r;
 
-	if (s->firewall_known)
-		return 0;
+	r = firewall_legacy(s, e); /* nobody tells when it changes */
+	if (r < 0 || s->firewall_known)
+		return r;
 	chains = list_json(s->host.nft, &a, "chains", e, &r);
 	if (r < 0)
 		return r;

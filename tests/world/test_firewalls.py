@@ -7,6 +7,7 @@ import pytest
 
 from lab import host as hosts
 from lab import probe
+from lab.gate import Sallyport
 from lab.host import until
 from lab.state import difference, hoststate
 from lab.world import A4, wrong_answers
@@ -97,6 +98,73 @@ def test_dockerd_that_starts_after_the_gate(world, sallyport, request):
         assert forward_policy(world) == 'DROP'
         until(lambda: wrong_answers(world, seconds=1) == [],
               lambda: 'everybody is answered\n' + gate.log.text())
+
+
+LEGACY = {
+    'policy': ('iptables-legacy', ['-P FORWARD DROP'], 'has policy DROP'),
+    'policy of IPv6': ('ip6tables-legacy', ['-P FORWARD DROP'],
+                       'has policy DROP'),
+    # Rules that ask for something may or may not let ours through.
+    'a final REJECT in a chain of its own': (
+        'iptables-legacy',
+        ['-N fw', '-A FORWARD -j fw', '-A fw -i eth9 -j ACCEPT',
+         '-A fw -m conntrack --ctstate ESTABLISHED -j ACCEPT',
+         '-A fw -p tcp -j ACCEPT', '-A fw -s 10.0.0.0/8 -j RETURN',
+         '-A fw -j REJECT'], 'has a rule that drops everything'),
+}
+
+
+@pytest.fixture
+def legacy(world):
+    def run(tool, rules):
+        for rule in rules:
+            world.servera.run(tool, *rule.split())
+    yield run
+    for tool in ('iptables-legacy', 'ip6tables-legacy'):
+        run(tool, ['-P FORWARD ACCEPT', '-F', '-X'])
+
+
+@pytest.mark.parametrize('firewall', list(LEGACY))
+def test_an_old_iptables_that_drops_forwarded_packets(world, sallyport, legacy,
+                                                      firewall):
+    """nft does not list it. As above, with the lines of that program."""
+    tool, rules, how = LEGACY[firewall]
+    legacy(tool, rules)
+    held = hoststate(world.servera)
+    done = sallyport('up', sallyport.write(
+        'main', CONF.format(office=world.office)))
+    assert done.returncode == 1
+    assert f'filter of {tool} {how}' in done.stderr, done.stderr
+    assert difference(held, hoststate(world.servera)) == ''
+    lines = [l for l in done.stderr.splitlines() if l.startswith('  ip')]
+    assert len(lines) == 2
+    world.servera.run('sh', '-e', input='\n'.join(lines))
+    with sallyport.up('main') as gate:
+        gate.serve('room', 80)
+        assert wrong_answers(world) == []
+
+
+@pytest.mark.parametrize('rules', [
+    ['-A FORWARD -p tcp -j DROP'], ['-A FORWARD -i eth9 -j DROP'],
+    ['-N fw', '-A FORWARD -j fw', '-A fw -j RETURN', '-A fw -j DROP'],
+    ['-A FORWARD -j ACCEPT', '-A FORWARD -j DROP']])
+def test_an_old_iptables_that_need_not_drop_is_no_hindrance(
+        world, sallyport, legacy, rules):
+    legacy('iptables-legacy', rules)
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        assert gate.status()['state'] == 'up'
+
+
+def test_a_host_without_the_old_tables_does_not_get_them(world, sallyport):
+    """Asking the kernel for one would set it up."""
+    names = '/proc/thread-self/net/ip_tables_names'
+    fresh = hosts.Host('fresh', mounts=True)
+    try:
+        tool = Sallyport(sallyport.program, world, fresh)
+        with tool.up('plain', '[room]\npublish = 8061:80\n'):
+            assert fresh.out('cat', names) == ''
+    finally:
+        fresh.close()
 
 
 DROPS = {
