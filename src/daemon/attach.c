@@ -11,6 +11,7 @@
 #include "daemon/supervisor.h"
 #include "plan/diff.h"
 #include "sys/fd.h"
+#include "sys/memory.h"
 #include "sys/netns.h"
 #include "sys/notify.h"
 #include "sys/sysctl.h"
@@ -26,9 +27,10 @@
 /* Links and addresses may change while we look. */
 #define ROUNDS 6
 
-#define SWEEP_MS  30000
-#define LAZY_MS   50
-#define DETACH_MS 15000
+#define SWEEP_MS       30000
+#define FIRST_SWEEP_MS 1000 /* gives back what the start needed */
+#define LAZY_MS        50
+#define DETACH_MS      15000
 
 static void __attribute__((format(printf, 2, 3)))
 say(const struct attached *x, const char *fmt, ...)
@@ -609,7 +611,7 @@ static void sweep(struct loop_timer *timer)
 		w->loop.stop = true;
 		return;
 	}
-	w->dirty = true;
+	w->dirty = w->swept = true;
 	loop_arm(&w->loop, &w->sweep, SWEEP_MS);
 }
 
@@ -624,6 +626,9 @@ static void idle(void *ctx)
 	w->in_order = reconcile_attached(&w->x, &e) == 0;
 	if (!w->in_order)
 		say(&w->x, "%s", e.text);
+	if (w->swept)
+		memory_give_back();
+	w->swept = false;
 }
 
 static int add_source(struct attach_watch *w, struct loop_source *s, int fd,
@@ -693,7 +698,7 @@ int attach_watch_open(struct attach_watch *w, const struct attach_target *t,
 	if (r < 0)
 		return err_wrap(e, r, "%s", t->label);
 	w->x.settled = w->in_order = true;
-	loop_arm(&w->loop, &w->sweep, SWEEP_MS);
+	loop_arm(&w->loop, &w->sweep, FIRST_SWEEP_MS);
 	return 0;
 }
 

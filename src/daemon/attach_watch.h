@@ -33,6 +33,7 @@ struct attach_watch {
 	struct loop_source rtnl_source, nft_source, ended, signals, control;
 	struct loop_timer sweep;
 	bool dirty;
+	bool swept; /* the look that comes is the sweep's */
 	int client; /* asks for `detach`; -1 */
 	bool in_order; /* the last look found or left everything as it must be */
 	/* Answers what else is asked at the socket, NULL: nothing is. */

@@ -8,6 +8,7 @@
 near is one cable away from each: a router between them would make all three
 slower alike and their ratios kinder.
 """
+import json
 import os
 import subprocess
 import sys
@@ -105,10 +106,14 @@ class Docker:
         os.makedirs(self.dir)
         self.socket = f'unix:///{self.dir}/socket'
         self.log = Log(f'{self.dir}/log')
+        config = hosts.keep(f'{self.dir}/daemon.json', json.dumps(
+            {'runtimes': {'sallyport': {'path': PROGRAM, 'runtimeArgs': [
+                'oci-runtime', '--require', '--']}}}))
         self.daemon = host.popen(
             ['dockerd', '--data-root', f'{self.dir}/data', '--exec-root',
              f'{self.dir}/exec', '-H', self.socket, '--pidfile',
-             f'{self.dir}/pid'], stdout=self.log.file, stderr=self.log.file)
+             f'{self.dir}/pid', '--config-file', config],
+            stdout=self.log.file, stderr=self.log.file)
         until(lambda: self('version', ok=False).returncode == 0,
               self.log.text, 30)
         tar = subprocess.run(
@@ -124,8 +129,10 @@ class Docker:
 
     def run(self, *argv):
         """A container with the service; its name."""
-        return self('run', '-d', *argv, 'load', '/load', 'serve', CPU,
+        name = self('run', '-d', *argv, 'load', '/load', 'serve', CPU,
                     80).stdout.strip()
+        until(lambda: 'ready' in self('logs', name).stdout, 'it listens', 30)
+        return name
 
     def address(self, container):
         return self('inspect', '-f', '{{.NetworkSettings.IPAddress}}',
