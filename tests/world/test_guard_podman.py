@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Ports that podman publishes keep answering while a VPN runs on the host beside
+it, and containers that have a VPN of their own are left alone."""
+import pytest
+
+from lab import probe
+from lab.container import Podman
+from lab.guard import Guard
+from lab.host import PATIENCE, until
+from lab.probe import How
+from lab.state import difference, hoststate
+from lab.vpn import OpenVpnClient
+from lab.world import A4, B_VPN4
+from test_guard_docker import wrong
+
+PUSHES = {
+    'the enclosing prefix': ('route 172.16.0.0 255.240.0.0',),
+    'the containers, too': ('route 172.16.0.0 255.240.0.0',
+                            'route 10.88.0.0 255.255.128.0'),
+    'everything': ('redirect-gateway def1',),
+}
+CONTAINERS_VPN4 = '172.20.0.11'
+
+
+@pytest.fixture(scope='module')
+def podman(world):
+    engine = Podman(world.servera, f'{world.dir}/podman')
+    engine.service('web', 80, options=['-p', '80:80', '-p', '80:80/udp'],
+                   by='web')
+    until(lambda: 'state UP' in world.servera.out('ip', 'link', 'show', 'podman0'),
+          'the bridge is up', PATIENCE)
+    yield engine
+    engine.close()
+    world.openvpn.give_a()
+
+
+def guarded(program, world):
+    return Guard(program, world.servera, world.dir,
+                 ['openvpn', '--config', world.office])
+
+
+@pytest.mark.parametrize('push', list(PUSHES.values()), ids=list(PUSHES))
+def test_published_ports_answer_and_a_flow_goes_on(program, world, podman, push):
+    world.openvpn.give_a(push)
+    before = hoststate(world.servera)
+    older = probe.Flow(world.laptop, A4, 80)
+    with guarded(program, world) as guard:
+        guard.connected()
+        assert wrong(world) == []
+        assert guard.stop() == 0
+    assert older.stop().error is None
+    assert difference(before, hoststate(world.servera)) == ''
+
+
+def test_control_without_a_guard_they_do_not_answer(world, podman):
+    world.openvpn.give_a(PUSHES['the enclosing prefix'])
+    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
+    got = [probe.ask(world.laptop, proto, A4, 80, seconds=probe.SILENCE).how
+           for proto in ('tcp', 'udp')]
+    client.close()
+    assert got == [How.SILENT, How.SILENT]
+
+
+def container_state(inside):
+    tables = inside.out('ip', 'route', 'show', 'table', 'all')
+    return [inside.out('ip', 'rule'), inside.out('ip', '-6', 'rule'),
+            inside.out('nft', 'list', 'ruleset'), 'table 100' in tables]
+
+
+def test_a_container_with_a_vpn_of_its_own_is_left_alone(program, world, podman):
+    """Its client goes on over the host's LAN, whatever the host's VPN claims,
+    and nothing of the guard is in it."""
+    world.openvpn.give_a(PUSHES['the enclosing prefix'])
+    profile = world.openvpn.profile(f'{world.dir}/own.ovpn', 'servera2')
+    podman.vpn('own', profile)
+    podman.service('beside', 8000, options=['--network', 'container:own'],
+                   by='own')
+    with podman.inside('own') as inside:
+        before = container_state(inside)
+        with guarded(program, world) as guard:
+            guard.connected()
+            assert container_state(inside) == before
+            for proto in ('tcp', 'udp'):
+                got = probe.ask(world.serverb, proto, CONTAINERS_VPN4, 8000)
+                assert (got.how, got.by, got.saw) == (How.ANSWERED, 'own',
+                                                      B_VPN4), got
+            assert probe.ping(inside, '172.20.0.1')
+            assert guard.stop() == 0
+        assert container_state(inside) == before
+    for name in ('beside', 'own'):
+        podman('rm', '-f', '-t', '0', name)
+
+
+def test_a_container_that_comes_later_answers(program, world, podman):
+    world.openvpn.give_a(PUSHES['everything'])
+    with guarded(program, world) as guard:
+        guard.connected()
+        podman('network', 'create', '--subnet', '10.89.7.0/24', 'later')
+        podman.service('late', 81, options=['--network', 'later', '-p', '81:81'],
+                       by='late')
+        until(lambda: probe.ask(world.laptop, 'tcp', A4, 81, seconds=2).answered,
+              guard.log.text, PATIENCE)
+        podman('rm', '-f', '-t', '0', 'late')
+        podman('network', 'rm', 'later')
