@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The files of deploy/compose as they are, run by docker-compose.
-
-What differs is what a lab without a registry needs: the programs are mounted,
-and the service is the lab's.
-"""
+"""The files of deploy/compose as they are, run by docker-compose."""
 import json
 import os
 import shutil
@@ -14,41 +10,9 @@ import yaml
 from lab import container
 from lab import host as hosts
 from lab.container import EngineWatch
-from lab.host import until
-from lab.world import LAN, VPN, wrong_answers
-
-DEPLOY = os.path.join(container.LAB, '../../../deploy')
-SERVER = '198.51.100.2:1194/udp'
-SALLYPORT = '/lab-bin/sallyport'  # /usr is mounted over what the image has
-SERVE = ['/usr/bin/python3', '-I', '/lab/service.py', '--name', 'room', '80']
-THEIRS = ['sh', '-c', 'openvpn --config /office.ovpn; sleep 1000']
-MOUNTS = {'/usr': '/usr', '/lab': container.LAB}
-
-
-def read(*path):
-    with open(os.path.join(DEPLOY, *path)) as f:
-        return f.read()
-
-
-def build_image(engine, program, *options, **kw):
-    """deploy/Dockerfile without its packages."""
-    context = f'{engine.dir}/context'
-    os.makedirs(f'{context}/build')
-    shutil.copy(program, f'{context}/build/sallyport')
-    text = read('Dockerfile').replace('\\\n', ' ')
-    hosts.keep(f'{context}/Dockerfile', '\n'.join(
-        l.replace('/sbin/sallyport', SALLYPORT) for l in text.splitlines()
-        if not l.startswith('RUN ')))
-    engine('build', '--build-arg', f'BASE={container.IMAGE}', '-t', 'sallyport',
-           *options, context, **kw)
-
-
-def answered(world, doors, families, log):
-    def wrong():
-        return wrong_answers(world, doors=doors, families=families, seconds=1)
-    until(lambda: wrong() == [], lambda: '\n'.join([log(), *wrong()]),
-          container.UP, 0.2)
-
+from lab.deploy import (DEPLOY, MOUNTS, SERVE, SERVER, THEIRS, answered,
+                        build_image)
+from lab.world import LAN, VPN
 
 # Inside of what the VPN pushes, but not the VPN's own 172.20.0.0/16, which
 # Docker would come to after two networks.
@@ -103,21 +67,24 @@ class Compose:
         self('down', '-t', '0')
 
 
-def test_compose_with_our_image(world, docker):
+def test_compose_with_our_image(world, docker, ear):
     with Compose(docker, world, 'image.yml') as up:
         answered(world, (LAN, VPN), (4, 6), up.logs)
+        assert ear.heard() == []
 
 
-def test_compose_attached_from_outside(world, sallyport, docker):
+def test_compose_attached_from_outside(world, sallyport, docker, ear):
     with Compose(docker, world, 'attach.yml', image=container.IMAGE,
                  command=THEIRS) as up:
         docker.wait_vpn('vpn')
         assert len(container.lan_lost(world)) > 0, 'the negative control'
+        assert ear.heard() != [], 'as its comment says'
         with EngineWatch(sallyport, '--attach', 'vpn'):
             answered(world, (LAN, VPN), (4, 6), up.logs)
 
 
-def test_compose_by_the_oci_runtime(world, docker):
+def test_compose_by_the_oci_runtime(world, docker, ear):
     with Compose(docker, world, 'oci-runtime.yml', image=container.IMAGE,
                  command=THEIRS) as up:
         answered(world, (LAN, VPN), (4, 6), up.logs)
+        assert ear.heard() == []
