@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * They stand in the host's table, as comments of chain `before_NAME`.  Whoever
+ * deletes that table takes them away, and so they stand in a file as well, for the
+ * moment in which nobody is there to write the table anew.
+ */
 #include "daemon/supervisor.h"
+
+#include "sys/files.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,11 +25,68 @@ static void read_comment(struct arena *a, const char *comment, struct plan_sysct
 	s->value = arena_strdup(a, blank + 1);
 }
 
+/* With a dot, which no door's directory has in its name. */
+static const char *copy_path(struct arena *a, const char *gate)
+{
+	return arena_printf(a, RUN_DIR "/%s/before.sysctl", gate);
+}
+
+int before_keep(struct supervisor *s, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct text t CLEANUP_TEXT = { 0 };
+	int r;
+
+	if (s->n_before == s->n_before_kept)
+		return 0;
+	for (size_t i = 0; i < s->n_before; i++)
+		text_addf(&t, "%s %s\n", s->before[i].path, s->before[i].value);
+	r = file_write(copy_path(&a, s->gate.name), text_str(&t), e);
+	if (r == 0)
+		s->n_before_kept = s->n_before;
+	return r;
+}
+
+static bool has_path(const struct plan_sysctl *items, size_t n, const char *path)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(items[i].path, path))
+			return true;
+	return false;
+}
+
+/* What the copy has besides.  A line without its end was being written. */
+static void add_copy(struct arena *a, const char *gate, struct plan_sysctl **items, size_t *n)
+{
+	struct plan_sysctl *all = NULL;
+	size_t n_all = 0, cap = 0, size;
+	const char *text, *end;
+	struct err ignored;
+
+	if (file_read(a, copy_path(a, gate), FILE_READ_MAX, &text, &size, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < *n; i++)
+		*arena_push(a, all, n_all, cap) = (*items)[i];
+	for (; (end = strchr(text, '\n')); text = end + 1) {
+		size_t before = n_all;
+
+		read_comment(a, arena_strndup(a, text, (size_t)(end - text)), &all, &n_all, &cap);
+		if (n_all > before && has_path(all, before, all[before].path))
+			n_all = before;
+	}
+	*items = all;
+	*n = n_all;
+}
+
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e)
 {
-	return before_read_chain(n, a, PLAN_NFT_HOST, arena_printf(a, "before_%s", gate), ret,
-				 ret_n, e);
+	int r = before_read_chain(n, a, PLAN_NFT_HOST, arena_printf(a, "before_%s", gate), ret,
+				  ret_n, e);
+
+	if (r == 0)
+		add_copy(a, gate, ret, ret_n);
+	return r;
 }
 
 int before_read_chain(struct nft *n, struct arena *a, const char *table, const char *chain,

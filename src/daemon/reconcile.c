@@ -443,6 +443,9 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	if (r < 0)
 		return r;
 	remember_sysctls(s, a, ret);
+	r = before_keep(s, e);
+	if (r < 0)
+		return r;
 	sup_want(s, a, &s->host, host, ret);
 	return drop_short_links(s, a, host, ret, e);
 }

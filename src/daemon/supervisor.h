@@ -112,6 +112,7 @@ struct supervisor {
 	uint64_t facts_hash;
 	struct plan_sysctl *before;
 	size_t n_before, cap_before;
+	size_t n_before_kept; /* so many of them are in the copy */
 	struct repair *repairs; /* the last REPAIRS_KEPT */
 	size_t n_repairs;
 	uint64_t n_repairs_ever;
@@ -165,8 +166,10 @@ void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 /* daemon/before.c: the host's sysctls as they were before us. */
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e) MUST_USE;
+/* Writes the copy that stands beside the table, if there is more to it now. */
+int before_keep(struct supervisor *s, struct err *e) MUST_USE;
 
-/* The same of any chain of family inet; nothing if there is none. */
+/* The chain alone, and of any table of family inet; nothing if there is none. */
 int before_read_chain(struct nft *n, struct arena *a, const char *table, const char *chain,
 		      struct plan_sysctl **ret, size_t *ret_n, struct err *e) MUST_USE;
 

@@ -228,6 +228,7 @@ static int bequeath(struct remains *x, struct arena *a, const char *heir,
 		if (!known)
 			r = nft_run(x->nft,
 				    arena_printf(a,
+						 "add table inet " PLAN_NFT_HOST "\n"
 						 "add chain inet " PLAN_NFT_HOST " before_%s\n"
 						 "add rule inet " PLAN_NFT_HOST
 						 " before_%s continue comment \"%s %s\"",
@@ -282,20 +283,21 @@ static int remove_from_table(struct remains *x, struct arena *a, struct err *e)
 {
 	const char *heir = other_gate(x, a);
 	struct plan_sysctl *before;
-	const char *listed;
+	const char *listed, *ours = "";
 	size_t n;
 	int r = nft_list_table(x->nft, a, PLAN_NFT_HOST, &listed, e);
 
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0 || !*plan_nft_remove(a, listed, x->gate))
+	if (r < 0 && r != -ENOENT)
 		return r;
-	x->found = true;
+	if (r == 0)
+		ours = plan_nft_remove(a, listed, x->gate);
 	r = before_read(x->nft, a, x->gate, &before, &n, e);
 	if (r == 0)
 		r = heir ? bequeath(x, a, heir, before, n, e) : restore(a, before, n, e);
-	if (r == 0)
-		r = nft_run(x->nft, plan_nft_remove(a, listed, x->gate), e);
+	if (r == 0 && *ours) {
+		x->found = true;
+		r = nft_run(x->nft, ours, e);
+	}
 	return r;
 }
 
