@@ -79,5 +79,8 @@ def test_does_not_grow(world, gate, round):
     if round == 1:
         gate.first = now
     if gate.first:
-        assert now[0] <= gate.first[0] + GROWTH, f'{gate.first} then {now}'
         assert now[1] <= gate.first[1], f'{gate.first} then {now}'
+        # What the allocator holds it gives back with the next look, each 30 s.
+        until(lambda: anonymous(gate.child.pid) <= gate.first[0] + GROWTH,
+              lambda: f'{gate.first} then {now}, then '
+              f'{anonymous(gate.child.pid)} KiB: it does not grow', pause=0.2)
