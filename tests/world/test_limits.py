@@ -62,12 +62,20 @@ def test_more_ports_than_select_knows_descriptors(world, program):
     assert difference(before, hoststate(world.servera)) == ''
 
 
-def test_fewer_descriptors_than_ports(world, program):
-    """What cannot be bound is published all the same."""
-    tool = wrapped(world, program, 'few', f'ulimit -n {FD_SETSIZE}')
+@pytest.mark.parametrize('limit', [FD_SETSIZE // 2, FD_SETSIZE,
+                                   FD_SETSIZE + 256])
+def test_fewer_descriptors_than_ports(world, program, limit):
+    """What cannot be bound is published all the same, and the ports leave
+    descriptors for everything else, of those that select() knows."""
+    tool = wrapped(world, program, 'few', f'ulimit -n {limit}')
     with tool.up('few', many_ports()) as gate:
         serve_and_ask(world, gate)
         assert is_held(world.servera, MANY[0])
+        since = len(gate.log.text())
+        world.servera.run('nft', 'delete', 'table', 'inet', 'sallyport')
+        gate.wait_log('nft table', since=since)
+        got = probe.ask_until_answered(world.laptop, 'tcp', A4, MANY[-1])
+        assert got.by == 'room'
         assert gate.status()['state'] == 'up'
 
 
