@@ -32,7 +32,7 @@ struct guard {
 	struct arena memory_arena; /* of memory, renewed with it */
 	struct guard_memory memory;
 	struct guard_wish wish;
-	struct guard_filter *filters; /* that wish points to; malloc'ed */
+	struct guard_sysctl *sysctls; /* that wish points to; malloc'ed */
 	char *planned; /* what the host had to hold last, as text */
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
 	char *nft_listed;
@@ -104,13 +104,13 @@ int guard_want(struct guard *g, struct arena *a, struct want *ret, struct err *e
 /* Takes away what the kernel says is a guard's; *ret_found tells whether there was any. */
 int guard_remove(bool *ret_found, struct err *e) MUST_USE;
 
-/* daemon/guard_filter.c: strict rp_filter of the doors. */
-/* Finds those that must be loose, for g->wish; changes nothing. */
-void guard_filters_look(struct guard *g, const struct snapshot *host);
-/* Loosens them, once the guard's table remembers what they were. */
-int guard_filters_set(struct guard *g, struct err *e) MUST_USE;
+/* daemon/guard_sysctl.c */
+/* Finds what must be set otherwise, for g->wish; changes nothing. */
+void guard_sysctls_look(struct guard *g, const struct snapshot *host);
+/* Sets it, once the guard's table remembers what it was. */
+int guard_sysctls_set(struct guard *g, struct err *e) MUST_USE;
 /* As the table remembers; those that somebody has set since stay.  Goes on after a failure. */
-int guard_filters_restore(struct nft *nft, struct err *e) MUST_USE;
+int guard_sysctls_restore(struct nft *nft, struct err *e) MUST_USE;
 
 /* daemon/guard_firewall.c */
 /* -EPERM if a chain at the output hook drops the replies of a door, with the line to add. */

@@ -7,10 +7,14 @@
 
 #include "plan/diff.h"
 #include "plan/slot.h"
+#include "sys/sock_diag.h"
+#include "sys/sysctl.h"
 #include "ui/plan_text.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,12 +44,12 @@ void guard_close(struct guard *g)
 	free(g->nft_text);
 	free(g->nft_listed);
 	free(g->foreign);
-	free(g->filters);
+	free(g->sysctls);
 	free(g->last_error);
 	g->planned = g->nft_text = g->nft_listed = g->last_error = NULL;
 	g->foreign = NULL;
-	g->filters = NULL;
-	g->wish.n_filters = 0;
+	g->sysctls = NULL;
+	g->wish.n_sysctls = 0;
 }
 
 /* --- the plan ---------------------------------------------------------------------- */
@@ -73,6 +77,39 @@ static void recall(struct guard *g, struct arena *a, struct snapshot *host)
 	}
 }
 
+/* Those that the kernel gives to whoever asks: behind them are clients. */
+static void clients_ports(struct arena *a, unsigned int *ret_first, unsigned int *ret_last)
+{
+	const char *text;
+	struct err e;
+
+	if (sysctl_get(a, "ipv4/ip_local_port_range", &text, &e) < 0 ||
+	    sscanf(text, "%u %u", ret_first, ret_last) != 2)
+		*ret_first = *ret_last = 0;
+}
+
+/*
+ * Once there was a UDP service that is bound to no address, its clients are
+ * remembered as long as the guard stands.
+ */
+static void look_at_sockets(struct guard *g)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	unsigned int first, last;
+	struct socket_seen *all;
+	struct err e;
+	size_t n;
+
+	if (g->wish.udp)
+		return;
+	clients_ports(&a, &first, &last);
+	/* Who cannot know takes it that there is one. */
+	g->wish.udp = sock_diag_list_of(&a, IPPROTO_UDP, &all, &n, &e) < 0;
+	for (size_t i = 0; !g->wish.udp && i < n; i++)
+		g->wish.udp = all[i].state == SOCKET_LISTENS && ip_is_any(&all[i].local) &&
+			      (all[i].local_port < first || all[i].local_port > last);
+}
+
 int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct err *e)
 {
 	struct guard_memory now;
@@ -86,7 +123,8 @@ int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct e
 	arena_free(&g->memory_arena);
 	g->memory_arena = fresh;
 	g->memory = now;
-	guard_filters_look(g, host);
+	guard_sysctls_look(g, host);
+	look_at_sockets(g);
 	return 0;
 }
 
@@ -186,7 +224,7 @@ static int one_round(struct guard *g, size_t *ret_steps, struct err *e)
 	follows = is_new_plan(g, &want);
 	r = apply_nft(g, &a, &want, e);
 	if (r == 0)
-		r = guard_filters_set(g, e);
+		r = guard_sysctls_set(g, e);
 	if (r < 0)
 		return r;
 	diff_make(&a, &host, &want, &diff);
@@ -439,7 +477,7 @@ int guard_remove(bool *ret_found, struct err *e)
 		r = nft_open(-1, &nft, e);
 	if (r < 0)
 		return r;
-	r = guard_filters_restore(nft, e);
+	r = guard_sysctls_restore(nft, e);
 	if (r < 0)
 		return r;
 	ours_away(&a, &host, &diff);

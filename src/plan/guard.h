@@ -7,9 +7,9 @@
 /*
  * What guards a bare host while a VPN client runs on it.
  *
- * Every interface with an address is a door.  A connection is marked by the door
- * it came in by, and its replies leave by that door; what has one of the LAN
- * doors' addresses for a source never leaves by a tunnel.  All that is asked of
+ * Every interface with an address is a door.  What came in by a door is answered
+ * by that door, and what has one of the LAN doors' addresses for a source never
+ * leaves by a tunnel.  plan/guard_nft.c tells how the door is known.  All that is asked of
  * the host is how its doors' networks were reached, which is remembered: a VPN
  * client may take the default route out of main, and a link that flaps loses
  * its routes in all tables.
@@ -24,7 +24,7 @@
 #define GUARD_DOORS_MAX  96u
 #define GUARD_TABLE_LAST 10099u
 #define GUARD_NFT        "sallyport-guard" /* table inet ... */
-#define GUARD_FILTERS    "rp_filter" /* its map: what rp_filter of a link was */
+#define GUARD_SYSCTLS    "sysctls" /* its map: what was changed, and from which value */
 
 #define GUARD_MARK_MASK 0xffff0000u
 /* Connections older than the guard, and everything while a trial has run out. */
@@ -64,17 +64,25 @@ void guard_learn(struct arena *a, const struct guard_memory *old, const struct s
 bool guard_leads_on(const struct guard_memory *m, const struct snapshot *host,
 		    const struct guard_door *d);
 
-/* A link whose rp_filter is loose while the guard stands. */
-struct guard_filter {
-	char link[16]; /* IFNAMSIZ; its headers do not go together */
-	uint32_t was; /* its own value before, 0 or 1 */
+/* Something that is set otherwise while the guard stands. */
+struct guard_sysctl {
+	char what[16]; /* a link, for its rp_filter, or one of the words below */
+	uint32_t was; /* 0 or 1 */
 };
+
+/* No link can have such a name.  ip-sysctl(7) has tcp_fwmark_accept and fwmark_reflect. */
+#define GUARD_ACCEPT   "/accept"
+#define GUARD_REFLECT4 "/reflect4"
+#define GUARD_REFLECT6 "/reflect6"
 
 struct guard_wish {
 	const struct prefix *lan; /* new connections to these stay on the LAN doors */
 	size_t n_lan;
-	const struct guard_filter *filters; /* to be remembered */
-	size_t n_filters;
+	const struct guard_sysctl *sysctls; /* to be remembered */
+	size_t n_sysctls;
+	bool forwards; /* the host does, for containers */
+	bool udp; /* a service is bound to no address */
+	bool ipsec; /* the kernel knows of it */
 	bool trial; /* output goes the way it was before unless set `trial` says otherwise */
 };
 

@@ -4,11 +4,24 @@
  * transaction; the table is never deleted while the guard stands, for its sets
  * are what is known of UDP clients.
  *
- * A reply of a socket that is bound to no address is the hard case: the kernel
- * asks main for the way, main says the tunnel, and the reply has the tunnel's
- * address before any hook sees it.  So the host notes to which of its addresses
- * each UDP client spoke, and puts that one back before connection tracking
- * looks (a route hook: the kernel asks for the way once more).
+ * Tracking connections costs every packet of the host more than all the rest, and
+ * every hook that a packet passes costs it something: here is no more than this
+ * host needs.
+ *
+ * TCP: the mark of a connection's first packet becomes its socket's (sysctl
+ * tcp_fwmark_accept), and the rules lead all that the socket says by that mark.
+ * What the kernel itself answers (pings, errors) has the mark of what it
+ * answers (fwmark_reflect).
+ *
+ * UDP: a reply of a socket that is bound to no address is the hard case: the
+ * kernel asks main for the way, main says the tunnel, and the reply has the
+ * tunnel's address before any hook sees it.  So the host notes to which of its
+ * addresses each UDP client spoke, and by which door where the address does not
+ * tell, and puts that back before anybody else looks (a route hook: the kernel
+ * asks for the way once more).
+ *
+ * Forwarded: whoever publishes ports of containers translates addresses, and
+ * tracks connections for that.  A connection's mark tells the door.
  */
 #include "plan/guard.h"
 
@@ -20,6 +33,8 @@
 #define NOT_OURS "and 0xff000000 != 0x27000000"
 /* Of a word: everybody else's half. */
 #define REST 0x0000ffffu
+
+#define CLIENTS "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\ttimeout 3m\n"
 
 struct nft {
 	const struct guard_memory *m;
@@ -42,6 +57,25 @@ static bool is_here(const struct address *x)
 {
 	return !ip_is_loopback(&x->local) &&
 	       !(x->local.family == AF_INET6 && ip_is_link_local(&x->local));
+}
+
+/* What belongs to loopback or to no door is nobody's. */
+static bool is_owner(const struct nft *n, const struct guard_door *d, const struct address *x)
+{
+	const struct link *l = snapshot_link_by_index(n->host, x->link);
+
+	return l && str_eq(l->name, d->name);
+}
+
+/* May what comes in by @d leave elsewhere, if only its address is asked? */
+static bool strays(const struct nft *n, const struct guard_door *d)
+{
+	return has_mark(d) && (d->tunnel || guard_leads_on(n->m, n->host, d));
+}
+
+static void set_mark(struct nft *n, uint32_t mark)
+{
+	text_addf(&n->t, "meta mark set meta mark and 0x%08x or 0x%08x", REST, mark);
 }
 
 static const char *ip_word(const struct address *x)
@@ -73,46 +107,89 @@ static void udp_sets(struct nft *n, const struct address *x)
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		text_addf(&n->t,
-			  "\tset %s_%08x {\n\t\ttype %s . inet_service . inet_service\n"
-			  "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\ttimeout 3m\n\t}\n",
+			  "\tset %s_%08x {\n\t\ttype %s . inet_service . inet_service\n" CLIENTS
+			  "\t}\n",
 			  kinds[i], id_of(x), type_of(x));
+}
+
+static const struct udp_family {
+	sa_family_t family;
+	char digit;
+	const char *type;
+	const char *asks, *answers; /* a client's address and port, and our port */
+	const char *comes, *goes; /* those and our address, from ours on */
+} udp_families[] = {
+	{ AF_INET, '4', "ipv4_addr", "ip saddr . udp sport . udp dport",
+	  "ip daddr . udp dport . udp sport", "ip daddr . udp dport . ip saddr . udp sport",
+	  "ip saddr . udp sport . ip daddr . udp dport" },
+	{ AF_INET6, '6', "ipv6_addr", "ip6 saddr . udp sport . udp dport",
+	  "ip6 daddr . udp dport . udp sport", "ip6 daddr . udp dport . ip6 saddr . udp sport",
+	  "ip6 saddr . udp sport . ip6 daddr . udp dport" },
+};
+
+/*
+ * Whom the host asked, and who came in by a door that our address does not tell
+ * of: a VPN peer that asks for the LAN's address.
+ */
+static void udp_door_sets(struct nft *n, const struct udp_family *f)
+{
+	text_addf(&n->t,
+		  "\tset asked%c {\n\t\ttype %s . inet_service . inet_service\n" CLIENTS "\t}\n",
+		  f->digit, f->type);
+	for (size_t i = 0; i < n->m->n_doors; i++)
+		if (strays(n, &n->m->doors[i]))
+			text_addf(&n->t,
+				  "\tset stray%c_%u {\n"
+				  "\t\ttype %s . inet_service . %s . inet_service\n" CLIENTS
+				  "\t}\n",
+				  f->digit, n->m->doors[i].number, f->type, f->type);
 }
 
 static void udp_learn_address(struct nft *n, const struct address *x)
 {
-	const char *ip = ip_word(x);
+	const struct udp_family *f = &udp_families[x->local.family != AF_INET];
 
-	text_addf(&n->t,
-		  "\tchain learn_%08x {\n"
-		  "\t\tupdate @spoken_%08x { %s saddr . udp sport . udp dport }\n",
-		  id_of(x), id_of(x), ip);
+	text_addf(&n->t, "\tchain learn_%08x {\n\t\tupdate @spoken_%08x { %s }\n", id_of(x),
+		  id_of(x), f->asks);
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *y = &n->host->addresses[i];
 
 		if (is_here(y) && y->local.family == x->local.family)
-			text_addf(&n->t, "\t\t%s @last_%08x { %s saddr . udp sport . udp dport }\n",
-				  x == y ? "update" : "delete", id_of(y), ip);
+			text_addf(&n->t, "\t\t%s @last_%08x { %s }\n", x == y ? "update" : "delete",
+				  id_of(y), f->asks);
+	}
+	for (size_t i = 0; i < n->m->n_doors; i++) {
+		const struct guard_door *d = &n->m->doors[i];
+
+		if (!strays(n, d))
+			continue;
+		/* Rules ask nothing of a tunnel's address: its mark must tell. */
+		if (d->tunnel || !is_owner(n, d, x))
+			text_addf(&n->t, "\t\tiifname \"%s\" update @stray%c_%u { %s }\n", d->name,
+				  f->digit, d->number, f->comes);
+		text_addf(&n->t, "\t\tiifname != \"%s\" delete @stray%c_%u { %s }\n", d->name,
+			  f->digit, d->number, f->comes);
 	}
 	text_add(&n->t, "\t}\n");
 }
 
+/*
+ * Whom the host asked first is no client: else a neighbour on the LAN that
+ * speaks in a name server's name draws the next question out of the tunnel.
+ */
 static void udp_learn(struct nft *n)
 {
-	static const sa_family_t families[] = { AF_INET, AF_INET6 };
-
-	text_add(&n->t, "\tchain learn {\n"
-			"\t\ttype filter hook input priority 0; policy accept;\n"
-			"\t\tmeta l4proto != udp return\n"
-			"\t\tiifname \"lo\" return\n"
-			"\t\tct direction reply return\n");
-	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+	text_add(&n->t, "\tchain learn {\n");
+	for (size_t f = 0; f < ARRAY_LEN(udp_families); f++) {
 		bool any = false;
 
+		text_addf(&n->t, "\t\t%s @asked%c return\n", udp_families[f].asks,
+			  udp_families[f].digit);
 		for (size_t i = 0; i < n->host->n_addresses; i++) {
 			const struct address *x = &n->host->addresses[i];
 			char ip[IP_TEXT_SIZE];
 
-			if (!is_here(x) || x->local.family != families[f])
+			if (!is_here(x) || x->local.family != udp_families[f].family)
 				continue;
 			if (!any)
 				text_addf(&n->t, "\t\t%s daddr vmap { ", ip_word(x));
@@ -121,6 +198,22 @@ static void udp_learn(struct nft *n)
 			any = true;
 		}
 		text_add(&n->t, any ? " }\n" : "");
+	}
+	text_add(&n->t, "\t}\n");
+}
+
+static void udp_by_door(struct nft *n)
+{
+	text_add(&n->t, "\tchain by_door {\n");
+	for (size_t i = 0; i < n->m->n_doors; i++) {
+		const struct guard_door *d = &n->m->doors[i];
+
+		for (size_t f = 0; strays(n, d) && f < ARRAY_LEN(udp_families); f++) {
+			text_addf(&n->t, "\t\t%s @stray%c_%u ", udp_families[f].goes,
+				  udp_families[f].digit, d->number);
+			set_mark(n, door_mark(d));
+			text_add(&n->t, " return\n");
+		}
 	}
 	text_add(&n->t, "\t}\n");
 }
@@ -134,29 +227,32 @@ static void udp_answer(struct nft *n)
 			"\t\toifname \"lo\" return\n");
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *x = &n->host->addresses[i];
+		const struct udp_family *f = &udp_families[x->local.family != AF_INET];
 		char ip[IP_TEXT_SIZE];
 
 		if (is_here(x))
-			text_addf(
-				&n->t,
-				"\t\t%s saddr %s %s daddr . udp dport . udp sport @spoken_%08x return\n",
-				ip_word(x), ip_text(&x->local, ip), ip_word(x), id_of(x));
+			text_addf(&n->t, "\t\t%s saddr %s %s @spoken_%08x goto by_door\n",
+				  ip_word(x), ip_text(&x->local, ip), f->answers, id_of(x));
 	}
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *x = &n->host->addresses[i];
+		const struct udp_family *f = &udp_families[x->local.family != AF_INET];
 		char ip[IP_TEXT_SIZE];
 
 		if (is_here(x))
-			text_addf(
-				&n->t,
-				"\t\t%s daddr . udp dport . udp sport @last_%08x %s saddr set %s return\n",
-				ip_word(x), id_of(x), ip_word(x), ip_text(&x->local, ip));
+			text_addf(&n->t, "\t\t%s @last_%08x %s saddr set %s goto by_door\n",
+				  f->answers, id_of(x), ip_word(x), ip_text(&x->local, ip));
 	}
+	for (size_t f = 0; f < ARRAY_LEN(udp_families); f++)
+		text_addf(&n->t, "\t\tupdate @asked%c { %s }\n", udp_families[f].digit,
+			  udp_families[f].answers);
 	text_add(&n->t, "\t}\n");
 }
 
 static void udp(struct nft *n)
 {
+	for (size_t f = 0; f < ARRAY_LEN(udp_families); f++)
+		udp_door_sets(n, &udp_families[f]);
 	for (size_t i = 0; i < n->host->n_addresses; i++)
 		if (is_here(&n->host->addresses[i]))
 			udp_sets(n, &n->host->addresses[i]);
@@ -164,11 +260,74 @@ static void udp(struct nft *n)
 		if (is_here(&n->host->addresses[i]))
 			udp_learn_address(n, &n->host->addresses[i]);
 	udp_learn(n);
+	udp_by_door(n);
 	udp_answer(n);
 }
 
-/* What a connection's mark says, for a packet of it: chain KIND_NUMBER. */
-static void by_mark(struct nft *n, const char *kind)
+/* Was it so before the guard that marks are taken over?  Then others' marks mean something. */
+static bool had(const struct nft *n, const char *what)
+{
+	for (size_t i = 0; i < n->wish->n_sysctls; i++)
+		if (str_eq(n->wish->sysctls[i].what, what))
+			return false;
+	return true;
+}
+
+/*
+ * The mark of what came in, for whoever takes it over: the whole of it, for
+ * others' marks have said what they had to say, and have no business with a
+ * socket (a transparent proxy's would lead its replies to itself).
+ */
+static void from_door(struct nft *n)
+{
+	bool any = false;
+
+	text_add(&n->t, "\tchain from_door {\n");
+	if (had(n, GUARD_ACCEPT))
+		text_add(&n->t, "\t\tmeta l4proto tcp meta mark != 0 return\n");
+	if (had(n, GUARD_REFLECT4))
+		text_add(&n->t, "\t\tmeta l4proto != tcp meta mark != 0 return\n");
+	for (size_t i = 0; i < n->m->n_doors; i++) {
+		const struct guard_door *d = &n->m->doors[i];
+
+		if (!has_mark(d))
+			continue;
+		text_addf(&n->t, "%s\"%s\" : 0x%x", any ? ", " : "\t\tmeta mark set iifname map { ",
+			  d->name, door_mark(d));
+		any = true;
+	}
+	if (any)
+		text_add(&n->t, " } return\n");
+	text_add(&n->t, "\t\tmeta l4proto tcp meta mark set 0\n\t}\n");
+}
+
+/*
+ * Last of all at the input hook: what the host's firewall drops tells nothing.
+ * Policies of IPsec are asked about the mark once more behind this hook.  On
+ * loopback the mark is that of the socket at the other end.  Tunnels of the
+ * kernel pass marks on to what was inside, so UDP is marked only when no socket
+ * waits for it.
+ */
+static void arrive(struct nft *n)
+{
+	text_add(&n->t, "\tchain arrive {\n"
+			"\t\ttype filter hook input priority 2147483646; policy accept;\n"
+			/* Nearly every packet ends here. */
+			"\t\ttcp flags & (fin | syn | rst | ack) != syn return\n");
+	if (n->wish->ipsec)
+		text_add(&n->t, "\t\tmeta ipsec exists return\n");
+	text_add(&n->t, "\t\tiifname \"lo\" meta l4proto tcp meta mark set 0 return\n"
+			"\t\tiifname \"lo\" return\n");
+	text_addf(&n->t, "\t\tmeta l4proto udp socket wildcard <= 1 %s\n",
+		  n->wish->udp ? "goto learn" : "return");
+	text_add(&n->t, "\t\tmeta l4proto { tcp, udp } goto from_door\n"
+			"\t\ticmp type echo-request goto from_door\n"
+			"\t\ticmpv6 type echo-request goto from_door\n"
+			"\t}\n");
+}
+
+/* What a connection's mark says, for a packet of it: chain back_NUMBER. */
+static void by_mark(struct nft *n)
 {
 	bool any = false;
 
@@ -177,20 +336,15 @@ static void by_mark(struct nft *n, const char *kind)
 
 		if (!has_mark(d))
 			continue;
-		text_addf(&n->t, "%s0x%x : goto %s_%u",
-			  any ? ", " : "\t\tct mark and 0xffff0000 vmap { ", door_mark(d), kind,
+		text_addf(&n->t, "%s0x%x : goto back_%u",
+			  any ? ", " : "\t\tct mark and 0xffff0000 vmap { ", door_mark(d),
 			  d->number);
 		any = true;
 	}
 	text_add(&n->t, any ? " }\n" : "");
 }
 
-static void set_mark(struct nft *n, uint32_t mark)
-{
-	text_addf(&n->t, "meta mark set meta mark and 0x%08x or 0x%08x", REST, mark);
-}
-
-static void door_chains(struct nft *n)
+static void back_chains(struct nft *n)
 {
 	for (size_t i = 0; i < n->m->n_doors; i++) {
 		const struct guard_door *d = &n->m->doors[i];
@@ -198,9 +352,6 @@ static void door_chains(struct nft *n)
 		if (!has_mark(d))
 			continue;
 		text_addf(&n->t, "\tchain back_%u {\n\t\t", d->number);
-		set_mark(n, door_mark(d));
-		text_addf(&n->t, "\n\t}\n\tchain out_%u {\n\t\toifname \"%s\" return\n\t\t",
-			  d->number, d->name);
 		set_mark(n, door_mark(d));
 		text_add(&n->t, "\n\t}\n");
 	}
@@ -211,20 +362,32 @@ static void door_chains(struct nft *n)
  * UDP packet its connection's mark, which would send it back out), before
  * addresses are translated.  Marks of ours are for replies alone.
  */
-static void arrive(struct nft *n)
+static void back(struct nft *n)
 {
-	text_add(&n->t, "\tchain back {\n");
-	by_mark(n, "back");
-	/* Not known by any door: it is older than the guard. */
-	text_add(&n->t, "\t\tct mark " OURS " return\n\t\tfib daddr type local return\n\t\t");
-	set_mark(n, GUARD_MARK_BEFORE);
-	text_add(&n->t, "\n\t}\n\tchain arrive {\n"
+	back_chains(n);
+	text_add(&n->t, "\tchain back {\n"
 			"\t\ttype filter hook prerouting priority -149; policy accept;\n"
 			/* Nearly every packet ends here. */
-			"\t\tct direction original ct mark " OURS " meta mark " NOT_OURS " return\n"
+			"\t\tct direction original meta mark " NOT_OURS " return\n"
 			"\t\tiifname \"lo\" return\n");
 	text_addf(&n->t, "\t\tmeta mark " OURS " meta mark set meta mark and 0x%08x\n", REST);
-	text_add(&n->t, "\t\tct direction reply goto back\n\t\tct mark " OURS " return\n");
+	text_add(&n->t, "\t\tct direction original return\n");
+	by_mark(n);
+	/* Not known by any door: it is older than the guard, or the host began it. */
+	text_addf(&n->t,
+		  "\t\tct mark " OURS " return\n"
+		  "\t\tfib daddr type local ct mark set ct mark and 0x%08x or 0x%08x return\n\t\t",
+		  REST, GUARD_MARK_OTHER);
+	set_mark(n, GUARD_MARK_BEFORE);
+	text_add(&n->t, "\n\t}\n");
+}
+
+static void through(struct nft *n)
+{
+	text_add(&n->t, "\tchain through {\n"
+			"\t\ttype filter hook forward priority -150; policy accept;\n"
+			"\t\tct mark " OURS " return\n"
+			"\t\tct direction reply return\n");
 	for (size_t i = 0; i < n->m->n_doors; i++)
 		if (has_mark(&n->m->doors[i]))
 			text_addf(
@@ -235,42 +398,42 @@ static void arrive(struct nft *n)
 		  GUARD_MARK_OTHER);
 }
 
-/*
- * Of the host's own packets only those need a hand that the kernel sends by
- * another door than they came in by.  While a trial has run out, all go the way
- * that they went before.
- */
-static void leave(struct nft *n)
+/* While a trial has run out, all go the way that they went before. */
+static void trial(struct nft *n)
 {
-	text_add(&n->t, "\tset trial {\n\t\ttypeof meta nfproto\n\t\tflags timeout\n\t}\n"
-			"\tchain leave {\n"
-			"\t\ttype route hook output priority -140; policy accept;\n");
-	if (n->wish->trial) {
-		text_add(&n->t, "\t\toifname != \"lo\" meta nfproto != @trial ");
-		set_mark(n, GUARD_MARK_BEFORE);
-		text_add(&n->t, " return\n");
-	}
-	by_mark(n, "out");
-	/* What the host starts is not older than the guard either. */
-	text_addf(&n->t,
-		  "\t\tct state new ct mark " NOT_OURS
-		  " ct mark set ct mark and 0x%08x or 0x%08x\n\t}\n",
-		  REST, GUARD_MARK_OTHER);
+	text_add(&n->t, "\tset trial {\n\t\ttypeof meta nfproto\n\t\tflags timeout\n\t}\n");
+	if (!n->wish->trial)
+		return;
+	text_add(&n->t, "\tchain leave {\n"
+			"\t\ttype route hook output priority -140; policy accept;\n"
+			"\t\toifname != \"lo\" meta nfproto != @trial ");
+	set_mark(n, GUARD_MARK_BEFORE);
+	text_add(&n->t, "\n\t}\n");
 }
 
 /* Emptied first: a link of the same name may have come back with another value. */
-static void filters(struct nft *n)
+static void sysctls(struct nft *n)
 {
-	if (!n->wish->n_filters)
+	if (!n->wish->n_sysctls)
 		return;
-	text_add(&n->t, "\tmap " GUARD_FILTERS " {\n\t\ttype ifname : mark\n\t}\n}\n"
-			"flush map inet " GUARD_NFT " " GUARD_FILTERS "\n"
+	text_add(&n->t, "\tmap " GUARD_SYSCTLS " {\n\t\ttype ifname : mark\n\t}\n}\n"
+			"flush map inet " GUARD_NFT " " GUARD_SYSCTLS "\n"
 			"table inet " GUARD_NFT " {\n"
-			"\tmap " GUARD_FILTERS " {\n\t\ttype ifname : mark\n\t\telements = { ");
-	for (size_t i = 0; i < n->wish->n_filters; i++)
-		text_addf(&n->t, "%s\"%s\" : %u", i ? ", " : "", n->wish->filters[i].link,
-			  n->wish->filters[i].was);
+			"\tmap " GUARD_SYSCTLS " {\n\t\ttype ifname : mark\n\t\telements = { ");
+	for (size_t i = 0; i < n->wish->n_sysctls; i++)
+		text_addf(&n->t, "%s\"%s\" : %u", i ? ", " : "", n->wish->sysctls[i].what,
+			  n->wish->sysctls[i].was);
 	text_add(&n->t, " }\n\t}\n");
+}
+
+/* With one way out and none by a VPN there is nothing to tell apart. */
+static bool has_strays(const struct nft *n)
+{
+	size_t doors = 0;
+
+	for (size_t i = 0; i < n->m->n_doors; i++)
+		doors += strays(n, &n->m->doors[i]);
+	return doors > 1;
 }
 
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
@@ -282,11 +445,18 @@ const char *guard_nft(struct arena *a, const struct guard_memory *m, const struc
 	text_add(&n.t, "table inet " GUARD_NFT " {\n}\n"
 		       "flush table inet " GUARD_NFT "\n"
 		       "table inet " GUARD_NFT " {\n");
-	filters(&n);
-	udp(&n);
-	door_chains(&n);
-	arrive(&n);
-	leave(&n);
+	sysctls(&n);
+	if (wish->udp)
+		udp(&n);
+	if (wish->udp || has_strays(&n)) {
+		from_door(&n);
+		arrive(&n);
+	}
+	if (wish->forwards) {
+		back(&n);
+		through(&n);
+	}
+	trial(&n);
 	text_add(&n.t, "}\n");
 	text = arena_strdup(a, text_str(&n.t));
 	text_free(&n.t);

@@ -165,22 +165,43 @@ static void find_owners(const struct owners *o)
 		closedir(proc);
 }
 
-int sock_diag_list(struct arena *a, int netns_fd, struct socket_seen **ret, size_t *ret_n,
-		   struct err *e)
+static int dump_all(struct list *l, int netns_fd, const uint8_t *protos, size_t n_protos,
+		    struct err *e)
 {
 	static const sa_family_t families[] = { AF_INET, AF_INET6 };
-	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP };
-	struct list l = { .a = a };
 	struct rtnl rt = { 0 };
-	struct owners o;
 	int r = netlink_open(netns_fd, NETLINK_SOCK_DIAG, &rt.sock, e);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(families); i++)
-		for (size_t j = 0; r == 0 && j < ARRAY_LEN(protos); j++)
-			r = dump(&rt, &l, families[i], protos[j], e);
+		for (size_t j = 0; r == 0 && j < n_protos; j++)
+			r = dump(&rt, l, families[i], protos[j], e);
 	mnl_socket_close(rt.sock);
+	return r;
+}
+
+int sock_diag_list_of(struct arena *a, uint8_t proto, struct socket_seen **ret, size_t *ret_n,
+		      struct err *e)
+{
+	struct list l = { .a = a };
+	int r = dump_all(&l, -1, &proto, 1, e);
+
+	if (r < 0)
+		return r;
+	*ret = l.items;
+	*ret_n = l.n;
+	return 0;
+}
+
+int sock_diag_list(struct arena *a, int netns_fd, struct socket_seen **ret, size_t *ret_n,
+		   struct err *e)
+{
+	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP };
+	struct list l = { .a = a };
+	struct owners o;
+	int r = dump_all(&l, netns_fd, protos, ARRAY_LEN(protos), e);
+
 	if (r < 0)
 		return r;
 	o.n = l.n;

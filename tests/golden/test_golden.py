@@ -117,15 +117,19 @@ def test_the_plan_of_run_is_as_expected():
 
 
 def test_the_plan_of_a_guard_is_as_expected_and_can_be_typed():
-    lan = ("ip link set eth0 up; ip link set far0 up;"
+    # A service that is bound to no address, and a host that forwards.
+    service = ("import os, socket, sys; s = socket.socket(2, 2); s.bind(('', 53));"
+               "s.set_inheritable(True); os.execvp(sys.argv[1], sys.argv[1:])")
+    lan = ("sysctl -qw net.ipv4.ip_forward=1; ip link set eth0 up; ip link set far0 up;"
            "ip route add default via 192.0.2.1; ip -6 route add default via 2001:db8::1\n")
-    plan = output(*NETWORK, "sh", "-ec", f"{lan} exec \"$@\"", "sh", SALLYPORT, "guard", "--lan",
-                  "10.0.0.0/8", "--lan", "fd00::/8", "--dry-run")
+    plan = output(*NETWORK, "sh", "-ec", f"{lan} exec \"$@\"", "sh", "/usr/bin/python3",
+                  "-c", service, SALLYPORT, "guard", "--lan", "10.0.0.0/8", "--lan",
+                  "fd00::/8", "--dry-run")
     expect("guard.plan", plan)
     typed = run(*NETWORK, "sh", "-ec", f"{lan}{plan} ip rule; nft list ruleset")
     assert typed.returncode == 0, typed.stdout
     assert typed.stdout.count("from 192.0.2.9 ") == 3
-    assert "chain leave" in typed.stdout
+    assert "chain arrive" in typed.stdout
 
 
 @pytest.mark.parametrize("state", ["status", "nothing"])

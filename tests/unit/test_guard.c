@@ -31,10 +31,10 @@ static struct guard_memory learn(struct net *n, const struct guard_memory *old)
 
 static struct want plan(struct net *n, const struct guard_memory *m)
 {
-	struct guard_wish none = { 0 };
+	struct guard_wish wish = { .udp = true };
 	struct want w;
 
-	guard_plan(&n->a, m, &n->s, &none, &w);
+	guard_plan(&n->a, m, &n->s, &wish, &w);
 	return w;
 }
 
@@ -323,22 +323,22 @@ static void sets_of_addresses_that_are_gone_are_deleted(void **state)
 	assert_null(strstr(stale, "trial"));
 }
 
-static void what_filters_were_is_told_anew_each_time_and_goes_with_the_last(void **state)
+static void what_sysctls_were_is_told_anew_each_time_and_goes_with_the_last(void **state)
 {
 	struct net n CLEANUP_NET = host();
 	struct guard_memory none = { 0 }, m = learn(&n, &none);
-	struct guard_filter filters[] = { { "eth0", 1 }, { "eth1", 0 } };
-	struct guard_wish wish = { .filters = filters, .n_filters = 2 };
+	struct guard_sysctl sysctls[] = { { "eth0", 1 }, { GUARD_ACCEPT, 0 } };
+	struct guard_wish wish = { .sysctls = sysctls, .n_sysctls = 2 };
 	struct want with, without = plan(&n, &m);
 
 	(void)state;
 	guard_plan(&n.a, &m, &n.s, &wish, &with);
-	assert_non_null(strstr(with.nft, "flush map inet sallyport-guard rp_filter\n"));
-	assert_non_null(strstr(with.nft, "elements = { \"eth0\" : 1, \"eth1\" : 0 }"));
-	assert_null(strstr(without.nft, "rp_filter"));
+	assert_non_null(strstr(with.nft, "flush map inet sallyport-guard sysctls\n"));
+	assert_non_null(strstr(with.nft, "elements = { \"eth0\" : 1, \"/accept\" : 0 }"));
+	assert_null(strstr(without.nft, "sysctls"));
 	assert_string_equal(guard_nft_stale(&n.a, with.nft, with.nft), "");
-	assert_string_equal(guard_nft_stale(&n.a, without.nft, "\tmap rp_filter {\n"),
-			    "delete map inet sallyport-guard rp_filter\n");
+	assert_string_equal(guard_nft_stale(&n.a, without.nft, "\tmap sysctls {\n"),
+			    "delete map inet sallyport-guard sysctls\n");
 }
 
 static void a_bridge_leads_on_when_it_has_a_gateway(void **state)
@@ -362,6 +362,52 @@ static void a_bridge_leads_on_when_it_has_a_gateway(void **state)
 	assert_int_equal(led, 1);
 }
 
+static const char *nft_of(struct net *n, const struct guard_wish *wish)
+{
+	struct guard_memory none = { 0 }, m = learn(n, &none);
+
+	return guard_nft(&n->a, &m, &n->s, wish);
+}
+
+static void no_packet_passes_a_hook_while_there_is_one_way_out(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_wish wish = { 0 };
+
+	(void)state;
+	n.s.n_addresses = 0;
+	address_add(&n, ETH0, "192.168.1.5/24");
+	assert_null(strstr(nft_of(&n, &wish), " hook "));
+	address_add(&n, TUN0, "10.8.0.2/24");
+	assert_non_null(strstr(nft_of(&n, &wish), "hook input"));
+	assert_null(strstr(nft_of(&n, &wish), "hook output"));
+}
+
+static void connections_are_tracked_only_where_the_host_forwards(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_wish wish = { .udp = true, .trial = true, .ipsec = true };
+
+	(void)state;
+	assert_null(strstr(nft_of(&n, &wish), "ct "));
+	assert_non_null(strstr(nft_of(&n, &wish), "chain answer"));
+	wish.forwards = true;
+	assert_non_null(strstr(nft_of(&n, &wish), "hook forward"));
+}
+
+static void marks_that_meant_something_to_sockets_before_go_on_doing_so(void **state)
+{
+	static const char others[] = "meta l4proto tcp meta mark != 0 return";
+	struct net n CLEANUP_NET = host();
+	struct guard_sysctl was[] = { { GUARD_ACCEPT, 0 }, { GUARD_REFLECT4, 0 } };
+	struct guard_wish wish = { .sysctls = was, .n_sysctls = 2 };
+
+	(void)state;
+	assert_null(strstr(nft_of(&n, &wish), others));
+	wish.n_sysctls = 0;
+	assert_non_null(strstr(nft_of(&n, &wish), others));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -374,8 +420,11 @@ int main(void)
 		cmocka_unit_test(a_gateway_that_is_nobodys_neighbour_any_more_is_forgotten),
 		cmocka_unit_test(a_door_keeps_its_number_while_others_come_and_go),
 		cmocka_unit_test(sets_of_addresses_that_are_gone_are_deleted),
-		cmocka_unit_test(what_filters_were_is_told_anew_each_time_and_goes_with_the_last),
+		cmocka_unit_test(what_sysctls_were_is_told_anew_each_time_and_goes_with_the_last),
 		cmocka_unit_test(a_bridge_leads_on_when_it_has_a_gateway),
+		cmocka_unit_test(no_packet_passes_a_hook_while_there_is_one_way_out),
+		cmocka_unit_test(connections_are_tracked_only_where_the_host_forwards),
+		cmocka_unit_test(marks_that_meant_something_to_sockets_before_go_on_doing_so),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,7 +170,7 @@ def test_a_filter_that_is_made_strict_again_becomes_loose_again(program, world,
         world.servera.run('nft', 'delete', 'table', 'inet', 'sallyport-guard')
         guard.wait_log('sallyport-guard was deleted')
         until(lambda: 'eth0' in world.servera.run(
-            'nft', 'list', 'map', 'inet', 'sallyport-guard', 'rp_filter',
+            'nft', 'list', 'map', 'inet', 'sallyport-guard', 'sysctls',
             ok=False).stdout, guard.log.text, PATIENCE)
         guard.kill9()
         guard.off()

@@ -51,7 +51,7 @@ def rules(net, family='-4'):
 
 def is_whole(net, want):
     return (rules(net), rules(net, '-6')) == want and \
-        'chain leave' in net.servera.run('nft', 'list', 'table', 'inet',
+        'chain arrive' in net.servera.run('nft', 'list', 'table', 'inet',
                                          'sallyport-guard', ok=False).stdout
 
 
@@ -224,8 +224,9 @@ def test_a_new_interface_is_a_door(net, guard):
 
 def test_nothing_is_left_of_addresses_that_are_gone(net, guard):
     def size():
-        return net.servera.out('nft', '-s', 'list', 'table', 'inet',
-                               'sallyport-guard').count('{')
+        listed = net.servera.out('nft', '-s', 'list', 'table', 'inet',
+                                 'sallyport-guard')
+        return listed.count('\tchain ') + listed.count('\tset ')
     before = size()
     for i in range(20, 30):
         net.servera.ip(f'addr add 172.16.5.{i}/24 dev eth0',
