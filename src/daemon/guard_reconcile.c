@@ -243,7 +243,8 @@ static int one_round(struct guard *g, size_t *ret_steps, struct err *e)
  */
 static bool is_foreign(const struct rule *r)
 {
-	bool gates = r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT;
+	bool gates = (r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT) ||
+		     slot_is_pool(&r->from);
 	bool ours = r->table >= GUARD_TABLE_NEAR && r->table <= GUARD_TABLE_LAST;
 
 	return r->priority == 0 && r->table != RT_TABLE_LOCAL && !gates && !ours;

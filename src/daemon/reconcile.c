@@ -11,6 +11,7 @@
 #include "daemon/supervisor.h"
 
 #include "plan/diff.h"
+#include "sys/fd.h"
 #include "sys/netns.h"
 #include "sys/sysctl.h"
 
@@ -223,17 +224,36 @@ static void report(struct place *p, struct arena *a, const struct diff *d)
 	}
 }
 
+static bool has_rules(const struct diff *d)
+{
+	for (size_t i = 0; i < d->n_ops; i++)
+		if (d->ops[i].kind == OP_RULE_ADD || d->ops[i].kind == OP_RULE_DEL ||
+		    d->ops[i].kind == OP_RULE_MOVE)
+			return true;
+	return false;
+}
+
 static int apply_place(struct place *p, struct arena *a, const struct want *w, size_t *ret_steps,
 		       struct err *e)
 {
 	struct snapshot have = { 0 };
 	struct diff diff = { 0 };
+	int lock CLEANUP_FD = -1;
 	int r;
 
 	r = take_snapshot(p, a, w, &have, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s", place_name(p));
 	diff_make(a, &have, w, &diff);
+	if (p->kind == PLACE_HOST && p->sup->settled && has_rules(&diff)) {
+		/* They are every gate's: one at a time, by what is there then. */
+		r = host_lock(&lock, e);
+		if (r == 0)
+			r = take_snapshot(p, a, w, &have, e);
+		if (r < 0)
+			return r;
+		diff_make(a, &have, w, &diff);
+	}
 	report(p, a, &diff);
 	*ret_steps += diff.n_ops;
 	r = rtnl_apply(p->rtnl, w, &diff, netns_of, p->sup, e);
@@ -430,10 +450,8 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	int r;
 
 	if (s->host.watch)
-		rtnl_watch_own(s->host.watch, plan_host_link(a, &s->gate),
-			       SLOT_TABLE + s->slot.number);
-	r = rtnl_snapshot_tables(s->host.rtnl, a, SLOT_TABLE + s->slot.number,
-				 SLOT_TABLE + s->slot.number, host, e);
+		rtnl_watch_own(s->host.watch, plan_host_link(a, &s->gate), s->slot.number);
+	r = rtnl_snapshot_tables(s->host.rtnl, a, SLOT_TABLE, SLOT_TABLE, host, e);
 	if (r < 0)
 		return r;
 	sup_want(s, a, &s->host, host, ret);

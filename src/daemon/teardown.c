@@ -154,50 +154,6 @@ static bool is_gates_link(const struct remains *x, const struct link *l)
 					 memcmp(l->mac, main->mac, sizeof(l->mac)) == 0));
 }
 
-/* Rules and the table of the gate's slot, and those of gates whose link has gone. */
-static bool slot_is_dead(const struct remains *x, uint32_t number)
-{
-	struct slot s = slot_of(number);
-	struct ip host = slot_host(&s, AF_INET);
-
-	for (size_t i = 0; i < x->host.n_addresses; i++) {
-		const struct address *a = &x->host.addresses[i];
-		const struct link *l = snapshot_link_by_index(&x->host, a->link);
-
-		if (ip_equal(&a->local, &host) && l && !is_gates_link(x, l))
-			return false;
-	}
-	return true;
-}
-
-static int remove_policy(struct remains *x, struct arena *a, struct err *e)
-{
-	for (size_t i = 0; i < x->host.n_rules; i++) {
-		const struct rule *r = &x->host.rules[i];
-		uint32_t number = r->table - SLOT_TABLE;
-		struct want nothing = { .place = PLACE_HOST,
-					.protocol = RTPROT_KERNEL,
-					.table_first = r->table,
-					.table_last = r->table };
-		struct snapshot now = { 0 };
-		struct diff diff = { 0 };
-		int res;
-
-		if (r->priority != 0 || r->protocol != RTPROT_KERNEL || r->table < SLOT_TABLE ||
-		    number >= SLOT_COUNT || !slot_is_dead(x, number))
-			continue;
-		res = rtnl_snapshot_tables(x->rtnl, a, r->table, r->table, &now, e);
-		if (res < 0)
-			return res;
-		diff_make(a, &now, &nothing, &diff);
-		x->found |= diff.n_ops > 0;
-		res = rtnl_apply(x->rtnl, &nothing, &diff, NULL, NULL, e);
-		if (res < 0)
-			return res;
-	}
-	return 0;
-}
-
 /* Another gate that still stands, by its link; NULL if this was the last. */
 static const char *other_gate(struct remains *x, struct arena *a)
 {
@@ -210,6 +166,27 @@ static const char *other_gate(struct remains *x, struct arena *a)
 			return arena_strndup(a, name, strcspn(name, " "));
 	}
 	return NULL;
+}
+
+/* The rules on the host are all gates': the last one takes them, and what their table still holds. */
+static int remove_policy(struct remains *x, struct arena *a, struct err *e)
+{
+	struct want nothing = { .place = PLACE_HOST,
+				.protocol = RTPROT_KERNEL,
+				.table_first = SLOT_TABLE,
+				.table_last = SLOT_TABLE + SLOT_COUNT - 1 };
+	struct snapshot now = { 0 };
+	struct diff diff = { 0 };
+	int r;
+
+	if (other_gate(x, a))
+		return 0;
+	r = rtnl_snapshot_tables(x->rtnl, a, nothing.table_first, nothing.table_last, &now, e);
+	if (r < 0)
+		return r;
+	diff_make(a, &now, &nothing, &diff);
+	x->found |= diff.n_ops > 0;
+	return rtnl_apply(x->rtnl, &nothing, &diff, NULL, NULL, e);
 }
 
 /* The other gate needs the sysctls as they are now: it inherits what they were. */

@@ -117,13 +117,28 @@ static bool in_our_tables(const struct want *w, uint32_t table)
 	return w->table_first && table >= w->table_first && table <= w->table_last;
 }
 
-static bool route_is_ours(const struct want *w, const struct route *r)
+static const struct prefix *slot_net(const struct slot *s, sa_family_t family)
 {
+	return family == AF_INET ? &s->net4 : &s->net6;
+}
+
+/* Of a table that many share: into the slot, or (from when it was another one) by a link of ours. */
+static bool leads_to_us(const struct work *w, const struct route *r)
+{
+	return prefix_contains(slot_net(&w->want->slot, r->family), &r->dst) ||
+	       (r->n_hops && link_wanted(w->want, link_name(w->have, r->hops[0].link)));
+}
+
+static bool route_is_ours(const struct work *w, const struct route *r)
+{
+	const struct want *want = w->want;
+
 	if (r->flags & RTM_F_CLONED)
 		return false;
-	if (in_our_tables(w, r->table))
-		return true;
-	return w->place != PLACE_HOST && r->table == RT_TABLE_MAIN && r->protocol == w->protocol;
+	if (in_our_tables(want, r->table))
+		return !want->shared || leads_to_us(w, r);
+	return want->place != PLACE_HOST && r->table == RT_TABLE_MAIN &&
+	       r->protocol == want->protocol;
 }
 
 static bool same_key(const struct route *r, const struct want_route *x)
@@ -176,7 +191,7 @@ static void diff_routes_del(struct work *w)
 	for (size_t i = 0; i < w->have->n_routes; i++) {
 		const struct route *r = &w->have->routes[i];
 
-		if (route_is_ours(w->want, r) && !want_has_route(w, r))
+		if (route_is_ours(w, r) && !want_has_route(w, r))
 			add_op(w, OP_ROUTE_DEL)->route = r;
 	}
 }
@@ -214,17 +229,38 @@ static bool rule_is(const struct rule *r, const struct want_rule *x)
 	       (!mark || (r->mark == x->mark && r->mark_mask == x->mark_mask));
 }
 
+/* `from POOL lookup main`, the way past the host's rules. */
+static bool is_way_past(const struct rule *r)
+{
+	return r->protocol == RTPROT_KERNEL && r->table == RT_TABLE_MAIN && slot_is_pool(&r->from);
+}
+
+/* A rule of a pool in which the slot does not lie is other gates'. */
+static bool is_other_pools(const struct want *w, const struct rule *r)
+{
+	const struct prefix *p = r->table == RT_TABLE_MAIN ? &r->from : &r->to;
+
+	return w->shared && slot_is_pool(p) && !prefix_contains(p, slot_net(&w->slot, r->family));
+}
+
 static bool rule_is_ours(const struct want *w, const struct rule *r)
 {
 	if (w->place == PLACE_HOST)
-		return in_our_tables(w, r->table) && r->priority == 0;
+		return r->priority == 0 && !is_other_pools(w, r) &&
+		       (in_our_tables(w, r->table) || (!w->guard && is_way_past(r)));
 	return r->protocol == w->protocol && r->priority == 0;
 }
 
-/* `to SLOT`, of a gate on the host. */
+/* `to POOL` or `from POOL`, of gates on the host. */
 static bool is_gates(const struct rule *r)
 {
-	return r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT && r->to.ip.family;
+	return is_way_past(r) ||
+	       (r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT && r->to.ip.family);
+}
+
+static bool may_overlap(const struct prefix *a, const struct prefix *b)
+{
+	return !a->ip.family || !b->ip.family || prefix_overlaps(a, b);
 }
 
 /*
@@ -244,8 +280,8 @@ static bool rule_disturbs(const struct want *w, const struct rule *r)
 	for (size_t i = 0; i < w->n_rules && !any; i++) {
 		const struct want_rule *x = &w->rules[i];
 
-		any = x->family == r->family && x->priority == 0 &&
-		      (!r->to.ip.family || !x->to.ip.family || prefix_overlaps(&x->to, &r->to));
+		any = x->family == r->family && x->priority == 0 && may_overlap(&x->to, &r->to) &&
+		      (r->invert || may_overlap(&x->from, &r->from));
 	}
 	return any;
 }

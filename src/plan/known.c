@@ -164,8 +164,9 @@ bool known_rule_is_kernels(const struct rule *r)
 
 bool known_rule_is_ours(const struct rule *r)
 {
-	return r->protocol == PLAN_PROTOCOL || (r->priority == 0 && r->protocol == RTPROT_KERNEL &&
-						r->table >= SLOT_TABLE && r->table < OURS_END);
+	return r->protocol == PLAN_PROTOCOL ||
+	       (r->priority == 0 && r->protocol == RTPROT_KERNEL &&
+		((r->table >= SLOT_TABLE && r->table < OURS_END) || slot_is_pool(&r->from)));
 }
 
 const char *known_link_maker(const struct link *l)

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "plan/want_add.h"
 
+#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
@@ -237,14 +238,78 @@ static void host_short(struct arena *a, const struct gate *g, const struct plan_
 	want_add_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/arp_ignore", link), "1");
 }
 
+/* So few rules of others are walked past in less time than it takes to be sure of them. */
+#define RULES_WORTH_IT 16
+
+/*
+ * Will rule @r do nothing that the lookup in main would not, to a packet from
+ * @pool?  It does not select it, or leads to main itself.
+ */
+static bool rule_lets_pass(const struct rule *r, const struct prefix *pool)
+{
+	if (r->invert || r->unknown[0])
+		return false;
+	if (r->from.len && !prefix_overlaps(&r->from, pool))
+		return true;
+	return r->action == FR_ACT_TO_TBL && r->table == RT_TABLE_MAIN && r->suppress_len == -1 &&
+	       r->suppress_group == -1;
+}
+
+static bool is_plain_main(const struct rule *r)
+{
+	return r->action == FR_ACT_TO_TBL && r->table == RT_TABLE_MAIN && !r->invert &&
+	       !r->from.len && !r->to.len && !r->iif[0] && !r->oif[0] && !r->has_mark &&
+	       r->suppress_len == -1 && r->suppress_group == -1 && !r->ip_proto && !r->has_uid &&
+	       !r->has_sport && !r->has_dport && !r->tos && !r->has_dscp && !r->flowlabel_mask &&
+	       !r->tun_id && !r->l3mdev && !r->unknown[0];
+}
+
+/*
+ * Every reply that the host forwards, and the check of every request's source,
+ * walks all rules of the host up to main: a thousand of them halve the
+ * connections/s.  They may be passed by when none of them can concern a packet
+ * from a gate, which is a thing that most rules (`from ADDRESS`) tell.
+ */
+static bool rules_pass_by(const struct snapshot *host, const struct prefix *pool)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < host->n_rules; i++) {
+		const struct rule *r = &host->rules[i];
+
+		if (r->family != pool->ip.family || r->table == RT_TABLE_LOCAL)
+			continue;
+		if (is_plain_main(r))
+			return n >= RULES_WORTH_IT;
+		if (r->priority == 0 && (r->table == SLOT_TABLE || slot_is_pool(&r->from)))
+			continue;
+		if (!rule_lets_pass(r, pool))
+			return false;
+		n++;
+	}
+	return false;
+}
+
+static void host_rules(struct arena *a, const struct plan_facts *f, struct want *w,
+		       sa_family_t family)
+{
+	struct prefix pool = slot_pool(&f->slot, family);
+
+	want_add_rule(a, w, family, SLOT_TABLE)->to = pool;
+	if (f->host && rules_pass_by(f->host, &pool))
+		want_add_rule(a, w, family, RT_TABLE_MAIN)->from = pool;
+}
+
 void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret)
 {
 	const char *link = plan_host_link(a, g);
-	uint32_t table = SLOT_TABLE + f->slot.number;
+	const uint32_t table = SLOT_TABLE;
 	struct want w = { .place = PLACE_HOST,
 			  .protocol = RTPROT_KERNEL,
 			  .table_first = table,
-			  .table_last = table };
+			  .table_last = table,
+			  .shared = true,
+			  .slot = f->slot };
 	struct want_link *l = add_host_link(a, g, f, &w, link);
 
 	l->peer_name = "lan";
@@ -258,7 +323,7 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 		if (family == AF_INET)
 			want_add_route(a, &w, table, prefix_host(&gate), link, (struct ip){ 0 });
 		want_add_route(a, &w, table, slot_net(&f->slot, family), link, via);
-		want_add_rule(a, &w, family, table)->to = slot_net(&f->slot, family);
+		host_rules(a, f, &w, family);
 	}
 	for (size_t i = 0; i < g->n_rooms; i++)
 		if (plan_room_is_short(g, i))

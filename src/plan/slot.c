@@ -20,9 +20,53 @@ static const struct {
 	{ { 192, 168, 213, 0 }, 4 },
 };
 
+static const uint8_t pool6[] = { 0xfd, 0x5a, 0x11, 0x79, 0x09, 0x27 };
+
+static struct prefix pool_of(size_t i)
+{
+	struct ip first = ip_from_bytes(AF_INET, pools[i].net);
+	uint8_t len = 26;
+
+	for (uint32_t slots = 1; slots < pools[i].slots; slots *= 2)
+		len--;
+	return prefix_of(&first, len);
+}
+
+static struct prefix pool_of6(void)
+{
+	struct ip first = { .family = AF_INET6 };
+
+	memcpy(first.byte, pool6, sizeof(pool6));
+	return prefix_of(&first, sizeof(pool6) * 8);
+}
+
+struct prefix slot_pool(const struct slot *s, sa_family_t family)
+{
+	size_t i = 0;
+
+	if (family == AF_INET6)
+		return pool_of6();
+	for (struct prefix p = pool_of(0);
+	     i + 1 < ARRAY_LEN(pools) && !prefix_contains(&p, &s->net4); p = pool_of(++i))
+		;
+	return pool_of(i);
+}
+
+bool slot_is_pool(const struct prefix *p)
+{
+	struct prefix pool = pool_of6();
+	bool is = prefix_equal(p, &pool);
+
+	for (size_t i = 0; i < ARRAY_LEN(pools) && !is; i++) {
+		pool = pool_of(i);
+		is = prefix_equal(p, &pool);
+	}
+	return is;
+}
+
 struct slot slot_of(uint32_t number)
 {
-	struct ip net6 = { .family = AF_INET6, .byte = { 0xfd, 0x5a, 0x11, 0x79, 0x09, 0x27 } };
+	struct ip net6 = pool_of6().ip;
 	struct slot s = { .number = number };
 	uint32_t rest = number;
 
@@ -100,8 +144,7 @@ bool slot_taken(const struct slot *s, const struct snapshot *net, const char *ow
 	}
 	for (size_t i = 0; i < net->n_routes; i++) {
 		const struct route *r = &net->routes[i];
-		bool ours = (r->n_hops && is_own(net, own, r->hops[0].link)) ||
-			    r->table == SLOT_TABLE + s->number;
+		bool ours = r->n_hops && is_own(net, own, r->hops[0].link);
 
 		if (!means_none(&r->dst) && !ours && overlaps(s, &r->dst))
 			return true;

@@ -8,10 +8,10 @@
 
 /*
  * A slot is the address range of one gate's links: a /26 of IPv4 and a ULA /64.
- * Its number chooses both and the gate's table on the host.
+ * Its number chooses both.
  */
 #define SLOT_COUNT 4100u
-#define SLOT_TABLE 5900u /* of slot 0 on the host */
+#define SLOT_TABLE 5900u /* on the host, of all slots; up to + SLOT_COUNT nobody else's */
 
 struct slot {
 	uint32_t number;
@@ -21,6 +21,11 @@ struct slot {
 
 /* @number < SLOT_COUNT. */
 struct slot slot_of(uint32_t number);
+
+/* The range in which the slot lies with many others: one rule on the host speaks of all of them. */
+struct prefix slot_pool(const struct slot *s, sa_family_t family);
+/* Is this one of those ranges, exactly? */
+bool slot_is_pool(const struct prefix *p);
 
 struct ip slot_host(const struct slot *s, sa_family_t family);
 struct ip slot_gate(const struct slot *s, sa_family_t family);

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "model/snapshot.h"
+#include "plan/slot.h"
 
 /*
  * What one namespace must hold.  Links are named, not numbered: indices change
@@ -80,6 +81,8 @@ struct want {
 	uint8_t protocol; /* of our rules and routes: 222, RTPROT_KERNEL on the host */
 	uint32_t table_first; /* everything in these tables is ours */
 	uint32_t table_last;
+	bool shared; /* these tables are other gates' too: ours is what leads into @slot */
+	struct slot slot;
 	struct want_link *links;
 	size_t n_links, cap_links;
 	struct want_address *addresses;

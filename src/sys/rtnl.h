@@ -92,10 +92,10 @@ struct rtnl_news {
 };
 int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_USE;
 /*
- * On a host with other gates: of what stands on their links (sp-*) and in their
- * tables nothing is heard.  @link and @table are this gate's.
+ * On a host with other gates: of what stands on their links (sp-*) nothing is
+ * heard.  @link and @slot (its number) are this gate's.
  */
-void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t table);
+void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t slot);
 int rtnl_watch_fd(const struct rtnl_watch *w);
 int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e) MUST_USE;
 void rtnl_watch_close(struct rtnl_watch **w);

@@ -24,7 +24,7 @@
 struct rtnl_watch {
 	struct mnl_socket *sock;
 	char own_link[LINK_NAME_SIZE]; /* on a host with other gates; "": hear of everything */
-	uint32_t own_table;
+	uint32_t own_slot;
 	uint32_t *foreign; /* indices of other gates' links */
 	size_t n_foreign;
 };
@@ -58,10 +58,10 @@ int rtnl_watch_fd(const struct rtnl_watch *w)
 	return mnl_socket_get_fd(w->sock);
 }
 
-void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t table)
+void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t slot)
 {
 	snprintf(w->own_link, sizeof(w->own_link), "%s", link);
-	w->own_table = table;
+	w->own_slot = slot;
 }
 
 static bool is_foreign_index(const struct rtnl_watch *w, uint32_t index)
@@ -110,20 +110,11 @@ static bool find_u32(const struct nlmsghdr *nlh, size_t head, uint16_t type, uin
 	return p != NULL;
 }
 
-static bool is_foreign_table(const struct rtnl_watch *w, const struct nlmsghdr *nlh, size_t head,
-			     uint16_t type)
-{
-	uint32_t table;
-
-	return find_u32(nlh, head, type, &table) && table >= SLOT_TABLE &&
-	       table < SLOT_TABLE + SLOT_COUNT && table != w->own_table;
-}
-
 /* "sp-NAME", and "sp-SLOT.ROOM" of a slot that is not ours. */
 static bool is_foreign_name(const struct rtnl_watch *w, const char *name)
 {
 	char own[LINK_NAME_SIZE];
-	int len = snprintf(own, sizeof(own), "sp-%u.", w->own_table - SLOT_TABLE);
+	int len = snprintf(own, sizeof(own), "sp-%u.", w->own_slot);
 
 	return str_starts(name, "sp-") && !str_eq(name, w->own_link) &&
 	       strncmp(name, own, (size_t)len) != 0;
@@ -173,12 +164,8 @@ static bool is_another_gates(struct rtnl_watch *w, const struct nlmsghdr *nlh)
 		       is_foreign_index(w, ifa->ifa_index);
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
-		return is_foreign_table(w, nlh, sizeof(struct rtmsg), RTA_TABLE) ||
-		       (find_u32(nlh, sizeof(struct rtmsg), RTA_OIF, &index) &&
-			is_foreign_index(w, index));
-	case RTM_NEWRULE:
-	case RTM_DELRULE:
-		return is_foreign_table(w, nlh, sizeof(struct fib_rule_hdr), FRA_TABLE);
+		return find_u32(nlh, sizeof(struct rtmsg), RTA_OIF, &index) &&
+		       is_foreign_index(w, index);
 	case RTM_NEWNETCONF:
 		return find_u32(nlh, sizeof(struct netconfmsg), NETCONFA_IFINDEX, &index) &&
 		       is_foreign_link(w, index);

@@ -26,20 +26,36 @@ static bool is_kernels_local(const struct rule *r)
 	return sim_rule_equal(r, &plain);
 }
 
+static bool in_tables(const struct want *w, uint32_t table)
+{
+	return w->table_first && table >= w->table_first && table <= w->table_last;
+}
+
+static const struct prefix *net_of(const struct want *w, sa_family_t family)
+{
+	return family == AF_INET ? &w->slot.net4 : &w->slot.net6;
+}
+
+/* `to POOL lookup TABLE` and `from POOL lookup main` of gates that are elsewhere. */
+static bool is_other_gates(const struct want *w, const struct rule *r)
+{
+	const struct prefix *p = r->table == RT_TABLE_MAIN ? &r->from : &r->to;
+
+	return w->place == PLACE_HOST && r->priority == 0 && r->protocol == RTPROT_KERNEL &&
+	       slot_is_pool(p) && (r->table == RT_TABLE_MAIN || r->table == SLOT_TABLE) &&
+	       w->shared && !prefix_contains(p, net_of(w, r->family));
+}
+
 /* A rule of ours at priority 0, whether wanted or not. */
 static bool is_ours(const struct want *w, const struct rule *r)
 {
-	if (r->priority != 0 || is_kernels_local(r))
+	if (r->priority != 0 || is_kernels_local(r) || is_other_gates(w, r))
 		return false;
 	if (w->place == PLACE_HOST)
-		return w->table_first && r->table >= w->table_first && r->table <= w->table_last;
+		return in_tables(w, r->table) ||
+		       (r->protocol == RTPROT_KERNEL && r->table == RT_TABLE_MAIN &&
+			slot_is_pool(&r->from));
 	return r->protocol == w->protocol;
-}
-
-static bool is_other_gates(const struct want *w, const struct rule *r)
-{
-	return w->place == PLACE_HOST && r->priority == 0 && r->protocol == RTPROT_KERNEL &&
-	       r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT && !is_ours(w, r);
 }
 
 /* May a packet of the slot be taken by it? */
@@ -48,7 +64,7 @@ static bool may_take(const struct want *w, const struct rule *r)
 	if (w->place != PLACE_HOST || !r->to.ip.family)
 		return true;
 	for (size_t i = 0; i < w->n_rules; i++)
-		if (prefix_overlaps(&r->to, &w->rules[i].to))
+		if (prefix_overlaps(&r->to, &w->rules[i].to) || w->rules[i].from.len)
 			return true;
 	return false;
 }
@@ -127,10 +143,26 @@ static bool wants_route(struct sim *sim, const struct want *w, const struct rout
 	return false;
 }
 
-static bool route_is_ours(const struct want *w, const struct route *r)
+static const struct want_link *wanted_link(const struct want *w, const char *name)
 {
-	if (w->table_first && r->table >= w->table_first && r->table <= w->table_last)
-		return true;
+	for (size_t i = 0; i < w->n_links; i++)
+		if (str_eq(w->links[i].name, name))
+			return &w->links[i];
+	return NULL;
+}
+
+static bool leads_to_us(struct sim *sim, const struct want *w, const struct route *r)
+{
+	const struct link *l = r->n_hops ? snapshot_link_by_index(&sim->s, r->hops[0].link) : NULL;
+
+	return prefix_contains(net_of(w, r->family), &r->dst) ||
+	       (l && wanted_link(w, l->name) != NULL);
+}
+
+static bool route_is_ours(struct sim *sim, const struct want *w, const struct route *r)
+{
+	if (in_tables(w, r->table))
+		return !w->shared || leads_to_us(sim, w, r);
 	return w->place != PLACE_HOST && r->table == RT_TABLE_MAIN && r->protocol == w->protocol;
 }
 
@@ -147,16 +179,8 @@ static void expect_routes(struct sim *sim, const struct want *w)
 			assert_true(w->routes[i].optional || !sim_link(sim, w->routes[i].link));
 	}
 	for (size_t i = 0; i < sim->s.n_routes; i++)
-		if (route_is_ours(w, &sim->s.routes[i]))
+		if (route_is_ours(sim, w, &sim->s.routes[i]))
 			assert_true(wants_route(sim, w, &sim->s.routes[i]));
-}
-
-static const struct want_link *wanted_link(const struct want *w, const char *name)
-{
-	for (size_t i = 0; i < w->n_links; i++)
-		if (str_eq(w->links[i].name, name))
-			return &w->links[i];
-	return NULL;
 }
 
 static bool wants_address(struct sim *sim, const struct want *w, const struct address *a)
@@ -241,7 +265,7 @@ static void expect_kept(struct sim *sim, const struct want *w, const struct snap
 	for (size_t i = 0; i < before->n_routes; i++) {
 		const struct route *r = &before->routes[i];
 
-		if (!route_is_ours(w, r) || wants_route(sim, w, r))
+		if (!route_is_ours(sim, w, r) || wants_route(sim, w, r))
 			assert_true(has_route(&sim->s, r));
 	}
 	for (size_t i = 0; i < before->n_addresses; i++)
@@ -325,13 +349,13 @@ static struct rule foreign_rule(struct dice *d, bool ipv6)
 
 static struct rule other_gates_rule(struct dice *d, const struct want *w)
 {
-	uint32_t number = roll_below(d, SLOT_COUNT);
-	struct slot s = slot_of(number);
-	struct rule r = sim_rule(AF_INET, 0, SLOT_TABLE + number);
+	struct slot s = slot_of(roll_below(d, SLOT_COUNT));
+	struct rule r = sim_rule(AF_INET, 0, one_in(d, 4) ? RT_TABLE_MAIN : SLOT_TABLE);
 
-	if (r.table == w->table_first)
-		r.table = w->table_first + 1;
-	r.to = s.net4;
+	if (prefix_equal(&(struct prefix[]){ slot_pool(&s, AF_INET) }[0],
+			 &(struct prefix[]){ slot_pool(&w->slot, AF_INET) }[0]))
+		s = slot_of(w->slot.number < 2048 ? 2048 : 0);
+	*(r.table == RT_TABLE_MAIN ? &r.from : &r.to) = slot_pool(&s, AF_INET);
 	return r;
 }
 
@@ -682,7 +706,7 @@ static void what_is_no_longer_wanted_goes_and_leaves_the_rest(void **state)
 		for (size_t j = 0; j < s.sim.s.n_rules; j++)
 			assert_false(is_ours(&w, &s.sim.s.rules[j]));
 		for (size_t j = 0; j < s.sim.s.n_routes; j++)
-			assert_false(route_is_ours(&w, &s.sim.s.routes[j]));
+			assert_false(route_is_ours(&s.sim, &w, &s.sim.s.routes[j]));
 		expect_no_step(&s, &nothing);
 	}
 }

@@ -414,7 +414,7 @@ static bool is_a_link_of(struct arena *a, const struct slot *slot, const char *n
 	       str_starts(name, arena_printf(a, "sp-%u.", slot->number));
 }
 
-/* Whatever is planned for the host speaks of the slot alone. */
+/* Whatever is planned for the host speaks of the slot alone, or of the pool that it lies in. */
 static void the_hosts_rules_and_routes_are_about_the_slot(void **state)
 {
 	(void)state;
@@ -427,13 +427,14 @@ static void the_hosts_rules_and_routes_are_about_the_slot(void **state)
 
 		sim_link_add(&sim, "eth0");
 		plan_host(&sim.arena, &g.gate, &g.facts, &w);
-		assert_int_equal(w.table_first, SLOT_TABLE + slot.number);
+		assert_int_equal(w.table_first, SLOT_TABLE);
 		assert_int_equal(w.table_last, w.table_first);
 		for (size_t j = 0; j < w.n_rules; j++) {
 			assert_int_equal(w.rules[j].priority, 0);
 			assert_int_equal(w.rules[j].table, w.table_first);
-			assert_true(prefix_equal(&w.rules[j].to, &slot.net4) ||
-				    prefix_equal(&w.rules[j].to, &slot.net6));
+			assert_true(prefix_contains(&w.rules[j].to, &slot.net4) ||
+				    prefix_contains(&w.rules[j].to, &slot.net6));
+			assert_true(slot_is_pool(&w.rules[j].to));
 		}
 		for (size_t j = 0; j < w.n_routes; j++) {
 			assert_int_equal(w.routes[j].table, w.table_first);
@@ -444,6 +445,143 @@ static void the_hosts_rules_and_routes_are_about_the_slot(void **state)
 		for (size_t j = 0; j < w.n_links; j++)
 			assert_true(is_a_link_of(&sim.arena, &slot, w.links[j].name));
 	}
+}
+
+/* One that a packet from a gate cannot be meant by, or one that it may. */
+static struct rule hosts_rule(struct dice *d, const struct prefix *pool, bool concerns)
+{
+	struct rule r = sim_rule(pool->ip.family, one_in(d, 20) ? 0 : 100 + roll_below(d, 900),
+				 one_in(d, 3) ? RT_TABLE_MAIN : 100);
+
+	r.protocol = RTPROT_BOOT;
+	do {
+		r.from = random_prefix(d, pool->ip.family);
+	} while (!r.from.len || prefix_overlaps(&r.from, pool));
+	if (one_in(d, 4))
+		r.to = random_prefix(d, pool->ip.family);
+	if (one_in(d, 4)) {
+		r.has_mark = true;
+		r.mark = r.mark_mask = 7;
+	}
+	if (!concerns)
+		return r;
+	switch (roll_below(d, 4)) {
+	case 0:
+		r.invert = true;
+		break;
+	case 1:
+		r.from = (struct prefix){ 0 };
+		break;
+	case 2:
+		r.from = prefix_of(&pool->ip, pool->len - 1 - roll_below(d, 4));
+		break;
+	default:
+		r.from = *pool;
+		break;
+	}
+	if (one_in(d, 4)) {
+		r.action = FR_ACT_UNREACHABLE;
+		r.table = 0;
+	} else if (r.table == RT_TABLE_MAIN) {
+		r.suppress_len = 0;
+	}
+	return r;
+}
+
+static void add_default(struct sim *sim, sa_family_t family, uint32_t table, const char *link)
+{
+	struct hop hop = { .link = sim_link(sim, link)->index, .weight = 1 };
+	struct route r = { .family = family,
+			   .type = RTN_UNICAST,
+			   .table = table,
+			   .protocol = RTPROT_BOOT,
+			   .dst.ip.family = family,
+			   .hops = &hop,
+			   .n_hops = 1 };
+
+	sim_route_add(sim, &r);
+}
+
+/* The link by which the host forwards what a gate sends to @dst. */
+static int hosts_way(struct sim *sim, const struct ip *src, const struct ip *dst, uint32_t mark)
+{
+	struct flow flow = { .dst = *dst,
+			     .src = *src,
+			     .iif = sim_link(sim, "docker0")->index,
+			     .mark = mark,
+			     .proto = IPPROTO_TCP };
+	struct snapshot now = sim_snapshot(sim);
+	struct fib_result r = { 0 };
+
+	fib_lookup(fib_new(&sim->arena, &now), &flow, &r, NULL);
+	assert_int_not_equal(r.verdict, FIB_CANNOT_MODEL);
+	return r.verdict == FIB_UNICAST ? r.link : -(int)r.verdict;
+}
+
+static bool is_way_past(const struct want *w, sa_family_t family)
+{
+	for (size_t i = 0; i < w->n_rules; i++)
+		if (w->rules[i].from.len && w->rules[i].family == family)
+			return true;
+	return false;
+}
+
+/* Returns whether there was a way past the host's rules. */
+static bool check_way_past(struct sim *sim, struct dice *d, struct want *w, const struct slot *slot,
+			   sa_family_t family)
+{
+	const struct ip src = slot_short(slot, family, 0);
+	struct ip to[8];
+	uint32_t mark[8];
+	int before[8];
+
+	for (size_t i = 0; i < ARRAY_LEN(to); i++) {
+		to[i] = random_ip(d, family);
+		mark[i] = one_in(d, 2) ? 7 : 0;
+		before[i] = hosts_way(sim, &src, &to[i], mark[i]);
+	}
+	w->n_links = w->n_addresses = w->n_routes = 0;
+	sim_reconcile(sim, w);
+	for (size_t i = 0; i < ARRAY_LEN(to); i++)
+		assert_int_equal(hosts_way(sim, &src, &to[i], mark[i]), before[i]);
+	return is_way_past(w, family);
+}
+
+static void the_way_past_the_hosts_rules_leads_where_they_do(void **state)
+{
+	size_t passed = 0, not_passed = 0;
+
+	(void)state;
+	for (unsigned int i = 1; i <= 600; i++) {
+		struct sim sim CLEANUP_SIM = { 0 };
+		struct slot slot = slot_of(i * 6);
+		struct dice d = dice_of(i);
+		sa_family_t family = random_family(&d);
+		struct prefix pool = slot_pool(&slot, family);
+		struct random_gate g;
+		struct want w;
+
+		sim_link_add(&sim, "eth0");
+		sim_link_add(&sim, "eth1");
+		sim_link_add(&sim, "docker0");
+		sim_first_rules(&sim, true);
+		if (!one_in(&d, 10))
+			add_default(&sim, family, RT_TABLE_MAIN, "eth0");
+		add_default(&sim, family, 100, "eth1");
+		for (uint32_t n = roll_below(&d, 60); n > 0; n--) {
+			struct rule r = hosts_rule(&d, &pool, one_in(&d, 50));
+
+			sim_rule_append(&sim, &r);
+		}
+		g = random_gate(&sim.arena, &d, &slot, true, &sim.s);
+		plan_host(&sim.arena, &g.gate, &g.facts, &w);
+		if (check_way_past(&sim, &d, &w, &slot, family))
+			passed++;
+		else
+			not_passed++;
+	}
+	assert_true(passed > 100);
+	assert_true(not_passed > 100);
 }
 
 /* AllowedIPs = 0.0.0.0/0, ::/0 claims all but what the gate itself sends. */
@@ -538,6 +676,7 @@ int main(void)
 		cmocka_unit_test(a_room_has_one_way_out_and_one_to_answer),
 		cmocka_unit_test(the_doors_marks_and_tables_do_not_meet),
 		cmocka_unit_test(the_hosts_rules_and_routes_are_about_the_slot),
+		cmocka_unit_test(the_way_past_the_hosts_rules_leads_where_they_do),
 		cmocka_unit_test(a_wireguard_peer_for_everything_gets_everything),
 		cmocka_unit_test(an_unmarked_client_finds_its_server_by_lan),
 		cmocka_unit_test(a_host_sysctl_is_restored_or_ours),

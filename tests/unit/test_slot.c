@@ -130,12 +130,32 @@ static void slots_lie_where_the_internet_is_not(void **state)
 	}
 }
 
-/* Reserved tables end at 255, and no slot's table is one of another tool's round numbers. */
-static void every_slot_has_a_table_of_its_own(void **state)
+/* Reserved tables end at 255, and ours is none of other tools' round numbers. */
+static void the_slots_have_a_table_of_their_own(void **state)
 {
 	(void)state;
 	assert_int_equal(SLOT_TABLE, 5900);
 	assert_int_equal(SLOT_TABLE + SLOT_COUNT - 1, 9999);
+}
+
+static void every_slot_lies_in_its_pool_and_in_no_other(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+		struct slot s = slot_of(i);
+		struct prefix pool4 = slot_pool(&s, AF_INET), pool6 = slot_pool(&s, AF_INET6);
+
+		assert_true(prefix_contains(&pool4, &s.net4));
+		assert_true(prefix_contains(&pool6, &s.net6));
+		assert_true(slot_is_pool(&pool4) && slot_is_pool(&pool6));
+		assert_false(slot_is_pool(&s.net4) || slot_is_pool(&s.net6));
+		for (uint32_t j = 0; j < SLOT_COUNT; j += 512) {
+			struct slot other = slot_of(j);
+			struct prefix p = slot_pool(&other, AF_INET);
+
+			assert_true(prefix_equal(&p, &pool4) || !prefix_overlaps(&p, &pool4));
+		}
+	}
 }
 
 static void host_gate_and_rooms_have_different_addresses_in_the_slot(void **state)
@@ -306,18 +326,15 @@ static void gates_take_slots_until_none_is_left(void **state)
 static void its_own_link_and_routes_do_not_take_a_slot(void **state)
 {
 	struct net n CLEANUP_NET = { 0 };
-	const struct link *l, *eth;
+	const struct link *l;
 	struct slot s, again;
 
 	(void)state;
 	assert_true(slot_choose("office", "sp-office", &n.s, NULL, &s));
 	l = add_link(&n, "sp-office");
-	eth = add_link(&n, "eth0");
 	add_ip(&n, l, slot_host(&s, AF_INET), 32);
-	add_route(&n, l, s.net4, SLOT_TABLE + s.number);
-	add_route(&n, l, s.net6, SLOT_TABLE + s.number);
-	/* What a dead link left behind in the slot's own table is ours too. */
-	add_route(&n, eth, s.net6, SLOT_TABLE + s.number);
+	add_route(&n, l, s.net4, SLOT_TABLE);
+	add_route(&n, l, s.net6, SLOT_TABLE);
 	assert_false(slot_taken(&s, &n.s, "sp-office"));
 	assert_true(slot_taken(&s, &n.s, "sp-other"));
 	assert_true(slot_choose("office", "sp-office", &n.s, NULL, &again));
@@ -405,7 +422,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_two_slots_share_an_address),
 		cmocka_unit_test(slots_lie_where_the_internet_is_not),
-		cmocka_unit_test(every_slot_has_a_table_of_its_own),
+		cmocka_unit_test(the_slots_have_a_table_of_their_own),
+		cmocka_unit_test(every_slot_lies_in_its_pool_and_in_no_other),
 		cmocka_unit_test(host_gate_and_rooms_have_different_addresses_in_the_slot),
 		cmocka_unit_test(a_free_host_gives_a_name_the_same_slot_each_time),
 		cmocka_unit_test(what_the_host_uses_is_avoided),
