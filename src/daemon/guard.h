@@ -39,6 +39,7 @@ struct guard {
 	struct rule *foreign; /* of priority 0, in the order that their makers meant; malloc'ed */
 	size_t n_foreign;
 	bool settled, dirty;
+	char who[16]; /* probably took away what is missing; "" if not known */
 	bool swept; /* the sweep was just done: what it needed can be given back */
 	char *last_error;
 	struct repair *repairs;

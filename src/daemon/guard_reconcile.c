@@ -182,6 +182,11 @@ static int apply_nft(struct guard *g, struct arena *a, const struct want *w, str
 	return 0;
 }
 
+static const char *by_whom(struct guard *g, struct arena *a)
+{
+	return g->who[0] ? arena_printf(a, ", probably removed by %s", g->who) : "";
+}
+
 /* What follows from one deletion, a renewed list of rules, is one repair. */
 static void report(struct guard *g, struct arena *a, const struct diff *d)
 {
@@ -193,12 +198,14 @@ static void report(struct guard *g, struct arena *a, const struct diff *d)
 		if (kind == OP_RULE_MOVE)
 			guard_repaired(g, "%s", diff_op_text(a, &d->ops[i]));
 		else if (kind == OP_ROUTE_ADD)
-			guard_repaired(g, "%s", diff_op_text(a, &d->ops[i]));
+			guard_repaired(g, "%s%s", diff_op_text(a, &d->ops[i]), by_whom(g, a));
 		rules = rules || kind == OP_RULE_ADD;
 	}
 	if (rules)
-		guard_repaired(g, "rules of the guard were missing or out of order (if "
-				  "systemd-networkd took them: sallyport guard --networkd)");
+		guard_repaired(g,
+			       "rules of the guard were missing or out of order%s (if "
+			       "systemd-networkd took them: sallyport guard --networkd)",
+			       by_whom(g, a));
 }
 
 static int no_netns(void *ctx, enum want_place place, size_t room)
@@ -369,11 +376,14 @@ static void arm_lazy(struct guard *g, int64_t in_ms)
 void guard_reconcile_if_dirty(struct guard *g)
 {
 	struct err e;
+	int r;
 
 	if (!g->dirty)
 		return;
 	g->dirty = false;
-	if (guard_reconcile(g, &e) == 0) {
+	r = guard_reconcile(g, &e);
+	g->who[0] = 0;
+	if (r == 0) {
 		free(g->last_error);
 		g->last_error = NULL;
 		return;
@@ -399,6 +409,11 @@ static void network_changed(struct loop_source *source, uint32_t events)
 		guard_log(g, "%s", e.text);
 		news.lost = true;
 	}
+	if (news.lost)
+		guard_log(g, "the kernel had more news than room for them: everything is looked "
+			     "at anew");
+	if (news.who[0])
+		snprintf(g->who, sizeof(g->who), "%s", news.who);
 	if (news.links || news.addresses || news.rules || news.deletions || news.lost)
 		g->dirty = true;
 	else if (news.routes && !g->lazy.at_ms)
@@ -436,6 +451,7 @@ int guard_watch(struct guard *g, struct err *e)
 
 	if (r < 0)
 		return r;
+	rtnl_watch_blame(g->watch, GUARD_TABLE_NEAR, GUARD_TABLE_LAST);
 	g->watch_source = (struct loop_source){ .ready = network_changed, .ctx = g };
 	r = loop_add(&g->loop, &g->watch_source, rtnl_watch_fd(g->watch), e);
 	if (r == 0)

@@ -231,8 +231,10 @@ static void udp_answer(struct nft *n)
 		char ip[IP_TEXT_SIZE];
 
 		if (is_here(x))
-			text_addf(&n->t, "\t\t%s saddr %s %s @spoken_%08x goto by_door\n",
-				  ip_word(x), ip_text(&x->local, ip), f->answers, id_of(x));
+			text_addf(
+				&n->t,
+				"\t\t%s saddr %s socket wildcard 0 %s @spoken_%08x goto by_door\n",
+				ip_word(x), ip_text(&x->local, ip), f->answers, id_of(x));
 	}
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *x = &n->host->addresses[i];

@@ -13,6 +13,7 @@
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -269,6 +270,21 @@ int proc_spawn(const struct proc_spec *s, pid_t *ret_pid, int *ret_pidfd, struct
 	*ret_pid = pid;
 	*ret_pidfd = fd_take(&pidfd);
 	return 0;
+}
+
+void proc_name(pid_t pid, char *ret, size_t size)
+{
+	char path[64];
+	FILE *f;
+
+	ret[0] = 0;
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(ret, (int)size, f))
+		ret[strcspn(ret, "\n")] = 0;
+	fclose(f);
 }
 
 bool proc_reap(pid_t pid, int *ret_status)

@@ -89,6 +89,8 @@ struct rtnl_news {
 	bool lost;
 	/* Something was deleted, or a rule was added: what a repair must look at at once. */
 	bool deletions;
+	/* Who deleted a rule or a route of the tables of rtnl_watch_blame(), "" if not known. */
+	char who[16];
 };
 int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_USE;
 /*
@@ -96,6 +98,13 @@ int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_U
  * heard.  @link and @slot (its number) are this gate's.
  */
 void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t slot);
+/*
+ * From now on rtnl_watch_read() tells who deleted rules and routes of the tables
+ * first..last.  netlink(7) numbers a program's first socket by its process: the
+ * name is that of a process that lives and has the number, which is probably the
+ * one.  The caller itself is not told of.
+ */
+void rtnl_watch_blame(struct rtnl_watch *w, uint32_t table_first, uint32_t table_last);
 int rtnl_watch_fd(const struct rtnl_watch *w);
 int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e) MUST_USE;
 void rtnl_watch_close(struct rtnl_watch **w);

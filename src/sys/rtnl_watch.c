@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "plan/slot.h"
+#include "sys/proc.h"
 #include "sys/rtnl_sock.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* 10,000 routes at once are some 2 MiB; beyond this ENOBUFS says that news was lost. */
 #define RECEIVE_BUFFER (8 * 1024 * 1024)
@@ -27,6 +29,7 @@ struct rtnl_watch {
 	uint32_t own_slot;
 	uint32_t *foreign; /* indices of other gates' links */
 	size_t n_foreign;
+	uint32_t blame_first, blame_last; /* tables; 0: nobody is blamed */
 };
 
 static const int groups[] = {
@@ -174,6 +177,27 @@ static bool is_another_gates(struct rtnl_watch *w, const struct nlmsghdr *nlh)
 	}
 }
 
+void rtnl_watch_blame(struct rtnl_watch *w, uint32_t table_first, uint32_t table_last)
+{
+	w->blame_first = table_first;
+	w->blame_last = table_last;
+}
+
+/* The kernel deletes by itself, too (port 0), and tells its own numbers in a container. */
+static void blame(const struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_news *news)
+{
+	bool rule = nlh->nlmsg_type == RTM_DELRULE;
+	uint32_t table;
+
+	if (!w->blame_last || news->who[0] || !nlh->nlmsg_pid ||
+	    nlh->nlmsg_pid == (uint32_t)getpid() ||
+	    !find_u32(nlh, rule ? sizeof(struct fib_rule_hdr) : sizeof(struct rtmsg),
+		      rule ? FRA_TABLE : RTA_TABLE, &table) ||
+	    table < w->blame_first || table > w->blame_last)
+		return;
+	proc_name((pid_t)nlh->nlmsg_pid, news->who, sizeof(news->who));
+}
+
 static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_news *news)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
@@ -205,10 +229,14 @@ static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_n
 		break;
 	case RTM_DELROUTE:
 		news->routes = news->deletions = true;
+		blame(w, nlh, news);
 		break;
 	case RTM_NEWRULE:
+		news->rules = news->deletions = true;
+		break;
 	case RTM_DELRULE:
 		news->rules = news->deletions = true;
+		blame(w, nlh, news);
 		break;
 	}
 }
@@ -228,7 +256,7 @@ int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
 		if (got < 0 && errno == EAGAIN)
 			break;
 		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-			news = (struct rtnl_news){ true, true, true, true, true, true };
+			news = (struct rtnl_news){ true, true, true, true, true, true, "" };
 			continue;
 		}
 		if (got < 0)

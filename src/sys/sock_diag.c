@@ -2,6 +2,7 @@
 #include "sys/sock_diag.h"
 
 #include "sys/files.h"
+#include "sys/proc.h"
 #include "sys/rtnl_sock.h"
 #include "wire/sock_diag.h"
 
@@ -79,20 +80,6 @@ static struct socket_seen *find_inode(const struct owners *o, uint32_t inode)
 	return found ? *found : NULL;
 }
 
-static void read_name(int pid, char name[PROCESS_NAME_SIZE])
-{
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	if (fgets(name, PROCESS_NAME_SIZE, f))
-		name[strcspn(name, "\n")] = 0;
-	fclose(f);
-}
-
 static void look_at_process(const struct owners *o, int pid, bool ancestor)
 {
 	char path[64], to[64], name[PROCESS_NAME_SIZE] = "";
@@ -115,7 +102,7 @@ static void look_at_process(const struct owners *o, int pid, bool ancestor)
 		if (!s || s->pid)
 			continue;
 		if (!*name)
-			read_name(pid, name);
+			proc_name(pid, name, sizeof(name));
 		s->pid = pid;
 		memcpy(s->process, name, sizeof(name));
 		s->mine = ancestor;

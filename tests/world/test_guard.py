@@ -11,6 +11,7 @@ from lab.guard import Guard, Sessions
 from lab.host import PATIENCE, until
 from lab.ssh import SshServer
 from lab.state import difference, hoststate
+from lab.vpn import wg_quick
 from lab.world import (A4, A6, LAPTOP2_4, LAPTOP3_4, LAPTOP3_6, MALLORY4,
                        wrong_answers)
 from test_pushes import PUSHES
@@ -183,11 +184,6 @@ def test_signals_are_passed_on_to_the_command(program, net):
         assert 'usr1' in guard.log.text()
 
 
-def wg_quick(net, what, conf):
-    return ['env', 'WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go',
-            'LOG_LEVEL=error', 'wg-quick', what, conf]
-
-
 @pytest.mark.parametrize('allowed', ['0.0.0.0/0, ::/0', '172.16.0.0/12, fd00:16::/32, '
                                      '10.66.0.0/24, fd00:66::/64'],
                          ids=['everything', 'the enclosing prefix'])
@@ -196,13 +192,13 @@ def test_sessions_live_while_wg_quick_comes_and_goes(program, net, allowed):
     net.servera.sysctl('net/ipv4/conf/all/src_valid_mark', 1)  # wg-quick's own
     before = hoststate(net.servera)
     lines = sessions(net)
-    with guarded(program, net, wg_quick(net, 'up', conf)) as guard:
+    with guarded(program, net, wg_quick('up', conf)) as guard:
         guard.wait_log('left wgq')
         until(lambda: probe.ping(net.servera, '10.66.0.1', seconds=1),
               'the tunnel works', PATIENCE)
         lines.wait_lines()
         assert wrong_answers(net, by='host', doors=('lan', 'self')) == []
-        net.servera.run(*wg_quick(net, 'down', conf), timeout=PATIENCE)
+        net.servera.run(*wg_quick('down', conf), timeout=PATIENCE)
         assert guard.child.wait(PATIENCE) == 0, guard.log.text()
         lines.wait_lines()
     assert lines.wrong() == []
@@ -214,7 +210,7 @@ def test_a_guard_that_is_told_to_end_takes_the_tunnel_with_it(program, net):
     net.servera.sysctl('net/ipv4/conf/all/src_valid_mark', 1)
     before = hoststate(net.servera)
     lines = sessions(net)
-    with guarded(program, net, wg_quick(net, 'up', conf)) as guard:
+    with guarded(program, net, wg_quick('up', conf)) as guard:
         guard.wait_log('left wgq')
         assert guard.stop() == 0
     lines.wait_lines(5)
@@ -226,14 +222,14 @@ def test_wg_quicks_rules_stand_as_it_meant_them(program, net):
     """It adds "lookup main suppress_prefixlength 0" last and means it to come
     first: the host's own LAN stays outside the tunnel."""
     conf = net.partner_server.conf(f'{net.dir}/wgq.conf', allowed='0.0.0.0/0')
-    with guarded(program, net, wg_quick(net, 'up', conf)) as guard:
+    with guarded(program, net, wg_quick('up', conf)) as guard:
         guard.wait_log('left wgq')
 
         def way():
             return net.servera.out('ip', 'route', 'get', MALLORY4)
         until(lambda: 'dev eth0' in way(), way, PATIENCE)
         assert 'dev wgq' in net.servera.out('ip', 'route', 'get', '192.0.2.77')
-        net.servera.run(*wg_quick(net, 'down', conf), timeout=PATIENCE)
+        net.servera.run(*wg_quick('down', conf), timeout=PATIENCE)
         assert guard.child.wait(PATIENCE) == 0
 
 

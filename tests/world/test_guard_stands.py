@@ -4,6 +4,7 @@ in notices."""
 import os
 import random
 import signal
+import subprocess
 
 import pytest
 
@@ -186,6 +187,48 @@ def test_repairs_are_told(net, guard):
                    since=since)
     assert any('deleted by nft' in r['what']
                for r in guard.status()['repairs'])
+
+
+def test_who_took_something_away_is_told_while_it_lives(net, guard):
+    """By the number of its netlink socket, which is its process's; the program
+    still waits for its next line when it is looked for."""
+    def told(line, *words):
+        since = len(guard.log.text())
+        child = net.servera.popen(['ip', '-batch', '-'], stdin=subprocess.PIPE)
+        child.stdin.write(line + '\n')
+        child.stdin.flush()
+        guard.wait_log('repaired:', *words, since=since)
+        child.stdin.close()
+        assert child.wait(PATIENCE) == 0
+    told(f'rule del pref 0 {" ".join(rules(net)[-1])}', 'rules of the guard',
+         'probably removed by ip ')
+    told('route del default table ' + door_table(net), 'was missing',
+         'probably removed by ip')
+
+
+def test_news_that_the_kernel_has_no_room_for_are_made_up_for(net, guard):
+    """The guard stands still while more happens than its sockets can hold, and
+    among that its rules go."""
+    want = (rules(net), rules(net, '-6'))
+    lines = Sessions(net.ssh, net.beside, [(net.laptop, A4), (net.laptop, A6)])
+    lines.GAP = 1.0
+    since = len(guard.log.text())
+    flood = ''.join(f'route {what} 10.{i // 250}.{i % 250}.0/24 dev tun0\n'
+                    for what in ('add', 'del') for i in range(20000))
+    os.kill(guard.child.pid, signal.SIGSTOP)
+    try:
+        net.servera.run('ip', '-batch', '-', input=flood)
+        drops = [int(l.split()[8]) for l in net.servera.out(
+            'cat', '/proc/net/netlink').splitlines()[1:]]
+        flush_rules(net)
+        delete_table(net)
+    finally:
+        os.kill(guard.child.pid, signal.SIGCONT)
+    assert max(drops) > 0
+    guard.wait_log('more news than room', since=since)
+    until(lambda: is_whole(net, want), guard.log.text, PATIENCE)
+    lines.wait_lines(5)
+    assert lines.wrong() == []
 
 
 def test_a_link_that_flaps_finds_its_routes_again(net, guard):

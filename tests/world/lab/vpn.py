@@ -6,7 +6,7 @@ import subprocess
 from functools import cache
 
 from . import host as hosts
-from .host import until
+from .host import PATIENCE, until
 
 
 @cache
@@ -175,6 +175,31 @@ def wg_key():
     return private.strip(), public.strip()
 
 
+# A user has 128 inotify instances, and wireguard-go needs one: with many worlds
+# at a time there may be none left for a moment.
+SHORT = 'too many open files'
+
+WG_QUICK_UP = f"""
+end=$(($(date +%s) + {int(PATIENCE)}))
+until wg-quick up "$1" > "$1.said" 2>&1; do
+	cat "$1.said"
+	grep -q '{SHORT}\\|Unable to [a-z]* interface' "$1.said" || exit 1
+	[ $(date +%s) -lt $end ] || exit 1
+	sleep 0.2
+done
+cat "$1.said"
+"""
+
+
+def wg_quick(what, conf):
+    """A command line, with wireguard-go for the kernel's."""
+    env = ['env', 'WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go',
+           'LOG_LEVEL=error']
+    if what == 'up':
+        return [*env, 'sh', '-c', WG_QUICK_UP, 'wg-quick-up', conf]
+    return [*env, 'wg-quick', what, conf]
+
+
 class WireGuardServer:
     """The partner's: 10.66.0.1 and fd00:66::1, by wireguard-go. Server A is
     10.66.0.10 and fd00:66::10 there."""
@@ -188,12 +213,7 @@ class WireGuardServer:
         self.b_private, self.b_public = wg_key()
         self.log = Log(os.path.join(directory, 'wireguard.log'))
         host.run('mkdir', '-p', '/run/wireguard')
-        self.child = host.popen(
-            ['env', 'LOG_LEVEL=error', 'WG_PROCESS_FOREGROUND=1',
-             'wireguard-go', '-f', 'wg0'],
-            stdout=self.log.file, stderr=self.log.file)
-        until(lambda: os.path.exists(host.path('/run/wireguard/wg0.sock')),
-              'wireguard-go makes wg0')
+        until(self._start, self.log.text)
         conf = hosts.keep(os.path.join(directory, 'wg0.conf'), f'''
 [Interface]
 PrivateKey = {self.private}
@@ -208,6 +228,18 @@ AllowedIPs = 10.66.0.11/32, fd00:66::11/128
         host.run('wg', 'setconf', 'wg0', conf)
         host.ip('addr add 10.66.0.1/24 dev wg0', 'link set wg0 mtu 1420 up',
                 'addr add fd00:66::1/64 dev wg0')
+
+    def _start(self):
+        self.child = self.host.popen(
+            ['env', 'LOG_LEVEL=error', 'WG_PROCESS_FOREGROUND=1',
+             'wireguard-go', '-f', 'wg0'],
+            stdout=self.log.file, stderr=self.log.file)
+        made = self.host.path('/run/wireguard/wg0.sock')
+        until(lambda: os.path.exists(made) or self.child.poll() is not None,
+              'wireguard-go makes wg0')
+        ended = self.child.poll() is not None
+        assert not ended or SHORT in self.log.text(), self.log.text()
+        return not ended
 
     def conf(self, path, extra_interface='', extra_peer='', endpoint=None,
              allowed='10.66.0.0/24, fd00:66::/64'):
@@ -257,7 +289,7 @@ max-same-clients = 0
 device = oc
 ipv4-network = 10.77.0.0
 ipv4-netmask = 255.255.255.0
-predictable-ips = false
+predictable-ips = true
 route = 10.77.0.0/255.255.255.0
 cisco-client-compat = true
 use-occtl = false

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whose address was asked does not tell the door: a VPN peer may ask for the
+LAN's. By the door that a request came in by goes its answer, and no connection
+is tracked for it."""
+import os
+import re
+import socket
+
+import pytest
+
+from lab import probe
+from lab.guard import Guard
+from lab.host import PATIENCE, until
+from lab.leak import SECRET, Ear
+from lab.probe import How
+from lab.sniff import Sniffer, inject, inject_tun, mac, tcp_packet, udp_packet
+from lab.state import difference, hoststate
+from lab.vpn import OpenVpnClient
+from lab.world import (A4, A_VPN4, B_VPN4, B_VPN6, LAPTOP4, MALLORY4)
+
+SYN, SYN_ACK = 0x02, 0x12
+LAN4, LAN6 = '172.16.5.12', 'fd00:16:5::12'
+SYSCTLS = ('net/ipv4/tcp_fwmark_accept', 'net/ipv4/fwmark_reflect',
+           'net/ipv6/fwmark_reflect')
+
+
+@pytest.fixture(scope='module')
+def net(world):
+    """The VPN's peers reach an address of Server A's LAN by the VPN."""
+    world.servera.ip(f'addr add {LAN4}/24 dev eth0',
+                     f'addr add {LAN6}/64 dev eth0 nodad')
+    world.openvpn.give_a(extra=f'iroute {LAN4} 255.255.255.255\n'
+                         f'iroute-ipv6 {LAN6}/128\n')
+    for host in (world.vpnsrv, world.serverb):
+        host.ip(f'route add {LAN4}/32 dev tun0', f'route add {LAN6}/128 dev tun0')
+    child = world.serve(world.servera, 'host', 80)
+    yield world
+    child.kill()
+    world.openvpn.give_a()
+
+
+def guarded(program, net, argv=None):
+    if argv is None:
+        argv = ['openvpn', '--config', net.office]
+    return Guard(program, net.servera, net.dir, argv)
+
+
+def table(net):
+    return net.servera.out('nft', 'list', 'table', 'inet', 'sallyport-guard')
+
+
+def test_control_without_a_guard_the_neighbour_is_answered(net):
+    assert probe.tcp(net.mallory, LAN4, 80).answered
+    client = OpenVpnClient(net.servera, net.office, net.dir).wait()
+    with Sniffer(net.mallory, 'eth0') as victim:
+        inject_tun(net.vpnsrv, 'tun0',
+                   tcp_packet(MALLORY4, 4000, LAN4, 80, SYN))
+        answer = victim.wait_for(lambda p: p.src == LAN4 and p.dport == 4000)
+        assert (answer.flags, answer.ttl) == (SYN_ACK, 64)
+    client.close()
+
+
+def test_sysctls_are_as_before_at_the_end_whoever_ends_it(program, net):
+    before = hoststate(net.servera)
+    first = guarded(program, net, [])
+    first.wait_stands()
+    assert [net.servera.sysctl(s) for s in SYSCTLS] == ['1', '1', '1']
+    first.kill9()
+    second = guarded(program, net, [])
+    second.wait_stands()
+    assert second.stop() == 0
+    assert difference(before, hoststate(net.servera)) == ''
+    third = guarded(program, net, [])
+    third.wait_stands()
+    net.servera.sysctl(SYSCTLS[0], 0)
+    net.servera.ip('link set lo down', 'link set lo up')  # something happens
+    until(lambda: net.servera.sysctl(SYSCTLS[0]) == '1', third.log.text,
+          PATIENCE)
+    third.kill9()
+    third.off()
+    assert difference(before, hoststate(net.servera)) == ''
+    for guard in (first, second, third):
+        guard.close()
+
+
+@pytest.fixture(scope='module')
+def guard(program, net):
+    with guarded(program, net) as guard:
+        guard.connected()
+        until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+              'the tunnel is a door', PATIENCE)
+        yield guard
+
+
+@pytest.mark.parametrize('dst, saw', [(LAN4, B_VPN4), (LAN6, B_VPN6)])
+@pytest.mark.parametrize('proto', ['tcp', 'udp'])
+def test_a_vpn_peer_that_asks_for_the_lans_address_is_answered_by_the_vpn(
+        net, guard, proto, dst, saw):
+    got = probe.ask(net.serverb, proto, dst, 80)
+    assert (got.how, got.by, got.saw, got.source) == (
+        How.ANSWERED, 'host', saw, dst)
+
+
+@pytest.mark.parametrize('dst', [LAN4, LAN6])
+@pytest.mark.parametrize('size', [56, 3000])
+def test_and_so_are_its_pings(net, guard, dst, size):
+    assert probe.ping(net.serverb, dst, size=size)
+
+
+@pytest.mark.parametrize('proto', ['tcp', 'udp'])
+@pytest.mark.parametrize('dst', [LAN4, LAN6])
+def test_and_it_is_refused_by_the_vpn_where_nobody_listens(net, guard, proto,
+                                                          dst):
+    assert probe.ask(net.serverb, proto, dst, 4999).how is How.REFUSED
+
+
+def test_one_client_on_two_doors_is_answered_by_the_one_that_it_asks_by(
+        net, guard):
+    """UDP, from one address and port: it asks for one address by the LAN and
+    by the VPN in turns."""
+    for host in (net.laptop, net.twin) * 3:
+        got = probe.udp(host, A4 if host is net.laptop else A_VPN4, 80,
+                        src=LAPTOP4, sport=40123)
+        assert (got.how, got.saw) == (How.ANSWERED, LAPTOP4)
+
+
+def test_the_vpn_does_not_have_the_host_answer_a_neighbour(net, guard):
+    """A SYN through the tunnel in a neighbour's name. What the VPN sends on to
+    the neighbour has been through routers."""
+    assert probe.tcp(net.mallory, LAN4, 80).answered  # they know each other
+    with Sniffer(net.mallory, 'eth0') as victim:
+        inject_tun(net.vpnsrv, 'tun0',
+                   tcp_packet(MALLORY4, 4000, LAN4, 80, SYN))
+        answer = victim.wait_for(lambda p: p.src == LAN4 and p.dport == 4000)
+        assert answer.ttl < 64
+
+
+def test_whom_the_host_asked_is_no_client_of_it(net, guard):
+    """A neighbour speaks in a VPN peer's name; the next question would come to
+    it."""
+    s = net.servera.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('', 5353))
+    s.settimeout(PATIENCE)
+    s.sendto(b'question', (B_VPN4, 53))
+    inject(net.mallory, 'eth0', mac(net.servera, 'eth0'),
+           udp_packet(B_VPN4, 53, A4, 5353, b'forged'))
+    assert s.recv(64) == b'forged'
+    with Ear(net) as ear:
+        s.sendto(SECRET, (B_VPN4, 53))
+        assert ear.heard() == []
+    s.close()
+
+
+def fwmarks(net, port):
+    """Of the sockets of connections to @port here."""
+    text = net.servera.out('ss', '-Htne', 'state', 'established', 'sport',
+                           f'= :{port}')
+    return re.findall(r'fwmark:(\S+)', text)
+
+
+def test_a_mark_that_others_give_a_packet_does_not_become_the_sockets(net,
+                                                                    guard):
+    """As a transparent proxy marks: what it means it to do is done by then, and
+    its rule would lead all replies astray."""
+    net.servera.nft('''table inet others { chain them {
+        type filter hook prerouting priority -150;
+        tcp dport 80 meta mark set 0x5; }; }''')
+    net.servera.ip('rule add pref 9 fwmark 0x5 blackhole')
+    try:
+        for host, dst in ((net.laptop, A4), (net.serverb, LAN4)):
+            with probe.connect(host, dst, 80) as s:
+                assert probe.line(s)
+                mark, = fwmarks(net, 80)
+                assert mark.startswith('0x27') and mark.endswith('0000')
+    finally:
+        net.servera.ip('rule del pref 9')
+        net.servera.run('nft', 'delete', 'table', 'inet', 'others')
+
+
+def test_no_connection_is_tracked(net, guard):
+    assert ' ct ' not in table(net)
+    assert probe.tcp(net.laptop, A4, 80).answered
+    assert not os.path.exists('/proc/sys/net/netfilter') or net.servera.sysctl(
+        'net/netfilter/nf_conntrack_count') == '0'
