@@ -265,6 +265,9 @@ static int watch_verb(int argc, char **argv)
 		return cli_usage(&verb_watch, "wrong flag or argument");
 	if (!cli_is_root(&verb_watch))
 		return 1;
+	if (o.n_attach && !netns_may_return())
+		return cli_fail(1, "watch --attach needs root of the host, which may attach to "
+				   "every user's containers: sudo sallyport watch --engine SOCKET");
 	w.socket = engine_path(o.engine);
 	w.socket = w.socket ? w.socket : ENGINE_DOCKER;
 	w.attach = o.attach;

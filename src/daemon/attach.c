@@ -60,15 +60,15 @@ static void attached_close(struct attached *x)
 
 /* --- is it a namespace that can be attached to? ------------------------------------- */
 
-static int check_owner(const struct attach_target *t, const struct snapshot *net, struct err *e)
+static int check_owner(const struct attached *x, const struct snapshot *net, struct err *e)
 {
 	const struct link *lo = snapshot_link_by_index(net, LINK_LOOPBACK);
 	int self CLEANUP_FD = -1;
-	int r = t->own ? 0 : netns_open_self(&self, e);
+	int r = x->inside ? 0 : netns_open_self(&self, e);
 
 	if (r < 0)
 		return r;
-	if (!t->own && netns_same(self, t->fd))
+	if (!x->inside && netns_same(self, x->target->fd))
 		return err_set(e, EINVAL,
 			       "uses the host's own network, where attach does nothing; for a VPN "
 			       "client on the host itself there is: sallyport guard");
@@ -93,13 +93,42 @@ static int check_doors(const struct seen_doors *doors, struct err *e)
 
 /* --- one round ----------------------------------------------------------------------- */
 
-static int attached_open(struct attached *x, const struct attach_target *t, struct err *e)
+/*
+ * The own namespace needs no visit, for which a container has no right either.
+ * Who could not come back from a visit, like the hook of a podman without root,
+ * moves: what is done after this is done there.
+ */
+static int go_near(struct attached *x, const struct attach_target *t, struct err *e)
 {
+	int self CLEANUP_FD = -1;
 	int r;
 
 	x->target = t;
-	r = rtnl_open(t->fd, &x->rtnl, e);
-	return r < 0 ? r : nft_open(t->fd, &x->nft, e);
+	if (x->inside || t->own) {
+		x->inside = true;
+		return 0;
+	}
+	r = netns_open_self(&self, e);
+	if (r < 0 || netns_same(self, t->fd) || netns_may_return())
+		return r;
+	r = netns_move(t->fd, e);
+	x->inside = r == 0;
+	return r;
+}
+
+/* Where to work: -1 is here. */
+static int place_of(const struct attached *x)
+{
+	return x->inside ? -1 : x->target->fd;
+}
+
+static int attached_open(struct attached *x, const struct attach_target *t, struct err *e)
+{
+	int r = go_near(x, t, e);
+
+	if (r == 0)
+		r = rtnl_open(place_of(x), &x->rtnl, e);
+	return r < 0 ? r : nft_open(place_of(x), &x->nft, e);
 }
 
 static void remember(struct attached *x, const char *path, const char *value)
@@ -125,17 +154,16 @@ static int read_before(struct attached *x, struct err *e)
 	return r;
 }
 
-/* The own namespace needs no visit, for which a container has no right either. */
-static int go_in(const struct attach_target *t, struct netns_visit *visit, struct err *e)
+static int go_in(const struct attached *x, struct netns_visit *visit, struct err *e)
 {
-	return t->own ? 0 : netns_enter(t->fd, visit, e);
+	return x->inside ? 0 : netns_enter(x->target->fd, visit, e);
 }
 
 /* Notes what the wanted sysctls are now, for the table, which is written before them. */
 static int note_sysctls(struct attached *x, const struct want *w, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
-	int r = go_in(x->target, &visit, e);
+	int r = go_in(x, &visit, e);
 
 	for (size_t i = 0; r == 0 && i < w->n_sysctls; i++) {
 		struct err gone;
@@ -151,7 +179,7 @@ static int note_sysctls(struct attached *x, const struct want *w, struct err *e)
 static int set_sysctls(struct attached *x, const struct want *w, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
-	int r = go_in(x->target, &visit, e);
+	int r = go_in(x, &visit, e);
 
 	if (r < 0)
 		return r;
@@ -221,7 +249,7 @@ static int look(struct attached *x, struct arena *a, struct snapshot *net, struc
 	int r = rtnl_snapshot(x->rtnl, a, net, e);
 
 	if (r == 0)
-		r = check_owner(x->target, net, e);
+		r = check_owner(x, net, e);
 	if (r == 0)
 		doors_find(a, net, x->target->gateways, x->target->n_gateways, doors);
 	return r;
@@ -314,7 +342,7 @@ static int remove_routes(struct attached *x, bool *ret_found, struct err *e)
 static int restore_sysctls(struct attached *x, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
-	int r = go_in(x->target, &visit, e);
+	int r = go_in(x, &visit, e);
 
 	for (size_t i = 0; r == 0 && i < x->n_before; i++) {
 		r = sysctl_set(x->before[i].path, x->before[i].value, NULL, e);
@@ -671,11 +699,13 @@ static int open_watch(struct attach_watch *w, struct err *e)
 	if (r == 0 && !w->signals_are_mine)
 		r = open_signals(w, e);
 	if (r == 0)
-		r = rtnl_watch_open(t->fd, &w->rtnl, e);
+		r = go_near(&w->x, t, e);
+	if (r == 0)
+		r = rtnl_watch_open(place_of(&w->x), &w->rtnl, e);
 	if (r == 0)
 		r = add_source(w, &w->rtnl_source, rtnl_watch_fd(w->rtnl), network_changed, e);
 	if (r == 0)
-		r = nft_watch_open(t->fd, &w->nft, e);
+		r = nft_watch_open(place_of(&w->x), &w->nft, e);
 	if (r == 0)
 		r = add_source(w, &w->nft_source, nft_watch_fd(w->nft), nft_changed, e);
 	if (r == 0 && t->pidfd >= 0)

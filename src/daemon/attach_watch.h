@@ -11,6 +11,7 @@
 struct attached {
 	struct arena arena;
 	const struct attach_target *target;
+	bool inside; /* for good: it needs no visits */
 	struct attach_ask ask;
 	struct rtnl *rtnl;
 	struct nft *nft;

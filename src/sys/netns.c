@@ -123,10 +123,24 @@ int netns_enter(int fd, struct netns_visit *v, struct err *e)
 	r = netns_open_self(&home, e);
 	if (r < 0)
 		return r;
+	if (setns(home, CLONE_NEWNET) < 0)
+		return err_errno(e, errno, "come back from another namespace");
 	if (setns(fd, CLONE_NEWNET) < 0)
 		return err_errno(e, errno, "enter namespace");
 	v->home = fd_take(&home);
 	return 0;
+}
+
+bool netns_may_return(void)
+{
+	int home CLEANUP_FD = open(SELF, O_RDONLY | O_CLOEXEC);
+
+	return home >= 0 && setns(home, CLONE_NEWNET) == 0;
+}
+
+int netns_move(int fd, struct err *e)
+{
+	return setns(fd, CLONE_NEWNET) < 0 ? err_errno(e, errno, "enter namespace") : 0;
 }
 
 void netns_leave(struct netns_visit *v)

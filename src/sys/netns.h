@@ -41,8 +41,9 @@ int netns_keep(const char *name, int fd, struct err *e) MUST_USE;
 bool netns_same(int fd_a, int fd_b);
 
 /*
- * Visit: the thread enters @fd and comes back in netns_leave().  A visit that
- * cannot come back aborts: continuing in the wrong namespace is never right.
+ * Visit: the thread enters @fd and comes back in netns_leave(); -EPERM if it
+ * would have no right to.  A visit that cannot come back all the same aborts:
+ * continuing in the wrong namespace is never right.
  *	struct netns_visit v CLEANUP_VISIT = NETNS_VISIT_NONE;
  *	r = netns_enter(fd, &v, e);
  */
@@ -53,6 +54,15 @@ struct netns_visit {
 int netns_enter(int fd, struct netns_visit *v, struct err *e) MUST_USE;
 void netns_leave(struct netns_visit *v);
 #define CLEANUP_VISIT __attribute__((cleanup(netns_leave)))
+
+/*
+ * Has the caller the right to come back into its own namespace?  Root of a user
+ * namespace, as a podman without root makes one, has it not where the network
+ * is the host's (setns(2): CAP_SYS_ADMIN in the user namespace that owns it).
+ */
+bool netns_may_return(void);
+/* For good. */
+int netns_move(int fd, struct err *e) MUST_USE;
 
 /* The names in /run/netns; none if the directory is not there.  Arena strings. */
 int netns_list(struct arena *a, const char ***ret_names, size_t *ret_n, struct err *e) MUST_USE;

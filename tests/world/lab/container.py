@@ -7,10 +7,13 @@ machine are mounted into each container, read-only.
 import io
 import json
 import os
+import shutil
 import signal
 import tarfile
+import tempfile
 
 from . import host as hosts
+from . import sandbox
 from . import world as worlds
 from .host import until
 
@@ -44,6 +47,8 @@ def image_tar(path):
 class Engine:
     """What docker(1) and podman(1) have in common."""
 
+    lab = LAB  # as the engine's user sees it
+
     def __init__(self, host, directory):
         self.host = host
         self.dir = directory
@@ -60,7 +65,7 @@ class Engine:
         """Starts a container on its first network and on @networks besides,
         each as the words of `network connect`. The lab is in it."""
         self('create', '--name', name, '-v', '/usr:/usr:ro',
-             '-v', f'{LAB}:/lab:ro', *options, IMAGE, *argv)
+             '-v', f'{self.lab}:/lab:ro', *options, IMAGE, *argv)
         for words in networks:
             self('network', 'connect', *words, name)
         self('start', name)
@@ -197,6 +202,50 @@ class Podman(Engine):
         self.host.run('ip', 'link', 'del', 'cni-podman0', ok=False)
         self.host.run('ip', 'link', 'del', 'podman0', ok=False)
         self.host.sysctl('net/ipv4/ip_forward', 0)
+
+
+class RootlessPodman(Engine):
+    """podman(1) as a user who is not root, in a directory of that user's; what
+    else the user must see is copied to it."""
+    UID = 1000
+    USER = 'alice'
+    # Without a session of systemd's there is no cgroup that the user may write.
+    FLAGS = ('--storage-driver', 'vfs', '--cgroup-manager', 'cgroupfs',
+             '--runtime', 'runc', '--events-backend', 'file')
+
+    def __init__(self, host, program):
+        super().__init__(host, tempfile.mkdtemp(dir=sandbox.SCRATCH))
+        self.lab = shutil.copytree(LAB, f'{self.dir}/lab')
+        self.program = shutil.copy(program, self.dir)
+        runtime = f'/run/user/{self.UID}'
+        os.makedirs(host.path(runtime), mode=0o700)
+        for path in (self.dir, host.path(runtime)):
+            os.chown(path, self.UID, self.UID)
+        self._account()
+        self.argv = (
+            'setpriv', f'--reuid={self.UID}', f'--regid={self.UID}',
+            '--clear-groups', '--inh-caps=-all', 'env', '-i',
+            '--chdir', self.dir, 'LC_ALL=C.UTF-8', 'PATH=/usr/sbin:/usr/bin',
+            f'HOME={self.dir}', f'XDG_RUNTIME_DIR={runtime}', 'podman',
+            *self.FLAGS)
+        self.make_image()
+
+    def _account(self):
+        for file, line in (
+                ('passwd', f'{self.USER}:x:{self.UID}:{self.UID}::/:/bin/sh'),
+                ('group', f'{self.USER}:x:{self.UID}:'),
+                ('subuid', f'{self.USER}:100000:65536'),
+                ('subgid', f'{self.USER}:100000:65536')):
+            with open(self.host.path(f'/etc/{file}'), 'a') as f:
+                f.write(line + '\n')
+        os.makedirs(self.host.path('/etc/containers'), exist_ok=True)
+        hosts.keep(self.host.path('/etc/containers/policy.json'),
+                   '{"default":[{"type":"insecureAcceptAnything"}]}')
+
+    def close(self):
+        self('rm', '-f', '-t', '0', '-a', ok=False)
+        self('system', 'migrate', ok=False)  # ends the process it keeps
+        hosts.remove_tree(self.dir)
 
 
 class EngineWatch:

@@ -39,8 +39,9 @@ def build_image(engine, program, *options, **kw):
            *options, context, **kw)
 
 
-def answered(world, doors, families, log):
+def answered(world, doors, families, log, **kw):
     def wrong():
-        return wrong_answers(world, doors=doors, families=families, seconds=1)
+        return wrong_answers(world, doors=doors, families=families, seconds=1,
+                             **kw)
     until(lambda: wrong() == [], lambda: '\n'.join([log(), *wrong()]),
           container.UP, 0.2)

@@ -59,7 +59,7 @@ class Service:
             return
         hello = f'{self.name} {plain(addr)} {addr[1]} {plain(s.getsockname())}'
         s.setblocking(False)
-        s.send(hello.encode() + b'\n')
+        self.send(s, hello.encode() + b'\n')
         self.sel.register(s, selectors.EVENT_READ,
                           lambda s: self.lines(s, hello.encode()))
 
