@@ -204,6 +204,15 @@ def test_reach_says_the_hosts_address(gate, wide_world):
     assert (got.by, got.saw) == ('l2', A4)
 
 
+@pytest.mark.parametrize('room, dst', [
+    (None, LAPTOP2_4), ('web', '203.0.113.1'),
+    ('web', '2001:db8:203::1')])
+def test_a_refusal_by_the_lan_door_comes_back_to_the_room(gate, room, dst):
+    """An ICMP error about what the room began, and nothing was published of."""
+    with gate.room(room) as where:
+        assert probe.ask(where, 'udp', dst, 9).how is How.REFUSED
+
+
 def test_exec_goes_to_the_named_room(gate):
     for room in (None, 'web', 'db'):
         out = gate.exec('ip', '-br', 'addr', 'show', 'eth0', room=room,
