@@ -408,7 +408,6 @@ static void host_into(struct nft_text *n)
 static void host_lan(struct nft_text *n)
 {
 	own_chain(n, "lan");
-	line(n, "\t\toifname \"%s\" ct status dnat accept", n->link);
 	line(n, "\t\tct state established,related accept");
 	line(n, "\t\tct state invalid counter drop");
 	host_allow_new(n);
@@ -431,7 +430,6 @@ static void host_leave(struct nft_text *n)
 	line(n, "\t\tip saddr 127.0.0.0/8 snat ip to %s", n->host4);
 	end_chain(n);
 	own_chain(n, "leave");
-	line(n, "\t\toifname \"%s\" accept", n->link);
 	line(n, "\t\tmeta l4proto { tcp, udp } masquerade to :" PRIVATE_PORTS);
 	line(n, "\t\tmasquerade");
 	end_chain(n);

@@ -171,15 +171,20 @@ def test_the_host_sees_which_room_asks(gate, world, inner):
 
 @pytest.mark.parametrize('dst, via', [(A_VPN4, 4), (A_VPN6, 6)],
                          ids=['ipv4', 'ipv6'])
-def test_the_hosts_routes_do_not_lead_to_the_tunnels_address(gate, world, dst,
-                                                             via):
-    """Whatever a DHCP server made it believe; the gate's own address answers."""
+def test_the_hosts_routes_do_not_lead_to_the_tunnels_address(gate, world, inner,
+                                                             dst, via):
+    """Whatever a DHCP server made it believe; the gate's own address answers. And
+    the gate does not leave it to the host to drop what it would say."""
     own = minus(gate.r4, 1) if via == 4 else minus(gate.r6, 1)
     link = ['via', own] if via == 4 else ['via', 'fe80::2']
     assert probe.ping(world.servera, own)
     world.servera.run('ip', 'route', 'add', dst, *link, 'dev', 'sp-main')
     try:
-        assert not probe.ping(world.servera, dst, seconds=1)
+        with Sniffer(world.servera, 'sp-main', (inner, 'lan')) as wire:
+            assert not probe.ping(world.servera, dst, seconds=1)
+            assert wire.wait_for(lambda p: p.dst == dst)
+            assert probe.ping(world.servera, own)
+            assert [str(p) for p in wire.seen(lambda p: p.src == dst)] == []
     finally:
         world.servera.run('ip', 'route', 'del', dst, *link, 'dev', 'sp-main')
 

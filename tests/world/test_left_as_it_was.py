@@ -95,6 +95,15 @@ def test_after_kill_9_and_down(world, gate, before):
     ended(world, gate, before)
 
 
+def test_after_kill_9_and_down_without_the_copy_of_old_sysctls(world, gate,
+                                                                before):
+    """They stand in the host's table."""
+    gate.kill9()
+    os.unlink(world.servera.path('/run/sallyport/main/before.sysctl'))
+    assert gate.down().returncode == 0
+    ended(world, gate, before)
+
+
 def test_after_kill_9_of_everything_and_down(world, gate, before):
     client = gate.vpn_pid()
     gate.kill9()
