@@ -283,6 +283,33 @@ const char *plan_nft_chain_gate(const char *chain)
 	return NULL;
 }
 
+/*
+ * Conntrack puts the asked address into a reply when its way is chosen already.
+ * Here that is done before, for addresses that rules of the host's look at: then
+ * these choose.  Where there are none, there is no such chain either.
+ */
+#define ANSWER "answer"
+
+static void host_answer(struct nft_text *n)
+{
+	const struct snapshot *host = n->facts->host;
+
+	if (!plan_has_own_ways(host))
+		return;
+	line(n, "\tchain " ANSWER " {");
+	for (size_t i = 0; i < host->n_addresses; i++) {
+		const struct ip *own = &host->addresses[i].local;
+		const char *v = own->family == AF_INET ? "ip" : "ip6";
+		char ip[IP_TEXT_SIZE];
+
+		if (plan_has_own_way(host, &host->addresses[i]))
+			line(n,
+			     "\t\tiifname \"sp-*\" ct direction reply ct original %s daddr %s %s saddr set %s",
+			     v, ip_text(own, ip), v, ip);
+	}
+	end_chain(n);
+}
+
 /* Every command does no harm where it was done before, and makes what is missing. */
 static void host_frame(struct nft_text *n)
 {
@@ -295,6 +322,11 @@ static void host_frame(struct nft_text *n)
 		line(n, "add chain inet " PLAN_NFT_HOST " %s { type %s; policy accept; }", c->name,
 		     c->base);
 		line(n, "flush chain inet " PLAN_NFT_HOST " %s", c->name);
+	}
+	if (plan_has_own_ways(n->facts->host)) {
+		line(n, "add chain inet " PLAN_NFT_HOST " " ANSWER
+			" { type filter hook prerouting priority -150; policy accept; }");
+		line(n, "flush chain inet " PLAN_NFT_HOST " " ANSWER);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(own_chains); i++) {
 		line(n, "add chain inet " PLAN_NFT_HOST " %s_%s", own_chains[i], n->gate->name);
@@ -516,6 +548,7 @@ const char *plan_nft_host(struct arena *a, const struct gate *g, const struct pl
 	host_shared(&n);
 	host_from(&n);
 	host_short(&n);
+	host_answer(&n);
 	host_publish(&n);
 	host_into(&n);
 	host_lan(&n);

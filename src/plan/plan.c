@@ -184,7 +184,8 @@ static void host_forwarding(struct arena *a, const struct plan_facts *f, struct 
 	add_host_sysctl(a, w, "ipv6/conf/all/forwarding", "1");
 }
 
-static void host_link_sysctls(struct arena *a, struct want *w, const char *link)
+static void host_link_sysctls(struct arena *a, const struct plan_facts *f, struct want *w,
+			      const char *link)
 {
 	/*
 	 * arp_announce 2: ask for the gate with our own end's address.  With the
@@ -198,9 +199,18 @@ static void host_link_sysctls(struct arena *a, struct want *w, const char *link)
 		{ "send_redirects", "0" }, { "accept_source_route", "0" },
 	};
 
+	/* What chain answer makes of a reply: it says an address of this host, and goes elsewhere. */
+	static const char *const answers[][2] = {
+		{ "accept_local", "1" },
+		{ "rp_filter", "2" },
+	};
+
 	for (size_t i = 0; i < ARRAY_LEN(ones); i++)
 		want_add_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/%s", link, ones[i][0]),
 				ones[i][1]);
+	for (size_t i = 0; plan_has_own_ways(f->host) && i < ARRAY_LEN(answers); i++)
+		want_add_sysctl(a, w, arena_printf(a, "ipv4/conf/%s/%s", link, answers[i][0]),
+				answers[i][1]);
 }
 
 /* The host's end of a link of the gate's: all of them speak with the same addresses. */
@@ -214,7 +224,7 @@ static struct want_link *add_host_link(struct arena *a, const struct gate *g,
 	want_add_address(a, w, name, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
 	if (f->ipv6)
 		want_add_address(a, w, name, link_local(1), RT_SCOPE_LINK);
-	host_link_sysctls(a, w, name);
+	host_link_sysctls(a, f, w, name);
 	return l;
 }
 

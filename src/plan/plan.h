@@ -91,6 +91,14 @@ void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f
 void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f, size_t room,
 	       struct want *ret);
 
+/*
+ * plan/asked.c: do rules of the host's own choose the way of what says address @x,
+ * one of the host's?  Then what rooms answer to who asked there has to go that way.
+ */
+bool plan_has_own_way(const struct snapshot *host, const struct address *x);
+/* Of any address; false for no host. */
+bool plan_has_own_ways(const struct snapshot *host);
+
 /* plan/nft_text.c */
 #define PLAN_NFT_HOST "sallyport" /* the table that all gates share on the host */
 const char *plan_nft_host(struct arena *a, const struct gate *g, const struct plan_facts *f);
