@@ -28,6 +28,9 @@ default = lan
 publish = 5432
 default = none
 
+[room late]
+reach   = {laptop2}/32
+
 [door lan]
 publish = 80 80/udp 8080 5432
 listen  = {a4} {a6}
@@ -169,8 +172,20 @@ def talk(gate, world, room, aims):
 ALL_AIMS = (LAPTOP2_4, '172.16.77.20', B_VPN4, B_VPN6, B_INET4, PARTNER4)
 
 
-def test_default_vpn_and_reach(gate, wide_world):
-    assert talk(gate, wide_world, None, ALL_AIMS) == {LAPTOP2_4}
+@pytest.mark.parametrize('room', [None, 'late'])
+def test_default_vpn_and_reach(gate, wide_world, room):
+    """Of the first room and of the last, though a VPN claims it."""
+    assert talk(gate, wide_world, room, ALL_AIMS) == {LAPTOP2_4}
+
+
+@pytest.mark.parametrize('room', [None, 'late'])
+@pytest.mark.parametrize('dst', ['203.0.113.1', '2001:db8:203::1'])
+def test_default_vpn_leads_into_the_first_tunnel(gate, wide_world, room, dst):
+    """What no VPN claims."""
+    with gate.room(room) as where, \
+            Sniffer(wide_world.vpnsrv, 'tun0') as tun:
+        probe.udp(where, dst, 4446, seconds=probe.SILENCE)
+        assert tun.wait_for(lambda p: (p.dst, p.dport) == (dst, 4446))
 
 
 def test_default_lan_still_goes_where_vpns_claim(gate, wide_world):

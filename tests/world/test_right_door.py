@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whoever comes in by a door is answered by that door."""
+import socket
 import time
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from lab import probe
 from lab.host import PATIENCE, until
 from lab.probe import How
+from lab.sniff import Sniffer, minus
 from lab.world import (A4, A6, A_VPN4, A_VPN6, LAPTOP4, LAPTOP6,
-                       wrong_answers)
+                       VPN_GW4, VPN_GW6, wrong_answers)
 
 CONF = '''
 [room]
@@ -34,6 +36,32 @@ def gate(request, world, sallyport):
 
 def test_tcp_and_wildcard_udp_ipv4_and_ipv6(gate, world):
     assert wrong_answers(world) == []
+
+
+def forget(*ends):
+    """Nobody knows any longer which hardware address his neighbour has."""
+    for host, link in ends:
+        host.run('ip', 'neigh', 'flush', 'dev', link)
+
+
+def test_the_host_asks_who_has_the_gate_as_its_end_of_the_link(gate, world):
+    """Not as the address that its packet says: a VPN claims that one, and to a
+    question of it a strict gate says nothing."""
+    with gate.inner as inner, \
+            Sniffer(inner, 'lan', (world.servera, 'sp-main')) as lan:
+        forget((world.servera, 'sp-main'), (inner, 'lan'))
+        assert probe.ask(world.servera, 'udp', A4, 80).saw == A4
+        lan.seen()
+        senders = {socket.inet_ntoa(arp[14:18]) for arp in lan.arps}
+    ends = {minus(gate.address(), 1), minus(gate.address(), 2)}
+    assert senders and senders <= ends
+
+
+@pytest.mark.parametrize('dst', [VPN_GW4, VPN_GW6])
+def test_a_room_asks_who_has_the_gate_first_of_all(gate, dst):
+    with gate.inner as inner, gate.room() as room:
+        forget((room, 'eth0'), (inner, 'room'))
+        assert probe.ping(room, dst)
 
 
 @pytest.mark.parametrize('asker, dst', [
