@@ -330,6 +330,21 @@ def test_a_room_does_not_learn_the_tunnels_address(gate):
         assert not told(room, 'eth0', gate.r4, A_VPN4)
 
 
+def test_nor_when_the_gate_asks_who_it_is(gate, world, inner):
+    """For the answer to a ping of that address."""
+    with gate.room() as room, \
+            Sniffer(room, 'eth0', (inner, 'room')) as eth0:
+        own = minus(gate.r4, 1)  # known, so that only the gate has to ask
+        room.run('ip', 'neigh', 'replace', own, 'lladdr', mac(inner, 'room'),
+                 'dev', 'eth0', 'nud', 'permanent')
+        inner.run('ip', 'neigh', 'flush', 'dev', 'room')
+        assert probe.ping(room, A_VPN4)
+        room.run('ip', 'neigh', 'del', own, 'dev', 'eth0')
+        eth0.seen()
+        said = {socket.inet_ntoa(arp[14:18]) for arp in eth0.arps}
+    assert own in said and A_VPN4 not in said
+
+
 def test_a_room_believes_no_router_but_its_gate(gate, inner):
     with gate.room() as room:
         inject(inner, 'room', '33:33:00:00:00:01',

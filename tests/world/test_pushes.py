@@ -10,11 +10,12 @@ from lab import probe
 from lab.host import until
 from lab.probe import How
 from lab.vpn import OpenVpnClient, OpenVpnServer
-from lab.world import A4, A6, wrong_answers
+from lab.world import A4, A6, A_VPN4, A_VPN6, wrong_answers
 
 PLAIN = OpenVpnServer.PUSH
 
 PUSHES = {
+    'nothing': (),
     'the enclosing prefix': PLAIN,
     'the LAN and its enclosing /16': (
         'route 172.16.0.0 255.255.0.0', 'route 172.16.5.0 255.255.255.0',
@@ -105,6 +106,17 @@ def test_pushed_while_the_gate_stands(world, standing, push):
     reconnect(standing, world, push)
     assert flow.stop().error is None
     assert wrong_answers(world) == []
+
+
+@pytest.mark.parametrize('push', ['nothing', 'the enclosing prefix'])
+def test_what_the_gate_itself_says_goes_by_the_door_too(world, standing, push):
+    """Pings and refusals: no route of the VPN may lead to who asked."""
+    reconnect(standing, world, PUSHES[push])
+    for asker, dst in ((world.serverb, A_VPN4), (world.serverb, A_VPN6),
+                       (world.twin, A_VPN4), (world.twin, A_VPN6)):
+        assert probe.ping(asker, dst)
+        for proto in 'tcp', 'udp':
+            assert probe.ask(asker, proto, dst, 83).how is How.REFUSED
 
 
 @pytest.mark.parametrize('what', ['the range of the links',
