@@ -139,14 +139,14 @@ bool slot_taken(const struct slot *s, const struct snapshot *net, const char *ow
 	for (size_t i = 0; i < net->n_addresses; i++) {
 		struct prefix p = prefix_host(&net->addresses[i].local);
 
-		if (!is_own(net, own, net->addresses[i].link) && overlaps(s, &p))
+		if (overlaps(s, &p) && !is_own(net, own, net->addresses[i].link))
 			return true;
 	}
 	for (size_t i = 0; i < net->n_routes; i++) {
 		const struct route *r = &net->routes[i];
-		bool ours = r->n_hops && is_own(net, own, r->hops[0].link);
 
-		if (!means_none(&r->dst) && !ours && overlaps(s, &r->dst))
+		if (!means_none(&r->dst) && overlaps(s, &r->dst) &&
+		    !(r->n_hops && is_own(net, own, r->hops[0].link)))
 			return true;
 	}
 	return false;
