@@ -22,7 +22,7 @@ struct verb {
 extern const struct verb verb_run, verb_up, verb_down, verb_exec, verb_status, verb_rehearse;
 extern const struct verb verb_snapshot, verb_guard, verb_explain;
 extern const struct verb verb_attach, verb_detach, verb_init, verb_health, verb_watch,
-	verb_oci_hook, verb_oci_runtime;
+	verb_oci_hook, verb_oci_runtime, verb_driver;
 
 /* "sallyport: ..." on stderr; returns @status. */
 int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -8,10 +8,9 @@
 #include <unistd.h>
 
 static const struct verb *const verbs[] = {
-	&verb_run,         &verb_up,       &verb_down,    &verb_exec,
-	&verb_status,      &verb_rehearse, &verb_attach,  &verb_detach,
-	&verb_init,        &verb_health,   &verb_watch,   &verb_oci_hook,
-	&verb_oci_runtime, &verb_guard,    &verb_explain, &verb_snapshot,
+	&verb_run,         &verb_up,     &verb_down,  &verb_exec,    &verb_status,   &verb_rehearse,
+	&verb_attach,      &verb_detach, &verb_init,  &verb_health,  &verb_watch,    &verb_oci_hook,
+	&verb_oci_runtime, &verb_driver, &verb_guard, &verb_explain, &verb_snapshot,
 };
 
 static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list ap)

@@ -2,7 +2,7 @@
 /*
  * The supervisor's socket: abstract, so it belongs to the host's namespace and
  * is gone with the process; being bound is also the lock that there is one
- * supervisor of a gate.  One line in ("status", "down"), text out.
+ * supervisor of a gate.  One line in ("status", "down", "rooms"), text out.
  */
 #include "daemon/supervisor.h"
 
@@ -73,11 +73,23 @@ int control_accept(int listener, char line[CONTROL_LINE_SIZE])
 	return fd_take(&fd);
 }
 
+/* " ROOM", or "" if the caller asks for no certain one. */
+static const char *load_rooms(struct supervisor *s, const char *room, struct err *e)
+{
+	int r = sandboxes_load(s, *room == ' ' ? room + 1 : NULL, e);
+
+	reconcile_soon(s);
+	if (r == 0)
+		r = reconcile(s, e);
+	return r < 0 ? e->text : "done";
+}
+
 static void control_ready(struct loop_source *source, uint32_t events)
 {
 	struct supervisor *s = source->ctx;
 	char line[CONTROL_LINE_SIZE];
 	int fd CLEANUP_FD = control_accept(source->fd, line);
+	struct err e;
 
 	(void)events;
 	if (fd < 0)
@@ -87,6 +99,8 @@ static void control_ready(struct loop_source *source, uint32_t events)
 
 		control_send(fd, json);
 		free(json);
+	} else if (str_starts(line, "rooms")) {
+		control_send(fd, load_rooms(source->ctx, line + strlen("rooms"), &e));
 	} else if (str_eq(line, "down") && s->down_client < 0) {
 		s->down_client = fd_take(&fd); /* answered when all is away */
 		s->loop.stop = true;

@@ -41,18 +41,23 @@ static int open_netns(struct place *p, struct err *e)
 		       NETNS_DIR, p->netns, p->netns);
 }
 
+struct place place_none(struct supervisor *s, enum want_place kind, size_t room, const char *netns)
+{
+	return (struct place){ .sup = s,
+			       .kind = kind,
+			       .room = room,
+			       .netns = netns,
+			       .fd = -1,
+			       .watch_source.fd = -1,
+			       .nft_source.fd = -1 };
+}
+
 int place_open(struct place *p, struct supervisor *s, enum want_place kind, size_t room,
 	       const char *netns, struct err *e)
 {
 	int r;
 
-	*p = (struct place){ .sup = s,
-			     .kind = kind,
-			     .room = room,
-			     .netns = netns,
-			     .fd = -1,
-			     .watch_source.fd = -1,
-			     .nft_source.fd = -1 };
+	*p = place_none(s, kind, room, netns);
 	r = open_netns(p, e);
 	if (r < 0)
 		return r;

@@ -150,24 +150,35 @@ static bool may_keep(int fd)
 	       fd + 256 < FD_SETSIZE;
 }
 
+static void push(struct port_hold *held, int fd)
+{
+	if (held->n == held->cap) {
+		held->cap = held->cap ? held->cap * 2 : 8;
+		held->fds = realloc(held->fds, held->cap * sizeof(*held->fds));
+		if (!held->fds)
+			abort();
+	}
+	held->fds[held->n++] = fd;
+}
+
 /*
  * libnftables waits with select(), which knows no descriptor from FD_SETSIZE on
  * and ends the process when it gets one: those numbers are for the ports.
  */
-static void keep(struct supervisor *s, int fd)
+static void keep(struct port_hold *held, int fd)
 {
 	int high = fcntl(fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
 
 	if (high < 0 && may_keep(fd)) {
-		s->held_ports[s->n_held++] = fd;
+		push(held, fd);
 		return;
 	}
 	close(fd);
 	if (high >= 0)
-		s->held_ports[s->n_held++] = high;
+		push(held, high);
 }
 
-static int hold(struct supervisor *s, const struct publish *p, const struct ip *ip, struct err *e)
+static int hold(struct port_hold *held, const struct publish *p, const struct ip *ip, struct err *e)
 {
 	int fd = -1;
 	int r = bind_port(ip, p->proto, p->door_port, &fd);
@@ -176,7 +187,7 @@ static int hold(struct supervisor *s, const struct publish *p, const struct ip *
 		return taken(p, ip, e);
 	if (r < 0)
 		return 0; /* not to be had for another reason: nobody else has it either */
-	keep(s, fd);
+	keep(held, fd);
 	return 0;
 }
 
@@ -188,25 +199,29 @@ static bool is_gates(const struct snapshot *host, const struct address *x)
 	return l && plan_link_is_ours(l);
 }
 
-int ports_hold(struct supervisor *s, const struct snapshot *host, struct err *e)
+int ports_hold(const struct supervisor *s, const struct snapshot *host, const struct publish *ports,
+	       size_t n, struct port_hold *ret, struct err *e)
 {
+	struct port_hold held = { 0 };
 	const struct door *lan = &s->gate.doors[0];
-	size_t most = s->gate.n_publish * host->n_addresses;
 	int r = 0;
 
-	s->held_ports = arena_alloc(&s->arena, (most + 1) * sizeof(int));
-	for (size_t i = 0; i < s->gate.n_publish; i++)
+	for (size_t i = 0; i < n; i++)
 		for (size_t j = 0; r == 0 && j < host->n_addresses; j++)
-			if (s->gate.publish[i].door == 0 && !is_gates(host, &host->addresses[j]) &&
+			if (ports[i].door == 0 && !is_gates(host, &host->addresses[j]) &&
 			    is_wanted(lan, &host->addresses[j].local))
-				r = hold(s, &s->gate.publish[i], &host->addresses[j].local, e);
+				r = hold(&held, &ports[i], &host->addresses[j].local, e);
 	if (r < 0)
-		ports_release(s);
+		ports_release(&held);
+	else
+		*ret = held;
 	return r;
 }
 
-void ports_release(struct supervisor *s)
+void ports_release(struct port_hold *held)
 {
-	while (s->n_held)
-		fd_close(&s->held_ports[--s->n_held]);
+	while (held->n)
+		fd_close(&held->fds[--held->n]);
+	free(held->fds);
+	*held = (struct port_hold){ 0 };
 }

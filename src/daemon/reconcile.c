@@ -209,7 +209,7 @@ static void report(struct place *p, struct arena *a, const struct diff *d)
 {
 	struct supervisor *s = p->sup;
 
-	if (!s->settled || s->facts_changed)
+	if (!s->settled || s->facts_changed || s->sandboxes.changed)
 		return;
 	for (size_t i = 0; i < d->n_ops; i++) {
 		if (d->ops[i].kind == OP_RULE_DEL)
@@ -282,7 +282,8 @@ static int drop_stale_links(struct supervisor *s, struct arena *a, const struct 
 	if (!snapshot_link_by_name(gate, "lan"))
 		r = rtnl_link_delete(s->host.rtnl, plan_host_link(a, &s->gate), e);
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
-		if (rtnl_counters(s->rooms[i].rtnl, "eth0", &ignored, &away) == -ENODEV)
+		if (!s->gate.rooms[i].sandbox &&
+		    rtnl_counters(s->rooms[i].rtnl, "eth0", &ignored, &away) == -ENODEV)
 			r = rtnl_link_delete(s->inner.rtnl, plan_room_link(a, &s->gate, i), e);
 	return r;
 }
@@ -316,6 +317,8 @@ static int observe(struct supervisor *s, struct arena *a, struct err *e)
 	r = rtnl_snapshot_tables(s->inner.rtnl, a, 0, 0, &gate, e);
 	if (r == 0)
 		r = drop_stale_links(s, a, &gate, e);
+	if (r == 0)
+		r = sandboxes_look(s, a, &gate, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 1; i < s->gate.n_doors; i++) {
@@ -361,6 +364,9 @@ static struct plan_facts facts_of(struct supervisor *s, struct arena *a,
 			f.doors[i].wg = &d->wg;
 	}
 	f.claims_all = s->claims_all;
+	f.sandboxes = arena_alloc(a, sizeof(*f.sandboxes) * (s->gate.n_rooms + 1));
+	for (size_t i = s->sandboxes.n_own_rooms; i < s->gate.n_rooms; i++)
+		f.sandboxes[i] = s->rooms[i].sandbox;
 	return f;
 }
 
@@ -421,6 +427,15 @@ static bool is_wanted(const struct want *w, const char *link)
 	return false;
 }
 
+/* A sandbox's link that its engine has not taken yet. */
+static bool waits_for_engine(const struct supervisor *s, struct arena *a, const char *link)
+{
+	for (size_t i = s->sandboxes.n_own_rooms; i < s->gate.n_rooms; i++)
+		if (str_eq(plan_sandbox_link(a, &s->gate, i), link))
+			return true;
+	return false;
+}
+
 /*
  * Short links of another slot or of rooms that have none any more, and those
  * whose other end is in a room that was taken apart.
@@ -434,7 +449,8 @@ static int drop_short_links(struct supervisor *s, struct arena *a, const struct 
 
 	for (size_t i = 0; r == 0 && i < host->n_links; i++)
 		if (plan_link_is_of(&host->links[i], s->gate.name) &&
-		    !is_wanted(w, host->links[i].name))
+		    !is_wanted(w, host->links[i].name) &&
+		    !waits_for_engine(s, a, host->links[i].name))
 			r = rtnl_link_delete(s->host.rtnl, host->links[i].name, e);
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
 		if (plan_room_is_short(&s->gate, i) &&
@@ -486,8 +502,11 @@ static int one_round(struct supervisor *s, bool first, size_t *ret_steps, struct
 	if (r == 0)
 		r = apply_place(&s->inner, &a, &want, ret_steps, e);
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++) {
+		if (s->gate.rooms[i].sandbox && !s->rooms[i].sandbox.ours)
+			continue; /* the engine's */
 		sup_want(s, &a, &s->rooms[i], &none, &want);
-		r = first ? apply_sysctls(&s->rooms[i], &a, &want, e) : 0;
+		r = first || s->gate.rooms[i].sandbox ? apply_sysctls(&s->rooms[i], &a, &want, e)
+						      : 0;
 		if (r == 0)
 			r = apply_place(&s->rooms[i], &a, &want, ret_steps, e);
 	}
@@ -508,7 +527,7 @@ static int keep_names(struct supervisor *s, struct err *e)
 
 	if (r > 0)
 		sup_repaired(s, "the name %s/%s was gone", NETNS_DIR, s->inner.netns);
-	for (size_t i = 0; r >= 0 && i < s->gate.n_rooms; i++) {
+	for (size_t i = 0; r >= 0 && i < s->sandboxes.n_own_rooms; i++) {
 		r = netns_keep(s->rooms[i].netns, s->rooms[i].fd, e);
 		if (r > 0)
 			sup_repaired(s, "the name %s/%s was gone", NETNS_DIR, s->rooms[i].netns);
@@ -538,6 +557,7 @@ int reconcile(struct supervisor *s, struct err *e)
 	if (r < 0)
 		return r;
 	settle(s);
+	s->sandboxes.changed = false;
 	return resolv_write(s, e);
 }
 

@@ -159,6 +159,8 @@ int resolv_write(struct supervisor *s, struct err *e)
 		const struct room *room = &s->gate.rooms[i];
 		struct text t CLEANUP_TEXT = { 0 };
 
+		if (room->sandbox)
+			continue; /* its engine's */
 		room_text(s, &a, room, &t);
 		r = write_new(&a, resolv_path(&a, s->gate.name, room->name), &t, e);
 		if (r == 0)
@@ -200,6 +202,6 @@ int resolv_renew(struct supervisor *s, struct err *e)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
-		r = renew_room(s, i, e);
+		r = s->gate.rooms[i].sandbox ? 0 : renew_room(s, i, e);
 	return r;
 }

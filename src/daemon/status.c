@@ -100,18 +100,20 @@ static json_t *door_json(struct supervisor *s, size_t index)
 
 static json_t *room_json(struct supervisor *s, size_t index)
 {
-	struct ip ip4 = slot_room(&s->slot, AF_INET, index);
-	struct ip ip6 = slot_room(&s->slot, AF_INET6, index);
+	struct ip ip4 = plan_room_inside(&s->gate, &s->slot, AF_INET, index);
+	struct ip ip6 = plan_room_inside(&s->gate, &s->slot, AF_INET6, index);
 
 	return json_pack("{s:s, s:s, s:o, s:o}", "name", s->gate.rooms[index].name, "namespace",
-			 s->rooms[index].netns, "address4", ip_json(&ip4), "address6",
-			 s->ipv6 ? ip_json(&ip6) : json_null());
+			 s->rooms[index].netns, "address4",
+			 ip_is_none(&ip4) ? json_null() : ip_json(&ip4), "address6",
+			 s->ipv6 && !ip_is_none(&ip6) ? ip_json(&ip6) : json_null());
 }
 
 static json_t *port_json(struct supervisor *s, const struct publish *p)
 {
-	struct ip room =
-		(plan_publish_is_short(p) ? slot_short : slot_room)(&s->slot, AF_INET, p->room);
+	struct ip room = plan_publish_is_short(p)
+				 ? slot_short(&s->slot, AF_INET, p->room)
+				 : plan_room_inside(&s->gate, &s->slot, AF_INET, p->room);
 
 	return json_pack("{s:s, s:s, s:i, s:s, s:o, s:i}", "door", s->gate.doors[p->door].name,
 			 "proto", p->proto == IPPROTO_UDP ? "udp" : "tcp", "port", p->door_port,

@@ -101,7 +101,11 @@ int supervisor_prepare(struct supervisor *s, struct err *e)
 	int r = 0;
 
 	s->doors = arena_alloc(&s->arena, sizeof(*s->doors) * s->gate.n_doors);
-	s->rooms = arena_alloc(&s->arena, sizeof(*s->rooms) * s->gate.n_rooms);
+	s->rooms = arena_alloc(&s->arena, sizeof(*s->rooms) * GATE_ROOMS_MAX);
+	s->sandboxes = (struct sandboxes){ .own_rooms = s->gate.rooms,
+					   .n_own_rooms = s->gate.n_rooms,
+					   .own_publish = s->gate.publish,
+					   .n_own_publish = s->gate.n_publish };
 	s->host.fd = s->inner.fd = -1;
 	s->control.fd = s->signals.fd = s->dirs.fd = s->command_exited.fd = -1;
 	s->down_client = -1;
@@ -190,7 +194,7 @@ static int check_host(struct supervisor *s, struct err *e)
 	if (r == 0)
 		r = check_links(s, &host, e);
 	if (r == 0)
-		r = ports_hold(s, &host, e);
+		r = ports_hold(s, &host, s->gate.publish, s->gate.n_publish, &s->held, e);
 	if (r == 0)
 		r = firewall_open(s, e);
 	return r;
@@ -224,6 +228,8 @@ static int build(struct supervisor *s, struct err *e)
 		r = end_leftovers(s, e);
 	if (r == 0)
 		r = watch_places(s, e);
+	if (r == 0)
+		r = sandboxes_load(s, NULL, e);
 	if (r == 0)
 		r = reconcile(s, e);
 	if (r < 0) {
@@ -468,12 +474,13 @@ static int take_away(struct supervisor *s, struct err *e)
 	int r;
 
 	stop_doors(s);
+	sandboxes_close(s);
 	for (size_t i = 0; i < s->gate.n_rooms; i++)
 		place_close(&s->rooms[i]);
 	place_close(&s->inner);
 	place_close(&s->host);
 	r = teardown(s->gate.name, &found, e);
-	ports_release(s);
+	ports_release(&s->held);
 	if (s->down_client >= 0) {
 		const char *answer = r < 0 ? e->text : "done";
 

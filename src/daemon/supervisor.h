@@ -24,6 +24,12 @@
 
 struct supervisor;
 
+/* Ports of the host that are bound so that nobody else can have them. */
+struct port_hold {
+	int *fds;
+	size_t n, cap;
+};
+
 /* One namespace with what we hold open in it. */
 struct place {
 	struct supervisor *sup;
@@ -39,6 +45,19 @@ struct place {
 	struct loop_source nft_source;
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
 	bool had_sysctls; /* they were set once: a difference is somebody else's doing */
+	struct port_hold held; /* a sandbox's; of our own rooms the supervisor holds them */
+	struct plan_sandbox sandbox; /* as it was found */
+	char sandbox_link[LINK_NAME_SIZE];
+	int sandbox_peer; /* index there of the link that was found; 0: none */
+};
+
+/* Rooms whose namespaces an engine makes: they come and go while the gate stands. */
+struct sandboxes {
+	struct arena arena; /* of rooms and ports as they were read last */
+	size_t n_own_rooms, n_own_publish; /* of the configuration: they come first */
+	struct room *own_rooms;
+	struct publish *own_publish;
+	bool changed; /* the plan follows: what differs is nobody else's doing */
 };
 
 /* One VPN door at work. doors[0] (lan) has only index and since. */
@@ -93,7 +112,7 @@ struct supervisor {
 	struct loop_source signals;
 	struct place host;
 	struct place inner; /* the gate's namespace */
-	struct place *rooms;
+	struct place *rooms; /* of GATE_ROOMS_MAX */
 	struct slot slot;
 	struct door_run *doors;
 	bool ipv6;
@@ -119,8 +138,8 @@ struct supervisor {
 	struct loop_source control;
 	struct loop_source dirs; /* /run/netns and /etc */
 	int netns_dir; /* the former's number in it */
-	int *held_ports;
-	size_t n_held;
+	struct port_hold held;
+	struct sandboxes sandboxes;
 	int64_t since;
 	bool ready_said;
 	int down_client; /* connection that waits for "done"; -1 */
@@ -146,6 +165,8 @@ void sup_log(const struct supervisor *s, const char *fmt, ...)
 void sup_repaired(struct supervisor *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* daemon/place.c */
+/* One that has nothing open. */
+struct place place_none(struct supervisor *s, enum want_place kind, size_t room, const char *netns);
 int place_open(struct place *p, struct supervisor *s, enum want_place kind, size_t room,
 	       const char *netns, struct err *e) MUST_USE;
 void place_close(struct place *p);
@@ -227,8 +248,9 @@ int resolv_write(struct supervisor *s, struct err *e) MUST_USE;
 int resolv_renew(struct supervisor *s, struct err *e) MUST_USE;
 
 /* daemon/ports.c: keeps the host's programs from binding published ports. */
-int ports_hold(struct supervisor *s, const struct snapshot *host, struct err *e) MUST_USE;
-void ports_release(struct supervisor *s);
+int ports_hold(const struct supervisor *s, const struct snapshot *host, const struct publish *ports,
+	       size_t n, struct port_hold *ret, struct err *e) MUST_USE;
+void ports_release(struct port_hold *held);
 
 /* daemon/control.c */
 #define CONTROL_LINE_SIZE 64
@@ -241,6 +263,18 @@ int control_listen(struct supervisor *s, struct err *e) MUST_USE;
 /* Asks the supervisor of @gate; -ECONNREFUSED if there is none. */
 int control_ask(struct arena *a, const char *gate, const char *request, int timeout_ms,
 		const char **ret_answer, struct err *e) MUST_USE;
+
+/* daemon/sandbox.c: rooms whose namespaces an engine makes. */
+const char *sandbox_directory(struct arena *a, const char *gate);
+/*
+ * Reads their files again.  What is wrong with one is told to the log, and the
+ * others are taken; of room @only (NULL: none) it is @e.  The caller reconciles.
+ */
+int sandboxes_load(struct supervisor *s, const char *only, struct err *e) MUST_USE;
+/* Which of them have a namespace and a link, before each plan. */
+int sandboxes_look(struct supervisor *s, struct arena *a, const struct snapshot *gate,
+		   struct err *e) MUST_USE;
+void sandboxes_close(struct supervisor *s);
 
 /* daemon/status.c */
 char *status_json(struct supervisor *s); /* malloc'ed */

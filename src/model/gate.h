@@ -4,6 +4,7 @@
 
 #include "model/ip.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -34,6 +35,7 @@ struct publish {
 	size_t room; /* index in gate.rooms */
 	size_t door; /* index in gate.doors */
 	uint32_t line; /* of the configuration file, 0 for a flag */
+	bool by_gate; /* never past it by a short link: its room is a sandbox */
 };
 
 struct door {
@@ -53,8 +55,24 @@ struct door {
 
 enum room_default { DEFAULT_VPN, DEFAULT_LAN, DEFAULT_NONE, DEFAULT_DOOR };
 
+/*
+ * A namespace that a container engine made, as a room.  Its link is ours; what
+ * stands on that in the namespace the engine has set up, with addresses that it
+ * gave.  To the host and the lan door the room has its address of the slot: the
+ * gate translates.
+ */
+struct sandbox {
+	const char *path; /* of the namespace; there is none before the container starts */
+	const char *container; /* its name; "" while that is not known */
+	const char *network; /* rooms of one network reach each other */
+	uint32_t number; /* its place in the slot, where our own rooms have their index */
+	struct ip address4, address6; /* in the room; none: not spoken there */
+	struct ip gateway4, gateway6; /* ours, at the gate's end of its link */
+};
+
 struct room {
 	const char *name; /* "" for the unnamed room */
+	const struct sandbox *sandbox; /* NULL: the namespace is ours */
 	enum room_default way;
 	size_t way_door; /* index in gate.doors, of DEFAULT_DOOR */
 	struct prefix *reach;

@@ -83,12 +83,22 @@ static const char *proto_name(uint8_t proto)
 	return proto == IPPROTO_UDP ? "udp" : "tcp";
 }
 
+/* As the host knows it. */
 static const char *room_text(struct nft_text *n, sa_family_t family, size_t room,
 			     char buf[IP_TEXT_SIZE])
 {
-	struct ip ip = slot_room(&n->facts->slot, family, room);
+	struct ip ip = plan_room_outside(n->gate, &n->facts->slot, family, room);
 
 	return ip_text(&ip, buf);
+}
+
+/* As the gate knows it; NULL if the room has no address of @family. */
+static const char *inside_text(struct nft_text *n, sa_family_t family, size_t room,
+			       char buf[IP_TEXT_SIZE])
+{
+	struct ip ip = plan_room_inside(n->gate, &n->facts->slot, family, room);
+
+	return ip_is_none(&ip) ? NULL : ip_text(&ip, buf);
 }
 
 static const char *short_text(struct nft_text *n, sa_family_t family, size_t room,
@@ -122,8 +132,8 @@ static bool on_vpn(const struct publish *p)
 	return p->door != 0;
 }
 
-/* The elements of a set or map over the ports that @filter takes; false if there are none. */
-static bool ports(struct nft_text *n, publish_filter filter, const char *head, sa_family_t family,
+/* The elements of a set or map over the ports that @filter takes. */
+static void ports(struct nft_text *n, publish_filter filter, const char *head, sa_family_t family,
 		  void (*element)(struct nft_text *n, sa_family_t family, const struct publish *p))
 {
 	bool any = false;
@@ -131,8 +141,9 @@ static bool ports(struct nft_text *n, publish_filter filter, const char *head, s
 	line(n, "\t%s", head);
 	for (size_t i = 0; i < n->gate->n_publish; i++) {
 		const struct publish *p = &n->gate->publish[i];
+		struct ip room = plan_room_inside(n->gate, &n->facts->slot, family, p->room);
 
-		if (!filter(p))
+		if (!filter(p) || ip_is_none(&room))
 			continue;
 		text_add(&n->out, any ? ",\n\t\t\t" : "\t\telements = {\n\t\t\t");
 		element(n, family, p);
@@ -141,7 +152,6 @@ static bool ports(struct nft_text *n, publish_filter filter, const char *head, s
 	if (any)
 		line(n, "\n\t\t}");
 	line(n, "\t}");
-	return any;
 }
 
 static void vpn_element(struct nft_text *n, sa_family_t family, const struct publish *p)
@@ -151,7 +161,7 @@ static void vpn_element(struct nft_text *n, sa_family_t family, const struct pub
 	char room[IP_TEXT_SIZE];
 
 	text_addf(&n->out, "\"%s\" . %s . %u : %s . %u", interface ? interface : d->name,
-		  proto_name(p->proto), p->door_port, room_text(n, family, p->room, room),
+		  proto_name(p->proto), p->door_port, inside_text(n, family, p->room, room),
 		  p->room_port);
 }
 
@@ -159,7 +169,7 @@ static void lan_element(struct nft_text *n, sa_family_t family, const struct pub
 {
 	char room[IP_TEXT_SIZE];
 
-	text_addf(&n->out, "%s . %s . %u", room_text(n, family, p->room, room),
+	text_addf(&n->out, "%s . %s . %u", inside_text(n, family, p->room, room),
 		  proto_name(p->proto), p->room_port);
 }
 
@@ -566,6 +576,14 @@ static const char *door_link(struct nft_text *n, size_t door)
 	return door == 0 ? "lan" : interface ? interface : n->gate->doors[door].name;
 }
 
+static bool has_sandboxes(const struct gate *g)
+{
+	for (size_t i = 0; i < g->n_rooms; i++)
+		if (g->rooms[i].sandbox)
+			return true;
+	return false;
+}
+
 /*
  * Which door: the packet's mark (for strict rp_filter and for replies that the
  * gate itself makes) and, for what begins here, the connection's.
@@ -589,10 +607,13 @@ static void gate_arrive(struct nft_text *n)
 	line(n, "\t\ticmp type redirect counter drop");
 	line(n, "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop");
 	/* A room says its own address. Of IPv4 strict rp_filter sees to that; IPv6 has none. */
-	for (size_t i = 0; i < n->gate->n_rooms; i++)
+	for (size_t i = 0; i < n->gate->n_rooms; i++) {
+		const char *own = inside_text(n, AF_INET6, i, room);
+
 		line(n,
 		     "\t\tiifname \"%s\" ip6 saddr != %s ip6 saddr != fe80::/10 ip6 saddr != :: counter drop",
-		     plan_room_link(n->arena, n->gate, i), room_text(n, AF_INET6, i, room));
+		     plan_room_link(n->arena, n->gate, i), own ? own : "::");
+	}
 	line(n, "\t\tiifname \"room*\" meta mark set ct mark and 0x%x", PLAN_MARK_MASK);
 	/* Its own rule: what conntrack does not know (neighbour discovery) has no mark to read. */
 	line(n, "\t\tiifname \"room*\" accept");
@@ -601,6 +622,12 @@ static void gate_arrive(struct nft_text *n)
 	line(n, "\t\tip saddr %s counter drop", n->slot4);
 	line(n, "\t\tip6 daddr %s counter drop", n->slot6);
 	line(n, "\t\tip6 saddr %s counter drop", n->slot6);
+	if (has_sandboxes(n->gate)) {
+		line(n, "\t\tip daddr @inside4 counter drop");
+		line(n, "\t\tip saddr @inside4 counter drop");
+		line(n, "\t\tip6 daddr @inside6 counter drop");
+		line(n, "\t\tip6 saddr @inside6 counter drop");
+	}
 	/* Only to the address of this very door: no router for peers, no weak host. */
 	line(n, "\t\tfib daddr . iif type != local counter drop");
 	for (size_t i = 1; i < n->gate->n_doors; i++)
@@ -608,6 +635,98 @@ static void gate_arrive(struct nft_text *n)
 		     "\t\tiifname \"%s\" meta mark set 0x%x ct state new ct mark set ct mark and 0x%x or 0x%x accept",
 		     door_link(n, i), plan_door_mark(i), ~PLAN_MARK_MASK, plan_door_mark(i));
 	end_chain(n);
+}
+
+static const char *word_inside(struct nft_text *n, sa_family_t family, size_t room)
+{
+	char inside[IP_TEXT_SIZE];
+
+	return arena_strdup(n->arena, inside_text(n, family, room, inside));
+}
+
+static const char *word_enter(struct nft_text *n, sa_family_t family, size_t room)
+{
+	char outside[IP_TEXT_SIZE];
+
+	return arena_printf(n->arena, "%s : %s", room_text(n, family, room, outside),
+			    word_inside(n, family, room));
+}
+
+static const char *word_leave(struct nft_text *n, sa_family_t family, size_t room)
+{
+	char outside[IP_TEXT_SIZE];
+
+	return arena_printf(n->arena, "%s : %s", word_inside(n, family, room),
+			    room_text(n, family, room, outside));
+}
+
+/* One element for each sandbox that speaks @family. */
+static void sandbox_table(struct nft_text *n, const char *head, sa_family_t family,
+			  const char *(*word)(struct nft_text *n, sa_family_t family, size_t room))
+{
+	const char *between = "\t\telements = { ";
+
+	line(n, "\t%s", head);
+	for (size_t i = 0; i < n->gate->n_rooms; i++) {
+		char ip[IP_TEXT_SIZE];
+
+		if (!n->gate->rooms[i].sandbox || !inside_text(n, family, i, ip))
+			continue;
+		text_addf(&n->out, "%s%s", between, word(n, family, i));
+		between = ", ";
+	}
+	line(n, "%s\t}", *between == ',' ? " }\n" : "");
+}
+
+static bool are_neighbours(const struct gate *g, size_t a, size_t b)
+{
+	const struct sandbox *x = g->rooms[a].sandbox, *y = g->rooms[b].sandbox;
+
+	return a != b && x && y && str_eq(x->network, y->network);
+}
+
+/* Rooms of one of the engine's networks reach each other, as its users expect. */
+static void neighbours(struct nft_text *n)
+{
+	const char *between = "\t\telements = { ";
+	const struct gate *g = n->gate;
+
+	line(n, "\tset neighbours { type ifname . ifname;");
+	for (size_t i = 0; i < g->n_rooms; i++)
+		for (size_t j = 0; j < g->n_rooms; j++) {
+			if (!are_neighbours(g, i, j))
+				continue;
+			text_addf(&n->out, "%s\"%s\" . \"%s\"", between,
+				  plan_room_link(n->arena, g, i), plan_room_link(n->arena, g, j));
+			between = ", ";
+		}
+	line(n, "%s\t}", *between == ',' ? " }\n" : "");
+}
+
+/*
+ * To the lan door a sandbox has its address of the slot, and in the gate the one
+ * that its engine gave: whatever that may be, the host need not know it.
+ */
+static void gate_sandboxes(struct nft_text *n)
+{
+	if (!has_sandboxes(n->gate))
+		return;
+	for (sa_family_t family = AF_INET;; family = AF_INET6) {
+		int v = family_digit(family);
+		const char *type = family_type(family);
+
+		sandbox_table(n, arena_printf(n->arena, "set inside%d { type %s;", v, type), family,
+			      word_inside);
+		sandbox_table(n,
+			      arena_printf(n->arena, "map enter%d { type %s : %s;", v, type, type),
+			      family, word_enter);
+		sandbox_table(n,
+			      arena_printf(n->arena, "map leave%d { type %s : %s;", v, type, type),
+			      family, word_leave);
+		if (family == AF_INET6)
+			break;
+	}
+	neighbours(n);
 }
 
 static void gate_arrive_lan(struct nft_text *n)
@@ -639,6 +758,10 @@ static void gate_publish(struct nft_text *n)
 			break;
 	}
 	chain(n, "publish", "nat", "prerouting", "-100", "accept");
+	if (has_sandboxes(n->gate)) {
+		line(n, "\t\tiifname \"lan\" dnat ip to ip daddr map @enter4");
+		line(n, "\t\tiifname \"lan\" dnat ip6 to ip6 daddr map @enter6");
+	}
 	line(n,
 	     "\t\tiifname != { \"lan\", \"lo\" } dnat ip to iifname . meta l4proto . th dport map @ports4");
 	line(n,
@@ -646,10 +769,18 @@ static void gate_publish(struct nft_text *n)
 	end_chain(n);
 	/* What a room starts through a tunnel says the tunnel's address. */
 	chain(n, "leave", "nat", "postrouting", "100", "accept");
+	if (has_sandboxes(n->gate)) {
+		line(n, "\t\toifname \"lan\" snat ip to ip saddr map @leave4");
+		line(n, "\t\toifname \"lan\" snat ip6 to ip6 saddr map @leave6");
+	}
 	line(n, "\t\toifname { \"lan\", \"lo\" } accept");
 	line(n, "\t\toifname \"room*\" accept");
 	line(n, "\t\tip saddr %s masquerade", n->slot4);
 	line(n, "\t\tip6 saddr %s masquerade", n->slot6);
+	if (has_sandboxes(n->gate)) {
+		line(n, "\t\tip saddr @inside4 masquerade");
+		line(n, "\t\tip6 saddr @inside6 masquerade");
+	}
 	end_chain(n);
 }
 
@@ -752,6 +883,8 @@ static void gate_forward(struct nft_text *n)
 	gate_start(n);
 	chain(n, "forward", "filter", "forward", "0", "drop");
 	accept_marked(n, 0);
+	if (has_sandboxes(n->gate))
+		line(n, "\t\tiifname . oifname @neighbours accept");
 	for (size_t i = 1; i < n->gate->n_doors; i++)
 		clamp(n, i);
 	for (size_t i = 1; i < n->gate->n_doors; i++)
@@ -833,6 +966,7 @@ const char *plan_nft_gate(struct arena *a, const struct gate *g, const struct pl
 	line(&n, "table inet sallyport-%s", g->name);
 	line(&n, "delete table inet sallyport-%s", g->name);
 	line(&n, "table inet sallyport-%s {", g->name);
+	gate_sandboxes(&n);
 	gate_arrive_lan(&n);
 	gate_arrive(&n);
 	gate_publish(&n);

@@ -46,10 +46,17 @@ const char *plan_room_link(struct arena *a, const struct gate *g, size_t room)
 	return *name ? arena_printf(a, "room-%s", name) : "room";
 }
 
+const char *plan_sandbox_link(struct arena *a, const struct gate *g, size_t room)
+{
+	return arena_printf(a, "sp-%s.d", g->rooms[room].name);
+}
+
 const char *plan_room_netns(struct arena *a, const struct gate *g, size_t room)
 {
 	const char *name = g->rooms[room].name;
 
+	if (g->rooms[room].sandbox)
+		return g->rooms[room].sandbox->path;
 	return *name ? arena_printf(a, "%s.%s", g->name, name) : g->name;
 }
 
@@ -63,9 +70,32 @@ const char *plan_alias(struct arena *a, const struct gate *g)
 	return arena_printf(a, "sallyport %s%s", g->name, g->ends_with_command ? " run" : "");
 }
 
+struct ip plan_room_outside(const struct gate *g, const struct slot *s, sa_family_t family,
+			    size_t room)
+{
+	const struct sandbox *x = g->rooms[room].sandbox;
+
+	return slot_room(s, family, x ? x->number : room);
+}
+
+struct ip plan_room_inside(const struct gate *g, const struct slot *s, sa_family_t family,
+			   size_t room)
+{
+	const struct sandbox *x = g->rooms[room].sandbox;
+
+	if (!x)
+		return slot_room(s, family, room);
+	return family == AF_INET ? x->address4 : x->address6;
+}
+
+const char *plan_sandbox_alias(struct arena *a, const struct gate *g)
+{
+	return arena_printf(a, "sallyport %s again", g->name);
+}
+
 bool plan_publish_is_short(const struct publish *p)
 {
-	return p->door == 0 && p->proto == IPPROTO_TCP;
+	return p->door == 0 && p->proto == IPPROTO_TCP && !p->by_gate;
 }
 
 bool plan_room_is_short(const struct gate *g, size_t room)
@@ -310,6 +340,22 @@ static void host_rules(struct arena *a, const struct plan_facts *f, struct want 
 		want_add_rule(a, w, family, RT_TABLE_MAIN)->from = pool;
 }
 
+/* Made up to be taken away: in the engine's hands it is down and has no address. */
+static void host_sandbox(struct arena *a, const struct gate *g, const struct plan_facts *f,
+			 struct want *w, size_t room)
+{
+	struct want_link *l;
+
+	if (!f->sandboxes || !f->sandboxes[room].on_host)
+		return;
+	l = want_add_link(a, w, plan_sandbox_link(a, g, room));
+	l->alias = plan_alias(a, g);
+	l->up = false;
+	l->peer_name = plan_room_link(a, g, room);
+	l->peer_place = PLACE_GATE;
+	l->peer_netns = plan_gate_netns(a, g);
+}
+
 void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret)
 {
 	const char *link = plan_host_link(a, g);
@@ -338,6 +384,8 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 	for (size_t i = 0; i < g->n_rooms; i++)
 		if (plan_room_is_short(g, i))
 			host_short(a, g, f, &w, i);
+		else if (g->rooms[i].sandbox)
+			host_sandbox(a, g, f, &w, i);
 	host_forwarding(a, f, &w, link);
 	w.nft = plan_nft_host(a, g, f);
 	*ret = w;
@@ -364,6 +412,25 @@ static void wg_link(struct arena *a, const struct plan_facts *f, struct want *w,
 	}
 }
 
+static void gate_sandbox(struct arena *a, const struct gate *g, const struct plan_facts *f,
+			 struct want *w, size_t room)
+{
+	const struct sandbox *x = g->rooms[room].sandbox;
+	struct want_link *l = want_add_link(a, w, plan_room_link(a, g, room));
+
+	l->alias = plan_alias(a, g);
+	if (f->sandboxes && f->sandboxes[room].link) {
+		l->peer_name = f->sandboxes[room].link;
+		l->peer_place = PLACE_ROOM;
+		l->peer_room = room;
+		l->peer_netns = x->path;
+	}
+	if (!ip_is_none(&x->gateway4))
+		want_add_address(a, w, l->name, x->gateway4, RT_SCOPE_LINK);
+	if (!ip_is_none(&x->gateway6) && f->ipv6)
+		want_add_address(a, w, l->name, x->gateway6, RT_SCOPE_UNIVERSE);
+}
+
 static void gate_links(struct arena *a, const struct gate *g, const struct plan_facts *f,
 		       struct want *w)
 {
@@ -375,8 +442,13 @@ static void gate_links(struct arena *a, const struct gate *g, const struct plan_
 		want_add_address(a, w, "lan", link_local(2), RT_SCOPE_LINK);
 	}
 	for (size_t i = 0; i < g->n_rooms; i++) {
-		struct want_link *l = want_add_link(a, w, plan_room_link(a, g, i));
+		struct want_link *l;
 
+		if (g->rooms[i].sandbox) {
+			gate_sandbox(a, g, f, w, i);
+			continue;
+		}
+		l = want_add_link(a, w, plan_room_link(a, g, i));
 		l->alias = plan_alias(a, g);
 		l->peer_name = "eth0";
 		l->peer_place = PLACE_ROOM;
@@ -453,10 +525,11 @@ static void gate_routes(struct arena *a, const struct gate *g, const struct plan
 	if (family == AF_INET)
 		want_add_route(a, w, PLAN_TABLE_ROOMS, prefix_host(&host), "lan", (struct ip){ 0 });
 	for (size_t i = 0; i < g->n_rooms; i++) {
-		struct ip room = slot_room(&f->slot, family, i);
+		struct ip room = plan_room_inside(g, &f->slot, family, i);
 
-		want_add_route(a, w, PLAN_TABLE_ROOMS, prefix_host(&room), plan_room_link(a, g, i),
-			       (struct ip){ 0 });
+		if (!ip_is_none(&room))
+			want_add_route(a, w, PLAN_TABLE_ROOMS, prefix_host(&room),
+				       plan_room_link(a, g, i), (struct ip){ 0 });
 	}
 	for (size_t i = 0; i < g->n_doors; i++) {
 		uint32_t table = PLAN_TABLE_DOOR + (uint32_t)i;
@@ -520,6 +593,12 @@ static void gate_rules(struct arena *a, const struct gate *g, const struct plan_
 	struct want_rule *r;
 
 	want_add_rule(a, w, family, PLAN_TABLE_ROOMS)->to = slot_net(&f->slot, family); /* 1 */
+	for (size_t i = 0; i < g->n_rooms; i++) {
+		struct ip room = plan_room_inside(g, &f->slot, family, i);
+
+		if (g->rooms[i].sandbox && !ip_is_none(&room))
+			want_add_rule(a, w, family, PLAN_TABLE_ROOMS)->to = prefix_host(&room);
+	}
 	for (size_t i = 0; i < g->n_doors; i++) { /* 2 */
 		r = want_add_rule(a, w, family, PLAN_TABLE_DOOR + (uint32_t)i);
 		r->mark = plan_door_mark(i);
@@ -601,6 +680,42 @@ static void room_short(struct arena *a, const struct plan_facts *f, struct want 
 	want_add_rule(a, w, family, PLAN_TABLE_DOOR)->from = prefix_host(&own);
 }
 
+static bool sandbox_default(const struct plan_sandbox *x, sa_family_t family)
+{
+	return family == AF_INET ? x->default4 : x->default6;
+}
+
+/*
+ * What the engine has set up is its own.  But the link goes with the gate, and no
+ * engine makes it again: that is furnished as the engine had it.
+ */
+static void plan_sandbox(struct arena *a, const struct gate *g, const struct plan_facts *f,
+			 size_t room, struct want *w)
+{
+	const struct sandbox *x = g->rooms[room].sandbox;
+	const struct plan_sandbox *seen = f->sandboxes ? &f->sandboxes[room] : NULL;
+
+	if (!seen || !seen->link || !seen->ours)
+		return;
+	want_add_link(a, w, seen->link)->alias = plan_sandbox_alias(a, g);
+	want_add_sysctl(a, w, arena_printf(a, "ipv6/conf/%s/accept_dad", seen->link), "0");
+	want_add_sysctl(a, w, arena_printf(a, "ipv6/conf/%s/disable_ipv6", seen->link), "0");
+	for (size_t i = 0; i < n_families(f); i++) {
+		sa_family_t family = families[i];
+		struct ip own = plan_room_inside(g, &f->slot, family, room);
+		struct ip gateway = family == AF_INET ? x->gateway4 : x->gateway6;
+
+		if (ip_is_none(&own) || ip_is_none(&gateway))
+			continue;
+		want_add_address(a, w, seen->link, own, RT_SCOPE_UNIVERSE);
+		want_add_route(a, w, RT_TABLE_MAIN, prefix_host(&gateway), seen->link,
+			       (struct ip){ 0 });
+		if (!sandbox_default(seen, family))
+			want_add_route(a, w, RT_TABLE_MAIN, want_everything(family), seen->link,
+				       gateway);
+	}
+}
+
 void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f, size_t room,
 	       struct want *ret)
 {
@@ -621,6 +736,11 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 			  .table_first = PLAN_TABLE_DOOR,
 			  .table_last = PLAN_TABLE_DOOR };
 
+	if (g->rooms[room].sandbox) {
+		plan_sandbox(a, g, f, room, &w);
+		*ret = w;
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(sysctls); i++)
 		want_add_sysctl(a, &w, sysctls[i][0], sysctls[i][1]);
 	for (size_t i = 0; f->ipv6 && i < ARRAY_LEN(sysctls6); i++)

@@ -41,6 +41,14 @@ struct plan_door {
 	size_t n_servers;
 };
 
+/* A sandbox as it was found. */
+struct plan_sandbox {
+	bool on_host; /* there is no namespace and no link yet: make one that the engine can take */
+	const char *link; /* in the namespace; NULL: there is no namespace */
+	bool ours; /* the engine's link is gone: that one is ours to make and to furnish */
+	bool default4, default6; /* another network's link has the default route */
+};
+
 struct plan_sysctl {
 	const char *path;
 	const char *value;
@@ -50,6 +58,7 @@ struct plan_facts {
 	struct slot slot;
 	bool ipv6; /* the kernel has it */
 	struct plan_door *doors; /* one per gate.doors; [0] unused */
+	struct plan_sandbox *sandboxes; /* one per gate.rooms; NULL: as if none were there */
 	/* Door whose client replaced main's default in the gate; 0: none did. */
 	size_t claims_all;
 	const struct snapshot *host; /* for the interfaces that must forward */
@@ -62,9 +71,14 @@ const char *plan_host_link(struct arena *a, const struct gate *g);
 /* "sp-SLOT.ROOM", both numbers: no gate's name has a dot. */
 const char *plan_short_link(struct arena *a, const struct slot *s, size_t room);
 const char *plan_room_link(struct arena *a, const struct gate *g, size_t room);
+/* "sp-ROOM.d": a sandbox's end of its link until the engine takes it. */
+const char *plan_sandbox_link(struct arena *a, const struct gate *g, size_t room);
+
 const char *plan_room_netns(struct arena *a, const struct gate *g, size_t room);
 const char *plan_gate_netns(struct arena *a, const struct gate *g);
 const char *plan_alias(struct arena *a, const struct gate *g);
+/* Of the link in a sandbox that we made because the one that the engine took is gone. */
+const char *plan_sandbox_alias(struct arena *a, const struct gate *g);
 
 /*
  * Is this the host's end of a gate, of any?  By the alias, or by the hardware
@@ -75,6 +89,13 @@ bool plan_link_is_ours(const struct link *l);
 bool plan_link_is_of(const struct link *l, const char *gate);
 /* The namespace of the room to which a short link leads; NULL if @l is none. */
 const char *plan_short_netns(const struct link *l);
+
+/* Where the host finds the room. */
+struct ip plan_room_outside(const struct gate *g, const struct slot *s, sa_family_t family,
+			    size_t room);
+/* What the room itself has: the same but for a sandbox; none if it does not speak @family. */
+struct ip plan_room_inside(const struct gate *g, const struct slot *s, sa_family_t family,
+			   size_t room);
 
 /*
  * Does the room have a short link?  It leads from the host straight to the room

@@ -61,7 +61,7 @@ static int check_door_name(const char *name, struct err *e)
 	return 0;
 }
 
-static int find_door(const struct gate *g, const char *name)
+int gate_find_door(const struct gate *g, const char *name)
 {
 	for (size_t i = 0; i < g->n_doors; i++)
 		if (str_eq(g->doors[i].name, name))
@@ -242,6 +242,18 @@ static bool is_room_name(const char *word)
 	return !word[strcspn(word, ".:/")];
 }
 
+int room_add_reach(struct arena *a, struct room *room, const char *word, struct err *e)
+{
+	struct prefix p;
+	int r = read_reach(word, &p, e);
+
+	if (r == 0)
+		r = check_reach(room, &p, e);
+	if (r == 0)
+		*arena_push(a, room->reach, room->n_reach, room->cap_reach) = p;
+	return r;
+}
+
 int draft_room_reach(struct draft *d, size_t index, const char *value, const struct place *at,
 		     struct err *e)
 {
@@ -250,7 +262,6 @@ int draft_room_reach(struct draft *d, size_t index, const char *value, const str
 	const char *word;
 
 	while ((word = list_next(&l))) {
-		struct prefix p;
 		int r;
 
 		if (!at->flag && is_room_name(word)) {
@@ -258,12 +269,9 @@ int draft_room_reach(struct draft *d, size_t index, const char *value, const str
 				(struct draft_reach){ index, word, l.at };
 			continue;
 		}
-		r = read_reach(word, &p, e);
-		if (r == 0)
-			r = check_reach(room, &p, e);
+		r = room_add_reach(d->a, room, word, e);
 		if (r < 0)
 			return place_wrap(&l.at, r, e);
-		*arena_push(d->a, room->reach, room->n_reach, room->cap_reach) = p;
 	}
 	return 0;
 }
@@ -405,37 +413,34 @@ int draft_room_default(struct draft *d, size_t room, const char *value, const st
 	return 0;
 }
 
-static int unknown_way(const struct draft *d, const struct draft_way *way, struct err *e)
+static int unknown_way(const struct gate *g, const char *word, struct err *e)
 {
 	const char *names[GATE_DOORS_MAX + 2] = { "vpn", "none" };
 	char teach[400];
 
-	for (size_t i = 0; i < d->gate.n_doors; i++)
-		names[i + 2] = d->gate.doors[i].name;
-	near_teach(teach, sizeof(teach), "default", way->word, names, d->gate.n_doors + 2);
-	return place_wrap(&way->at,
-			  err_set(e, EINVAL, "no door is called \"%.40s\"; %s", way->word, teach),
-			  e);
+	for (size_t i = 0; i < g->n_doors; i++)
+		names[i + 2] = g->doors[i].name;
+	near_teach(teach, sizeof(teach), "default", word, names, g->n_doors + 2);
+	return err_set(e, EINVAL, "no door is called \"%.40s\"; %s", word, teach);
 }
 
 /* A door called "vpn" is what `default = vpn` means, first or not. */
-static int resolve_way(const struct draft *d, const struct draft_way *way, struct room *room,
-		       struct err *e)
+int room_set_way(const struct gate *g, const char *word, struct room *room, struct err *e)
 {
-	bool has_vpn = d->gate.n_doors > 1;
-	int door = way->word ? find_door(&d->gate, way->word) : -1;
+	bool has_vpn = g->n_doors > 1;
+	int door = word ? gate_find_door(g, word) : -1;
 
 	if (door > 0) {
 		room->way = DEFAULT_DOOR;
 		room->way_door = (size_t)door;
 	} else if (door == 0) {
 		room->way = DEFAULT_LAN;
-	} else if (!way->word || str_eq(way->word, "vpn")) {
+	} else if (!word || str_eq(word, "vpn")) {
 		room->way = has_vpn ? DEFAULT_VPN : DEFAULT_NONE;
-	} else if (str_eq(way->word, "none")) {
+	} else if (str_eq(word, "none")) {
 		room->way = DEFAULT_NONE;
 	} else {
-		return unknown_way(d, way, e);
+		return unknown_way(g, word, e);
 	}
 	return 0;
 }
@@ -495,10 +500,11 @@ static int resolve_reach(struct draft *d, const struct draft_reach *reach, struc
 int draft_finish(struct draft *d, struct gate *ret, struct err *e)
 {
 	for (size_t i = 0; i < d->gate.n_rooms; i++) {
-		int r = resolve_way(d, &d->way[i], &d->gate.rooms[i], e);
+		const struct draft_way *way = &d->way[i];
+		int r = room_set_way(&d->gate, way->word, &d->gate.rooms[i], e);
 
 		if (r < 0)
-			return r;
+			return place_wrap(&way->at, r, e);
 	}
 	for (size_t i = 0; i < d->n_reach; i++) {
 		int r = resolve_reach(d, &d->reach[i], e);

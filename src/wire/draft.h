@@ -86,6 +86,12 @@ int draft_door_server(struct draft *d, size_t door, const char *value, const str
 int draft_room_default(struct draft *d, size_t room, const char *value, const struct place *at,
 		       struct err *e) MUST_USE;
 
+/* The same for a room by itself: `default` (NULL: not given) and one word of `reach`. */
+int room_set_way(const struct gate *g, const char *word, struct room *ret, struct err *e) MUST_USE;
+int room_add_reach(struct arena *a, struct room *room, const char *word, struct err *e) MUST_USE;
+/* Index in gate.doors, or -1. */
+int gate_find_door(const struct gate *g, const char *name);
+
 /* gate.publish from the words of rooms and doors; draft_finish() calls it. */
 int draft_spread_ports(struct draft *d, struct err *e) MUST_USE;
 

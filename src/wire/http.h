@@ -9,13 +9,17 @@
 #include <stdint.h>
 
 /*
- * HTTP/1.1 (RFC 9112) as a client of a container engine speaks it: one request,
- * one answer, of a given length, in chunks, or until the connection ends.  What
- * comes is not trusted: heads and bodies have a greatest size.
+ * HTTP/1.1 (RFC 9112) as a client of a container engine speaks it, and as the
+ * engine speaks to a plugin of its: one request, one answer, of a given length,
+ * in chunks, or (an answer) until the connection ends.  What comes is not
+ * trusted: heads and bodies have a greatest size.
  */
 
 #define HTTP_HEAD_MAX ((size_t)64 * 1024)
 #define HTTP_BODY_MAX ((size_t)16 * 1024 * 1024)
+
+#define HTTP_METHOD_SIZE 16
+#define HTTP_PATH_SIZE   256
 
 enum http_part {
 	HTTP_STATUS,
@@ -30,7 +34,10 @@ enum http_part {
 /* Zero before the first byte; http_reader_free() at the end. */
 struct http_reader {
 	enum http_part part;
+	bool is_request; /* set by who reads requests; otherwise it is an answer */
 	int status; /* 200, 404, ... once the status line was read */
+	char method[HTTP_METHOD_SIZE]; /* "POST", of a request */
+	char path[HTTP_PATH_SIZE]; /* "/Plugin.Activate", of a request */
 	bool chunked;
 	bool sized; /* otherwise the end of the connection is the end of the body */
 	uint64_t left; /* bytes of the body, or of the chunk */
@@ -54,6 +61,8 @@ void http_reader_free(struct http_reader *r);
  * @body: JSON, NULL for none.
  */
 const char *http_request(struct arena *a, const char *method, const char *path, const char *body);
+/* The whole answer, of JSON; the connection ends behind it. */
+const char *http_answer(struct arena *a, int status, const char *body);
 /* One part of a path or query: everything but letters, digits and "-._~" as %XX. */
 const char *http_escape(struct arena *a, const char *s);
 

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Rooms whose namespaces a container engine makes.  The engine's driver leaves a
+ * file for each and says so by the control socket; a supervisor that was not
+ * there finds the files when it comes.
+ *
+ * A link is made on the host, and the engine moves its end into the namespace
+ * when it has made that.  A gate that is taken away takes the link with it: for
+ * a container that still runs it is made anew, by us and in its namespace.
+ */
+#include "daemon/supervisor.h"
+
+#include "sys/fd.h"
+#include "sys/files.h"
+#include "sys/netns.h"
+#include "wire/sandbox.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_MAX ((size_t)1 << 16)
+
+/* Not below the gate's own directory, which goes when the gate goes. No gate's name has a dot. */
+const char *sandbox_directory(struct arena *a, const char *gate)
+{
+	return arena_printf(a, RUN_DIR "/docker.rooms%s%s", *gate ? "/" : "", gate);
+}
+
+/* --- their files -------------------------------------------------------------------- */
+
+struct loading {
+	struct supervisor *sup;
+	struct arena arena;
+	struct gate gate; /* with the rooms so far */
+	struct place rooms[GATE_ROOMS_MAX]; /* of those that are new, or were there */
+	struct snapshot host;
+};
+
+static const struct place *find_old(const struct supervisor *s, const char *room, size_t *ret)
+{
+	for (size_t i = s->sandboxes.n_own_rooms; i < s->gate.n_rooms; i++)
+		if (str_eq(s->gate.rooms[i].name, room)) {
+			*ret = i;
+			return &s->rooms[i];
+		}
+	return NULL;
+}
+
+static bool same_ports(const struct supervisor *s, size_t old, const struct publish *ports,
+		       size_t n)
+{
+	size_t same = 0, n_old = 0;
+
+	for (size_t i = s->sandboxes.n_own_publish; i < s->gate.n_publish; i++) {
+		const struct publish *p = &s->gate.publish[i];
+
+		n_old += p->room == old;
+		for (size_t j = 0; p->room == old && j < n; j++)
+			same += p->door == ports[j].door && p->proto == ports[j].proto &&
+				p->door_port == ports[j].door_port;
+	}
+	return same == n && n_old == n;
+}
+
+/* Its ports are held before it is taken, and let go when it is not. */
+static int take_room(struct loading *l, const struct room *room, const struct publish *ports,
+		     size_t n, struct err *e)
+{
+	struct supervisor *s = l->sup;
+	size_t index = l->gate.n_rooms, old;
+	const struct place *was = find_old(s, room->name, &old);
+	struct place *p = &l->rooms[index];
+	int r;
+
+	*p = was ? *was : place_none(s, PLACE_ROOM, index, room->sandbox->path);
+	if (!was || !same_ports(s, old, ports, n)) {
+		if (was)
+			ports_release(&s->rooms[old].held);
+		p->held = (struct port_hold){ 0 };
+		r = ports_hold(s, &l->host, ports, n, &p->held, e);
+		if (r < 0)
+			return r;
+	}
+	if (was)
+		s->rooms[old] = place_none(s, PLACE_ROOM, old, NULL);
+	p->room = index;
+	p->netns = room->sandbox->path;
+	*arena_push(&l->arena, l->gate.rooms, l->gate.n_rooms, l->gate.cap_rooms) = *room;
+	for (size_t i = 0; i < n; i++)
+		*arena_push(&l->arena, l->gate.publish, l->gate.n_publish, l->gate.cap_publish) =
+			ports[i];
+	return 0;
+}
+
+static int load_file(struct loading *l, const char *path, struct err *e)
+{
+	struct sandbox_file *f = arena_new(&l->arena, struct sandbox_file);
+	struct publish *ports;
+	struct room room;
+	const char *text;
+	size_t size, n;
+	int r = file_read(&l->arena, path, FILE_MAX, &text, &size, e);
+
+	if (r == 0)
+		r = sandbox_read(&l->arena, path, text, size, f, e);
+	if (r < 0 || !f->sandbox.path) /* nothing is to be seen of it yet */
+		return r;
+	r = sandbox_room(&l->arena, &l->gate, f, l->gate.n_rooms, &room, &ports, &n, e);
+	return r < 0 ? r : take_room(l, &room, ports, n, e);
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int no_dots(const struct dirent *d)
+{
+	return d->d_name[0] != '.';
+}
+
+/* In order of their names, so that what is refused does not depend on chance. */
+static int load_files(struct loading *l, const char *only, struct err *e)
+{
+	const char *dir = sandbox_directory(&l->arena, l->gate.name);
+	struct dirent **entries = NULL;
+	int n = scandir(dir, &entries, no_dots, by_name);
+	struct err why;
+	int ret = 0;
+
+	for (int i = 0; i < n; i++) {
+		const char *name = entries[i]->d_name;
+		int r = load_file(l, arena_printf(&l->arena, "%s/%s", dir, name), &why);
+
+		free(entries[i]);
+		if (r < 0 && only && str_eq(name, only))
+			ret = err_set(e, -r, "%s", why.text);
+		else if (r < 0 && r != -ENOENT)
+			sup_log(l->sup, "room \"%s\": %s", name, why.text);
+	}
+	free(entries);
+	return ret;
+}
+
+/* --- what is no longer there --------------------------------------------------------- */
+
+static void close_room(struct place *p)
+{
+	ports_release(&p->held);
+	place_close(p);
+}
+
+static void drop_room(struct supervisor *s, size_t index)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct err e;
+	int r;
+
+	close_room(&s->rooms[index]);
+	r = rtnl_link_delete(s->inner.rtnl, plan_room_link(&a, &s->gate, index), &e);
+	if (r == 0)
+		r = rtnl_link_delete(s->host.rtnl, plan_sandbox_link(&a, &s->gate, index), &e);
+	if (r < 0)
+		sup_log(s, "%s", e.text);
+	sup_log(s, "room \"%s\" is gone", s->gate.rooms[index].name);
+}
+
+static bool is_in(const struct gate *g, size_t from, const char *room)
+{
+	for (size_t i = from; i < g->n_rooms; i++)
+		if (str_eq(g->rooms[i].name, room))
+			return true;
+	return false;
+}
+
+static void take_over(struct loading *l)
+{
+	struct supervisor *s = l->sup;
+	size_t own = s->sandboxes.n_own_rooms;
+
+	for (size_t i = own; i < s->gate.n_rooms; i++)
+		if (!is_in(&l->gate, own, s->gate.rooms[i].name))
+			drop_room(s, i);
+	for (size_t i = own; i < l->gate.n_rooms; i++) {
+		if (!is_in(&s->gate, own, l->gate.rooms[i].name))
+			sup_log(s, "room \"%s\" is new", l->gate.rooms[i].name);
+		s->rooms[i] = l->rooms[i];
+		if (s->rooms[i].sandbox.link)
+			s->rooms[i].sandbox.link = s->rooms[i].sandbox_link;
+	}
+	s->gate = l->gate;
+	arena_free(&s->sandboxes.arena);
+	s->sandboxes.arena = l->arena;
+	s->sandboxes.changed = true;
+}
+
+int sandboxes_load(struct supervisor *s, const char *only, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct loading l = { .sup = s, .gate = s->gate };
+	const struct sandboxes *own = &s->sandboxes;
+	int r = rtnl_snapshot_tables(s->host.rtnl, &a, 0, 0, &l.host, e);
+
+	if (r < 0)
+		return r;
+	l.gate.rooms = own->own_rooms;
+	l.gate.n_rooms = l.gate.cap_rooms = own->n_own_rooms;
+	l.gate.publish = own->own_publish;
+	l.gate.n_publish = l.gate.cap_publish = own->n_own_publish;
+	r = load_files(&l, only, e);
+	take_over(&l);
+	return r;
+}
+
+void sandboxes_close(struct supervisor *s)
+{
+	for (size_t i = s->sandboxes.n_own_rooms; i < s->gate.n_rooms; i++)
+		close_room(&s->rooms[i]);
+	s->gate.rooms = s->sandboxes.own_rooms;
+	s->gate.n_rooms = s->sandboxes.n_own_rooms;
+	s->gate.publish = s->sandboxes.own_publish;
+	s->gate.n_publish = s->sandboxes.n_own_publish;
+	arena_free(&s->sandboxes.arena);
+}
+
+/* --- what they look like now --------------------------------------------------------- */
+
+/* Opens the namespace that the path means now, and closes another one. */
+static int look_for_netns(struct place *p, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+	struct err none;
+
+	if (netns_open_place(p->netns, &fd, &none) < 0)
+		fd_close(&fd);
+	if (p->fd >= 0 && fd >= 0 && netns_same(p->fd, fd))
+		return 0;
+	rtnl_close(&p->rtnl);
+	fd_close(&p->fd);
+	p->sandbox_peer = 0;
+	if (fd < 0)
+		return 0;
+	p->fd = fd_take(&fd);
+	return rtnl_open(p->fd, &p->rtnl, e);
+}
+
+static const struct link *other_end(const struct snapshot *in, const struct link *link)
+{
+	const struct link *l = snapshot_link_by_index(in, link->peer);
+
+	return l && l->peer == link->index && str_eq(l->kind, "veth") ? l : NULL;
+}
+
+static void free_name(const struct snapshot *in, char ret[LINK_NAME_SIZE])
+{
+	for (unsigned int i = 0;; i++) {
+		snprintf(ret, LINK_NAME_SIZE, "eth%u", i);
+		if (!snapshot_link_by_name(in, ret))
+			return;
+	}
+}
+
+static bool has_default(const struct snapshot *in, sa_family_t family, int but)
+{
+	for (size_t i = 0; i < in->n_routes; i++) {
+		const struct route *r = &in->routes[i];
+
+		if (r->family == family && !r->dst.len && r->table == RT_TABLE_MAIN &&
+		    r->type == RTN_UNICAST && r->n_hops && r->hops[0].link != but)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whose link is it?  The one that the engine took has the alias it had on the
+ * host.  While it is still there the namespace has no other end of it.
+ */
+static int look_inside(struct place *p, struct arena *a, const struct link *link, struct err *e)
+{
+	const char *alias = plan_alias(a, &p->sup->gate);
+	const struct link *end = NULL;
+	struct snapshot in = { 0 };
+	int r = rtnl_snapshot_tables(p->rtnl, a, 0, 0, &in, e);
+
+	if (r < 0)
+		return r;
+	p->sandbox_peer = link ? link->peer : 0;
+	if (link) {
+		end = other_end(&in, link);
+		if (!end) {
+			p->sandbox_peer = 0; /* look again */
+			return 0;
+		}
+		snprintf(p->sandbox_link, sizeof(p->sandbox_link), "%s", end->name);
+	} else {
+		free_name(&in, p->sandbox_link);
+	}
+	p->sandbox.link = p->sandbox_link;
+	p->sandbox.ours = !end || !str_eq(end->alias, alias);
+	p->sandbox.default4 = has_default(&in, AF_INET, end ? end->index : 0);
+	p->sandbox.default6 = has_default(&in, AF_INET6, end ? end->index : 0);
+	return 0;
+}
+
+static int look(struct supervisor *s, size_t index, struct arena *a, const struct snapshot *gate,
+		struct err *e)
+{
+	const char *name = plan_room_link(a, &s->gate, index);
+	const struct link *link = snapshot_link_by_name(gate, name);
+	struct place *p = &s->rooms[index];
+	int r = look_for_netns(p, e);
+
+	if (r < 0)
+		return r;
+	if (p->fd >= 0 && link && link->peer == p->sandbox_peer && !p->sandbox.ours)
+		return 0; /* the engine's, as it was */
+	p->sandbox = (struct plan_sandbox){ .on_host = p->fd < 0 && !link };
+	r = p->fd >= 0 ? look_inside(p, a, link, e) : 0;
+	return r < 0 ? err_wrap(e, r, "room \"%s\"", s->gate.rooms[index].name) : 0;
+}
+
+int sandboxes_look(struct supervisor *s, struct arena *a, const struct snapshot *gate,
+		   struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = s->sandboxes.n_own_rooms; r == 0 && i < s->gate.n_rooms; i++)
+		r = look(s, i, a, gate, e);
+	return r;
+}

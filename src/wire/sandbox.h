@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WIRE_SANDBOX_H
+#define WIRE_SANDBOX_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "model/gate.h"
+
+/*
+ * The file by which a container engine's driver tells a gate's supervisor of a
+ * room in a sandbox: JSON, one room a file.  What it says of doors only the
+ * gate knows to be right: sandbox_room() checks it.
+ */
+struct sandbox_words {
+	const char **items;
+	size_t n, cap;
+};
+
+struct sandbox_file {
+	const char *room; /* its name in the gate */
+	const char *endpoint; /* the engine's name for it */
+	struct sandbox sandbox; /* without a path until the engine says one */
+	const char *way; /* `default`; NULL: not given */
+	struct sandbox_words reach;
+	struct sandbox_words publish; /* "80:8080/tcp@lan"; "@all" means every door */
+};
+
+/* Arena strings; errors name @file. */
+int sandbox_read(struct arena *a, const char *file, const char *text, size_t size,
+		 struct sandbox_file *ret, struct err *e) MUST_USE;
+const char *sandbox_write(struct arena *a, const struct sandbox_file *f);
+
+/*
+ * The room and its ports for gate @g, where its index is @index.  The values
+ * point into @f and @a.
+ */
+int sandbox_room(struct arena *a, const struct gate *g, const struct sandbox_file *f, size_t index,
+		 struct room *ret, struct publish **ret_ports, size_t *ret_n,
+		 struct err *e) MUST_USE;
+
+/*
+ * Splits "80:8080/tcp@lan" into what config_publish() reads and the door; "" if
+ * it names none.
+ */
+int sandbox_publish(struct arena *a, const char *word, struct publish *ret, const char **ret_door,
+		    struct err *e) MUST_USE;
+void sandbox_word(struct arena *a, struct sandbox_words *list, const char *word);
+
+#endif
