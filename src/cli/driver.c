@@ -9,15 +9,20 @@
 static int driver(int argc, char **argv)
 {
 	static const struct option options[] = { { "socket", required_argument, NULL, 's' },
+						 { "state", required_argument, NULL, 'd' },
 						 { "engine", required_argument, NULL, 'e' },
 						 { NULL, 0, NULL, 0 } };
-	struct netdriver_options o = { .socket = NETDRIVER_SOCKET, .engine = ENGINE_DOCKER };
+	struct netdriver_options o = { .socket = NETDRIVER_SOCKET,
+				       .state = NETDRIVER_STATE,
+				       .engine = ENGINE_DOCKER };
 	struct err e;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 's')
 			o.socket = optarg;
+		else if (c == 'd')
+			o.state = optarg;
 		else if (c == 'e')
 			o.engine = optarg;
 		else
@@ -32,7 +37,7 @@ static int driver(int argc, char **argv)
 
 const struct verb verb_driver = {
 	.name = "driver",
-	.usage = "driver [--socket PATH] [--engine SOCKET]",
+	.usage = "driver [--socket PATH] [--state DIRECTORY] [--engine SOCKET]",
 	.words = "serves Docker's `network create -d sallyport`: containers as rooms of a gate",
 	.run = driver,
 };

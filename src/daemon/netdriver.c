@@ -24,12 +24,11 @@
  * do in Docker; endpoints do not.
  */
 
-#define NETWORKS_DIR "/var/lib/sallyport/networks"
-#define ROOM_LEN     10 /* of an endpoint's ID: its room's name */
-#define ROOMS_MS     20000
-#define STATUS_MS    5000
-#define STALE_S      60 /* an endpoint whose container never came, or went untold */
-#define FILE_MAX     ((size_t)1 << 16)
+#define ROOM_LEN  10 /* of an endpoint's ID: its room's name */
+#define ROOMS_MS  20000
+#define STATUS_MS 5000
+#define STALE_S   60 /* an endpoint whose container never came, or went untold */
+#define FILE_MAX  ((size_t)1 << 16)
 
 /* --- files -------------------------------------------------------------------------- */
 
@@ -38,7 +37,7 @@ static int replace(struct arena *a, const char *path, const char *text, struct e
 {
 	const char *slash = strrchr(path, '/');
 	const char *fresh = arena_printf(a, "%.*s/.%s", (int)(slash - path), path, slash + 1);
-	int r = file_mkdirs(arena_strndup(a, path, (size_t)(slash - path)), e);
+	int r = file_mkdirs(arena_strndup(a, path, (size_t)(slash - path)), 0700, e);
 
 	if (r == 0)
 		r = file_write(fresh, text, e);
@@ -49,7 +48,7 @@ static int replace(struct arena *a, const char *path, const char *text, struct e
 
 static const char *network_path(struct arena *a, const char *id)
 {
-	return arena_printf(a, NETWORKS_DIR "/%s", id);
+	return arena_printf(a, "%s/networks/%s", netdriver_state(), id);
 }
 
 static int load_network(struct arena *a, const char *id, struct netdriver_network *ret,

@@ -11,9 +11,11 @@
  * container of such a network.
  */
 #define NETDRIVER_SOCKET "/run/docker/plugins/sallyport.sock"
+#define NETDRIVER_STATE  "/var/lib/sallyport"
 
 struct netdriver_options {
 	const char *socket; /* to listen on, unless systemd(1) hands one over */
+	const char *state; /* directory: which network is behind which gate */
 	const char *engine; /* Docker's own, for names and labels of containers */
 };
 

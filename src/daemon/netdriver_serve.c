@@ -75,6 +75,11 @@ void netdriver_say(const char *fmt, ...)
 	fprintf(stderr, "sallyport: driver: %s\n", text);
 }
 
+const char *netdriver_state(void)
+{
+	return server.o->state;
+}
+
 /* --- callers ---------------------------------------------------------------------------- */
 
 static void hang_up(struct caller *c)
@@ -297,7 +302,7 @@ static int listen_at(const char *path, int *ret_fd, struct err *e)
 			       "--socket %.120s: not an absolute path of at most %zu bytes", path,
 			       sizeof(at.sun_path) - 1);
 	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
-	r = file_mkdirs(file_directory(&a, path), e);
+	r = file_mkdirs(file_directory(&a, path), 0755, e);
 	if (r == 0)
 		r = make_way(&at, e);
 	if (r < 0)

@@ -28,6 +28,9 @@ void netdriver_look_up(const char *gate, const char *room);
 /* Calls @found for each room that there is. */
 void netdriver_incomplete(void (*found)(const char *gate, const char *room));
 
+/* The directory for what outlives a restart of the machine. */
+const char *netdriver_state(void);
+
 void netdriver_say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

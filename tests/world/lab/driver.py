@@ -19,7 +19,8 @@ class Driver:
     def start(self):
         since = len(self.log.text())
         self.child = self.sallyport.host.popen(
-            [self.sallyport.program, 'driver', *self.argv],
+            [self.sallyport.program, 'driver', '--state',
+             f'{self.sallyport.world.dir}/driver', *self.argv],
             stderr=self.log.file)
         self.wait('listens', since=since)
         return self
