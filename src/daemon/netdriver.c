@@ -162,12 +162,14 @@ static void tell_again(struct arena *a, const char *gate)
 		netdriver_say("%s", e.text);
 }
 
-static int check_up(struct arena *a, const char *gate, struct err *e)
+static int ask_gate(struct arena *a, const char *gate, struct netdriver_gate *ret, struct err *e)
 {
 	const char *answer;
 	int r = control_ask(a, gate, "status", STATUS_MS, &answer, e);
 
-	return r == -ECONNREFUSED ? gate_down(a, gate, e) : r;
+	if (r == -ECONNREFUSED)
+		return gate_down(a, gate, e);
+	return r < 0 ? r : netdriver_read_gate(a, answer, strlen(answer), ret, e);
 }
 
 /* --- networks ------------------------------------------------------------------------- */
@@ -176,10 +178,13 @@ static int create_network(struct arena *a, const struct netdriver_request *q, co
 			  struct err *e)
 {
 	struct netdriver_network n;
+	struct netdriver_gate g;
 	int r = netdriver_network(a, q, &n, e);
 
 	if (r == 0)
-		r = check_up(a, n.gate, e);
+		r = ask_gate(a, n.gate, &g, e);
+	if (r == 0)
+		r = netdriver_check_pool(&n, &g, e);
 	if (r < 0 && r != -EAGAIN) /* a gate may be down while networks are made */
 		return r;
 	r = replace(a, network_path(a, q->network), netdriver_network_write(a, &n), e);
@@ -228,7 +233,8 @@ static int find_place(struct arena *a, const char *gate, struct sandbox *s, stru
 
 		if (load_room(a, gate, names[i], &f, &ignored) < 0)
 			continue;
-		if (ip_equal(&f.sandbox.address4, &s->address4) || is_stale(a, gate, &f))
+		if ((!ip_is_none(&s->address4) && ip_equal(&f.sandbox.address4, &s->address4)) ||
+		    is_stale(a, gate, &f))
 			remove_room(a, gate, names[i]);
 		else
 			taken[f.sandbox.number] = true;
@@ -242,9 +248,21 @@ static int find_place(struct arena *a, const char *gate, struct sandbox *s, stru
 		       gate, GATE_ROOMS_MAX);
 }
 
-static bool has_ipv6(void)
+/* Docker's; where it gives none, what a room of the gate's own would have there. */
+static void set_addresses(const struct netdriver_gate *g, const struct netdriver_request *q,
+			  struct sandbox *s)
 {
-	return access("/proc/net/if_inet6", F_OK) == 0;
+	struct slot slot = { .net4 = g->net4, .net6 = g->net6 };
+
+	s->gateway4 = slot_gate(&slot, AF_INET);
+	if (ip_is_none(&s->address4))
+		s->address4 = slot_room(&slot, AF_INET, s->number);
+	s->address6 = q->address6;
+	if (!g->net6.len)
+		return;
+	s->gateway6 = slot_gate(&slot, AF_INET6);
+	if (ip_is_none(&s->address6))
+		s->address6 = slot_room(&slot, AF_INET6, s->number);
 }
 
 static int create_endpoint(struct arena *a, const struct netdriver_request *q, const char **ret,
@@ -253,28 +271,27 @@ static int create_endpoint(struct arena *a, const struct netdriver_request *q, c
 	struct sandbox_file f = { .room = room_of(a, q->endpoint),
 				  .endpoint = q->endpoint,
 				  .sandbox.container = "",
+				  .sandbox.address4 = q->address4,
 				  .sandbox.network = q->network };
 	struct netdriver_network n;
+	struct netdriver_gate g;
 	int r = load_network(a, q->network, &n, e);
 
 	if (r == 0 && !*q->endpoint)
 		r = err_set(e, EBADMSG, "no EndpointID");
 	if (r == 0)
-		r = netdriver_addresses(&n, q, &f.sandbox, e);
-	if (r == 0)
 		r = netdriver_ports(a, &n, q, &f.publish, e);
 	if (r == 0)
 		r = netdriver_words(a, &n, q->publish, &f.publish, e);
 	if (r == 0)
-		r = check_up(a, n.gate, e);
+		r = ask_gate(a, n.gate, &g, e);
 	if (r == 0)
 		r = find_place(a, n.gate, &f.sandbox, e);
 	if (r < 0)
 		return r;
 	f.way = n.way;
 	f.reach = n.reach;
-	if (!has_ipv6() && ip_is_none(&q->address6))
-		f.sandbox.address6 = f.sandbox.gateway6 = (struct ip){ 0 };
+	set_addresses(&g, q, &f.sandbox);
 	*ret = netdriver_created(a, q, &f.sandbox);
 	return save_room(a, n.gate, &f, e);
 }
@@ -287,8 +304,9 @@ static int find_endpoint(struct arena *a, const struct netdriver_request *q,
 	const char *room = room_of(a, q->endpoint);
 	int r = load_network(a, q->network, ret_network, e);
 
-	if (r == 0)
-		r = load_room(a, ret_network->gate, room, ret, e);
+	if (r < 0)
+		return r;
+	r = load_room(a, ret_network->gate, room, ret, e);
 	if (r == 0 && !str_eq(ret->endpoint, q->endpoint))
 		r = -ENOENT;
 	if (r == -ENOENT)

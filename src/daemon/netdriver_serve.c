@@ -108,11 +108,21 @@ static void answer(struct caller *c, int status, const char *body)
 	hang_up(c);
 }
 
+/* Who is hung up on with something unread sees an error in the place of the answer. */
+static void read_away(int fd)
+{
+	char buf[16384];
+
+	for (int i = 0; i < 64 && recv(fd, buf, sizeof(buf), MSG_DONTWAIT) > 0; i++)
+		;
+}
+
 static void refuse(struct caller *c, int status, const char *why)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 
 	netdriver_say("%s", why);
+	read_away(c->fd);
 	answer(c, status, netdriver_failed(&a, why));
 }
 

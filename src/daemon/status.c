@@ -100,10 +100,12 @@ static json_t *door_json(struct supervisor *s, size_t index)
 
 static json_t *room_json(struct supervisor *s, size_t index)
 {
+	const struct sandbox *x = s->gate.rooms[index].sandbox;
 	struct ip ip4 = plan_room_inside(&s->gate, &s->slot, AF_INET, index);
 	struct ip ip6 = plan_room_inside(&s->gate, &s->slot, AF_INET6, index);
 
-	return json_pack("{s:s, s:s, s:o, s:o}", "name", s->gate.rooms[index].name, "namespace",
+	return json_pack("{s:s, s:s*, s:s, s:o, s:o}", "name", s->gate.rooms[index].name,
+			 "container", x && *x->container ? x->container : NULL, "namespace",
 			 s->rooms[index].netns, "address4",
 			 ip_is_none(&ip4) ? json_null() : ip_json(&ip4), "address6",
 			 s->ipv6 && !ip_is_none(&ip6) ? ip_json(&ip6) : json_null());
@@ -111,13 +113,16 @@ static json_t *room_json(struct supervisor *s, size_t index)
 
 static json_t *port_json(struct supervisor *s, const struct publish *p)
 {
+	const struct sandbox *x = s->gate.rooms[p->room].sandbox;
 	struct ip room = plan_publish_is_short(p)
 				 ? slot_short(&s->slot, AF_INET, p->room)
 				 : plan_room_inside(&s->gate, &s->slot, AF_INET, p->room);
 
-	return json_pack("{s:s, s:s, s:i, s:s, s:o, s:i}", "door", s->gate.doors[p->door].name,
-			 "proto", p->proto == IPPROTO_UDP ? "udp" : "tcp", "port", p->door_port,
-			 "room", s->gate.rooms[p->room].name, "room_address", ip_json(&room),
+	return json_pack("{s:s, s:s, s:i, s:s, s:s*, s:o, s:i}", "door",
+			 s->gate.doors[p->door].name, "proto",
+			 p->proto == IPPROTO_UDP ? "udp" : "tcp", "port", p->door_port, "room",
+			 s->gate.rooms[p->room].name, "container",
+			 x && *x->container ? x->container : NULL, "room_address", ip_json(&room),
 			 "room_port", p->room_port);
 }
 
@@ -133,6 +138,7 @@ char *status_json(struct supervisor *s)
 {
 	json_t *doors = json_array(), *rooms = json_array(), *ports = json_array();
 	json_t *repairs = json_array();
+	char net4[PREFIX_TEXT_SIZE], net6[PREFIX_TEXT_SIZE];
 	json_t *root;
 	char *text;
 
@@ -146,11 +152,12 @@ char *status_json(struct supervisor *s)
 		json_array_append_new(repairs, json_pack("{s:I, s:s}", "when",
 							 (json_int_t)s->repairs[i].when, "what",
 							 s->repairs[i].what));
-	root = json_pack("{s:s, s:s, s:i, s:I, s:o, s:o, s:o, s:o, s:I}", "name", s->gate.name,
-			 "state", all_answer(s) ? "up" : "partly up", "supervisor_pid",
-			 (int)getpid(), "since", (json_int_t)s->since, "doors", doors, "rooms",
-			 rooms, "ports", ports, "repairs", repairs, "repairs_ever",
-			 (json_int_t)s->n_repairs_ever);
+	root = json_pack("{s:s, s:s, s:s, s:s*, s:i, s:I, s:o, s:o, s:o, s:o, s:I}", "name",
+			 s->gate.name, "links4", prefix_text(&s->slot.net4, net4), "links6",
+			 s->ipv6 ? prefix_text(&s->slot.net6, net6) : NULL, "state",
+			 all_answer(s) ? "up" : "partly up", "supervisor_pid", (int)getpid(),
+			 "since", (json_int_t)s->since, "doors", doors, "rooms", rooms, "ports",
+			 ports, "repairs", repairs, "repairs_ever", (json_int_t)s->n_repairs_ever);
 	text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	return text ? text : strdup("{}");

@@ -67,7 +67,8 @@ static void door_text(struct text *t, const json_t *door)
 
 static void port_text(struct text *t, const json_t *port)
 {
-	const char *room = member(port, "room");
+	const char *container = member(port, "container");
+	const char *room = *container ? container : member(port, "room");
 
 	text_addf(t, "  %-15s %5lld/%s -> %s%s%s port %lld\n", member(port, "door"),
 		  number(port, "port"), member(port, "proto"), *room ? room : "the room", " at ",

@@ -52,23 +52,19 @@ static bool address_of(const char *s, struct ip *ret)
 	return ip_parse(text, ret);
 }
 
-static int pool_of(json_t *root, const char *key, sa_family_t family, struct prefix *ret_pool,
-		   struct ip *ret_gateway, struct err *e)
+static int pool_of(json_t *root, const char *key, sa_family_t family, struct prefix *ret,
+		   struct err *e)
 {
 	json_t *data = json_array_get(json_object_get(root, key), 0);
 	const char *pool = json_string_value(json_object_get(data, "Pool"));
-	const char *gateway = json_string_value(json_object_get(data, "Gateway"));
 	struct prefix p = { 0 };
-	struct ip ip = { 0 };
 
 	if (!pool || !*pool)
 		return 0;
 	if (!prefix_parse(pool, true, &p) || p.ip.family != family)
 		return err_set(e, EBADMSG, "%s: \"%.60s\" is no pool", key, pool);
-	if (gateway && *gateway && (!address_of(gateway, &ip) || ip.family != family))
-		return err_set(e, EBADMSG, "%s: \"%.60s\" is no gateway", key, gateway);
-	*ret_pool = prefix_of(&p.ip, p.len);
-	*ret_gateway = ip;
+	if (p.len)
+		*ret = prefix_of(&p.ip, p.len);
 	return 0;
 }
 
@@ -137,9 +133,9 @@ static int read_root(struct arena *a, json_t *root, struct netdriver_request *re
 	if (r == 0)
 		r = id_of(a, root, "EndpointID", &q.endpoint, e);
 	if (r == 0)
-		r = pool_of(root, "IPv4Data", AF_INET, &q.pool4, &q.gateway4, e);
+		r = pool_of(root, "IPv4Data", AF_INET, &q.pool4, e);
 	if (r == 0)
-		r = pool_of(root, "IPv6Data", AF_INET6, &q.pool6, &q.gateway6, e);
+		r = pool_of(root, "IPv6Data", AF_INET6, &q.pool6, e);
 	if (r == 0)
 		r = interface_of(root, "Address", AF_INET, &q.address4, e);
 	if (r == 0)
@@ -220,10 +216,7 @@ static int set_option(struct arena *a, struct netdriver_network *n,
 int netdriver_network(struct arena *a, const struct netdriver_request *q,
 		      struct netdriver_network *ret, struct err *e)
 {
-	struct netdriver_network n = { .pool4 = q->pool4,
-				       .pool6 = q->pool6,
-				       .gateway4 = q->gateway4,
-				       .gateway6 = q->gateway6 };
+	struct netdriver_network n = { .pool4 = q->pool4, .pool6 = q->pool6 };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < q->n_options; i++)
@@ -238,11 +231,6 @@ int netdriver_network(struct arena *a, const struct netdriver_request *q,
 		return err_set(e, EINVAL,
 			       "--internal means nothing here: a container of this network has no "
 			       "way out but the gate; leave it out, or say -o default=none");
-	if (ip_is_none(&n.pool4.ip) || ip_is_none(&n.gateway4))
-		return err_set(
-			e, EINVAL,
-			"the network has no IPv4 addresses to give; leave --ipam-driver out, "
-			"or say --subnet");
 	if (!n.doors.n)
 		sandbox_word(a, &n.doors, "lan");
 	*ret = n;
@@ -253,7 +241,7 @@ static void put_prefix(json_t *root, const char *key, const struct prefix *p)
 {
 	char text[PREFIX_TEXT_SIZE];
 
-	if (!ip_is_none(&p->ip))
+	if (p->len)
 		json_object_set_new(root, key, json_string(prefix_text(p, text)));
 }
 
@@ -295,19 +283,15 @@ const char *netdriver_network_write(struct arena *a, const struct netdriver_netw
 		json_object_set_new(root, "default", json_string(n->way));
 	put_prefix(root, "pool4", &n->pool4);
 	put_prefix(root, "pool6", &n->pool6);
-	put_ip(root, "gateway4", &n->gateway4);
-	put_ip(root, "gateway6", &n->gateway6);
 	return text_of(a, root);
 }
 
-static bool read_pool(struct arena *a, json_t *root, const char *pool, const char *gateway,
-		      sa_family_t family, struct prefix *ret_pool, struct ip *ret_gateway)
+static bool read_pool(struct arena *a, json_t *root, const char *key, sa_family_t family,
+		      struct prefix *ret)
 {
-	const char *p = string_of(a, root, pool), *g = string_of(a, root, gateway);
+	const char *p = string_of(a, root, key);
 
-	if (*p && (!prefix_parse(p, false, ret_pool) || ret_pool->ip.family != family))
-		return false;
-	return !*g || (ip_parse(g, ret_gateway) && ret_gateway->family == family);
+	return !*p || (prefix_parse(p, false, ret) && ret->ip.family == family);
 }
 
 int netdriver_network_read(struct arena *a, const char *file, const char *text, size_t size,
@@ -324,8 +308,8 @@ int netdriver_network_read(struct arena *a, const char *file, const char *text, 
 	split(a, string_of(a, root, "doors"), &n.doors);
 	split(a, string_of(a, root, "reach"), &n.reach);
 	good = json_integer_value(json_object_get(root, "version")) == 1 && n.doors.n &&
-	       read_pool(a, root, "pool4", "gateway4", AF_INET, &n.pool4, &n.gateway4) &&
-	       read_pool(a, root, "pool6", "gateway6", AF_INET6, &n.pool6, &n.gateway6);
+	       read_pool(a, root, "pool4", AF_INET, &n.pool4) &&
+	       read_pool(a, root, "pool6", AF_INET6, &n.pool6);
 	json_decref(root);
 	if (!good)
 		return err_set(e, EBADMSG, "%s: not what the driver wrote", file);
@@ -337,34 +321,62 @@ int netdriver_network_read(struct arena *a, const char *file, const char *text, 
 
 /* --- endpoints -------------------------------------------------------------------------- */
 
-/*
- * Docker's pools are never the same for two networks of a host, so what is made
- * of an IPv4 address of theirs is one's own, too.  The prefix is that of slots,
- * with a number that no slot has.
- */
-static struct ip made_of(const struct ip *ip4)
+static bool read_door(struct arena *a, json_t *door, struct netdriver_gate *g)
 {
-	struct ip ip = { .family = AF_INET6,
-			 .byte = { 0xfd, 0x5a, 0x11, 0x79, 0x09, 0x27, 0xff, 0x00 } };
+	json_t *item;
+	size_t i;
 
-	memcpy(ip.byte + 12, ip4->byte, 4);
-	return ip;
+	if (str_eq(string_of(a, door, "name"), "lan"))
+		return true;
+	json_array_foreach(json_object_get(door, "addresses"), i, item)
+	{
+		const char *s = json_string_value(item);
+		struct ip ip;
+
+		if (!s || !address_of(s, &ip))
+			return false;
+		*arena_push(a, g->vpn, g->n_vpn, g->cap_vpn) = ip;
+	}
+	return true;
 }
 
-int netdriver_addresses(const struct netdriver_network *n, const struct netdriver_request *q,
-			struct sandbox *ret, struct err *e)
+int netdriver_read_gate(struct arena *a, const char *text, size_t size, struct netdriver_gate *ret,
+			struct err *e)
 {
-	if (ip_is_none(&q->address4))
-		return err_set(e, EINVAL,
-			       "Docker gives the container no IPv4 address: make the "
-			       "network anew without --ipam-driver");
-	ret->address4 = q->address4;
-	ret->gateway4 = n->gateway4;
-	ret->address6 = q->address6;
-	ret->gateway6 = n->gateway6;
-	if (ip_is_none(&q->address6) || ip_is_none(&n->gateway6)) {
-		ret->address6 = ip_is_none(&q->address6) ? made_of(&q->address4) : q->address6;
-		ret->gateway6 = made_of(&n->gateway4);
+	json_t *root = load(text, size, "what the gate says of itself", e), *door;
+	struct netdriver_gate g = { 0 };
+	bool good;
+	size_t i;
+
+	if (!root)
+		return -EBADMSG;
+	good = read_pool(a, root, "links4", AF_INET, &g.net4) &&
+	       read_pool(a, root, "links6", AF_INET6, &g.net6) && g.net4.len;
+	json_array_foreach(json_object_get(root, "doors"), i, door)
+		good = good && read_door(a, door, &g);
+	json_decref(root);
+	if (!good)
+		return err_set(e, EBADMSG, "what the gate says of itself is of another version");
+	*ret = g;
+	return 0;
+}
+
+int netdriver_check_pool(const struct netdriver_network *n, const struct netdriver_gate *g,
+			 struct err *e)
+{
+	char pool[PREFIX_TEXT_SIZE], own[IP_TEXT_SIZE];
+
+	for (size_t i = 0; i < g->n_vpn; i++) {
+		const struct prefix *p = g->vpn[i].family == AF_INET ? &n->pool4 : &n->pool6;
+
+		if (!p->len || !prefix_covers(p, &g->vpn[i]))
+			continue;
+		return err_set(
+			e, EADDRINUSE,
+			"Docker chose %s for the containers, in which %s lies, gate \"%s\"'s "
+			"address in its VPN: let the gate give addresses, with: docker network "
+			"create -d sallyport --ipam-driver null -o gate=%s NAME",
+			prefix_text(p, pool), ip_text(&g->vpn[i], own), n->gate, n->gate);
 	}
 	return 0;
 }
@@ -443,16 +455,25 @@ const char *netdriver_failed(struct arena *a, const char *why)
 	return text_of(a, json_pack("{s:o}", "Err", words));
 }
 
+/* Docker takes no address but for those that it did not give. */
+static void put_own(struct arena *a, json_t *interface, const char *key, const struct ip *asked,
+		    const struct ip *own)
+{
+	char ip[IP_TEXT_SIZE];
+
+	if (ip_is_none(asked) && !ip_is_none(own))
+		json_object_set_new(interface, key,
+				    json_string(arena_printf(a, "%s/%u", ip_text(own, ip),
+							     ip_bits(own->family))));
+}
+
 const char *netdriver_created(struct arena *a, const struct netdriver_request *q,
 			      const struct sandbox *s)
 {
 	json_t *interface = json_object();
-	char ip[IP_TEXT_SIZE];
 
-	if (ip_is_none(&q->address6))
-		json_object_set_new(
-			interface, "AddressIPv6",
-			json_string(arena_printf(a, "%s/128", ip_text(&s->address6, ip))));
+	put_own(a, interface, "Address", &q->address4, &s->address4);
+	put_own(a, interface, "AddressIPv6", &q->address6, &s->address6);
 	return text_of(a, json_pack("{s:o}", "Interface", interface));
 }
 
@@ -484,7 +505,7 @@ static void add_routes(struct arena *a, json_t *list, const struct prefix *pool,
 	if (ip_is_none(gateway))
 		return;
 	add_route(a, list, &to, NULL);
-	if (ip_is_none(&pool->ip) || pool->len + 2U > ip_bits(pool->ip.family))
+	if (!pool->len || pool->len + 2U > ip_bits(pool->ip.family))
 		return;
 	half.len++;
 	add_route(a, list, &half, gateway);

@@ -36,8 +36,7 @@ struct netdriver_request {
 	bool internal; /* CreateNetwork */
 	struct netdriver_option *options; /* CreateNetwork: -o */
 	size_t n_options, cap_options;
-	struct prefix pool4, pool6; /* CreateNetwork */
-	struct ip gateway4, gateway6;
+	struct prefix pool4, pool6; /* CreateNetwork; length 0: none */
 	struct ip address4, address6; /* CreateEndpoint */
 	struct netdriver_port *ports;
 	size_t n_ports, cap_ports;
@@ -50,8 +49,7 @@ struct netdriver_network {
 	struct sandbox_words doors; /* on which -p publishes */
 	const char *way; /* `default` of its rooms; NULL: not given */
 	struct sandbox_words reach;
-	struct prefix pool4, pool6;
-	struct ip gateway4, gateway6;
+	struct prefix pool4, pool6; /* Docker's; length 0: it gives no addresses */
 };
 
 #define NETDRIVER_LABEL "sallyport.publish" /* of a container, and the option of an endpoint */
@@ -67,9 +65,17 @@ int netdriver_network_read(struct arena *a, const char *file, const char *text, 
 			   struct netdriver_network *ret, struct err *e) MUST_USE;
 const char *netdriver_network_write(struct arena *a, const struct netdriver_network *n);
 
-/* The addresses that its room gets: Docker's, and an IPv6 one of ours where Docker gives none. */
-int netdriver_addresses(const struct netdriver_network *n, const struct netdriver_request *q,
-			struct sandbox *ret, struct err *e) MUST_USE;
+/* What a supervisor's status says of its gate. */
+struct netdriver_gate {
+	struct prefix net4, net6; /* of its slot; net6 none: no IPv6 */
+	struct ip *vpn; /* its VPN doors' own addresses */
+	size_t n_vpn, cap_vpn;
+};
+int netdriver_read_gate(struct arena *a, const char *text, size_t size, struct netdriver_gate *ret,
+			struct err *e) MUST_USE;
+/* Peers of a VPN have addresses beside its own: no pool for containers is to have them, too. */
+int netdriver_check_pool(const struct netdriver_network *n, const struct netdriver_gate *g,
+			 struct err *e) MUST_USE;
 /* What -p says, in words of sandbox_publish(), behind @ret. */
 int netdriver_ports(struct arena *a, const struct netdriver_network *n,
 		    const struct netdriver_request *q, struct sandbox_words *ret,

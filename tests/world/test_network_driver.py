@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`sallyport driver`: containers of a Docker network as rooms of a gate."""
+import os
+
 import pytest
 
-from lab import container
-from lab.driver import Driver
+from lab import container, probe
+from lab.driver import GATE, Driver, answered
 from lab.host import until
-from lab.world import LAN, VPN, wrong_answers
+from lab.leak import SECRET
+from lab.sniff import Sniffer, inject, mac, udp_packet
+from lab.world import (A4, A6, A_VPN4, B_INET4, B_VPN4, B_VPN6, LAN, LAPTOP2_4,
+                       LAPTOP2_6, SELF, VPN, askers, wrong_answers)
 
-GATE = '''
-[room]
-[door lan]
-[door office]
-vpn = {office}
-'''
+PUBLISH = ('-p', '80:80', '-p', '80:80/udp')
+ALL = 'sallyport.publish=80@all 80/udp@all'
 
 
 @pytest.fixture(scope='module')
 def docker(world):
     engine = container.Docker(world.servera, f'{world.dir}/docker',
-                              '--live-restore', '--ip6tables=false')
+                              '--ip6tables=false')
     yield engine
     engine.close()
 
@@ -29,40 +30,361 @@ def driver(sallyport):
         yield driver
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def gate(world, sallyport):
     with sallyport.up('office', GATE.format(office=world.office)) as gate:
         yield gate
 
 
 @pytest.fixture
-def office(docker, driver, gate):
-    """The network, behind the gate."""
-    docker('network', 'create', '-d', 'sallyport', '-o', 'gate=office',
-           'office')
+def engine(docker, driver, gate):
     yield docker
-    names = docker('ps', '-aq').stdout.split()
-    if names:
-        docker.remove(*names)
-    docker('network', 'rm', 'office')
+    driver.clear(docker)
+    until(lambda: len(gate.status()['rooms']) == 1, 'no room is left')
 
 
-def web(docker, *options, name='web', port=80, by='room'):
+@pytest.fixture
+def office(engine, driver):
+    """The network, behind the gate."""
+    return driver.network(engine, 'office', gate='office')
+
+
+def web(docker, *options, name='web', port=80, by='room', network='office'):
     return docker.service(name, port, by=by,
-                          options=('--network', 'office', *options))
+                          options=('--network', network, *options))
 
 
-def answered(world, gate, **kw):
-    until(lambda: wrong_answers(world, seconds=1, **kw) == [],
-          lambda: '\n'.join([gate.log.text(), *wrong_answers(world, **kw)]),
-          container.UP, 0.2)
+def addresses(docker, name, network='office'):
+    at = docker.inspect(name)['NetworkSettings']['Networks'][network]
+    return at['IPAddress'], at['GlobalIPv6Address']
 
 
-PUBLISH = ('-p', '80:80', '-p', '80:80/udp')
+# Who is answered -----------------------------------------------------------
+
+def test_p_publishes_on_the_lan_door_alone(world, office, gate):
+    web(office, *PUBLISH)
+    answered(world, gate, doors=(LAN, SELF))
+    assert len(wrong_answers(world, doors=(VPN,), seconds=0.5)) == 12
 
 
-def test_p_publishes_on_the_lan_door(world, office, gate):
+def test_an_option_of_the_endpoint_publishes_on_every_door(
+        world, office, gate):
+    office.service('web', 80, options=(
+        '--network', f'name=office,driver-opt={ALL}'))
+    answered(world, gate)
+
+
+def test_a_label_publishes_on_every_door(world, office, gate):
+    web(office, '--label', ALL)
+    answered(world, gate)
+    room = gate.status()['rooms'][1]
+    assert room['container'] == 'web'
+    assert 'web' in gate.tool('status', 'office', ok=True).stdout
+
+
+def test_an_option_of_the_network_says_the_doors_of_p(world, engine, driver,
+                                                      gate):
+    driver.network(engine, 'office', gate='office', doors='all')
+    web(engine, *PUBLISH)
+    answered(world, gate)
+
+
+def test_a_label_of_the_image_opens_nothing(world, office, driver, gate):
+    with open(f'{office.dir}/Dockerfile', 'w') as f:
+        f.write(f'FROM {container.IMAGE}\nLABEL sallyport.publish="80@all"\n')
+    office('build', '-q', '-t', 'labelled', '-f', f'{office.dir}/Dockerfile',
+           f'{office.dir}/data', env=dict(os.environ, DOCKER_BUILDKIT='0'),
+           ok=False)
+    office('tag', container.IMAGE, 'plain')
+    if 'labelled' not in office('images').stdout:
+        pytest.fail('the image was not made')
+    office('create', '--name', 'web', '--network', 'office', '-v',
+           '/usr:/usr:ro', '-v', f'{container.LAB}:/lab:ro', 'labelled',
+           '/usr/bin/python3', '-I', '/lab/service.py', '--name', 'room', '80')
+    since = len(driver.log.text())
+    office('start', 'web')
+    driver.wait('container "web"', 'does not count', since=since)
+    assert gate.status()['ports'] == []
+
+
+def test_two_services_on_port_80_one_to_each_door(world, office, gate):
+    web(office, '-p', '80:80', '-p', '80:80/udp', name='lan', by='lan')
+    web(office, '--label', 'sallyport.publish=80@office 80/udp@office',
+        name='vpn', by='vpn')
+    answered(world, gate, by='lan', doors=(LAN, SELF))
+    answered(world, gate, by='vpn', doors=(VPN,))
+
+
+def test_two_services_on_port_80_to_two_ports(world, office, gate):
+    web(office, '-p', '80:80', '-p', '80:80/udp', name='one', by='one')
+    web(office, '-p', '8080:80', '-p', '8080:80/udp', name='two', by='two')
+    answered(world, gate, by='one', doors=(LAN, SELF))
+    answered(world, gate, port=8080, by='two', doors=(LAN, SELF))
+
+
+def test_an_ipv6_network_keeps_dockers_addresses(world, engine, driver, gate):
+    driver.network(engine, 'office', '--ipv6', '--subnet', 'fd00:77::/64',
+                   gate='office', doors='all')
+    web(engine, *PUBLISH)
+    answered(world, gate)
+    assert gate.status()['rooms'][1]['address6'].startswith('fd00:77::')
+
+
+def test_dockers_own_addresses_inside_what_the_vpn_pushes(
+        world, engine, driver, gate):
+    driver.network(engine, 'office', '--subnet', '172.21.0.0/16',
+                   gate='office', doors='all')
+    web(engine, *PUBLISH)
+    answered(world, gate)
+    assert gate.status()['rooms'][1]['address4'] == '172.21.0.2'
+    child = world.serve(world.serverb, 'b', 90)
+    with engine.inside('web') as inside:
+        got = probe.ask_until_answered(inside, 'tcp', B_VPN4, 90)
+        assert (got.by, got.saw) == ('b', A_VPN4)
+        # A host of the VPN that has an address of Docker's pool.
+        world.vpnsrv.ip('addr add 172.21.9.9/32 dev lo')
+        far = world.serve(world.vpnsrv, 'far', 91)
+        got = probe.ask_until_answered(inside, 'tcp', '172.21.9.9', 91)
+        assert (got.by, got.saw) == ('far', A_VPN4)
+        world.vpnsrv.ip('addr del 172.21.9.9/32 dev lo')
+    child.kill()
+    far.kill()
+
+
+def test_the_services_see_who_asks_and_are_known_by_name(world, office, gate):
+    web(office, *PUBLISH)
+    web(office, name='other')
+    got = office('exec', 'other', 'python3', '-c',
+                 'import socket as s; c = s.create_connection(("web", 80), 9);'
+                 'print(c.recv(99).decode())').stdout.split()
+    assert got[0] == 'room'
+    assert got[1] in addresses(office, 'other')
+
+
+def test_rooms_of_two_networks_do_not_reach_each_other(engine, driver, gate):
+    driver.network(engine, 'office', gate='office')
+    driver.network(engine, 'other', gate='office')
+    web(engine)
+    web(engine, name='other', network='other')
+    with engine.inside('other') as inside:
+        for address in addresses(engine, 'web'):
+            assert not probe.ask(inside, 'tcp', address, 80,
+                                 seconds=0.5).answered
+
+
+def test_two_networks_behind_two_gates(world, engine, driver, sallyport, gate):
+    with sallyport.up('second', '[room]\ndefault = lan\n') as second:
+        driver.network(engine, 'office', gate='office')
+        driver.network(engine, 'second', gate='second', default='lan')
+        web(engine, *PUBLISH)
+        web(engine, '-p', '81:80', '-p', '81:80/udp', name='second',
+            by='second', network='second')
+        answered(world, gate, doors=(LAN, SELF))
+        answered(world, second, port=81, by='second', doors=(LAN, SELF))
+        # One container in both.
+        engine('network', 'connect', 'second', 'web')
+        answered(world, gate, doors=(LAN, SELF))
+        driver.clear(engine)
+
+
+def test_default_lan_and_reach_are_the_networks(world, engine, driver, gate):
+    driver.network(engine, 'office', gate='office',
+                   reach=f'{LAPTOP2_4}/32,{LAPTOP2_6}/128')
+    web(engine)
+    child = world.serve(world.laptop2, 'beside', 90)
+    with engine.inside('web') as inside:
+        for address, saw in ((LAPTOP2_4, A4), (LAPTOP2_6, A6)):
+            got = probe.ask_until_answered(inside, 'tcp', address, 90)
+            assert (got.by, got.saw) == ('beside', saw)
+        assert not probe.ask(inside, 'tcp', '172.16.9.20', 90,
+                             seconds=0.5).answered
+    child.kill()
+
+
+# What gets out -----------------------------------------------------------------
+
+TALK = f'''
+import socket, time
+aims = {(B_VPN4, B_VPN6, B_INET4, LAPTOP2_4, LAPTOP2_6)!r}
+while True:
+    for aim in aims:
+        try:
+            family = socket.AF_INET6 if ":" in aim else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as s:
+                s.sendto({SECRET!r}, (aim, 4444))
+        except OSError:
+            pass
+    time.sleep(0.001)
+'''
+
+
+def test_nothing_leaks_from_the_first_process_on(world, office, gate, ear):
+    office.run('talker', 'python3', '-c', TALK,
+               options=('--network', 'office', '--cap-add', 'NET_ADMIN'))
+    with gate.inner as inner, Sniffer(inner, 'office') as vpn:
+        assert vpn.wait_for(lambda p: p.dst == B_VPN4 and p.dport == 4444)
+        office('exec', 'talker', 'ip', 'link', 'set', 'eth0', 'down')
+        office('exec', 'talker', 'ip', 'link', 'set', 'eth0', 'up')
+        with world.servera.inside():
+            pass
+        gate.kill9()
+        assert ear.heard() == []
+    with gate.tool.up('office') as again:
+        with again.inner as inner, Sniffer(inner, 'office') as vpn:
+            assert vpn.wait_for(lambda p: p.dport == 4444)
+        assert ear.heard() == []
+    assert ear.heard() == [], 'the gate is down'
+    gate.__init__(gate.tool, 'office', ['up', 'office'])
+    gate.wait_ready()
+
+
+def test_control_a_container_that_may_is_heard(world, engine, driver, gate,
+                                               ear):
+    driver.network(engine, 'office', gate='office', default='lan')
+    engine.run('talker', 'python3', '-c', TALK,
+               options=('--network', 'office'))
+    assert ear.wait_for(lambda p: p.dport == 4444 and p.dst == B_INET4)
+
+
+@pytest.mark.parametrize('dst', [B_VPN4, B_VPN6])
+def test_a_container_does_not_say_anothers_address(world, office, gate, dst):
+    web(office)
+    web(office, name='other')
+    own, others = (addresses(office, name)[':' in dst]
+                   for name in ('web', 'other'))
+    link = next(r['name'] for r in gate.status()['rooms']
+                if own in (r['address4'], r['address6']))
+    with office.inside('web') as inside, gate.inner as inner, \
+            Sniffer(inner, 'office') as vpn:
+        to = mac(inner, f'room-{link}')
+        said = others, LAPTOP2_6 if ':' in dst else LAPTOP2_4, own
+        for port, src in enumerate(said, 4301):
+            inject(inside, 'eth0', to, udp_packet(src, port, dst, 4300))
+        assert vpn.wait_for(lambda p: p.sport == 4303 and p.dport == 4300)
+        assert vpn.seen(lambda p: p.sport in (4301, 4302)) == []
+
+
+def test_nobody_of_the_lan_gets_to_an_unpublished_port(world, office, gate):
+    web(office, '-p', '81:81')
+    outside = until(lambda: [p for p in gate.status()['ports']], 'published')
+    assert outside[0]['port'] == 81
+    with gate.inner as inner:
+        enter = inner.run('nft', 'list', 'map', 'inet', 'sallyport-office',
+                          'enter4').stdout
+    address = enter.split('elements = {')[1].split(':')[0].strip()
+    world.mallory.ip(f'route add {address}/32 via {A4}')
+    try:
+        for port in (80, 81):
+            assert not probe.ask(world.mallory, 'tcp', address, port,
+                                 seconds=0.5).answered
+    finally:
+        world.mallory.ip(f'route del {address}/32')
+
+
+# What is said to whom --------------------------------------------------------------
+
+def refused(docker, *argv):
+    done = docker(*argv, ok=False)
+    assert done.returncode, done.stdout
+    return done.stderr
+
+
+CREATE = ('network', 'create', '-d', 'sallyport')
+
+
+@pytest.mark.parametrize('options, words', [
+    ((), 'which gate? Say it with -o gate=NAME'),
+    (('-o', 'gate=nowhere'), 'there is no gate "nowhere": write '
+     '/etc/sallyport/nowhere.conf'),
+    (('-o', 'gaet=office'), '-o gaet is no option of this driver; did you '
+     'mean "gate"?'),
+    (('-o', 'gate=../x'), '-o gate: gate name "../x"'),
+    (('-o', 'gate='), '-o gate has no value'),
+    (('-o', 'gate=office', '--internal'), '--internal means nothing here'),
+    (('-o', 'gate=office', '--subnet', '172.20.0.0/16'), 'let the gate give '
+     'addresses, with: docker network create -d sallyport --ipam-driver null '
+     '-o gate=office'),
+])
+def test_a_network_that_cannot_be(engine, options, words):
+    assert words in refused(engine, *CREATE, *options, 'bad')
+    assert 'bad' not in engine('network', 'ls').stdout
+
+
+@pytest.mark.parametrize('options, words', [
+    (('-P', '--expose', '80'), '-p 80 leaves the door\'s port open'),
+    (('-p', '127.0.0.1:80:80'), 'leave the address out'),
+    (('-p', '80:80/sctp'), 'neither TCP nor UDP'),
+])
+def test_a_port_that_cannot_be(office, options, words):
+    assert words in refused(office, 'run', '--name', 'bad', '--network',
+                            'office', *options, container.IMAGE, 'true')
+
+
+@pytest.mark.parametrize('value, words', [
+    ('80@nodoor', 'has no door "nodoor"; it has lan, office'),
+    ('80x', '"80x" is not a port to publish'),
+    ('80@', '"80@" names no door'),
+])
+def test_a_publish_that_cannot_be(office, gate, value, words):
+    assert words in refused(
+        office, 'run', '--name', 'bad', '--network',
+        f'name=office,driver-opt=sallyport.publish={value}', container.IMAGE,
+        'true')
+    assert len(gate.status()['rooms']) == 1
+
+
+def test_a_bad_label_is_told_and_the_container_runs(office, driver, gate):
+    since = len(driver.log.text())
+    web(office, '--label', 'sallyport.publish=80@nodoor')
+    driver.wait('container "web"', 'no door "nodoor"', since=since)
+    assert gate.status()['ports'] == []
+
+
+def test_a_port_that_a_program_of_the_host_has(world, office, gate):
+    child = world.serve(world.servera, 'host', 80)
+    try:
+        said = refused(office, 'run', '--name', 'bad', '--network', 'office',
+                       '-p', '80:80', container.IMAGE, 'true')
+        assert 'is in use on the host (by python3' in said
+    finally:
+        child.kill()
+        child.wait()
+    office.remove('bad')
     web(office, *PUBLISH)
     answered(world, gate, doors=(LAN,))
-    got = wrong_answers(world, doors=(VPN,), seconds=0.5)
-    assert got, 'the VPN door has no such port'
+
+
+def test_a_port_that_another_container_has(world, office, gate):
+    web(office, *PUBLISH)
+    said = refused(office, 'run', '--name', 'bad', '--network', 'office', '-p',
+                   '80:80', container.IMAGE, 'true')
+    assert '80/tcp of door "lan" is published already by room' in said
+    answered(world, gate, doors=(LAN,))
+
+
+def test_a_network_with_a_container_is_not_removed(world, office, gate):
+    web(office, *PUBLISH)
+    assert 'active endpoints' in refused(office, 'network', 'rm', 'office')
+    answered(world, gate, doors=(LAN,))
+
+
+def test_a_gate_that_is_not_up(engine, driver, sallyport):
+    sallyport.write('later', '[room]\n')
+    driver.network(engine, 'later', gate='later')
+    said = refused(engine, 'run', '--name', 'bad', '--network', 'later',
+                   container.IMAGE, 'true')
+    assert 'gate "later" is not up: start it with: systemctl start ' \
+        'sallyport@later' in said
+
+
+def test_more_containers_than_a_gate_has_rooms(office, gate):
+    """One room is the configuration's."""
+    for i in range(29):
+        office('create', '--name', f'c{i}', '--network', 'office', '-v',
+               '/usr:/usr:ro', container.IMAGE, 'sleep', '1000')
+    office('start', *[f'c{i}' for i in range(29)])
+    assert len(gate.status()['rooms']) == 30
+    said = refused(office, 'run', '--name', 'bad', '--network', 'office',
+                   container.IMAGE, 'true')
+    assert 'takes 30 rooms' in said or 'takes no more' in said
+    assert len(gate.status()['rooms']) == 30

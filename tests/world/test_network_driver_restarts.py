@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`sallyport driver`: no restart of anything orphans a container."""
+import os
+import signal
+
+import pytest
+
+from lab import container
+from lab import host as hosts
+from lab import probe
+from lab.driver import GATE, Driver, answered
+from lab.host import until
+from lab.state import difference, hoststate
+from lab.world import A4, LAN, wrong_answers
+
+LABEL = ('--label', 'sallyport.publish=80@all 80/udp@all')
+
+
+@pytest.fixture(scope='module', params=['live-restore', 'plain'])
+def docker(request, world):
+    flags = ['--live-restore'] if request.param == 'live-restore' else []
+    engine = container.Docker(world.servera, f'{world.dir}/{request.param}',
+                              '--ip6tables=false', *flags)
+    engine.live = bool(flags)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def driver(sallyport):
+    with Driver(sallyport) as driver:
+        yield driver
+
+
+@pytest.fixture
+def gate(world, sallyport):
+    gate = sallyport.up('office', GATE.format(office=world.office))
+    yield gate
+    gate.close()
+
+
+@pytest.fixture
+def web(world, docker, driver, gate):
+    """A container of the network that answers on every door."""
+    driver.network(docker, 'office', gate='office')
+    docker.service('web', 80, options=('--network', 'office', '--restart',
+                                       'always', *LABEL))
+    answered(world, gate)
+    yield docker
+    driver.clear(docker)
+
+
+def again(gate):
+    """`up` in the place of a supervisor that is gone."""
+    gate.close()
+    gate.__init__(gate.tool, 'office', ['up', 'office'])
+    gate.wait_ready()
+
+
+def test_a_container_restarts(world, web, gate):
+    for _ in range(3):
+        web('restart', '-t', '0', 'web')
+        answered(world, gate)
+    assert len(gate.status()['rooms']) == 2
+
+
+def test_a_container_is_killed_and_started(world, web, gate):
+    web('kill', 'web')
+    until(lambda: web.inspect('web')['State']['Running'] is False,
+          'it has ended')
+    until(lambda: len(gate.status()['rooms']) == 1, 'its room is gone')
+    web('start', 'web')
+    answered(world, gate)
+
+
+def test_a_container_is_made_anew(world, web, gate):
+    web.remove('web')
+    web.service('web', 80, options=('--network', 'office', *LABEL))
+    answered(world, gate)
+
+
+def test_a_killed_driver_is_missed_by_nobody(world, web, gate, driver):
+    driver.kill9()
+    assert wrong_answers(world) == []
+    driver.start()
+    assert wrong_answers(world) == []
+    web('restart', '-t', '0', 'web')
+    answered(world, gate)
+
+
+def test_containers_that_ended_while_no_driver_ran(world, web, gate, driver):
+    """Docker does without the driver's word when it removes them."""
+    driver.kill9()
+    web('rm', '-f', 'web', timeout=3 * container.UP)
+    driver.start()
+    web.service('web', 80, options=('--network', 'office', *LABEL))
+    answered(world, gate)
+
+
+def test_a_killed_supervisor_leaves_everything_as_it_is(world, web, gate):
+    flow = probe.Flow(world.laptop, A4, 80)
+    gate.kill9()
+    assert wrong_answers(world, doors=(LAN,)) == []
+    gate.notify.close()
+    gate.__init__(gate.tool, 'office', ['up', 'office'])
+    gate.wait_ready()
+    answered(world, gate)
+    flow.stop()
+    assert flow.error is None, flow.error
+
+
+def test_the_gate_goes_down_and_comes_up_while_the_container_runs(
+        world, web, gate):
+    pid = web.pid('web')
+    for _ in range(2):
+        gate.down(ok=True)
+        with web.inside('web') as inside:
+            assert 'eth0' not in inside.run('ip', '-br', 'link').stdout
+        again(gate)
+        answered(world, gate)
+    assert web.pid('web') == pid
+    web('restart', '-t', '0', 'web')
+    answered(world, gate)
+
+
+def test_an_address_that_docker_gave_comes_back_with_the_gate(
+        world, docker, driver, gate):
+    driver.network(docker, 'office', '--subnet', '172.21.0.0/16', '--ipv6',
+                   '--subnet', 'fd00:77::/64', gate='office')
+    docker.service('web', 80, options=('--network', 'office', *LABEL))
+    answered(world, gate)
+    again(gate)
+    answered(world, gate)
+    with docker.inside('web') as inside:
+        shown = inside.run('ip', '-br', 'address', 'show', 'eth0').stdout
+    assert '172.21.0.2' in shown and 'fd00:77::' in shown
+    driver.clear(docker)
+
+
+def test_what_somebody_removes_is_put_back(world, web, gate):
+    room = f'room-{gate.status()["rooms"][1]["name"]}'
+    with gate.inner as inner:
+        inner.ip(f'link del {room}')
+    gate.wait_log('repaired', room)
+    answered(world, gate)
+    with web.inside('web') as inside:
+        inside.ip('route del default')
+        inside.ip('addr flush dev eth0')
+    gate.wait_log('repaired', 'address')
+    answered(world, gate)
+
+
+def test_dockerd_is_killed(world, web, gate):
+    web.child.send_signal(signal.SIGKILL)
+    web.child.wait()
+    assert wrong_answers(world) == []
+    web.start()
+    answered(world, gate)
+    web('restart', '-t', '0', 'web')
+    answered(world, gate)
+    assert len(gate.status()['rooms']) == 2
+
+
+def test_dockerd_is_restarted(world, web, gate):
+    hosts.stop(web.child, seconds=container.UP)
+    if web.live:
+        assert wrong_answers(world) == []
+    web.start()
+    answered(world, gate)
+    assert len(gate.status()['rooms']) == 2
+
+
+def test_everything_is_restarted_at_once(world, web, gate, driver):
+    """As at a machine's start: the containers come before their gate."""
+    driver.kill9()
+    hosts.stop(web.child, seconds=container.UP)
+    gate.close()
+    driver.start()
+    gate.__init__(gate.tool, 'office', ['up', 'office'])
+    web.start()
+    gate.wait_ready()
+    answered(world, gate)
+
+
+def test_the_vpn_client_dies(world, web, gate):
+    os.kill(gate.vpn_pid(), signal.SIGKILL)
+    assert wrong_answers(world, doors=(LAN,)) == []
+    answered(world, gate)
+
+
+def test_the_host_is_left_as_it_was(world, docker, sallyport):
+    before = hoststate(world.servera)
+    with Driver(sallyport) as driver, \
+            sallyport.up('office', GATE.format(office=world.office)) as gate:
+        driver.network(docker, 'office', gate='office')
+        docker.service('web', 80, options=('--network', 'office', *LABEL))
+        answered(world, gate)
+        driver.clear(docker)
+    assert difference(before, hoststate(world.servera)) == ''
+    assert os.listdir(f'{world.dir}/driver/networks') == []
