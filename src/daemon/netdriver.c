@@ -213,6 +213,8 @@ static bool is_stale(struct arena *a, const char *gate, const struct sandbox_fil
 
 	if (f->sandbox.path && access(f->sandbox.path, F_OK) == 0)
 		return false;
+	if (*f->sandbox.container) /* it was there */
+		return true;
 	return stat(room_path(a, gate, f->room), &st) < 0 || st.st_mtime + STALE_S < time(NULL);
 }
 

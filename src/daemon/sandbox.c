@@ -114,37 +114,54 @@ static int load_file(struct loading *l, const char *path, struct err *e)
 	return r < 0 ? r : take_room(l, &room, ports, n, e);
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
 static int no_dots(const struct dirent *d)
 {
 	return d->d_name[0] != '.';
 }
 
-/* In order of their names, so that what is refused does not depend on chance. */
-static int load_files(struct loading *l, const char *only, struct err *e)
+static bool is_in(const struct gate *g, size_t from, const char *room)
 {
-	const char *dir = sandbox_directory(&l->arena, l->gate.name);
-	struct dirent **entries = NULL;
-	int n = scandir(dir, &entries, no_dots, by_name);
+	for (size_t i = from; i < g->n_rooms; i++)
+		if (str_eq(g->rooms[i].name, room))
+			return true;
+	return false;
+}
+
+/* Those that are there already or those that are not: who comes later takes no port from who has it. */
+static int load_some(struct loading *l, const char *dir, struct dirent **entries, int n, bool known,
+		     const char *only, struct err *e)
+{
+	size_t own = l->sup->sandboxes.n_own_rooms;
 	struct err why;
 	int ret = 0;
 
 	for (int i = 0; i < n; i++) {
 		const char *name = entries[i]->d_name;
-		int r = load_file(l, arena_printf(&l->arena, "%s/%s", dir, name), &why);
+		int r;
 
-		free(entries[i]);
+		if (is_in(&l->sup->gate, own, name) != known)
+			continue;
+		r = load_file(l, arena_printf(&l->arena, "%s/%s", dir, name), &why);
 		if (r < 0 && only && str_eq(name, only))
 			ret = err_set(e, -r, "%s", why.text);
 		else if (r < 0 && r != -ENOENT)
 			sup_log(l->sup, "room \"%s\": %s", name, why.text);
 	}
-	free(entries);
 	return ret;
+}
+
+static int load_files(struct loading *l, const char *only, struct err *e)
+{
+	const char *dir = sandbox_directory(&l->arena, l->gate.name);
+	struct dirent **entries = NULL;
+	int n = scandir(dir, &entries, no_dots, alphasort);
+	int known = load_some(l, dir, entries, n, true, only, e);
+	int fresh = load_some(l, dir, entries, n, false, only, e);
+
+	for (int i = 0; i < n; i++)
+		free(entries[i]);
+	free(entries);
+	return known < 0 ? known : fresh;
 }
 
 /* --- what is no longer there --------------------------------------------------------- */
@@ -168,14 +185,6 @@ static void drop_room(struct supervisor *s, size_t index)
 	if (r < 0)
 		sup_log(s, "%s", e.text);
 	sup_log(s, "room \"%s\" is gone", s->gate.rooms[index].name);
-}
-
-static bool is_in(const struct gate *g, size_t from, const char *room)
-{
-	for (size_t i = from; i < g->n_rooms; i++)
-		if (str_eq(g->rooms[i].name, room))
-			return true;
-	return false;
 }
 
 static void take_over(struct loading *l)

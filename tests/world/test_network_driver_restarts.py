@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`sallyport driver`: no restart of anything orphans a container."""
 import os
+import re
 import signal
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from lab import container
 from lab import host as hosts
 from lab import probe
-from lab.driver import GATE, Driver, answered
+from lab.driver import GATE, Driver, again, answered
 from lab.host import until
 from lab.state import difference, hoststate
 from lab.world import A4, LAN, wrong_answers
@@ -48,13 +49,6 @@ def web(world, docker, driver, gate):
     answered(world, gate)
     yield docker
     driver.clear(docker)
-
-
-def again(gate):
-    """`up` in the place of a supervisor that is gone."""
-    gate.close()
-    gate.__init__(gate.tool, 'office', ['up', 'office'])
-    gate.wait_ready()
 
 
 def test_a_container_restarts(world, web, gate):
@@ -101,9 +95,7 @@ def test_a_killed_supervisor_leaves_everything_as_it_is(world, web, gate):
     flow = probe.Flow(world.laptop, A4, 80)
     gate.kill9()
     assert wrong_answers(world, doors=(LAN,)) == []
-    gate.notify.close()
-    gate.__init__(gate.tool, 'office', ['up', 'office'])
-    gate.wait_ready()
+    again(gate)
     answered(world, gate)
     flow.stop()
     assert flow.error is None, flow.error
@@ -189,12 +181,15 @@ def test_the_vpn_client_dies(world, web, gate):
 
 
 def test_the_host_is_left_as_it_was(world, docker, sallyport):
-    before = hoststate(world.servera)
+    def state():
+        # Docker puts its own jumps in again.
+        return re.sub(r' # handle \d+', '', hoststate(world.servera))
+    before = state()
     with Driver(sallyport) as driver, \
             sallyport.up('office', GATE.format(office=world.office)) as gate:
         driver.network(docker, 'office', gate='office')
         docker.service('web', 80, options=('--network', 'office', *LABEL))
         answered(world, gate)
         driver.clear(docker)
-    assert difference(before, hoststate(world.servera)) == ''
+    assert difference(before, state()) == ''
     assert os.listdir(f'{world.dir}/driver/networks') == []

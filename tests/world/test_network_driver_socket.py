@@ -20,9 +20,9 @@ def driver(sallyport):
 
 
 def connect(driver):
-    s = socket.socket(socket.AF_UNIX)
-    s.settimeout(PATIENCE)
+    s = socket.socket(socket.AF_UNIX)  # blocks while the queue is full
     s.connect(driver.host_path)
+    s.settimeout(PATIENCE)
     return s
 
 

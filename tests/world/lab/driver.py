@@ -80,3 +80,13 @@ def answered(world, gate, **kw):
     until(lambda: worlds.wrong_answers(world, seconds=1, **kw) == [],
           lambda: '\n'.join([gate.log.text(),
                              *worlds.wrong_answers(world, **kw)]), UP, 0.2)
+
+
+def again(gate):
+    """`up` in the place of a supervisor that is gone."""
+    if gate.child.poll() is None:
+        gate.stop()
+    gate.notify.close()
+    gate.log.close()
+    gate.__init__(gate.tool, gate.name, ['up', gate.name])
+    gate.wait_ready()
