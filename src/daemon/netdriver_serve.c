@@ -28,7 +28,7 @@
 
 #define REQUEST_MS   5000 /* from the connection to the end of the request */
 #define AGAIN_MS     200
-#define PATIENCE_MS  5000 /* how long a gate may take to come up */
+#define PATIENCE_MS  10000 /* how long a gate may take to come up, as at a machine's start */
 #define BODY_MAX     ((size_t)1 << 20)
 #define CALLERS_MAX  64
 #define LOOK_UP_MS   100

@@ -109,6 +109,8 @@ def test_installation_into_a_destdir_brings_everything(tmp_path):
         "usr/share/man/man5/sallyport.conf.5",
         "usr/lib/systemd/system/sallyport@.service",
         "usr/lib/systemd/system/sallyport-watch.service",
+        "usr/lib/systemd/system/sallyport-driver.service",
+        "usr/lib/systemd/system/sallyport-driver.socket",
         "usr/share/containers/oci/hooks.d/sallyport.json",
         "etc/iproute2/rt_protos.d/sallyport.conf",
     }

@@ -4,8 +4,11 @@ import os
 import signal
 
 import pytest
+import yaml
 
-from lab import container, probe
+from lab import container
+from lab import host as hosts
+from lab import probe
 from lab.driver import GATE, Driver, again, answered
 from lab.host import until
 from lab.leak import SECRET
@@ -13,6 +16,8 @@ from lab.sniff import Sniffer, inject, mac, udp_packet
 from lab.world import (A4, A6, A_VPN4, B_INET4, B_VPN4, B_VPN6, LAN, LAPTOP2_4,
                        LAPTOP2_6, SELF, VPN, askers, wrong_answers)
 
+COMPOSE = os.path.join(container.LAB,
+                       '../../../deploy/compose/network.yml')
 PUBLISH = ('-p', '80:80', '-p', '80:80/udp')
 ALL = 'sallyport.publish=80@all 80/udp@all'
 
@@ -212,6 +217,28 @@ def test_default_lan_and_reach_are_the_networks(world, engine, driver, gate):
         assert not probe.ask(inside, 'tcp', '172.16.9.20', 90,
                              seconds=0.5).answered
     child.kill()
+
+
+def test_the_compose_file_as_it_is(world, docker, driver, gate):
+    volumes = ['/usr:/usr:ro', f'{container.LAB}:/lab:ro']
+    serve = ['/usr/bin/python3', '-I', '/lab/service.py', '--name']
+    over = hosts.keep(f'{world.dir}/over.yml', yaml.safe_dump({'services': {
+        name: {'image': container.IMAGE, 'volumes': volumes,
+               'command': [*serve, name, '80']} for name in ('web', 'other')}}))
+
+    def compose(*argv):
+        world.servera.run('docker-compose', '--project-directory', world.dir,
+                          '-f', COMPOSE, '-f', over, *argv,
+                          timeout=2 * container.UP)
+    try:
+        compose('up', '-d')
+        answered(world, gate, by='web', protos=('tcp',))
+        answered(world, gate, by='other', port=8080, protos=('tcp',),
+                 doors=(LAN, SELF))
+        compose('up', '-d', '--force-recreate')
+        answered(world, gate, by='web', protos=('tcp',))
+    finally:
+        compose('down', '-t', '0')
 
 
 # What gets out -----------------------------------------------------------------
