@@ -4,7 +4,9 @@
 #include "daemon/netdriver_serve.h"
 #include "daemon/supervisor.h"
 #include "sys/engine.h"
+#include "sys/fd.h"
 #include "sys/files.h"
+#include "sys/netns.h"
 #include "wire/http.h"
 #include "wire/netdriver.h"
 
@@ -207,11 +209,20 @@ static int delete_network(struct arena *a, const struct netdriver_request *q, co
 
 /* --- endpoints ------------------------------------------------------------------------ */
 
+/* Docker leaves the file for a while when the namespace is gone. */
+static bool has_namespace(const struct sandbox_file *f)
+{
+	int fd CLEANUP_FD = -1;
+	struct err e;
+
+	return f->sandbox.path && netns_open_place(f->sandbox.path, &fd, &e) == 0;
+}
+
 static bool is_stale(struct arena *a, const char *gate, const struct sandbox_file *f)
 {
 	struct stat st;
 
-	if (f->sandbox.path && access(f->sandbox.path, F_OK) == 0)
+	if (has_namespace(f))
 		return false;
 	if (*f->sandbox.container) /* it was there */
 		return true;
