@@ -2,9 +2,14 @@
 """What the guard of a bare host costs, and what a session feels of a VPN that
 comes and goes beside it, with a guard and without."""
 import re
+import select
 import signal
+import socket
+import struct
 import subprocess
+import threading
 import time
+from contextlib import contextmanager
 
 import table
 from faults import RTM_DELRULE, RTM_NEWRULE, Rules
@@ -14,7 +19,9 @@ from lab.host import until
 from lab.probe import Flow
 from lab.vpn import OpenVpnClient
 from lab.world import A4
-from scene import CPU, NEAR_A, PROGRAM
+from scene import CPU, NEAR_A, PROGRAM, ROOT
+
+WORLD = f'{ROOT}/tests/world'
 
 ROUNDS = 7
 REMOVALS = 100
@@ -39,35 +46,55 @@ FIREWALL = '''table inet fw {
 }'''
 
 
-def rates(scene, stateful):
+@contextmanager
+def firewall(scene):
+    scene.servera.nft(FIREWALL)
+    yield
+    scene.servera.run('nft', 'delete', 'table', 'inet', 'fw')
+
+
+@contextmanager
+def vpn_and_udp(scene):
+    """The most that a host without containers needs of a guard."""
+    client = OpenVpnClient(scene.servera, scene.world.office, scene.dir).wait()
+    child = scene.world.serve(scene.servera, 'udp', 5300)
+    yield
+    hosts.stop(child)
+    client.close()
+
+
+@contextmanager
+def nothing(_):
+    yield
+
+
+def rates(scene, beside):
     """{(kind, what): rate of each round}, kinds in turns."""
-    if stateful:
-        scene.servera.nft(FIREWALL)
     found = {(kind, what): [] for kind in ('with', 'without')
              for what in ('rr', 'conns')}
-    for i in range(ROUNDS):
-        for kind in ('with', 'without') if i % 2 else ('without', 'with'):
-            guard = guarded(scene) if kind == 'with' else None
-            for what in ('rr', 'conns'):
-                found[kind, what].append(scene.measure(what, NEAR_A))
-            if guard:
-                guard.close()
-    if stateful:
-        scene.servera.run('nft', 'delete', 'table', 'inet', 'fw')
+    with beside(scene):
+        for i in range(ROUNDS):
+            for kind in ('with', 'without') if i % 2 else ('without', 'with'):
+                guard = guarded(scene) if kind == 'with' else None
+                for what in ('rr', 'conns'):
+                    found[kind, what].append(scene.measure(what, NEAR_A))
+                if guard:
+                    guard.close()
     return found
 
 
 def cost(scene):
     serve(scene)
     rows = []
-    for stateful, beside in ((True, 'beside a stateful firewall'),
-                             (False, 'where nothing else tracks connections')):
-        found = rates(scene, stateful)
-        rows += [table.ratio(f'{words}, guard / none', found['with', what],
+    for beside, words in ((firewall, 'beside a stateful firewall'),
+                          (nothing, 'where nothing tracks connections'),
+                          (vpn_and_udp, 'with a VPN and UDP services')):
+        found = rates(scene, beside)
+        rows += [table.ratio(f'{unit}, guard / none', found['with', what],
                              found['without', what], 0.98)
-                 for what, words in (('rr', 'round trips/s'),
-                                     ('conns', 'connections/s'))]
-        rows[-2].title += f', {beside}'
+                 for what, unit in (('rr', 'round trips/s'),
+                                    ('conns', 'connections/s'))]
+        rows[-2].title += f', {words}'
     scene.rest()
     return rows
 
@@ -103,6 +130,144 @@ def repair(scene):
     return [table.Row(f'a removed rule is back, median of {REMOVALS}', taken,
                       'ms'),
             table.Row('  worst', [max(taken)], 'ms')]
+
+
+# What a VPN's routes do to a stranger ------------------------------------
+
+PUSH = ('route 172.16.0.0 255.240.0.0', 'route 172.16.9.0 255.255.255.0')
+UDP_PORT = 7000
+HOLD = 0.5  # s that the VPN stands
+
+
+class Datagrams(threading.Thread):
+    """A numbered datagram each half millisecond, to a service that is bound to
+    Server A's LAN address, and its echo."""
+
+    def __init__(self, host):
+        super().__init__(daemon=True)
+        self.s = host.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.s.connect((A4, UDP_PORT + 2))
+        self.s.setblocking(False)
+        self.halt = threading.Event()
+        self.sent, self.came, self.gap = 0, set(), 0.0
+        self.last = None
+        self.start()
+
+    def hear(self, seconds):
+        while select.select([self.s], [], [], seconds)[0]:
+            self.came.add(int(self.s.recv(2048).split()[-1]))
+            now = time.monotonic()
+            self.gap = max(self.gap, now - (self.last or now))
+            self.last, seconds = now, 0
+
+    def run(self):
+        due = time.monotonic()
+        while not self.halt.is_set():
+            self.hear(max(0, due - time.monotonic()))
+            if time.monotonic() >= due:
+                self.s.send(b'%d' % self.sent)
+                self.sent += 1
+                due += 0.0005
+
+    def stop(self):
+        self.halt.set()
+        self.join()
+        self.hear(0.5)
+        self.s.close()
+        return self.sent - len(self.came), self.gap * 1e3
+
+
+class Watcher(threading.Thread):
+    """The usual cure: whenever a route appears, the LAN's is put right. As
+    quick as it can be made: one message, prepared beforehand, and no program is
+    started for it."""
+
+    def __init__(self, host):
+        super().__init__(daemon=True)
+        with host.inside():
+            self.heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+            self.said = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+            link = socket.if_nametoindex('eth0')
+        self.heard.bind((0, 0x40))  # RTMGRP_IPV4_ROUTE
+        body = struct.pack('=8BI', socket.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0)
+        for kind, data in ((1, socket.inet_aton('172.16.9.0')),
+                           (5, socket.inet_aton('172.16.5.1')),
+                           (4, struct.pack('=I', link))):
+            body += struct.pack('=HH', 4 + len(data), kind) + data
+        # RTM_NEWROUTE; NLM_F_REQUEST, _REPLACE and _CREATE
+        self.message = struct.pack('=IHHII', 16 + len(body), 24, 0x501, 1,
+                                   0) + body
+        self.halt = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.halt.is_set():
+            if select.select([self.heard], [], [], 0.1)[0]:
+                data = self.heard.recv(65536)
+                if struct.unpack_from('=IHHII', data)[4] != self.own:
+                    self.said.send(self.message)
+
+    @property
+    def own(self):
+        return self.said.getsockname()[0]
+
+    def close(self):
+        self.halt.set()
+        self.join()
+        self.heard.close()
+        self.said.close()
+
+
+@contextmanager
+def unguarded(scene):
+    client = OpenVpnClient(scene.servera, scene.world.office, scene.dir).wait()
+    yield
+    client.close()
+
+
+@contextmanager
+def watched(scene):
+    watcher = Watcher(scene.servera)
+    with unguarded(scene):
+        yield
+    watcher.close()
+    scene.servera.run('ip', 'route', 'del', '172.16.9.0/24', ok=False)
+
+
+@contextmanager
+def under_guard(scene):
+    with Guard(PROGRAM, scene.servera, scene.dir,
+               ['openvpn', '--config', scene.world.office]) as guard:
+        guard.connected()
+        yield
+        assert guard.stop(signal.SIGTERM) == 0
+
+
+def events(scene):
+    """A VPN that comes and goes, as datagrams feel it that have nothing to do
+    with it."""
+    child = scene.servera.popen(
+        ['/usr/bin/python3', '-I', f'{WORLD}/lab/udp.py', UDP_PORT, A4],
+        stdout=subprocess.PIPE)
+    assert child.stdout.readline() == 'ready\n'
+    scene.world.openvpn.give_a(PUSH)
+    found = {}
+    for _ in range(CYCLES):
+        for name, around in (('unguarded', unguarded), ('watched', watched),
+                             ('guarded', under_guard)):
+            flow = Datagrams(scene.world.laptop)
+            with around(scene):
+                time.sleep(HOLD)
+            found.setdefault(name, []).append(flow.stop())
+    scene.world.openvpn.give_a()
+    hosts.stop(child)
+    rows = []
+    for name, felt in found.items():
+        goal = {'goal': 0, 'at_most': True} if name == 'guarded' else {}
+        rows += [table.Row(f'a VPN comes and goes, {name}: datagrams lost',
+                           [lost for lost, _ in felt], '', **goal),
+                 table.Row('  longest gap', [gap for _, gap in felt], 'ms')]
+    return rows
 
 
 def felt_with(scene):
@@ -146,4 +311,5 @@ def felt(scene):
 
 
 def measure(scene):
-    return cost(scene) + memory(scene) + repair(scene) + felt(scene)
+    return (cost(scene) + memory(scene) + repair(scene) + events(scene) +
+            felt(scene))
