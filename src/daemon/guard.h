@@ -26,6 +26,8 @@ struct guard {
 	struct nft *nft;
 	struct nft_watch *nft_watch;
 	struct loop_source nft_source;
+	struct loop_source udp_alarms[2]; /* of both families, until wish.udp is true */
+	struct loop_timer udp_again;
 	struct loop_timer lazy;
 	struct loop_timer sweep;
 
@@ -82,6 +84,7 @@ struct guard {
 			 .control.fd = -1,                                                         \
 			 .watch_source.fd = -1,                                                    \
 			 .nft_source.fd = -1,                                                      \
+			 .udp_alarms = { { .fd = -1 }, { .fd = -1 } },                             \
 			 .command_exited.fd = -1 })
 
 /* "sallyport: guard: ..." on stderr. */
@@ -112,6 +115,12 @@ void guard_sysctls_look(struct guard *g, const struct snapshot *host);
 int guard_sysctls_set(struct guard *g, struct err *e) MUST_USE;
 /* As the table remembers; those that somebody has set since stay.  Goes on after a failure. */
 int guard_sysctls_restore(struct nft *nft, struct err *e) MUST_USE;
+
+/* daemon/guard_udp.c: services that are bound to no address, for g->wish.udp. */
+void guard_udp_look(struct guard *g);
+/* From now on the first datagram for a new one makes the guard look. */
+void guard_udp_watch(struct guard *g);
+void guard_udp_close(struct guard *g);
 
 /* daemon/guard_firewall.c */
 /* -EPERM if a chain at the output hook drops the replies of a door, with the line to add. */

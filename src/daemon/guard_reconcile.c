@@ -7,13 +7,10 @@
 
 #include "plan/diff.h"
 #include "plan/slot.h"
-#include "sys/sock_diag.h"
-#include "sys/sysctl.h"
 #include "ui/plan_text.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +32,7 @@ void guard_close(struct guard *g)
 {
 	loop_remove(&g->loop, &g->watch_source);
 	loop_remove(&g->loop, &g->nft_source);
+	guard_udp_close(g);
 	rtnl_watch_close(&g->watch);
 	nft_watch_close(&g->nft_watch);
 	rtnl_close(&g->rtnl);
@@ -77,39 +75,6 @@ static void recall(struct guard *g, struct arena *a, struct snapshot *host)
 	}
 }
 
-/* Those that the kernel gives to whoever asks: behind them are clients. */
-static void clients_ports(struct arena *a, unsigned int *ret_first, unsigned int *ret_last)
-{
-	const char *text;
-	struct err e;
-
-	if (sysctl_get(a, "ipv4/ip_local_port_range", &text, &e) < 0 ||
-	    sscanf(text, "%u %u", ret_first, ret_last) != 2)
-		*ret_first = *ret_last = 0;
-}
-
-/*
- * Once there was a UDP service that is bound to no address, its clients are
- * remembered as long as the guard stands.
- */
-static void look_at_sockets(struct guard *g)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-	unsigned int first, last;
-	struct socket_seen *all;
-	struct err e;
-	size_t n;
-
-	if (g->wish.udp)
-		return;
-	clients_ports(&a, &first, &last);
-	/* Who cannot know takes it that there is one. */
-	g->wish.udp = sock_diag_list_of(&a, IPPROTO_UDP, &all, &n, &e) < 0;
-	for (size_t i = 0; !g->wish.udp && i < n; i++)
-		g->wish.udp = all[i].state == SOCKET_LISTENS && ip_is_any(&all[i].local) &&
-			      (all[i].local_port < first || all[i].local_port > last);
-}
-
 int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct err *e)
 {
 	struct guard_memory now;
@@ -124,7 +89,7 @@ int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct e
 	g->memory_arena = fresh;
 	g->memory = now;
 	guard_sysctls_look(g, host);
-	look_at_sockets(g);
+	guard_udp_look(g);
 	return 0;
 }
 
@@ -458,6 +423,8 @@ int guard_watch(struct guard *g, struct err *e)
 		r = nft_watch_open(-1, &g->nft_watch, e);
 	if (r < 0)
 		return r;
+	guard_udp_look(g);
+	guard_udp_watch(g);
 	g->nft_source = (struct loop_source){ .ready = nft_changed, .ctx = g };
 	return loop_add(&g->loop, &g->nft_source, nft_watch_fd(g->nft_watch), e);
 }

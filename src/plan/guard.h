@@ -82,6 +82,7 @@ struct guard_wish {
 	size_t n_sysctls;
 	bool forwards; /* the host does, for containers */
 	bool udp; /* a service is bound to no address */
+	uint16_t clients_first, clients_last; /* UDP ports that the kernel chooses; 0: Linux's own */
 	bool ipsec; /* the kernel knows of it */
 	bool trial; /* output goes the way it was before unless set `trial` says otherwise */
 };

@@ -174,8 +174,10 @@ static void udp_learn_address(struct nft *n, const struct address *x)
 }
 
 /*
- * Whom the host asked first is no client: else a neighbour on the LAN that
- * speaks in a name server's name draws the next question out of the tunnel.
+ * Whom the host asked first, from a port that the kernel chose, is no client:
+ * else a neighbour on the LAN that speaks in a name server's name draws the next
+ * question out of the tunnel.  A service's port is another matter: it may answer
+ * a client for the first time that asked before there was this table.
  */
 static void udp_learn(struct nft *n)
 {
@@ -246,8 +248,10 @@ static void udp_answer(struct nft *n)
 				  f->answers, id_of(x), ip_word(x), ip_text(&x->local, ip));
 	}
 	for (size_t f = 0; f < ARRAY_LEN(udp_families); f++)
-		text_addf(&n->t, "\t\tupdate @asked%c { %s }\n", udp_families[f].digit,
-			  udp_families[f].answers);
+		text_addf(&n->t, "\t\tudp sport %u-%u update @asked%c { %s }\n",
+			  n->wish->clients_last ? n->wish->clients_first : 32768,
+			  n->wish->clients_last ? n->wish->clients_last : 60999,
+			  udp_families[f].digit, udp_families[f].answers);
 	text_add(&n->t, "\t}\n");
 }
 

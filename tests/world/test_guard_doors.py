@@ -139,11 +139,11 @@ def test_whom_the_host_asked_is_no_client_of_it(net, guard):
     """A neighbour speaks in a VPN peer's name; the next question would come to
     it."""
     s = net.servera.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.bind(('', 5353))
+    s.bind(('', 50053))
     s.settimeout(PATIENCE)
     s.sendto(b'question', (B_VPN4, 53))
     inject(net.mallory, 'eth0', mac(net.servera, 'eth0'),
-           udp_packet(B_VPN4, 53, A4, 5353, b'forged'))
+           udp_packet(B_VPN4, 53, A4, 50053, b'forged'))
     assert s.recv(64) == b'forged'
     with Ear(net) as ear:
         s.sendto(SECRET, (B_VPN4, 53))

@@ -4,6 +4,7 @@ each 5 ms and its echo, not one lost, never a gap of 250 ms. In a long check eac
 sort does so 20 times."""
 import os
 import signal
+import time
 
 import pytest
 
@@ -239,3 +240,27 @@ def test_no_line_is_lost_while_openconnect_connects_and_reconnects(cycles, net):
             lines.wait_lines(10)
             assert guard.stop(signal.SIGINT) in (0, 130, 2), guard.log.text()
     cycles.run(cycle)
+
+
+def test_a_udp_service_that_comes_later_is_answered_for(program, net):
+    """It is bound to no address; before there is one no packet passes a hook for
+    it. Its first client makes the guard look."""
+    def table():
+        return net.servera.out('nft', 'list', 'table', 'inet',
+                               'sallyport-guard')
+    with Guard(program, net.servera, net.dir, openvpn(net)) as guard:
+        guard.connected()
+        until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+              'the tunnel is a door', PATIENCE)
+        # What else happens makes it look, too, and so does its first sweep.
+        until(lambda: 'tentative' not in net.servera.out('ip', 'address') and
+              time.time() > guard.status()['since'] + 3, 'all is quiet',
+              PATIENCE)
+        assert 'chain arrive' in table() and 'chain answer' not in table()
+        for dst, name, port in ((A4, 'four', 5300), (A6, 'six', 5301)):
+            child = net.serve(net.servera, name, port)
+            got = probe.udp(net.laptop, dst, port, seconds=10)
+            assert (got.how, got.by, got.source) == (
+                probe.How.ANSWERED, name, dst)
+            hosts.stop(child)
+        assert 'chain answer' in table()
