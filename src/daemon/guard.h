@@ -35,6 +35,7 @@ struct guard {
 	struct guard_memory memory;
 	struct guard_wish wish;
 	struct guard_sysctl *sysctls; /* that wish points to; malloc'ed */
+	struct guard_older *older; /* that wish points to; in arena */
 	char *planned; /* what the host had to hold last, as text */
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
 	char *nft_listed;

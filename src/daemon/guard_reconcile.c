@@ -7,10 +7,12 @@
 
 #include "plan/diff.h"
 #include "plan/slot.h"
+#include "sys/sock_diag.h"
 #include "ui/plan_text.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +77,24 @@ static void recall(struct guard *g, struct arena *a, struct snapshot *host)
 	}
 }
 
+/* At the beginning, and whether they live when it is swept. */
+static void look_at_older(struct guard *g, struct arena *a, const struct snapshot *host)
+{
+	struct socket_seen *all;
+	struct err e;
+	size_t n;
+
+	if (g->settled ? !g->swept || !g->wish.n_older : g->older != NULL)
+		return;
+	if (sock_diag_list_of(a, IPPROTO_TCP, &all, &n, &e) < 0)
+		return;
+	if (g->settled)
+		g->wish.n_older = guard_older_keep(g->older, g->wish.n_older, all, n);
+	else
+		guard_older_find(&g->arena, host, all, n, &g->older, &g->wish.n_older);
+	g->wish.older = g->older;
+}
+
 int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct err *e)
 {
 	struct guard_memory now;
@@ -90,6 +110,7 @@ int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct e
 	g->memory = now;
 	guard_sysctls_look(g, host);
 	guard_udp_look(g);
+	look_at_older(g, a, host);
 	return 0;
 }
 

@@ -553,6 +553,21 @@ static void loopback_rules(struct plan *p, sa_family_t family)
 	}
 }
 
+static void older_rules(struct plan *p, const struct guard_wish *wish, sa_family_t family)
+{
+	for (size_t i = 0; i < wish->n_older; i++) {
+		const struct guard_older *x = &wish->older[i];
+		const struct guard_door *d = find_door(p->m, x->door);
+		struct want_rule *r;
+
+		if (!d || d->number == GUARD_DOORS_MAX || x->local.family != family)
+			continue;
+		r = add_rule(p, family, door_table(d));
+		r->from = prefix_host(&x->local);
+		r->to = prefix_host(&x->peer);
+	}
+}
+
 static bool speaks(const struct plan *p, sa_family_t family)
 {
 	for (size_t i = 0; i < p->host->n_addresses; i++)
@@ -578,6 +593,7 @@ static void family_plan(struct plan *p, const struct guard_wish *wish, sa_family
 	for (size_t i = 0; i < p->m->n_doors; i++)
 		if (!p->m->doors[i].tunnel)
 			guest_rules(p, &p->m->doors[i], family);
+	older_rules(p, wish, family);
 	for (size_t i = 0; i < p->m->n_doors; i++)
 		if (!p->m->doors[i].tunnel)
 			door_rules(p, &p->m->doors[i], family);

@@ -2,6 +2,7 @@
 #ifndef PLAN_GUARD_H
 #define PLAN_GUARD_H
 
+#include "model/socket.h"
 #include "plan/want.h"
 
 /*
@@ -75,6 +76,12 @@ struct guard_sysctl {
 #define GUARD_REFLECT4 "/reflect4"
 #define GUARD_REFLECT6 "/reflect6"
 
+/* The two ends of a connection that was there before, and the tunnel that leads it. */
+struct guard_older {
+	struct ip local, peer;
+	char door[16]; /* IFNAMSIZ */
+};
+
 struct guard_wish {
 	const struct prefix *lan; /* new connections to these stay on the LAN doors */
 	size_t n_lan;
@@ -84,12 +91,25 @@ struct guard_wish {
 	bool udp; /* a service is bound to no address */
 	uint16_t clients_first, clients_last; /* UDP ports that the kernel chooses; 0: Linux's own */
 	bool ipsec; /* the kernel knows of it */
+	const struct guard_older *older;
+	size_t n_older;
 	bool trial; /* output goes the way it was before unless set `trial` says otherwise */
 };
 
 /* What the host must hold.  Pointers into @a, @m and @host. */
 void guard_plan(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
 		const struct guard_wish *wish, struct want *ret);
+
+/*
+ * plan/guard_older.c: the connections among @sockets that @host, which no guard's
+ * rules have changed yet, leads from a LAN address into a tunnel.  In @a.
+ */
+void guard_older_find(struct arena *a, const struct snapshot *host,
+		      const struct socket_seen *sockets, size_t n, struct guard_older **ret,
+		      size_t *ret_n);
+/* Those that still live, at the beginning of @older; returns how many. */
+size_t guard_older_keep(struct guard_older *older, size_t n, const struct socket_seen *sockets,
+			size_t n_sockets);
 
 /* plan/guard_nft.c: the text of table GUARD_NFT; replaces its rules, keeps its sets. */
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,

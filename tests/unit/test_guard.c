@@ -408,6 +408,38 @@ static void marks_that_meant_something_to_sockets_before_go_on_doing_so(void **s
 	assert_non_null(strstr(nft_of(&n, &wish), others));
 }
 
+static void an_older_connection_of_a_vpn_peer_with_a_lan_address_stays_in_the_tunnel(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct socket_seen sockets[] = {
+		{ .proto = 6, .local = ip(lan4), .peer = ip("172.20.0.30") },
+		{ .proto = 6, .local = ip(lan4), .peer = ip("172.20.0.30") },
+		{ .proto = 6, .local = ip(lan4), .peer = ip("203.0.113.5") },
+		{ .proto = 6, .local = ip("10.8.0.2"), .peer = ip("172.20.0.30") },
+		{ .proto = 6, .local = ip(lan4), .peer = ip("172.20.0.31"), .mark = 7 },
+		{ .proto = 6, .state = SOCKET_LISTENS, .local = ip(lan4) },
+	};
+	struct guard_memory none = { 0 }, m;
+	struct guard_older *older;
+	struct guard_wish wish = { 0 };
+	struct want w;
+
+	(void)state;
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "172.16.0.0/12", TUN0, NULL);
+	guard_older_find(&n.a, &n.s, sockets, ARRAY_LEN(sockets), &older, &wish.n_older);
+	assert_int_equal(wish.n_older, 1);
+	assert_string_equal(older[0].door, "tun0");
+	wish.older = older;
+	m = learn(&n, &none);
+	guard_plan(&n.a, &m, &n.s, &wish, &w);
+	install_routes(&n, &w);
+	install_rules(&n, &w);
+	assert_int_equal(leaves_by(&n, lan4, "172.20.0.30", 0), TUN0);
+	assert_int_equal(leaves_by(&n, lan4, "172.20.0.31", 0), ETH0);
+	assert_int_equal(guard_older_keep(older, 1, sockets, 2), 1);
+	assert_int_equal(guard_older_keep(older, 1, sockets + 2, 4), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,6 +457,8 @@ int main(void)
 		cmocka_unit_test(no_packet_passes_a_hook_while_there_is_one_way_out),
 		cmocka_unit_test(connections_are_tracked_only_where_the_host_forwards),
 		cmocka_unit_test(marks_that_meant_something_to_sockets_before_go_on_doing_so),
+		cmocka_unit_test(
+			an_older_connection_of_a_vpn_peer_with_a_lan_address_stays_in_the_tunnel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,28 @@ def test_sysctls_are_as_before_at_the_end_whoever_ends_it(program, net):
         guard.close()
 
 
+@pytest.mark.parametrize('dst', [LAN4, LAN6])
+def test_a_vpn_peers_connection_that_is_older_than_the_guard_goes_on(
+        program, net, dst):
+    """And with the guard after one that was killed, which knows it no better."""
+    client = OpenVpnClient(net.servera, net.office, net.dir).wait()
+    with probe.connect(net.serverb, dst, 80) as s:
+        assert probe.line(s)
+
+        def echo(word):
+            s.sendall(word + b'\n')
+            return probe.line(s).split()[-1] == word.decode()
+        for word in (b'first', b'second'):
+            guard = guarded(program, net, [])
+            guard.wait_stands()
+            assert echo(word)
+            guard.kill9()
+            assert echo(word)
+        guard.off()
+        assert echo(b'third')
+    client.close()
+
+
 @pytest.fixture(scope='module')
 def guard(program, net):
     with guarded(program, net) as guard:
