@@ -50,8 +50,7 @@ static void attached_close(struct attached *x)
 {
 	rtnl_close(&x->rtnl);
 	nft_close(&x->nft);
-	free(x->nft_text);
-	free(x->nft_listed);
+	own_table_free(&x->table);
 	free(x->said);
 	arena_free(&x->arena);
 }
@@ -201,19 +200,6 @@ static int set_sysctls(struct attached *x, const struct want *w, struct err *e)
 	return 0;
 }
 
-static int keep_listing(struct attached *x, struct err *e)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-	const char *listed;
-	int r = nft_list_table(x->nft, &a, PLAN_ATTACH_NFT, &listed, e);
-
-	if (r < 0)
-		return r;
-	free(x->nft_listed);
-	x->nft_listed = strdup(listed);
-	return 0;
-}
-
 /* A tunnel that comes back with other addresses leaves the sets of the old ones. */
 static int with_stale(struct attached *x, struct arena *a, const char **text, struct err *e)
 {
@@ -231,16 +217,15 @@ static int set_nft(struct attached *x, const struct want *w, struct err *e)
 	const char *text = w->nft;
 	int r;
 
-	if (x->nft_text && str_eq(x->nft_text, w->nft))
+	x->table.name = PLAN_ATTACH_NFT;
+	if (own_table_has(&x->table, w->nft))
 		return 0;
 	r = with_stale(x, &a, &text, e);
 	if (r == 0)
 		r = nft_run(x->nft, text, e);
 	if (r < 0)
 		return err_wrap(e, r, "nft table inet " PLAN_ATTACH_NFT);
-	free(x->nft_text);
-	x->nft_text = strdup(w->nft);
-	return keep_listing(x, e);
+	return own_table_keep(&x->table, x->nft, w->nft, e);
 }
 
 static int look(struct attached *x, struct arena *a, struct snapshot *net, struct seen_doors *doors,
@@ -569,25 +554,16 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 {
 	struct attach_watch *w = source->ctx;
 	struct arena a CLEANUP_ARENA = { 0 };
-	char who[32] = "";
-	bool foreign = true;
-	const char *listed;
+	const char *what;
 	struct err e;
-	int r;
 
 	(void)events;
-	if (nft_watch_read(w->nft, &foreign, who, &e) < 0)
+	if (own_table_changed(&w->x.table, w->x.nft, w->nft, &a, &what, &e)) {
+		say(&w->x, "repaired: nft table inet " PLAN_ATTACH_NFT " was %s", what);
+		w->dirty = true;
+	}
+	if (*e.text)
 		say(&w->x, "%s", e.text);
-	if (!foreign)
-		return;
-	r = nft_list_table(w->x.nft, &a, PLAN_ATTACH_NFT, &listed, &e);
-	if (r == 0 && w->x.nft_listed && str_eq(listed, w->x.nft_listed))
-		return;
-	say(&w->x, "repaired: nft table inet " PLAN_ATTACH_NFT " was %s%s%s",
-	    r < 0 ? "deleted" : "changed", who[0] ? " by " : "", who);
-	free(w->x.nft_text);
-	w->x.nft_text = NULL;
-	w->dirty = true;
 }
 
 static void process_ended(struct loop_source *source, uint32_t events)

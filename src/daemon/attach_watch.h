@@ -3,6 +3,7 @@
 #define DAEMON_ATTACH_WATCH_H
 
 #include "daemon/attach.h"
+#include "daemon/own_table.h"
 #include "sys/loop.h"
 #include "sys/nft.h"
 #include "sys/rtnl.h"
@@ -15,8 +16,7 @@ struct attached {
 	struct attach_ask ask;
 	struct rtnl *rtnl;
 	struct nft *nft;
-	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
-	char *nft_listed;
+	struct own_table table;
 	struct plan_sysctl *before;
 	size_t n_before, cap_before;
 	bool read_only; /* /proc/sys cannot be written, and that was said */

@@ -18,9 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* What no event tells of is looked at this often, in ms. */
@@ -28,8 +26,6 @@
 #define FIRST_SWEEP_MS 1000
 /* A command may hand its work to others and end before the tunnel is there. */
 #define HANDOVER_MS 60000
-
-static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH };
 
 void guard_log(const struct guard *g, const char *fmt, ...)
 {
@@ -64,46 +60,13 @@ void guard_repaired(struct guard *g, const char *fmt, ...)
 	g->n_repairs_ever++;
 }
 
-/* --- signals and requests --------------------------------------------------------------- */
-
-/* Ctrl-C at the terminal reaches the command by itself (si_code SI_KERNEL). */
-static void signal_came(struct loop_source *source, uint32_t events)
-{
-	struct guard *g = source->ctx;
-	struct signalfd_siginfo info;
-
-	(void)events;
-	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (g->command_pid > 0) {
-		if (info.ssi_code != SI_KERNEL)
-			kill(g->command_pid, (int)info.ssi_signo);
-		return;
-	}
-	if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP ||
-	    info.ssi_signo == SIGQUIT)
-		g->loop.stop = true;
-}
-
-static int watch_signals(struct guard *g, struct err *e)
-{
-	sigset_t set;
-	int fd, r;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
-		sigaddset(&set, forwarded[i]);
-	sigaddset(&set, SIGPIPE);
-	r = signals_open(&set, &fd, e);
-	g->signals = (struct loop_source){ .fd = -1, .ready = signal_came, .ctx = g };
-	return r < 0 ? r : loop_add(&g->loop, &g->signals, fd, e);
-}
+/* --- requests -------------------------------------------------------------------------------- */
 
 static void off(struct guard *g, int *client)
 {
 	g->off_client = fd_take(client); /* answered when all is away */
-	if (g->command_pid > 0)
-		kill(g->command_pid, SIGTERM);
+	if (g->child.pid > 0)
+		kill(g->child.pid, SIGTERM);
 	else
 		g->loop.stop = true;
 }
@@ -147,20 +110,13 @@ static int listen_for_requests(struct guard *g, struct err *e)
 
 /* --- the command ----------------------------------------------------------------------------- */
 
-static void command_ended(struct loop_source *source, uint32_t events)
+static void command_over(void *ctx)
 {
-	struct guard *g = source->ctx;
-	int status = 0;
+	struct guard *g = ctx;
 
-	(void)events;
-	if (!proc_reap(g->command_pid, &status))
-		return;
-	g->command_pid = 0;
 	g->ended = true;
 	g->ended_ms = clock_ms();
-	g->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-	loop_remove(&g->loop, &g->command_exited);
-	fd_close(&g->command_pidfd);
+	g->exit_status = g->child.status;
 	g->dirty = true;
 }
 
@@ -174,17 +130,11 @@ static int start_command(struct guard *g, struct err *e)
 		return 0;
 	spec.argv = g->command;
 	spec.env = env;
-	spec.stdin_fd = 0;
-	spec.stdout_fd = 1;
-	spec.stderr_fd = 2;
-	r = proc_spawn(&spec, &g->command_pid, &g->command_pidfd, e);
-	if (r < 0) {
-		g->command_pid = 0;
-		g->exit_status = r == -ENOENT ? 127 : r == -EACCES ? 126 : 1;
-		return r;
-	}
-	g->command_exited = (struct loop_source){ .fd = -1, .ready = command_ended, .ctx = g };
-	return loop_add(&g->loop, &g->command_exited, g->command_pidfd, e);
+	g->child.over = command_over;
+	g->child.ctx = g;
+	r = command_start(&g->child, spec, e);
+	g->exit_status = g->child.status;
+	return r;
 }
 
 /* A tunnel that came since and is still there; NULL: none. */
@@ -387,7 +337,7 @@ int guard_run(struct guard *g, struct err *e)
 	if (r == 0)
 		r = listen_for_requests(g, e);
 	if (r == 0)
-		r = watch_signals(g, e);
+		r = command_signals(&g->child, &g->loop, e);
 	if (r == 0)
 		r = guard_open(g, e);
 	if (r == 0)

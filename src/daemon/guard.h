@@ -2,7 +2,9 @@
 #ifndef DAEMON_GUARD_H
 #define DAEMON_GUARD_H
 
+#include "daemon/command.h"
 #include "daemon/guard_undo.h"
+#include "daemon/own_table.h"
 #include "daemon/supervisor.h"
 #include "model/socket.h"
 #include "plan/guard.h"
@@ -18,7 +20,6 @@
 struct guard {
 	struct arena arena; /* as long as the guard */
 	struct loop loop;
-	struct loop_source signals;
 	struct loop_source control;
 	struct rtnl *rtnl;
 	struct rtnl_watch *watch;
@@ -37,8 +38,7 @@ struct guard {
 	struct guard_sysctl *sysctls; /* that wish points to; malloc'ed */
 	struct guard_older *older; /* that wish points to; in arena */
 	char *planned; /* what the host had to hold last, as text */
-	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
-	char *nft_listed;
+	struct own_table table;
 	struct rule *foreign; /* of priority 0, in the order that their makers meant; malloc'ed */
 	size_t n_foreign;
 	bool settled, dirty;
@@ -50,9 +50,7 @@ struct guard {
 	uint64_t n_repairs_ever;
 
 	const char *const *command; /* NULL: stands until it is told to go */
-	pid_t command_pid;
-	int command_pidfd;
-	struct loop_source command_exited;
+	struct command child;
 	bool ended; /* the command has */
 	int64_t ended_ms; /* by clock_ms() */
 	bool tunnel_seen; /* since it has */
@@ -79,14 +77,12 @@ struct guard {
 };
 
 #define GUARD_NONE                                                                                 \
-	((struct guard){ .command_pidfd = -1,                                                      \
+	((struct guard){ .child = COMMAND_NONE,                                                    \
 			 .off_client = -1,                                                         \
-			 .signals.fd = -1,                                                         \
 			 .control.fd = -1,                                                         \
 			 .watch_source.fd = -1,                                                    \
 			 .nft_source.fd = -1,                                                      \
-			 .udp_alarms = { { .fd = -1 }, { .fd = -1 } },                             \
-			 .command_exited.fd = -1 })
+			 .udp_alarms = { { .fd = -1 }, { .fd = -1 } } })
 
 /* "sallyport: guard: ..." on stderr. */
 void guard_log(const struct guard *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

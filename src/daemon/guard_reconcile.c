@@ -41,12 +41,11 @@ void guard_close(struct guard *g)
 	nft_close(&g->nft);
 	arena_free(&g->memory_arena);
 	free(g->planned);
-	free(g->nft_text);
-	free(g->nft_listed);
+	own_table_free(&g->table);
 	free(g->foreign);
 	free(g->sysctls);
 	free(g->last_error);
-	g->planned = g->nft_text = g->nft_listed = g->last_error = NULL;
+	g->planned = g->last_error = NULL;
 	g->foreign = NULL;
 	g->sysctls = NULL;
 	g->wish.n_sysctls = 0;
@@ -147,25 +146,19 @@ static int apply_nft(struct guard *g, struct arena *a, const struct want *w, str
 	const char *listed, *stale;
 	int r;
 
-	if (g->nft_text && str_eq(g->nft_text, w->nft))
+	g->table.name = GUARD_NFT;
+	if (own_table_has(&g->table, w->nft))
 		return 0;
 	r = nft_run(g->nft, w->nft, e);
 	if (r == 0)
 		r = nft_list_table(g->nft, a, GUARD_NFT, &listed, e);
 	/* Of addresses and doors that are gone: nothing refers to it any more. */
 	stale = r == 0 ? guard_nft_stale(a, w->nft, listed) : "";
-	if (*stale) {
+	if (*stale)
 		r = nft_run(g->nft, stale, e);
-		if (r == 0)
-			r = nft_list_table(g->nft, a, GUARD_NFT, &listed, e);
-	}
-	if (r < 0)
-		return err_wrap(e, r, "nft table inet " GUARD_NFT);
-	free(g->nft_text);
-	free(g->nft_listed);
-	g->nft_text = strdup(w->nft);
-	g->nft_listed = strdup(listed);
-	return 0;
+	if (r == 0)
+		r = own_table_keep(&g->table, g->nft, w->nft, e);
+	return r < 0 ? err_wrap(e, r, "nft table inet " GUARD_NFT) : 0;
 }
 
 static const char *by_whom(struct guard *g, struct arena *a)
@@ -410,25 +403,16 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 {
 	struct guard *g = source->ctx;
 	struct arena a CLEANUP_ARENA = { 0 };
-	char who[32] = "";
-	bool foreign = true;
-	const char *listed;
+	const char *what;
 	struct err e;
-	int r;
 
 	(void)events;
-	if (nft_watch_read(g->nft_watch, &foreign, who, &e) < 0)
+	if (own_table_changed(&g->table, g->nft, g->nft_watch, &a, &what, &e)) {
+		guard_repaired(g, "nft table inet " GUARD_NFT " was %s", what);
+		g->dirty = true;
+	}
+	if (*e.text)
 		guard_log(g, "%s", e.text);
-	if (!foreign || !g->nft_listed)
-		return;
-	r = nft_list_table(g->nft, &a, GUARD_NFT, &listed, &e);
-	if (r == 0 && str_eq(listed, g->nft_listed))
-		return;
-	guard_repaired(g, "nft table inet " GUARD_NFT " was %s%s%s", r < 0 ? "deleted" : "changed",
-		       who[0] ? " by " : "", who);
-	free(g->nft_text);
-	g->nft_text = NULL;
-	g->dirty = true;
 }
 
 int guard_watch(struct guard *g, struct err *e)

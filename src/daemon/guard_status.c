@@ -74,7 +74,7 @@ char *guard_status_json(struct guard *g)
 {
 	json_t *root = json_pack("{s:i, s:s, s:I, s:s?, s:i, s:o, s:I, s:o}", "schema", 1, "state",
 				 "stands", "since", (json_int_t)g->since, "command",
-				 g->command ? g->command[0] : NULL, "pid", (int)g->command_pid,
+				 g->command ? g->command[0] : NULL, "pid", (int)g->child.pid,
 				 "doors", doors_json(g), "repairs_ever",
 				 (json_int_t)g->n_repairs_ever, "repairs", repairs_json(g));
 	char *text = json_dumps(root, JSON_INDENT(2));

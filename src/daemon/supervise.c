@@ -20,9 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* What no event tells of (arp_ignore and the like) is looked at this often, in ms. */
@@ -30,8 +28,6 @@
 #define FIRST_SWEEP_MS 1000
 /* VPN clients may take this long to say goodbye, in ms. */
 #define FAREWELL_MS 3000
-
-static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH };
 
 /* --- before anything is changed --------------------------------------------- */
 
@@ -107,7 +103,8 @@ int supervisor_prepare(struct supervisor *s, struct err *e)
 					   .own_publish = s->gate.publish,
 					   .n_own_publish = s->gate.n_publish };
 	s->host.fd = s->inner.fd = -1;
-	s->control.fd = s->signals.fd = s->dirs.fd = s->command_exited.fd = -1;
+	s->control.fd = s->dirs.fd = -1;
+	s->child = COMMAND_NONE;
 	s->down_client = -1;
 	for (size_t i = 0; r == 0 && i < s->gate.n_doors; i++)
 		r = prepare_door(s, i, e);
@@ -277,42 +274,6 @@ static void sweep(struct loop_timer *t)
 	loop_arm(&s->loop, t, SWEEP_MS);
 }
 
-/*
- * Ctrl-C at the terminal reaches the command of `run` by itself, as it is in the
- * same process group (si_code SI_KERNEL); what somebody sent to us is passed on.
- */
-static void signal_came(struct loop_source *source, uint32_t events)
-{
-	struct supervisor *s = source->ctx;
-	struct signalfd_siginfo info;
-
-	(void)events;
-	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (s->command_pid > 0) {
-		if (info.ssi_code != SI_KERNEL)
-			kill(s->command_pid, (int)info.ssi_signo);
-		return;
-	}
-	if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP ||
-	    info.ssi_signo == SIGQUIT)
-		s->loop.stop = true;
-}
-
-static int watch_signals(struct supervisor *s, struct err *e)
-{
-	sigset_t set;
-	int fd, r;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
-		sigaddset(&set, forwarded[i]);
-	sigaddset(&set, SIGPIPE);
-	r = signals_open(&set, &fd, e);
-	s->signals = (struct loop_source){ .ready = signal_came, .ctx = s };
-	return r < 0 ? r : loop_add(&s->loop, &s->signals, fd, e);
-}
-
 /* Of the names in /run/netns only our own; whatever happens in /etc, and that events were lost. */
 static bool concerns_us(const struct supervisor *s, const struct inotify_event *x)
 {
@@ -380,17 +341,11 @@ static int watch_dirs(struct supervisor *s, struct err *e)
 	return loop_add(&s->loop, &s->dirs, fd_take(&fd), e);
 }
 
-static void command_ended(struct loop_source *source, uint32_t events)
+static void command_over(void *ctx)
 {
-	struct supervisor *s = source->ctx;
-	int status = 0;
+	struct supervisor *s = ctx;
 
-	(void)events;
-	if (!proc_reap(s->command_pid, &status))
-		return;
-	s->command_pid = 0;
-	s->exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-	loop_remove(&s->loop, &s->command_exited);
+	s->exit_status = s->child.status;
 	s->loop.stop = true;
 }
 
@@ -405,21 +360,15 @@ static int start_command(struct supervisor *s, struct err *e)
 	spec.netns_fd = s->rooms[0].fd;
 	spec.own_mounts = true;
 	spec.resolv_conf = resolv_path(&s->arena, s->gate.name, s->gate.rooms[0].name);
-	spec.stdin_fd = 0;
-	spec.stdout_fd = 1;
-	spec.stderr_fd = 2;
 	spec.drop_user = s->drop_user;
 	spec.uid = s->uid;
 	spec.gid = s->gid;
 	spec.user = s->user;
-	r = proc_spawn(&spec, &s->command_pid, &s->command_pidfd, e);
-	if (r < 0) {
-		s->command_pid = 0;
-		s->exit_status = r == -ENOENT ? 127 : r == -EACCES ? 126 : 1;
-		return r;
-	}
-	s->command_exited = (struct loop_source){ .ready = command_ended, .ctx = s };
-	return loop_add(&s->loop, &s->command_exited, s->command_pidfd, e);
+	s->child.over = command_over;
+	s->child.ctx = s;
+	r = command_start(&s->child, spec, e);
+	s->exit_status = s->child.status;
+	return r;
 }
 
 /* --- the end ------------------------------------------------------------------------ */
@@ -519,7 +468,7 @@ int supervise(struct supervisor *s, struct err *e)
 	if (r == 0)
 		r = control_listen(s, e);
 	if (r == 0)
-		r = watch_signals(s, e);
+		r = command_signals(&s->child, &s->loop, e);
 	if (r == 0)
 		r = build(s, e);
 	if (r < 0)
@@ -527,8 +476,8 @@ int supervise(struct supervisor *s, struct err *e)
 	sup_log(s, "the lan door answers");
 	r = run_loop(s, e);
 	notify_send(getenv("NOTIFY_SOCKET"), "STOPPING=1");
-	if (s->command_pid > 0)
-		kill(s->command_pid, SIGTERM);
+	if (s->child.pid > 0)
+		kill(s->child.pid, SIGTERM);
 	if (take_away(s, &later) < 0) {
 		sup_log(s, "%s", later.text);
 		return r < 0 ? r : err_set(e, EIO, "%s", later.text);

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/text.h"
+#include "daemon/command.h"
 #include "model/gate.h"
 #include "model/ovpnconf.h"
 #include "model/wgconf.h"
@@ -109,7 +110,6 @@ struct supervisor {
 	struct arena arena; /* as long as the supervisor */
 	struct gate gate;
 	struct loop loop;
-	struct loop_source signals;
 	struct place host;
 	struct place inner; /* the gate's namespace */
 	struct place *rooms; /* of GATE_ROOMS_MAX */
@@ -150,9 +150,7 @@ struct supervisor {
 	uid_t uid;
 	gid_t gid;
 	const char *user;
-	pid_t command_pid;
-	int command_pidfd;
-	struct loop_source command_exited;
+	struct command child;
 	int exit_status; /* of the supervisor as a process */
 };
 
