@@ -432,14 +432,13 @@ static void sysctls(struct nft *n)
 	text_add(&n->t, " }\n\t}\n");
 }
 
-/* With one way out and none by a VPN there is nothing to tell apart. */
-static bool has_strays(const struct nft *n)
+/* Among LAN doors an address leads as it did before there was a guard. */
+static bool has_tunnel(const struct nft *n)
 {
-	size_t doors = 0;
-
 	for (size_t i = 0; i < n->m->n_doors; i++)
-		doors += strays(n, &n->m->doors[i]);
-	return doors > 1;
+		if (n->m->doors[i].tunnel)
+			return true;
+	return false;
 }
 
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
@@ -454,7 +453,7 @@ const char *guard_nft(struct arena *a, const struct guard_memory *m, const struc
 	sysctls(&n);
 	if (wish->udp)
 		udp(&n);
-	if (wish->udp || has_strays(&n)) {
+	if (wish->udp || has_tunnel(&n)) {
 		from_door(&n);
 		arrive(&n);
 	}

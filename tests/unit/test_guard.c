@@ -369,7 +369,7 @@ static const char *nft_of(struct net *n, const struct guard_wish *wish)
 	return guard_nft(&n->a, &m, &n->s, wish);
 }
 
-static void no_packet_passes_a_hook_while_there_is_one_way_out(void **state)
+static void no_packet_passes_a_hook_while_there_is_no_vpn(void **state)
 {
 	struct net n CLEANUP_NET = host();
 	struct guard_wish wish = { 0 };
@@ -377,6 +377,8 @@ static void no_packet_passes_a_hook_while_there_is_one_way_out(void **state)
 	(void)state;
 	n.s.n_addresses = 0;
 	address_add(&n, ETH0, "192.168.1.5/24");
+	link_add(&n, 21, "eth1", IFF_BROADCAST);
+	address_add(&n, 21, "10.99.0.5/24");
 	assert_null(strstr(nft_of(&n, &wish), " hook "));
 	address_add(&n, TUN0, "10.8.0.2/24");
 	assert_non_null(strstr(nft_of(&n, &wish), "hook input"));
@@ -454,7 +456,7 @@ int main(void)
 		cmocka_unit_test(sets_of_addresses_that_are_gone_are_deleted),
 		cmocka_unit_test(what_sysctls_were_is_told_anew_each_time_and_goes_with_the_last),
 		cmocka_unit_test(a_bridge_leads_on_when_it_has_a_gateway),
-		cmocka_unit_test(no_packet_passes_a_hook_while_there_is_one_way_out),
+		cmocka_unit_test(no_packet_passes_a_hook_while_there_is_no_vpn),
 		cmocka_unit_test(connections_are_tracked_only_where_the_host_forwards),
 		cmocka_unit_test(marks_that_meant_something_to_sockets_before_go_on_doing_so),
 		cmocka_unit_test(
