@@ -89,7 +89,8 @@ struct guard_wish {
 	size_t n_sysctls;
 	bool forwards; /* the host does, for containers */
 	bool udp; /* a service is bound to no address */
-	uint16_t clients_first, clients_last; /* UDP ports that the kernel chooses; 0: Linux's own */
+	uint16_t clients_first,
+		clients_last; /* UDP ports that the kernel chooses; 0: Linux's own */
 	bool ipsec; /* the kernel knows of it */
 	const struct guard_older *older;
 	size_t n_older;
