@@ -232,7 +232,7 @@ static int resolve(struct arena *a, const char *const *names, size_t n, char **r
 	int64_t until = clock_ms() + NAMES_LIMIT_MS;
 	int fd CLEANUP_FD = -1;
 	pid_t pid;
-	int r = names_resolve(names, n, &pid, &fd, e);
+	int r = names_resolve(names, n, NULL, &pid, &fd, e);
 
 	while (r == 0) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };

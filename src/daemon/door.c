@@ -300,7 +300,7 @@ static void begin(struct door_run *d)
 		return;
 	}
 	d->resolved = (struct loop_source){ .fd = -1, .ready = names_ready, .ctx = d };
-	if (names_resolve(names, n, &d->resolver, &fd, &e) < 0 ||
+	if (names_resolve(names, n, NULL, &d->resolver, &fd, &e) < 0 ||
 	    loop_add(&d->sup->loop, &d->resolved, fd, &e) < 0) {
 		sup_log(d->sup, "%s: %s", d->door->name, e.text);
 		door_event(d, CLIENT_EV_FAILED);

@@ -13,6 +13,7 @@
 #include "daemon/init.h"
 
 #include "daemon/attach_watch.h"
+#include "daemon/init_names.h"
 #include "daemon/supervisor.h"
 #include "sys/fd.h"
 #include "sys/files.h"
@@ -41,6 +42,8 @@
 #define WG_METRIC6    1024u
 #define TOOL_LIMIT_MS 5000
 #define END_MS        3000
+#define DNS_PORT      53
+#define VERBOSE       3 /* openvpn(8) tells what is pushed */
 #define HOSTS         "/etc/hosts"
 #define HOSTS_OURS    " # sallyport\n"
 
@@ -59,6 +62,8 @@ struct init {
 	struct door_server *servers;
 	size_t n_servers, cap_servers;
 	struct text names; /* "address name" lines */
+	struct init_names dns;
+	bool fresh; /* what the server pushes from now on is of a new connection */
 	struct client client;
 	struct loop_timer deadline, look;
 	struct loop_source signals, output, resolved;
@@ -254,22 +259,84 @@ static int load(struct init *s, struct err *e)
 
 /* --- the guard ---------------------------------------------------------------------------- */
 
+/*
+ * The name servers before us.  An engine's own, on loopback, asks in its turn
+ * whom it likes, from this namespace or from the host's.
+ */
+static void allow_asking(struct init *s, struct attach_ask *ask)
+{
+	struct resolvconf_names before;
+	bool any = false;
+
+	init_names_before(&s->dns, &before);
+	for (size_t i = 0; i < before.n_servers; i++) {
+		char ip[IP_TEXT_SIZE];
+		const struct door_server x = { .host = ip_text(&before.servers[i], ip),
+					       .port = DNS_PORT };
+
+		any = any || ip_is_loopback(&before.servers[i]);
+		attach_add_servers(&s->arena, &x, 1, "", ask);
+	}
+	for (int i = 0; any && i < 2; i++) {
+		const struct door_server x = { .host = i ? "::" : "0.0.0.0", .port = DNS_PORT };
+
+		attach_add_servers(&s->arena, &x, 1, "", ask);
+	}
+}
+
 /* At once. @asking: names are being resolved, so the name servers are let out to. */
 static void set_guard(struct init *s, bool asking)
 {
 	struct attach_ask ask = s->ask;
-	struct ip dns[RESOLV_SERVERS_MAX];
-	size_t n = asking ? resolv_read(&s->arena, "/etc/resolv.conf", dns) : 0;
 
 	attach_add_servers(&s->arena, s->servers, s->n_servers, text_str(&s->names), &ask);
-	for (size_t i = 0; i < n; i++) {
-		char ip[IP_TEXT_SIZE];
-		const struct door_server x = { .host = ip_text(&dns[i], ip), .port = 53 };
-
-		attach_add_servers(&s->arena, &x, 1, "", &ask);
-	}
+	if (asking)
+		allow_asking(s, &ask);
 	attach_watch_ask(&s->watch, &ask);
 	s->watch.loop.idle(s->watch.loop.idle_ctx);
+}
+
+/* --- the VPN's name servers ------------------------------------------------------------------ */
+
+/* What the user's own file says; what a server pushes comes after it. */
+static void begin_dns(struct init *s)
+{
+	s->dns.vpn = (struct resolvconf_names){ 0 };
+	if (s->kind == DOOR_WIREGUARD) {
+		for (size_t i = 0; i < s->wg.n_dns; i++)
+			resolvconf_add_server(&s->dns.vpn, &s->wg.dns[i]);
+		for (size_t i = 0; i < s->wg.n_search; i++)
+			resolvconf_add_search(&s->dns.vpn, s->wg.search[i]);
+		return;
+	}
+	for (const char *line = s->text; s->kind == DOOR_OPENVPN && *line;) {
+		size_t len = strcspn(line, "\r\n");
+
+		resolvconf_add_option(&s->dns.vpn, arena_strndup(&s->arena, line, len));
+		line += len + (line[len] != 0);
+	}
+}
+
+static void heard_push(struct init *s, const char *line)
+{
+	struct resolvconf_names pushed = { 0 };
+
+	if (!resolvconf_add_push(&pushed, line))
+		return;
+	if (s->fresh)
+		begin_dns(s);
+	s->fresh = false;
+	(void)resolvconf_add_push(&s->dns.vpn, line);
+}
+
+/* A command's own script writes the file. */
+static void apply_dns(struct init *s)
+{
+	s->fresh = true;
+	if (s->kind != DOOR_COMMAND && !init_names_apply(&s->dns))
+		say("the VPN offers no name servers, and the engine's own would ask past the tunnel: "
+		    "names are not resolved; SALLYPORT_DNS=ADDRESS names servers that the tunnel "
+		    "leads to, SALLYPORT_DNS=keep leaves the engine's");
 }
 
 /* --- the client ---------------------------------------------------------------------------- */
@@ -292,6 +359,16 @@ static int spawn(struct init *s, const char *const *argv, int pass_fd, struct er
 	return r < 0 ? r : loop_add(&s->watch.loop, &s->output, fd_take(&ends[0]), e);
 }
 
+/* As the user's file says, but no less than what tells us of the connection. */
+static int verbosity(const struct init *s)
+{
+	int verb = VERBOSE;
+
+	for (const char *line = s->text; *line; line += strcspn(line, "\n"), line += *line != 0)
+		(void)!sscanf(line, "verb %d", &verb);
+	return verb > VERBOSE ? verb : VERBOSE;
+}
+
 static int start_openvpn(struct init *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -306,8 +383,6 @@ static int start_openvpn(struct init *s, struct err *e)
 	if (r < 0)
 		return r;
 	const char *const argv[] = { "openvpn",
-				     "--verb",
-				     "3",
 				     "--suppress-timestamps",
 				     "--connect-retry",
 				     "1",
@@ -316,6 +391,8 @@ static int start_openvpn(struct init *s, struct err *e)
 				     s->ovpn.cd ? s->ovpn.cd : file_directory(&a, s->file),
 				     "--config",
 				     arena_printf(&a, "/proc/self/fd/%d", conf),
+				     "--verb",
+				     arena_printf(&a, "%d", verbosity(s)),
 				     "--dev",
 				     "tun0",
 				     "--dev-type",
@@ -417,6 +494,7 @@ static void names_known(struct loop_source *source, uint32_t events)
 static void start(struct init *s)
 {
 	const char **names = arena_alloc(&s->arena, sizeof(*names) * (s->n_servers + 1));
+	struct resolvconf_names by;
 	size_t n = 0;
 	struct ip ip;
 	struct err e;
@@ -431,7 +509,8 @@ static void start(struct init *s)
 	}
 	set_guard(s, true);
 	text_clear(&s->line);
-	if (names_resolve(names, n, &s->resolver, &fd, &e) < 0 ||
+	init_names_before(&s->dns, &by);
+	if (names_resolve(names, n, &by, &s->resolver, &fd, &e) < 0 ||
 	    loop_add(&s->watch.loop, &s->resolved, fd, &e) < 0) {
 		say("%s", e.text);
 		client_event(s, CLIENT_EV_FAILED);
@@ -474,9 +553,12 @@ static void deadline(struct loop_timer *t)
 static void heard(struct init *s, const char *line)
 {
 	fprintf(stderr, "vpn: %s\n", line);
-	if (s->kind == DOOR_OPENVPN && strstr(line, "Initialization Sequence Completed"))
+	if (s->kind == DOOR_OPENVPN)
+		heard_push(s, line);
+	if (s->kind == DOOR_OPENVPN && strstr(line, "Initialization Sequence Completed")) {
+		apply_dns(s);
 		client_event(s, CLIENT_EV_CONNECTED);
-	else if (s->kind == DOOR_OPENVPN && strstr(line, "process restarting"))
+	} else if (s->kind == DOOR_OPENVPN && strstr(line, "process restarting"))
 		client_event(s, CLIENT_EV_LOST);
 }
 
@@ -607,6 +689,8 @@ static int wg_configure(struct init *s, struct err *e)
 	if (r == 0)
 		r = wg_network(s, e);
 	s->wg_configured = r == 0;
+	if (r == 0)
+		apply_dns(s);
 	return r;
 }
 
@@ -779,6 +863,7 @@ static void request(void *ctx, const char *line, int fd)
 
 static void close_all(struct init *s)
 {
+	init_names_close(&s->dns);
 	attach_watch_close(&s->watch);
 	fd_close(&s->pidfd);
 	text_free(&s->names);
@@ -794,6 +879,8 @@ static void prepare(struct init *s, const struct init_options *o)
 				      .alias = o->env->alias,
 				      .reach = o->env->reach,
 				      .n_reach = o->env->n_reach };
+	s->dns = (struct init_names){ .arena = &s->arena, .chosen = o->env->names };
+	s->fresh = true;
 	s->watch.signals_are_mine = true;
 	s->watch.request = request;
 	s->watch.request_ctx = s;
@@ -836,6 +923,8 @@ int init_run(const struct init_options *o, struct err *e)
 		r = open_signals(&s, e);
 	if (r < 0)
 		return r;
+	begin_dns(&s);
+	init_names_open(&s.dns, s.ask.closed && !o->env->keep_names);
 	client_event(&s, CLIENT_EV_START);
 	r = loop_run(&s.watch.loop, e);
 	reap(&s);

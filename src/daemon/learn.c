@@ -283,7 +283,7 @@ static int resolve_endpoints(struct arena *a, const struct wg_conf *wg, struct p
 			names[n++] = wg->peers[i].endpoint_host;
 	if (!n)
 		return 0;
-	r = names_resolve(names, n, &pid, &fd, e);
+	r = names_resolve(names, n, NULL, &pid, &fd, e);
 	if (r < 0)
 		return r;
 	p = (struct pollfd){ .fd = fd, .events = POLLIN };

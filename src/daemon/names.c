@@ -2,11 +2,16 @@
 #include "daemon/supervisor.h"
 
 #include "sys/fd.h"
+#include "wire/resolvconf.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <resolv.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -30,7 +35,38 @@ static void print_addresses(int fd, const char *name)
 	freeaddrinfo(list);
 }
 
-int names_resolve(const char *const *names, size_t n, pid_t *ret_pid, int *ret_fd, struct err *e)
+/* As glibc's res_init(3) notes servers; IPv6 ones where it looks if the family is 0. */
+static void note_server(int i, const struct ip *server)
+{
+	static struct sockaddr_in6 six[MAXNS];
+	struct sockaddr_in *four = &_res.nsaddr_list[i];
+
+	*four = (struct sockaddr_in){ 0 };
+	_res._u._ext.nsaddrs[i] = NULL;
+	if (server->family == AF_INET) {
+		four->sin_family = AF_INET;
+		four->sin_port = htons(NAMESERVER_PORT);
+		memcpy(&four->sin_addr, server->byte, 4);
+	} else {
+		six[i] = (struct sockaddr_in6){ .sin6_family = AF_INET6,
+						.sin6_port = htons(NAMESERVER_PORT) };
+		memcpy(&six[i].sin6_addr, server->byte, 16);
+		_res._u._ext.nsaddrs[i] = &six[i];
+	}
+}
+
+static void ask_by(const struct resolvconf_names *by)
+{
+	if (!by || !by->n_servers || res_init() < 0)
+		return;
+	_res.nscount = 0;
+	for (size_t i = 0; i < by->n_servers && i < MAXNS; i++)
+		note_server(_res.nscount++, &by->servers[i]);
+	_res.options |= RES_NORELOAD;
+}
+
+int names_resolve(const char *const *names, size_t n, const struct resolvconf_names *by,
+		  pid_t *ret_pid, int *ret_fd, struct err *e)
 {
 	int out[2] CLEANUP_FD_PAIR = { -1, -1 };
 	pid_t pid;
@@ -47,6 +83,7 @@ int names_resolve(const char *const *names, size_t n, pid_t *ret_pid, int *ret_f
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		alarm(NAMES_LIMIT);
+		ask_by(by);
 		for (size_t i = 0; i < n; i++)
 			print_addresses(out[1], names[i]);
 		_exit(0);

@@ -228,9 +228,13 @@ struct door_ops {
 extern const struct door_ops door_openvpn, door_wireguard, door_command;
 const struct door_ops *door_ops_of(const struct door *d);
 
-/* daemon/names.c: getaddrinfo(3) in a child on the host, so that it cannot hang us. */
-int names_resolve(const char *const *names, size_t n, pid_t *ret_pid, int *ret_fd,
-		  struct err *e) MUST_USE;
+/*
+ * daemon/names.c: getaddrinfo(3) in a child on the host, so that it cannot hang us.
+ * @by: the servers to ask in place of resolv.conf(5)'s, or NULL.
+ */
+struct resolvconf_names;
+int names_resolve(const char *const *names, size_t n, const struct resolvconf_names *by,
+		  pid_t *ret_pid, int *ret_fd, struct err *e) MUST_USE;
 
 /* daemon/resolv.c: the rooms' resolv.conf and names of other rooms. */
 const char *resolv_path(struct arena *a, const char *gate, const char *room);

@@ -185,7 +185,7 @@ static void chosen_rules(struct work *w, sa_family_t family)
 	if (!d)
 		return;
 	for (size_t i = 0; i < w->ask->n_servers; i++)
-		if (w->ask->servers[i].ip.family == family)
+		if (w->ask->servers[i].ip.family == family && !ip_is_any(&w->ask->servers[i].ip))
 			to_rule(w, d, prefix_host(&w->ask->servers[i].ip));
 	for (size_t i = 0; i < w->ask->n_reach; i++)
 		if (w->ask->reach[i].ip.family == family)

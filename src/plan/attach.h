@@ -27,7 +27,7 @@ struct attach_ask {
 	bool alias;
 	/*
 	 * The kill switch: out of the lan doors only what came in there, the VPN
-	 * client's way to @servers, and what goes to @reach.
+	 * client's way to @servers (0.0.0.0 and ::, any), and what goes to @reach.
 	 */
 	bool closed;
 	const struct plan_server *servers;

@@ -261,12 +261,16 @@ static const char *protocols(const struct plan_server *s)
 
 static void server(struct nft *n, const struct plan_server *s)
 {
-	char ip[IP_TEXT_SIZE], port[32] = "";
+	char ip[IP_TEXT_SIZE], port[32] = "", to[IP_TEXT_SIZE + 16];
 
 	if (s->port)
 		snprintf(port, sizeof(port), " th dport %u", s->port);
-	line(n, "\t\toifname %s ip%s daddr %s meta l4proto %s%s accept", n->lan,
-	     s->ip.family == AF_INET ? "" : "6", ip_text(&s->ip, ip), protocols(s), port);
+	if (ip_is_any(&s->ip))
+		snprintf(to, sizeof(to), "meta nfproto ipv%c", s->ip.family == AF_INET ? '4' : '6');
+	else
+		snprintf(to, sizeof(to), "ip%s daddr %s", s->ip.family == AF_INET ? "" : "6",
+			 ip_text(&s->ip, ip));
+	line(n, "\t\toifname %s %s meta l4proto %s%s accept", n->lan, to, protocols(s), port);
 }
 
 /* What the namespace itself may begin by a lan door. */

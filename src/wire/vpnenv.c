@@ -57,6 +57,40 @@ static int take_udp(struct reader *r, const char *value)
 	return 0;
 }
 
+static int take_dns(struct reader *r, const char *value)
+{
+	static const char between[] = ", \t\n";
+
+	r->out->keep_names = str_eq(value, "keep");
+	if (r->out->keep_names)
+		return 0;
+	for (value += strspn(value, between); *value; value += strspn(value, between)) {
+		const char *word = arena_strndup(r->a, value, strcspn(value, between));
+		struct ip ip;
+
+		value += strlen(word);
+		if (!ip_parse(word, &ip))
+			return err_set(r->e, EINVAL,
+				       "%s: \"%s\" is no address: write addresses of name servers "
+				       "that the tunnel leads to, or keep",
+				       r->name, word);
+		resolvconf_add_server(&r->out->names, &ip);
+	}
+	return 0;
+}
+
+/* gluetun's: its own server there is none of here, so 127.0.0.1 says nothing. */
+static int take_dns_address(struct reader *r, const char *value)
+{
+	return str_eq(value, "127.0.0.1") ? 0 : take_dns(r, value);
+}
+
+static int take_dns_keep(struct reader *r, const char *value)
+{
+	r->out->keep_names = str_eq(value, "on");
+	return 0;
+}
+
 static int take_user(struct reader *r, const char *value)
 {
 	r->out->user = value;
@@ -108,6 +142,9 @@ static const struct known {
 	{ "SALLYPORT_VPN", NULL, take_vpn },
 	{ "SALLYPORT_REACH", NULL, take_reach },
 	{ "SALLYPORT_UDP", NULL, take_udp },
+	{ "SALLYPORT_DNS", NULL, take_dns },
+	{ "DNS_ADDRESS", "SALLYPORT_DNS", take_dns_address },
+	{ "DNS_KEEP_NAMESERVER", "SALLYPORT_DNS=keep", take_dns_keep },
 	{ "SALLYPORT_USER_FILE", NULL, take_user_file },
 	{ "SALLYPORT_PASSWORD_FILE", NULL, take_password_file },
 	{ "OPENVPN_CUSTOM_CONFIG", "SALLYPORT_VPN", take_vpn },

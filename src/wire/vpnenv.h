@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "model/ip.h"
+#include "wire/resolvconf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +23,8 @@ struct vpnenv {
 	bool alias; /* SALLYPORT_UDP=alias */
 	struct prefix *reach;
 	size_t n_reach, cap_reach;
+	struct resolvconf_names names; /* SALLYPORT_DNS: servers in place of the VPN's */
+	bool keep_names; /* SALLYPORT_DNS=keep: resolv.conf is left alone */
 	const char **notes; /* for the log */
 	size_t n_notes, cap_notes;
 };

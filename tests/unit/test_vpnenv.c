@@ -54,6 +54,26 @@ static void those_of_others_are_taken_and_told(void **state)
 					"sallyport(8) lists what is");
 }
 
+static void name_servers_are_addresses_or_kept(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct vpnenv v;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(READ(&a, &v, &e, "SALLYPORT_DNS=10.8.0.1, fd00::1"), 0);
+	assert_int_equal(v.names.n_servers, 2);
+	assert_false(v.keep_names);
+	assert_int_equal(READ(&a, &v, &e, "SALLYPORT_DNS=keep"), 0);
+	assert_true(v.keep_names);
+	assert_int_equal(READ(&a, &v, &e, "DNS_KEEP_NAMESERVER=on"), 0);
+	assert_true(v.keep_names);
+	assert_int_equal(READ(&a, &v, &e, "DNS_ADDRESS=127.0.0.1"), 0);
+	assert_int_equal(v.names.n_servers, 0);
+	assert_int_equal(READ(&a, &v, &e, "SALLYPORT_DNS=dns.example"), -EINVAL);
+	assert_non_null(strstr(e.text, "SALLYPORT_DNS: \"dns.example\" is no address"));
+}
+
 static void wireguard_variables_are_a_wireguard_file(void **state)
 {
 	static const char key[] = "aGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGU=";
@@ -110,6 +130,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(our_own_are_taken_without_a_word),
 		cmocka_unit_test(those_of_others_are_taken_and_told),
+		cmocka_unit_test(name_servers_are_addresses_or_kept),
 		cmocka_unit_test(wireguard_variables_are_a_wireguard_file),
 		cmocka_unit_test(what_cannot_be_is_an_error_that_names_the_variable),
 		cmocka_unit_test(an_empty_variable_is_none),

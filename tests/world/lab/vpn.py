@@ -264,16 +264,20 @@ PersistentKeepalive = 1
 
 
 class OpenConnectServer:
-    """The corporation's: ocserv, pool 10.77.0.0/24, user a, password secret."""
+    """The corporation's: ocserv, pool 10.77.0.0/24, users a and b, of whom b
+    is told of a name server, password secret."""
 
     def __init__(self, host, keys, directory, address='203.0.113.99'):
         self.host = host
         self.address = address
         self.dir = os.path.join(directory, 'ocserv')
         os.makedirs(self.dir)
-        subprocess.run(['ocpasswd', '-c', f'{self.dir}/passwd', 'a'],
-                       input='secret\nsecret\n', text=True, check=True,
-                       capture_output=True)
+        for user in 'ab':
+            subprocess.run(['ocpasswd', '-c', f'{self.dir}/passwd', user],
+                           input='secret\nsecret\n', text=True, check=True,
+                           capture_output=True)
+        os.makedirs(f'{self.dir}/users')
+        hosts.keep(f'{self.dir}/users/b', 'dns = 10.77.0.1\n')
         conf = hosts.keep(f'{self.dir}/conf', f'''
 auth = "plain[passwd={self.dir}/passwd]"
 tcp-port = 443
@@ -290,6 +294,7 @@ device = oc
 ipv4-network = 10.77.0.0
 ipv4-netmask = 255.255.255.0
 predictable-ips = true
+config-per-user = {self.dir}/users
 route = 10.77.0.0/255.255.255.0
 cisco-client-compat = true
 use-occtl = false

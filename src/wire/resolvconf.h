@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WIRE_RESOLVCONF_H
+#define WIRE_RESOLVCONF_H
+
+#include "base/arena.h"
+#include "model/ip.h"
+
+#include <stddef.h>
+
+/*
+ * The resolv.conf(5) that a container and the services on its network share,
+ * once the VPN's name servers stand in it.  What it was before stands in its
+ * comments: it outlives us, and the container is started again with it.
+ */
+
+/* More than resolv.conf(5) asks; the first ones count. */
+#define RESOLVCONF_MAX 8
+
+/* What a VPN says about names. Zero: nothing. */
+struct resolvconf_names {
+	struct ip servers[RESOLVCONF_MAX];
+	size_t n_servers;
+	char search[256]; /* " example.net corp.example.net" */
+};
+
+void resolvconf_add_server(struct resolvconf_names *n, const struct ip *server);
+/* Only what a domain name is made of: it is a server's word that goes into a file. */
+void resolvconf_add_search(struct resolvconf_names *n, const char *domain);
+/* "dhcp-option DNS 10.8.0.1", as openvpn(8) writes it; others change nothing. */
+void resolvconf_add_option(struct resolvconf_names *n, const char *option);
+/* All of a line of openvpn's log that tells what the server pushed; false: it is none. */
+bool resolvconf_add_push(struct resolvconf_names *n, const char *line);
+
+/* The servers of a file. */
+void resolvconf_read(const char *text, struct resolvconf_names *ret);
+/* What the file was before us: @text itself, unless it is ours. */
+const char *resolvconf_before(struct arena *a, const char *text);
+const char *resolvconf_write(struct arena *a, const char *before, const struct resolvconf_names *n);
+
+#endif
