@@ -45,6 +45,14 @@ def test_no_compiler_warns(compiler):
     assert done.returncode == 0, "\n".join(bad)
 
 
+@pytest.mark.limit(600)
+@pytest.mark.parametrize("program", ["tests/kernel/mutants", "tests/bench/fib/run"])
+def test_what_lists_its_sources_itself_is_linked(program):
+    """Both run in long checks only; what they are built of changes every day."""
+    done = run(program, "--link")
+    assert done.returncode == 0, done.stdout
+
+
 def test_c_is_formatted():
     sources = files("src/*.[ch]", "tests/*.[ch]")
     assert sources
