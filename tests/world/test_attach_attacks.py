@@ -10,9 +10,9 @@ import pytest
 from lab import container, probe
 from lab.host import until
 from lab.leak import SECRET, Ear
-from lab.sniff import (ETH_P_ARP, UDP, Sniffer, icmp_packet, inject,
+from lab.sniff import (ETH_P_ARP, TCP, UDP, Sniffer, icmp_packet, inject,
                        inject_tun, ip_packet, pton, tcp_packet, udp_packet)
-from lab.world import (A_VPN4, A_VPN6, B_VPN4, LAPTOP4, MALLORY4,
+from lab.world import (A4, A_VPN4, A_VPN6, B_VPN4, LAPTOP4, MALLORY4,
                        wrong_answers)
 
 SYN, SYN_ACK = 0x02, 0x12
@@ -161,3 +161,125 @@ def test_a_neighbour_draws_a_question_out_of_the_tunnel(world, scene, first):
     s.close()
     # A service that is asked first must answer by the door: it is no client.
     assert drawn == (first == 'theirs' and not scene.succeeds)
+
+
+ALL_NODES, ALL_NODES_MAC = 'ff02::1', '33:33:00:00:00:01'
+
+
+def advertisement(sender, prefix):
+    """Of a router that is no default one, with an on-link /64."""
+    packet = icmp_packet(
+        sender, ALL_NODES, 134, 0, struct.pack('!BBH', 64, 0, 0),
+        struct.pack('!II', 0, 0) + struct.pack(
+            '!BBBBIII', 3, 4, 64, 0x80, 1800, 1800, 0) + pton(prefix))
+    return packet[:7] + b'\xff' + packet[8:]
+
+
+def test_a_neighbour_captures_a_peer_by_an_advertisement(scene):
+    """TunnelVision in IPv6: a prefix on the link, inside of what the VPN claims."""
+    peer, prefix = 'fd00:16:9::21', 'fd00:16:9::'
+    scene.inner.sysctl('net/ipv6/conf/eth0/accept_ra', 2)
+    sender = scene.mallet.out('ip', '-br', 'addr', 'show', 'dev', 'eth0',
+                              'scope', 'link').split()[2].split('/')[0]
+
+    def captured():
+        inject(scene.mallet, 'eth0', ALL_NODES_MAC,
+               advertisement(sender, prefix))
+        return 'dev eth0' in scene.inner.out('ip', 'route', 'get', peer)
+    assert 'dev tun0' in scene.inner.out('ip', 'route', 'get', peer)
+    if scene.succeeds:
+        until(captured, 'the peer is captured', container.UP)
+        scene.inner.run('ip', '-6', 'route', 'del', f'{prefix}/64')
+    else:
+        assert [captured() for _ in range(20)] == [False] * 20
+        assert ' icmpv6 type nd-router-advert counter packets 2' in \
+            scene.inner.out('nft', 'list', 'table', 'inet', 'sallyport-attach')
+
+
+def flood(scene):
+    """As many clients of the UDP service as a neighbour can invent."""
+    with scene.mallet.inside():
+        s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        s.bind(('eth0', 0))
+    head = bytes.fromhex((scene.mac(scene.inner) + scene.mac(scene.mallet)
+                          ).replace(':', '')) + struct.pack('!H', 0x800)
+    with s:
+        for client in ('10.9.0.1', '10.9.0.2'):
+            packet = head + ip_packet(client, scene.v4, UDP, struct.pack(
+                '!HHHH', 0, 80, 13, 0) + b'flood')
+            for port in range(1, 40000):
+                s.send(packet[:34] + struct.pack('!H', port) + packet[36:])
+
+
+def test_a_neighbour_fills_the_memory_of_who_asked_where(world, scene):
+    """Clients that it has no room for are answered by no door, rather than by
+    the wrong one; those from before are answered."""
+    def ask(port):
+        return probe.udp(world.laptop, A4, 80, sport=port,
+                         seconds=0.5).answered
+
+    def is_full():
+        flood(scene)
+        name = 'asks_to_' + pton(scene.v4).hex()
+        return 'packets 0' not in scene.inner.out(
+            'nft', 'list', 'chain', 'inet', 'sallyport-attach', name)
+    with Sniffer(world.twin, 'eth0', (world.vpnsrv, 'twin')) as twin:
+        def astray():
+            return twin.seen(lambda p: p.src == A_VPN4 and p.proto == UDP)
+        if scene.succeeds:
+            assert not ask(6000)
+            until(astray, 'it is answered through the tunnel', container.UP)
+            return
+        assert ask(6000)
+        until(is_full, 'there is no more room', container.UP)
+        assert not any(ask(port) for port in range(6001, 6006))
+        until(lambda: ask(6000), 'who was there before is answered',
+              container.UP)
+        assert astray() == []
+
+
+# As `redirect-gateway def1` of OpenVPN: everything but the way to its server.
+EVERYTHING = ('route add 0.0.0.0/1 dev tun0', 'route add 128.0.0.0/1 dev tun0',
+              'route add 198.51.100.2/32 via 172.17.0.1')
+
+
+@pytest.fixture
+def everything(scene, sallyport):
+    """The tunnel claims everything, and the kill switch is on."""
+    scene.inner.ip(*EVERYTHING)
+    if not scene.succeeds:
+        sallyport('attach', '--server', '198.51.100.2:1194/udp', 'vpn', ok=True)
+    yield scene
+    scene.inner.ip(*(l.replace('add', 'del') for l in EVERYTHING))
+
+
+def talk(inner, to):
+    with inner.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.sendto(SECRET, (to, 4444))
+        except OSError:
+            pass  # refused is as good as dropped: only the wire counts
+    probe.ask(inner, 'tcp', to, 4444, seconds=0.2)
+
+
+def test_the_vpn_servers_address_is_a_hole_in_the_tunnel(world, everything):
+    """TunnelCrack, ServerIP: whoever is made to talk to another port of it
+    talks past the tunnel."""
+    with Ear(world) as ear:
+        talk(everything.inner, '198.51.100.2')
+        heard = ear.heard()
+    assert any('udp' in h for h in heard) == everything.succeeds
+    assert any('tcp' in h for h in heard) == everything.succeeds
+    if not everything.succeeds:
+        assert wrong_answers(world) == []
+
+
+def test_a_server_in_the_networks_own_range_is_a_neighbour(everything):
+    """TunnelCrack, LocalNet: who gives out the addresses of a network chooses
+    what the tunnel does not get."""
+    with Sniffer(everything.mallet, 'eth0',
+                 (everything.inner, 'eth0')) as neighbour:
+        talk(everything.inner, everything.m4)
+        heard = neighbour.seen(lambda p: p.dport == 4444)
+    assert {p.proto for p in heard} == (
+        {TCP, UDP} if everything.succeeds else set())
