@@ -74,13 +74,24 @@ bool resolvconf_add_push(struct resolvconf_names *n, const char *line)
 
 void resolvconf_read(const char *text, struct resolvconf_names *ret)
 {
+	static const char key[] = "nameserver", blank[] = " \t\r";
+
 	*ret = (struct resolvconf_names){ 0 };
-	for (const char *line = text; line && *line; line = strchr(line, '\n')) {
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line != 0) {
+		const char *value = line + strlen(key);
 		char word[IP_TEXT_SIZE];
 		struct ip ip;
+		size_t len;
 
-		line += *line == '\n';
-		if (sscanf(line, "nameserver %45s", word) == 1 && ip_parse(word, &ip))
+		if (!str_starts(line, key) || !strspn(value, blank))
+			continue;
+		value += strspn(value, blank);
+		len = strcspn(value, " \t\r\n");
+		if (len >= sizeof(word))
+			continue;
+		memcpy(word, value, len);
+		word[len] = 0;
+		if (ip_parse(word, &ip))
 			resolvconf_add_server(ret, &ip);
 	}
 }
