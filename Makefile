@@ -9,7 +9,7 @@ PYTHON = /usr/bin/python3
 LOCK = flock .$(notdir $(BUILD)).lock
 
 .PHONY: all deps configure tests demo check check-long bench fresh install \
-	clean format lint unit kernel golden fuzz world qemu
+	clean format lint unit kernel golden fuzz world qemu image
 
 all: configure
 	@$(LOCK) ninja -k 0 -C $(BUILD)
@@ -45,7 +45,7 @@ check-long:
 	@$(PYTHON) tools/check --long
 
 # A single suite, for work on it.
-lint unit golden kernel fuzz world qemu:
+lint unit golden kernel fuzz world qemu image:
 	@$(PYTHON) tools/check $@
 
 bench: deps

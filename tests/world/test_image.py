@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""sallyport as the first process of a VPN container, by deploy/Dockerfile."""
+"""sallyport as the first process of a VPN container, by deploy/Dockerfile.
+
+With SALLYPORT_IMAGE_TREE, a Debian in which the Dockerfile's packages have been
+installed, its programs run and not this machine's: tests/image/run."""
 import os
 import shutil
 import signal
@@ -16,15 +19,30 @@ from lab.world import (A4, A_WG4, A_WG6, LAN, PARTNER4, PARTNER6, VPN,
 
 DOCKERFILE = os.path.join(os.path.dirname(container.LAB), '../..',
                           'deploy/Dockerfile')
+TREE = os.environ.get('SALLYPORT_IMAGE_TREE')
+PROGRAMS = () if TREE else ('-v', '/usr:/usr:ro')
+SALLYPORT = '/sbin/sallyport' if TREE else '/lab-bin/sallyport'
 RIGHTS = ('--cap-add', 'NET_ADMIN', '--device', '/dev/net/tun',
           '--sysctl', 'net.ipv6.conf.default.disable_ipv6=0')
 
 
 def without_packages(text):
-    """There is no registry and no network: the programs are mounted."""
+    """There is no registry and no network: the programs are mounted, or were
+    installed before."""
     lines = text.replace('\\\n', ' ').splitlines()
-    return '\n'.join(l.replace('/sbin/sallyport', '/lab-bin/sallyport')
+    return '\n'.join(l.replace('/sbin/sallyport', SALLYPORT)
                      for l in lines if not l.startswith('RUN '))
+
+
+def base(engine):
+    if not TREE:
+        return container.IMAGE
+    subprocess.run(['tar', '-C', TREE, '--one-file-system', '-cf',
+                    f'{engine.dir}/tree.tar', '--exclude=./root',
+                    '--exclude=./usr/share/doc', '.'], check=True)
+    engine('import', f'{engine.dir}/tree.tar', 'tree')
+    os.unlink(f'{engine.dir}/tree.tar')
+    return 'tree'
 
 
 @pytest.fixture(scope='module')
@@ -36,14 +54,14 @@ def docker(wide_world, program):
     shutil.copy(program, f'{context}/build/sallyport')
     with open(DOCKERFILE) as f:
         hosts.keep(f'{context}/Dockerfile', without_packages(f.read()))
-    engine('build', '--build-arg', f'BASE={container.IMAGE}', '-t', 'sallyport',
+    engine('build', '--build-arg', f'BASE={base(engine)}', '-t', 'sallyport',
            context, env=dict(os.environ, DOCKER_BUILDKIT='0'))
     yield engine
     engine.close()
 
 
 def start(engine, *options, name='vpn', image='sallyport', command=()):
-    engine('run', '-d', '--name', name, '-v', '/usr:/usr:ro', *options, image,
+    engine('run', '-d', '--name', name, *PROGRAMS, *options, image,
            *command)
 
 
@@ -54,7 +72,7 @@ def logs(engine, name='vpn'):
 
 def wait_health(engine, said, name='vpn'):
     def now():
-        return engine('exec', name, '/lab-bin/sallyport', 'health', ok=False)
+        return engine('exec', name, SALLYPORT, 'health', ok=False)
     until(lambda: said in now().stdout,
           lambda: f'{now()}\n{logs(engine)}', container.UP, 0.2)
     assert now().returncode == (said != 'ok\n')
@@ -194,7 +212,7 @@ def test_a_server_by_its_name_and_a_password_from_a_file(wide_world, docker):
 
 
 def refused(docker, *options):
-    done = docker('run', '--rm', '-v', '/usr:/usr:ro', *options, 'sallyport',
+    done = docker('run', '--rm', *PROGRAMS, *options, 'sallyport',
                   ok=False)
     assert done.returncode in (1, 2) and done.stdout == '', done
     return done.stderr
