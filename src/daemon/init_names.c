@@ -14,7 +14,17 @@ void init_names_before(const struct init_names *n, struct resolvconf_names *ret)
 	resolvconf_read(n->before, ret);
 }
 
-/* Those before us that are no engine's are asked by the tunnel, or, closed as it is, by nothing. */
+static void add_all(struct resolvconf_names *to, const struct resolvconf_names *from)
+{
+	for (size_t i = 0; i < from->n_servers; i++)
+		if (!ip_is_loopback(&from->servers[i]))
+			resolvconf_add_server(to, &from->servers[i]);
+}
+
+/*
+ * Those before us that are no engine's own are asked by the tunnel, or, closed
+ * as it is, by nothing.
+ */
 static void choose(const struct init_names *n, struct resolvconf_names *ret)
 {
 	struct resolvconf_names before;
@@ -25,9 +35,9 @@ static void choose(const struct init_names *n, struct resolvconf_names *ret)
 	if (ret->n_servers)
 		return;
 	init_names_before(n, &before);
-	for (size_t i = 0; i < before.n_servers; i++)
-		if (!ip_is_loopback(&before.servers[i]))
-			resolvconf_add_server(ret, &before.servers[i]);
+	add_all(ret, &before);
+	resolvconf_read_docker(n->before, &before);
+	add_all(ret, &before);
 }
 
 static void put(struct init_names *n, const char *text)

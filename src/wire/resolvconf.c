@@ -72,6 +72,19 @@ bool resolvconf_add_push(struct resolvconf_names *n, const char *line)
 	return true;
 }
 
+static void add_word(struct resolvconf_names *n, const char *from, size_t len)
+{
+	char word[IP_TEXT_SIZE];
+	struct ip ip;
+
+	if (len >= sizeof(word))
+		return;
+	memcpy(word, from, len);
+	word[len] = 0;
+	if (ip_parse(word, &ip))
+		resolvconf_add_server(n, &ip);
+}
+
 void resolvconf_read(const char *text, struct resolvconf_names *ret)
 {
 	static const char key[] = "nameserver", blank[] = " \t\r";
@@ -79,20 +92,26 @@ void resolvconf_read(const char *text, struct resolvconf_names *ret)
 	*ret = (struct resolvconf_names){ 0 };
 	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line != 0) {
 		const char *value = line + strlen(key);
-		char word[IP_TEXT_SIZE];
-		struct ip ip;
-		size_t len;
 
 		if (!str_starts(line, key) || !strspn(value, blank))
 			continue;
 		value += strspn(value, blank);
-		len = strcspn(value, " \t\r\n");
-		if (len >= sizeof(word))
-			continue;
-		memcpy(word, value, len);
-		word[len] = 0;
-		if (ip_parse(word, &ip))
-			resolvconf_add_server(ret, &ip);
+		add_word(ret, value, strcspn(value, " \t\r\n"));
+	}
+}
+
+void resolvconf_read_docker(const char *text, struct resolvconf_names *ret)
+{
+	static const char head[] = "# ExtServers: [", ends[] = " ]\n";
+	const char *at = strstr(text, head);
+
+	*ret = (struct resolvconf_names){ 0 };
+	for (at = at ? at + strlen(head) : ""; *at && *at != ']' && *at != '\n';) {
+		size_t len = strcspn(at, ends);
+
+		add_word(ret, at, len);
+		at += len;
+		at += *at == ' ';
 	}
 }
 

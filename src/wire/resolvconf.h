@@ -33,6 +33,11 @@ bool resolvconf_add_push(struct resolvconf_names *n, const char *line);
 
 /* The servers of a file. */
 void resolvconf_read(const char *text, struct resolvconf_names *ret);
+/*
+ * Whom Docker's own name server asks for the container, as a comment of its file says: "# ExtServers:
+ * [192.0.2.1 host(127.0.0.53)]"; those that are asked from the host are left out.
+ */
+void resolvconf_read_docker(const char *text, struct resolvconf_names *ret);
 /* What the file was before us: @text itself, unless it is ours. */
 const char *resolvconf_before(struct arena *a, const char *text);
 const char *resolvconf_write(struct arena *a, const char *before, const struct resolvconf_names *n);

@@ -59,6 +59,28 @@ static void what_was_before_comes_back(void **state)
 	}
 }
 
+static void docker_says_whom_its_own_server_asks(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t n;
+	} cases[] = {
+		{ "nameserver 127.0.0.11\n# ExtServers: [192.0.2.1 192.0.2.2]\n", 2 },
+		{ "# ExtServers: [host(127.0.0.53) 192.0.2.1]\nnameserver 192.0.2.9\n", 1 },
+		{ "# ExtServers: [host(192.0.2.1)]\n", 0 },
+		{ "# ExtServers: [192.0.2.1", 1 },
+		{ "# ExtServers: [\n192.0.2.1]", 0 },
+		{ "nameserver 192.0.2.1\n", 0 },
+	};
+	struct resolvconf_names n;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		resolvconf_read_docker(cases[i].text, &n);
+		assert_int_equal(n.n_servers, cases[i].n);
+	}
+}
+
 static void no_more_is_kept_than_there_is_room_for(void **state)
 {
 	struct resolvconf_names n = { 0 };
@@ -82,6 +104,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_pushed_is_known),
 		cmocka_unit_test(what_was_before_comes_back),
+		cmocka_unit_test(docker_says_whom_its_own_server_asks),
 		cmocka_unit_test(no_more_is_kept_than_there_is_room_for),
 	};
 

@@ -115,6 +115,25 @@ def test_names_go_by_openvpns_servers(wide_world, docker, network,  # noqa: F811
     wait_health(docker, 'ok\n')
 
 
+# Debian 12's Docker does not say whom its own server asks.
+@pytest.mark.parametrize('network', ['bridge'], indirect=True)
+def test_names_go_by_the_servers_that_docker_was_told(
+        wide_world, docker, network, outside):  # noqa: F811
+    """Where the VPN offers none: by the tunnel, not by Docker's own, which
+    could not ask them past the kill switch."""
+    names = Names(wide_world.serverb, INSIDE, B_VPN4)
+    try:
+        start(docker, *network, *RIGHTS, '--dns', B_VPN4, '-v',
+              f'{wide_world.office}:/etc/sallyport/vpn.ovpn:ro')
+        join(docker)
+        wait_health(docker, 'ok\n')
+        with Ear(wide_world) as ear:
+            assert look_up(docker) == INSIDE, logs(docker)
+            assert heard(ear) == []
+    finally:
+        names.close()
+
+
 def test_names_go_by_wireguards_servers(wide_world, docker, network,  # noqa: F811
                                         outside):
     names = Names(wide_world.hosts['partner'], INSIDE)
