@@ -484,7 +484,10 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	return drop_short_links(s, a, host, ret, e);
 }
 
-/* Gate's and rooms' sysctls are of all links and those to come: @first round is enough for them. */
+/*
+ * Gate's and rooms' sysctls are of all links and those to come: @first round is enough
+ * for them, and they come before any link.  The gate makes the rooms' ends as well.
+ */
 static int one_round(struct supervisor *s, bool first, size_t *ret_steps, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -495,8 +498,15 @@ static int one_round(struct supervisor *s, bool first, size_t *ret_steps, struct
 	r = observe(s, &a, e);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; first && r == 0 && i < s->gate.n_rooms; i++) {
+		if (s->gate.rooms[i].sandbox)
+			continue; /* its links are made later */
+		sup_want(s, &a, &s->rooms[i], &none, &want);
+		r = apply_sysctls(&s->rooms[i], &a, &want, e);
+	}
 	sup_want(s, &a, &s->inner, &none, &want);
-	r = first ? apply_sysctls(&s->inner, &a, &want, e) : 0;
+	if (r == 0 && first)
+		r = apply_sysctls(&s->inner, &a, &want, e);
 	if (r == 0)
 		r = apply_nft(&s->inner, &a, &want, e);
 	if (r == 0)
@@ -505,8 +515,7 @@ static int one_round(struct supervisor *s, bool first, size_t *ret_steps, struct
 		if (s->gate.rooms[i].sandbox && !s->rooms[i].sandbox.ours)
 			continue; /* the engine's */
 		sup_want(s, &a, &s->rooms[i], &none, &want);
-		r = first || s->gate.rooms[i].sandbox ? apply_sysctls(&s->rooms[i], &a, &want, e)
-						      : 0;
+		r = s->gate.rooms[i].sandbox ? apply_sysctls(&s->rooms[i], &a, &want, e) : 0;
 		if (r == 0)
 			r = apply_place(&s->rooms[i], &a, &want, ret_steps, e);
 	}

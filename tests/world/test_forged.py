@@ -103,10 +103,10 @@ def test_control_a_plain_dnat_breaks_off_at_a_stray_segment(world, plain):
         assert far.wait_for(lambda p: p.flags & RST and p.dport == port)
 
 
-def router_advertisement(dst):
+def router_advertisement(dst, src='fe80::1'):
     prefix = struct.pack('!BBBBIII', 3, 4, 64, 0xc0, 86400, 14400, 0) + \
         pton('fd00:16:99::')
-    packet = icmp_packet('fe80::1', dst, 134, 0,
+    packet = icmp_packet(src, dst, 134, 0,
                          struct.pack('!BBHII', 64, 0, 1800, 0, 0), prefix)
     return packet[:7] + b'\xff' + packet[8:]  # hop limit 255
 
@@ -347,10 +347,13 @@ def test_nor_when_the_gate_asks_who_it_is(gate, world, inner):
 
 def test_a_room_believes_no_router_but_its_gate(gate, inner):
     with gate.room() as room:
-        inject(inner, 'room', '33:33:00:00:00:01',
-               router_advertisement('ff02::1'))
+        # By whom the default route leads already, an advertisement is ignored whole.
+        for src in 'fe80::1', 'fe80::99':
+            inject(inner, 'room', '33:33:00:00:00:01',
+                   router_advertisement('ff02::1', src))
         assert probe.ping(inner, gate.r6)
-        assert 'proto ra' not in room.out('ip', '-6', 'route')
+        routes = room.out('ip', '-6', 'route')
+        assert 'proto ra' not in routes and 'fd00:16:99' not in routes
 
 
 # The controls on the bare host come last: the gate's VPN client has to go. ------
