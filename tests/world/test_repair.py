@@ -290,6 +290,7 @@ def test_forwarding_that_is_switched_off_is_switched_on(world, gate):
 
 
 @pytest.mark.parametrize('key', ['net/ipv4/ip_forward',
+                                 'net/ipv4/conf/all/rp_filter',
                                  'net/ipv6/conf/all/forwarding'])
 def test_sysctls_of_the_gate_come_back_at_once(world, gate, key):
     """The kernel tells of these; of others nobody does, and they are looked
