@@ -233,15 +233,14 @@ static bool has_rules(const struct diff *d)
 	return false;
 }
 
-static int apply_place(struct place *p, struct arena *a, const struct want *w, size_t *ret_steps,
-		       struct err *e)
+/* From @have, the place as it was a moment ago; taken when nothing is in it. */
+static int apply_place(struct place *p, struct arena *a, const struct want *w, struct snapshot have,
+		       size_t *ret_steps, struct err *e)
 {
-	struct snapshot have = { 0 };
 	struct diff diff = { 0 };
 	int lock CLEANUP_FD = -1;
-	int r;
+	int r = have.n_links ? 0 : take_snapshot(p, a, w, &have, e);
 
-	r = take_snapshot(p, a, w, &have, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s", place_name(p));
 	diff_make(a, &have, w, &diff);
@@ -268,24 +267,33 @@ static void hash_facts(uint64_t *h, const struct door_run *d)
 	*h = str_hash(text, *h);
 }
 
+static int snapshot_gate(struct supervisor *s, struct arena *a, struct snapshot *ret, struct err *e)
+{
+	return rtnl_snapshot_tables(s->inner.rtnl, a, PLAN_TABLE_ROOMS, PLAN_TABLE_LAST, ret, e);
+}
+
 /*
  * An end whose other end is not where it belongs comes from a gate or a room
  * that was taken apart: the kernel will remove it, at a time of its own.
  */
-static int drop_stale_links(struct supervisor *s, struct arena *a, const struct snapshot *gate,
+static int drop_stale_links(struct supervisor *s, struct arena *a, struct snapshot *gate,
 			    struct err *e)
 {
 	struct rtnl_counters ignored;
 	struct err away;
+	bool dropped = false;
 	int r = 0;
 
 	if (!snapshot_link_by_name(gate, "lan"))
 		r = rtnl_link_delete(s->host.rtnl, plan_host_link(a, &s->gate), e);
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
 		if (!s->gate.rooms[i].sandbox &&
-		    rtnl_counters(s->rooms[i].rtnl, "eth0", &ignored, &away) == -ENODEV)
+		    snapshot_link_by_name(gate, plan_room_link(a, &s->gate, i)) &&
+		    rtnl_counters(s->rooms[i].rtnl, "eth0", &ignored, &away) == -ENODEV) {
 			r = rtnl_link_delete(s->inner.rtnl, plan_room_link(a, &s->gate, i), e);
-	return r;
+			dropped = true;
+		}
+	return r < 0 || !dropped ? r : snapshot_gate(s, a, gate, e);
 }
 
 static size_t find_claims_all(const struct supervisor *s, const struct snapshot *gate)
@@ -308,30 +316,30 @@ static size_t find_claims_all(const struct supervisor *s, const struct snapshot 
  * What the plan needs to know of the gate as it is: which doors have an
  * interface.  A VPN that gave itself an address of our slot makes us move.
  */
-static int observe(struct supervisor *s, struct arena *a, struct err *e)
+static int observe(struct supervisor *s, struct arena *a, struct snapshot *gate, struct err *e)
 {
-	struct snapshot gate = { 0 }, host = { 0 };
+	struct snapshot host = { 0 };
 	uint64_t h = s->slot.number;
 	int r;
 
-	r = rtnl_snapshot_tables(s->inner.rtnl, a, 0, 0, &gate, e);
+	r = snapshot_gate(s, a, gate, e);
 	if (r == 0)
-		r = drop_stale_links(s, a, &gate, e);
+		r = drop_stale_links(s, a, gate, e);
 	if (r == 0)
-		r = sandboxes_look(s, a, &gate, e);
+		r = sandboxes_look(s, a, gate, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 1; i < s->gate.n_doors; i++) {
-		if (door_observe(&s->doors[i], &gate))
+		if (door_observe(&s->doors[i], gate))
 			s->dirty = true; /* status and readiness follow */
 		hash_facts(&h, &s->doors[i]);
 	}
-	s->claims_all = find_claims_all(s, &gate);
-	if (slot_clashes(&s->slot, &gate)) {
+	s->claims_all = find_claims_all(s, gate);
+	if (slot_clashes(&s->slot, gate)) {
 		r = rtnl_snapshot(s->host.rtnl, a, &host, e);
 		if (r < 0)
 			return r;
-		if (!slot_choose(s->gate.name, plan_host_link(a, &s->gate), &host, &gate, &s->slot))
+		if (!slot_choose(s->gate.name, plan_host_link(a, &s->gate), &host, gate, &s->slot))
 			return err_set(e, EADDRINUSE, "no free range for the gate's links");
 		sup_log(s, "a VPN took an address of our links: they move to %u.%u.%u.%u/26",
 			s->slot.net4.ip.byte[0], s->slot.net4.ip.byte[1], s->slot.net4.ip.byte[2],
@@ -440,33 +448,56 @@ static bool waits_for_engine(const struct supervisor *s, struct arena *a, const 
  * Short links of another slot or of rooms that have none any more, and those
  * whose other end is in a room that was taken apart.
  */
-static int drop_short_links(struct supervisor *s, struct arena *a, const struct snapshot *host,
+static int drop_short_links(struct supervisor *s, struct arena *a, struct snapshot *host,
 			    const struct want *w, struct err *e)
 {
 	struct rtnl_counters ignored;
 	struct err away;
+	bool dropped = false;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < host->n_links; i++)
-		if (plan_link_is_of(&host->links[i], s->gate.name) &&
-		    !is_wanted(w, host->links[i].name) &&
-		    !waits_for_engine(s, a, host->links[i].name))
-			r = rtnl_link_delete(s->host.rtnl, host->links[i].name, e);
+	for (size_t i = 0; r == 0 && i < host->n_links; i++) {
+		if (!plan_link_is_of(&host->links[i], s->gate.name) ||
+		    is_wanted(w, host->links[i].name) ||
+		    waits_for_engine(s, a, host->links[i].name))
+			continue;
+		r = rtnl_link_delete(s->host.rtnl, host->links[i].name, e);
+		dropped = true;
+	}
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
 		if (plan_room_is_short(&s->gate, i) &&
-		    rtnl_counters(s->rooms[i].rtnl, PLAN_SHORT_END, &ignored, &away) == -ENODEV)
+		    snapshot_link_by_name(host, plan_short_link(a, &s->slot, i)) &&
+		    rtnl_counters(s->rooms[i].rtnl, PLAN_SHORT_END, &ignored, &away) == -ENODEV) {
 			r = rtnl_link_delete(s->host.rtnl, plan_short_link(a, &s->slot, i), e);
-	return r;
+			dropped = true;
+		}
+	return r < 0 || !dropped ? r : take_snapshot(&s->host, a, w, host, e);
+}
+
+/* Whose changes on the host concern us; true if we know only now. */
+static bool watch_host(struct supervisor *s, struct arena *a, const struct snapshot *host)
+{
+	const char *own[1 + GATE_ROOMS_MAX] = { plan_host_link(a, &s->gate) };
+	size_t n_own = 1, n_others = 0, cap_others = 0;
+	int *others = NULL;
+
+	if (!s->host.watch)
+		return false;
+	for (size_t i = 0; i < s->gate.n_rooms; i++)
+		if (plan_room_is_short(&s->gate, i))
+			own[n_own++] = plan_short_link(a, &s->slot, i);
+	for (size_t i = 0; i < host->n_links; i++)
+		if (!str_starts(host->links[i].name, "sp-"))
+			*arena_push(a, others, n_others, cap_others) = host->links[i].index;
+	return rtnl_watch_own(s->host.watch, s->slot.number, own, n_own, others, n_others);
 }
 
 /* The host's plan, with the old sysctls noted in it before they are changed. */
-static int want_host(struct supervisor *s, struct arena *a, struct want *ret, struct err *e)
+static int want_host(struct supervisor *s, struct arena *a, struct want *ret, struct snapshot *host,
+		     struct err *e)
 {
-	struct snapshot *host = arena_new(a, struct snapshot);
 	int r;
 
-	if (s->host.watch)
-		rtnl_watch_own(s->host.watch, plan_host_link(a, &s->gate), s->slot.number);
 	r = rtnl_snapshot_tables(s->host.rtnl, a, SLOT_TABLE, SLOT_TABLE, host, e);
 	if (r < 0)
 		return r;
@@ -491,11 +522,12 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 static int one_round(struct supervisor *s, bool first, size_t *ret_steps, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	struct snapshot none = { 0 };
+	const struct snapshot none = { 0 };
+	struct snapshot gate = { 0 }, host = { 0 };
 	struct want want = { 0 };
 	int r;
 
-	r = observe(s, &a, e);
+	r = observe(s, &a, &gate, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; first && r == 0 && i < s->gate.n_rooms; i++) {
@@ -510,21 +542,23 @@ static int one_round(struct supervisor *s, bool first, size_t *ret_steps, struct
 	if (r == 0)
 		r = apply_nft(&s->inner, &a, &want, e);
 	if (r == 0)
-		r = apply_place(&s->inner, &a, &want, ret_steps, e);
+		r = apply_place(&s->inner, &a, &want, gate, ret_steps, e);
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++) {
 		if (s->gate.rooms[i].sandbox && !s->rooms[i].sandbox.ours)
 			continue; /* the engine's */
 		sup_want(s, &a, &s->rooms[i], &none, &want);
 		r = s->gate.rooms[i].sandbox ? apply_sysctls(&s->rooms[i], &a, &want, e) : 0;
 		if (r == 0)
-			r = apply_place(&s->rooms[i], &a, &want, ret_steps, e);
+			r = apply_place(&s->rooms[i], &a, &want, none, ret_steps, e);
 	}
 	if (r == 0)
-		r = want_host(s, &a, &want, e);
+		r = want_host(s, &a, &want, &host, e);
 	if (r == 0)
 		r = apply_nft(&s->host, &a, &want, e);
 	if (r == 0)
-		r = apply_place(&s->host, &a, &want, ret_steps, e);
+		r = apply_place(&s->host, &a, &want, host, ret_steps, e);
+	if (r == 0 && watch_host(s, &a, &host))
+		*ret_steps += 1;
 	if (r == 0)
 		r = apply_sysctls(&s->host, &a, &want, e);
 	return r;

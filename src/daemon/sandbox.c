@@ -250,6 +250,7 @@ static int look_for_netns(struct place *p, struct err *e)
 	if (p->fd >= 0 && fd >= 0 && netns_same(p->fd, fd))
 		return 0;
 	rtnl_close(&p->rtnl);
+	sysctl_dirs_close(&p->sysctls);
 	fd_close(&p->fd);
 	p->sandbox_peer = 0;
 	if (fd < 0)

@@ -95,9 +95,15 @@ struct rtnl_news {
 int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_USE;
 /*
  * On a host with other gates: of what stands on their links (sp-*) nothing is
- * heard.  @link and @slot (its number) are this gate's.
+ * heard, nor that routes came.  @links are this gate's (at most
+ * RTNL_WATCH_OWN_MAX, the first is sp-NAME), @slot its number, @others the
+ * indices of links that are no gate's.  Call it again when they may be others.
+ * True if it made a difference: what happened before may have been missed, so
+ * look again.
  */
-void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t slot);
+#define RTNL_WATCH_OWN_MAX 64
+bool rtnl_watch_own(struct rtnl_watch *w, uint32_t slot, const char *const *links, size_t n,
+		    const int *others, size_t n_others);
 /*
  * From now on rtnl_watch_read() tells who deleted rules and routes of the tables
  * first..last.  netlink(7) numbers a program's first socket by its process: the

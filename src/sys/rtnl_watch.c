@@ -2,8 +2,8 @@
 #include "sys/rtnl.h"
 
 #include "base/text.h"
-#include "plan/slot.h"
 #include "sys/proc.h"
+#include "sys/rtnl_filter.h"
 #include "sys/rtnl_sock.h"
 
 #include <errno.h>
@@ -30,6 +30,7 @@ struct rtnl_watch {
 	uint32_t *foreign; /* indices of other gates' links */
 	size_t n_foreign;
 	uint32_t blame_first, blame_last; /* tables; 0: nobody is blamed */
+	uint64_t filter; /* what the socket's filter was made of; 0: there is none */
 };
 
 static const int groups[] = {
@@ -61,10 +62,49 @@ int rtnl_watch_fd(const struct rtnl_watch *w)
 	return mnl_socket_get_fd(w->sock);
 }
 
-void rtnl_watch_own(struct rtnl_watch *w, const char *link, uint32_t slot)
+static uint64_t hash_indices(uint64_t h, const int *indices, size_t n)
 {
-	snprintf(w->own_link, sizeof(w->own_link), "%s", link);
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ (uint64_t)indices[i]) * 0x100000001b3ULL;
+	return h ^ n << 32;
+}
+
+/* Indices of those of @links that are there. */
+static size_t find_links(const struct rtnl_watch *w, const char *const *links, size_t n, int *ret)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct ifreq link = { 0 };
+
+		snprintf(link.ifr_name, sizeof(link.ifr_name), "%s", links[i]);
+		if (ioctl(mnl_socket_get_fd(w->sock), SIOCGIFINDEX, &link) == 0)
+			ret[found++] = link.ifr_ifindex;
+	}
+	return found;
+}
+
+bool rtnl_watch_own(struct rtnl_watch *w, uint32_t slot, const char *const *links, size_t n,
+		    const int *others, size_t n_others)
+{
+	char short_links[LINK_NAME_SIZE];
+	int own[RTNL_WATCH_OWN_MAX];
+	struct rtnl_filter f = { .link = links[0],
+				 .short_links = short_links,
+				 .own = own,
+				 .others = others,
+				 .n_others = n_others };
+	uint64_t h = str_hash(links[0], slot + 1);
+
+	f.n_own = find_links(w, links, n, own);
+	snprintf(w->own_link, sizeof(w->own_link), "%s", links[0]);
 	w->own_slot = slot;
+	snprintf(short_links, sizeof(short_links), "sp-%u.", slot);
+	h = hash_indices(hash_indices(h, own, f.n_own), others, n_others) | 1;
+	if (h == w->filter)
+		return false;
+	w->filter = h;
+	return rtnl_filter_attach(mnl_socket_get_fd(w->sock), &f);
 }
 
 static bool is_foreign_index(const struct rtnl_watch *w, uint32_t index)

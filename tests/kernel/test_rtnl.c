@@ -524,46 +524,124 @@ static void the_watch_tells_what_was_touched(void **state)
 	assert_null(w);
 }
 
-/* Everything that another gate's start and end changes on the host, and nothing else. */
+static bool is_readable(const struct rtnl_watch *w)
+{
+	struct pollfd p = { .fd = rtnl_watch_fd(w), .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static struct rtnl_news news_of(struct rtnl_watch *w, const char *command)
+{
+	struct rtnl_news ignored;
+	struct err e;
+
+	assert_ok(rtnl_watch_read(w, &ignored, &e));
+	run(command);
+	return read_news(w);
+}
+
+/* Everything that another gate's start and end changes on the host does not even wake us. */
 static void of_another_gates_link_nothing_is_heard(void **state)
 {
+	static const char *const own[] = { "sp-mine", "sp-1.0" };
+	struct rtnl_watch *w = NULL;
+	struct err e;
+
+	(void)state;
+	assert_ok(rtnl_watch_open(-1, &w, &e));
+	assert_true(rtnl_watch_own(w, 1, own, 2, NULL, 0));
+	run("ip link add sp-other type veth peer name sp-2.0 && ip link set sp-other up && "
+	    "echo 1 >/proc/sys/net/ipv4/conf/sp-other/forwarding && ip link set sp-2.0 up && "
+	    "ip addr add 198.18.0.129/32 dev sp-other noprefixroute && "
+	    "ip addr add fe80::1/64 dev sp-other && ip -6 route add fd5a::/64 dev sp-other && "
+	    "ip route add 198.18.0.128/26 dev sp-other table 5900");
+	assert_false(is_readable(w));
+	run("ip -6 addr flush dev sp-2.0; ip route del 198.18.0.128/26 dev sp-other table 5900; "
+	    "ip addr del 198.18.0.129/32 dev sp-other; ip link del sp-other");
+	assert_false(is_readable(w));
+	rtnl_watch_close(&w);
+}
+
+/* Whatever the filter takes away, it must not be this. */
+static void of_ones_own_links_and_of_the_hosts_everything_is_heard(void **state)
+{
+	static const char *const own[] = { "sp-mine", "sp-1.0" };
+	struct rtnl_watch *w = NULL;
+	struct rtnl_news n;
+	struct err e;
+	int eth;
+
+	(void)state;
+	run("ip link add eth7 type veth peer name sp-other && ip link set sp-other up");
+	eth = (int)if_nametoindex("eth7");
+	assert_ok(rtnl_watch_open(-1, &w, &e));
+	assert_true(rtnl_watch_own(w, 1, own, 2, &eth, 1));
+	assert_false(rtnl_watch_own(w, 1, own, 2, &eth, 1));
+	n = news_of(w, "ip link add sp-mine type veth peer name sp-1.0");
+	assert_true(n.links);
+	n = news_of(w, "ip addr add 198.18.0.65/32 dev sp-mine noprefixroute");
+	assert_true(n.addresses);
+	assert_true(rtnl_watch_own(w, 1, own, 2, &eth, 1));
+	n = news_of(w, "ip link set sp-mine up && ip link set sp-1.0 up");
+	assert_true(n.links);
+	n = news_of(w, "ip addr add fe80::1/64 dev sp-mine nodad");
+	assert_true(n.addresses);
+	n = news_of(w, "ip -6 addr del fe80::1/64 dev sp-mine");
+	assert_true(n.addresses && n.deletions);
+	n = news_of(w, "ip addr add 198.18.0.66/32 dev sp-1.0");
+	assert_true(n.addresses);
+	run("ip route add 198.18.0.64/26 dev sp-mine table 5900 && "
+	    "ip -6 route add fd5a::/64 dev sp-1.0 table 5900");
+	n = news_of(w, "ip route del 198.18.0.64/26 table 5900");
+	assert_true(n.deletions);
+	n = news_of(w, "ip -6 route del fd5a::/64 table 5900");
+	assert_true(n.deletions);
+	n = news_of(w, "echo 1 >/proc/sys/net/ipv4/conf/sp-mine/forwarding");
+	assert_true(n.links);
+	n = news_of(w, "echo 1 >/proc/sys/net/ipv4/conf/eth7/forwarding");
+	assert_true(n.links);
+	n = news_of(w, "echo 1 >/proc/sys/net/ipv4/ip_forward");
+	assert_true(n.links);
+	n = news_of(w, "ip rule add pref 0 to 198.18.0.0/15 lookup 5900");
+	assert_true(n.rules && n.deletions);
+	n = news_of(w, "ip rule del pref 0 to 198.18.0.0/15 lookup 5900");
+	assert_true(n.rules && n.deletions);
+	n = news_of(w, "ip link set eth7 up && ip addr add 192.0.2.1/24 dev eth7");
+	assert_true(n.links && n.addresses);
+	n = news_of(w, "ip link add new0 type veth peer name new1");
+	assert_true(n.links);
+	n = news_of(w, "ip -6 addr add 2001:db8::1/64 dev new0");
+	assert_true(n.addresses);
+	n = news_of(w, "ip link del sp-mine");
+	assert_true(n.links && n.deletions);
+	rtnl_watch_close(&w);
+}
+
+/* A host of many containers: a block of comparisons is not as long as a jump. */
+static void many_links_of_the_host_are_heard(void **state)
+{
+	static const char *const own[] = { "sp-mine" };
+	int others[450];
 	struct rtnl_watch *w = NULL;
 	struct rtnl_news n;
 	struct err e;
 
 	(void)state;
+	run("ip link add eth7 type veth peer name sp-other");
 	assert_ok(rtnl_watch_open(-1, &w, &e));
-	rtnl_watch_own(w, "sp-mine", 5901);
-	run("ip link add sp-other type veth peer name lan2 && ip link set sp-other up && "
-	    "ip addr add 198.18.0.129/32 dev sp-other noprefixroute && "
-	    "ip rule add pref 0 to 198.18.0.128/26 lookup 5902 && "
-	    "ip route add 198.18.0.128/26 dev sp-other table 5902");
-	assert_ok(rtnl_watch_read(w, &n, &e));
-	/* lan2, the other end, is here only in this test. */
-	assert_false(n.addresses || n.rules);
-	run("ip rule del pref 0 to 198.18.0.128/26 lookup 5902; "
-	    "ip route del 198.18.0.128/26 dev sp-other table 5902; "
-	    "ip addr del 198.18.0.129/32 dev sp-other");
-	assert_ok(rtnl_watch_read(w, &n, &e));
-	assert_false(n.addresses || n.rules || n.deletions);
-	run("ip link add sp-mine type veth peer name lan1 && ip link set lan1 up && "
-	    "ip link set sp-mine up");
-	n = read_news(w);
-	assert_true(n.links);
-	run("ip rule add pref 0 to 198.18.0.64/26 lookup 5901");
-	n = read_news(w);
-	assert_true(n.rules);
-	run("ip addr add 198.18.0.65/32 dev sp-mine");
-	n = read_news(w);
-	assert_true(n.addresses);
-	/* Short links carry the number of their slot. */
-	run("ip link add sp-2.0 type veth peer name s2 && ip link set sp-2.0 up && "
-	    "ip addr add 198.18.0.129/32 dev sp-2.0 noprefixroute && ip link del sp-2.0");
-	assert_ok(rtnl_watch_read(w, &n, &e));
-	assert_false(n.addresses);
-	run("ip link add sp-1.0 type veth peer name s1 && ip addr add 198.18.0.65/32 dev sp-1.0");
-	n = read_news(w);
-	assert_true(n.links && n.addresses);
+	for (size_t at = 0; at < ARRAY_LEN(others); at += 149) {
+		for (size_t i = 0; i < ARRAY_LEN(others); i++)
+			others[i] = 100000 + (int)i;
+		others[at] = (int)if_nametoindex("eth7");
+		assert_true(rtnl_watch_own(w, 1, own, 1, others, ARRAY_LEN(others)));
+		n = news_of(w, "echo 0 >/proc/sys/net/ipv4/conf/eth7/forwarding; "
+			       "echo 1 >/proc/sys/net/ipv4/conf/eth7/forwarding");
+		assert_true(n.links);
+		run("echo 0 >/proc/sys/net/ipv4/conf/sp-other/forwarding; "
+		    "echo 1 >/proc/sys/net/ipv4/conf/sp-other/forwarding");
+		assert_false(is_readable(w));
+	}
 	rtnl_watch_close(&w);
 }
 
@@ -637,6 +715,9 @@ int main(void)
 		cmocka_unit_test_setup(some_tables_are_main_and_the_range, lab_enter),
 		cmocka_unit_test_setup(links_are_made_counted_and_deleted, lab_enter),
 		cmocka_unit_test_setup(of_another_gates_link_nothing_is_heard, lab_enter),
+		cmocka_unit_test_setup(of_ones_own_links_and_of_the_hosts_everything_is_heard,
+				       lab_enter),
+		cmocka_unit_test_setup(many_links_of_the_host_are_heard, lab_enter),
 		cmocka_unit_test_setup(the_watch_tells_what_was_touched, lab_enter),
 		cmocka_unit_test_setup(a_watch_that_overflows_says_so_and_goes_on, lab_enter),
 		cmocka_unit_test_setup(ten_thousand_routes_overflow_nothing, lab_enter),
