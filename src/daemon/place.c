@@ -48,6 +48,7 @@ struct place place_none(struct supervisor *s, enum want_place kind, size_t room,
 			       .room = room,
 			       .netns = netns,
 			       .fd = -1,
+			       .sysctls = SYSCTL_DIRS_NONE,
 			       .watch_source.fd = -1,
 			       .nft_source.fd = -1 };
 }
@@ -75,6 +76,7 @@ void place_close(struct place *p)
 	nft_watch_close(&p->nft_watch);
 	rtnl_close(&p->rtnl);
 	nft_close(&p->nft);
+	sysctl_dirs_close(&p->sysctls);
 	fd_close(&p->fd);
 	free(p->nft_text);
 	p->nft_text = NULL;

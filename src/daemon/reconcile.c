@@ -68,11 +68,12 @@ static void remember(struct supervisor *s, const char *path, const char *value)
 }
 
 /* Would @x change something now?  Reads its value into @ret_now. */
-static bool sysctl_differs(struct arena *a, const struct want_sysctl *x, const char **ret_now)
+static bool sysctl_differs(struct place *p, struct arena *a, const struct want_sysctl *x,
+			   const char **ret_now)
 {
 	struct err e;
 
-	if (sysctl_get(a, x->path, ret_now, &e) < 0)
+	if (sysctl_get_in(&p->sysctls, a, x->path, ret_now, &e) < 0)
 		return false; /* a kernel without it, or an interface that has just gone */
 	if (!x->value || str_eq(*ret_now, x->value))
 		return false;
@@ -89,7 +90,7 @@ static void remember_sysctls(struct supervisor *s, struct arena *a, const struct
 	const char *now;
 
 	for (size_t i = 0; i < w->n_sysctls; i++)
-		if (w->sysctls[i].restore && sysctl_differs(a, &w->sysctls[i], &now)) {
+		if (w->sysctls[i].restore && sysctl_differs(&s->host, a, &w->sysctls[i], &now)) {
 			remember(s, w->sysctls[i].path, now);
 			change = true;
 		}
@@ -98,7 +99,7 @@ static void remember_sysctls(struct supervisor *s, struct arena *a, const struct
 
 		if (!w->sysctls[i].restore || w->sysctls[i].value)
 			continue;
-		if (sysctl_get(a, w->sysctls[i].path, &now, &e) == 0)
+		if (sysctl_get_in(&s->host.sysctls, a, w->sysctls[i].path, &now, &e) == 0)
 			remember(s, w->sysctls[i].path, now);
 	}
 }
@@ -117,9 +118,9 @@ static int apply_sysctls(struct place *p, struct arena *a, const struct want *w,
 	for (size_t i = 0; i < w->n_sysctls; i++) {
 		const struct want_sysctl *x = &w->sysctls[i];
 
-		if (!sysctl_differs(a, x, &now))
+		if (!sysctl_differs(p, a, x, &now))
 			continue;
-		r = sysctl_set(x->path, x->value, NULL, e);
+		r = sysctl_set_in(&p->sysctls, x->path, x->value, e);
 		if (r < 0 && r != -ENOENT)
 			return r;
 		if (p->had_sysctls && !x->restore)
@@ -415,14 +416,14 @@ static int merge_before(struct supervisor *s, struct arena *a, struct err *e)
 }
 
 /* Would this plan change chain `before_NAME`? */
-static bool writes_before(const struct supervisor *s, struct arena *a, const struct want *w)
+static bool writes_before(struct supervisor *s, struct arena *a, const struct want *w)
 {
 	const char *now;
 
 	if (!s->host.nft_text || !str_eq(s->host.nft_text, w->nft))
 		return true;
 	for (size_t i = 0; i < w->n_sysctls; i++)
-		if (w->sysctls[i].restore && sysctl_differs(a, &w->sysctls[i], &now))
+		if (w->sysctls[i].restore && sysctl_differs(&s->host, a, &w->sysctls[i], &now))
 			return true;
 	return false;
 }

@@ -14,6 +14,7 @@
 #include "sys/loop.h"
 #include "sys/nft.h"
 #include "sys/rtnl.h"
+#include "sys/sysctl.h"
 
 #include <sys/types.h>
 
@@ -45,6 +46,7 @@ struct place {
 	struct nft_watch *nft_watch;
 	struct loop_source nft_source;
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
+	struct sysctl_dirs sysctls;
 	bool had_sysctls; /* they were set once: a difference is somebody else's doing */
 	struct port_hold held; /* a sandbox's; of our own rooms the supervisor holds them */
 	struct plan_sandbox sandbox; /* as it was found */

@@ -74,8 +74,12 @@ static int take_rule(const struct nlmsghdr *nlh, void *ctx)
 	return r < 0 ? r : 0;
 }
 
-/* One dump, again when the kernel was interrupted; what came before stands. */
-static int dump(struct rtnl *r, struct take *t, uint16_t type, rtnl_answer_fn fn, struct err *e)
+/*
+ * One dump (of routes with @table not 0: of that table), again when the kernel
+ * was interrupted; what came before stands.
+ */
+static int dump(struct rtnl *r, struct take *t, uint16_t type, uint32_t table, rtnl_answer_fn fn,
+		struct err *e)
 {
 	const struct snapshot before = t->to;
 	struct rtnl_message m;
@@ -87,27 +91,43 @@ static int dump(struct rtnl *r, struct take *t, uint16_t type, rtnl_answer_fn fn
 		t->to.n_addresses = before.n_addresses;
 		t->to.n_routes = before.n_routes;
 		t->to.n_rules = before.n_rules;
-		status = rtnl_talk(r, rtnl_encode_dump(&m, type, t->family), 0, fn, t, e);
+		status = rtnl_talk(r,
+				   table ? rtnl_encode_dump_table(&m, t->family, table)
+					 : rtnl_encode_dump(&m, type, t->family),
+				   0, fn, t, e);
 		if (status != -EAGAIN)
 			break;
 	}
 	/* A kernel booted with ipv6.disable=1. */
 	if (t->family == AF_INET6 && (status == -EAFNOSUPPORT || status == -EOPNOTSUPP))
 		return 0;
-	return status;
+	/* A table is made by its first route. */
+	return table && status == -ENOENT ? 0 : status;
+}
+
+/* Of a host with many gates most routes are in the table `local`. */
+static int dump_routes(struct rtnl *r, struct take *t, struct err *e)
+{
+	const uint32_t first = t->table_first, last = t->table_last;
+	int status;
+
+	if (!t->some_tables || first != last || !first)
+		return dump(r, t, RTM_GETROUTE, 0, take_route, e);
+	status = dump(r, t, RTM_GETROUTE, RT_TABLE_MAIN, take_route, e);
+	return status < 0 ? status : dump(r, t, RTM_GETROUTE, first, take_route, e);
 }
 
 static const struct {
 	uint16_t type;
 	sa_family_t family;
-	rtnl_answer_fn fn;
+	rtnl_answer_fn fn; /* NULL: routes */
 	const char *what;
 } dumps[] = {
 	{ RTM_GETLINK, AF_UNSPEC, take_link, "list links" },
 	{ RTM_GETADDR, AF_INET, take_address, "list IPv4 addresses" },
 	{ RTM_GETADDR, AF_INET6, take_address, "list IPv6 addresses" },
-	{ RTM_GETROUTE, AF_INET, take_route, "list IPv4 routes" },
-	{ RTM_GETROUTE, AF_INET6, take_route, "list IPv6 routes" },
+	{ RTM_GETROUTE, AF_INET, NULL, "list IPv4 routes" },
+	{ RTM_GETROUTE, AF_INET6, NULL, "list IPv6 routes" },
 	{ RTM_GETRULE, AF_INET, take_rule, "list IPv4 rules" },
 	{ RTM_GETRULE, AF_INET6, take_rule, "list IPv6 rules" },
 };
@@ -118,7 +138,8 @@ static int take_all(struct rtnl *r, struct take *t, struct snapshot *ret, struct
 		int status;
 
 		t->family = dumps[i].family;
-		status = dump(r, t, dumps[i].type, dumps[i].fn, e);
+		status = dumps[i].fn ? dump(r, t, dumps[i].type, 0, dumps[i].fn, e)
+				     : dump_routes(r, t, e);
 		if (status < 0)
 			return err_wrap(e, status, "%s", dumps[i].what);
 	}

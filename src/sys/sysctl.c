@@ -11,7 +11,7 @@
 
 #define VALUE_SIZE 4096
 
-static int open_at(const char *path, int flags, struct err *e)
+static int open_whole(const char *path, int flags, struct err *e)
 {
 	char whole[300];
 	int fd;
@@ -23,9 +23,31 @@ static int open_at(const char *path, int flags, struct err *e)
 	return fd < 0 ? err_errno(e, errno, "sysctl %s", whole) : fd;
 }
 
-static int read_value(const char *path, char buf[VALUE_SIZE], struct err *e)
+void sysctl_dirs_close(struct sysctl_dirs *d)
 {
-	int fd CLEANUP_FD = open_at(path, O_RDONLY, e);
+	for (size_t i = 0; i < ARRAY_LEN(d->fd); i++)
+		fd_close(&d->fd[i]);
+}
+
+static int open_at(struct sysctl_dirs *d, const char *path, int flags, struct err *e)
+{
+	static const char *const names[] = { "ipv4/", "ipv6/" };
+	size_t i = str_starts(path, names[0]) ? 0 : 1;
+	int fd;
+
+	if (!d || !str_starts(path, names[i]) || strstr(path, ".."))
+		return open_whole(path, flags, e);
+	if (d->fd[i] < 0)
+		d->fd[i] = open_whole(names[i], O_PATH | O_DIRECTORY, e);
+	if (d->fd[i] < 0)
+		return d->fd[i];
+	fd = openat(d->fd[i], path + strlen(names[i]), flags | O_CLOEXEC);
+	return fd < 0 ? err_errno(e, errno, "sysctl net/%s", path) : fd;
+}
+
+static int read_value(struct sysctl_dirs *d, const char *path, char buf[VALUE_SIZE], struct err *e)
+{
+	int fd CLEANUP_FD = open_at(d, path, O_RDONLY, e);
 	ssize_t len;
 
 	if (fd < 0)
@@ -39,15 +61,32 @@ static int read_value(const char *path, char buf[VALUE_SIZE], struct err *e)
 	return 0;
 }
 
-int sysctl_get(struct arena *a, const char *path, const char **ret, struct err *e)
+int sysctl_set_in(struct sysctl_dirs *d, const char *path, const char *value, struct err *e)
+{
+	int fd CLEANUP_FD = open_at(d, path, O_WRONLY, e);
+
+	if (fd < 0)
+		return fd;
+	if (write(fd, value, strlen(value)) < 0)
+		return err_errno(e, errno, "set sysctl net/%s to \"%s\"", path, value);
+	return 0;
+}
+
+int sysctl_get_in(struct sysctl_dirs *d, struct arena *a, const char *path, const char **ret,
+		  struct err *e)
 {
 	char buf[VALUE_SIZE];
-	int r = read_value(path, buf, e);
+	int r = read_value(d, path, buf, e);
 
 	if (r < 0)
 		return r;
 	*ret = arena_strdup(a, buf);
 	return 0;
+}
+
+int sysctl_get(struct arena *a, const char *path, const char **ret, struct err *e)
+{
+	return sysctl_get_in(NULL, a, path, ret, e);
 }
 
 /* Words only: the kernel puts tabs between what was written with spaces. */
@@ -68,22 +107,16 @@ static bool values_equal(const char *a, const char *b)
 int sysctl_set(const char *path, const char *value, bool *ret_changed, struct err *e)
 {
 	char buf[VALUE_SIZE];
-	int fd CLEANUP_FD = -1;
 	bool changed;
 	int r;
 
-	r = read_value(path, buf, e);
+	r = read_value(NULL, path, buf, e);
 	if (r < 0)
 		return r;
 	changed = !values_equal(buf, value);
-	if (changed) {
-		fd = open_at(path, O_WRONLY, e);
-		if (fd < 0)
-			return fd;
-		if (write(fd, value, strlen(value)) < 0)
-			return err_errno(e, errno, "set sysctl net/%s to \"%s\"", path, value);
-	}
-	if (ret_changed)
+	if (changed)
+		r = sysctl_set_in(NULL, path, value, e);
+	if (r == 0 && ret_changed)
 		*ret_changed = changed;
-	return 0;
+	return r;
 }

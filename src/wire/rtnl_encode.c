@@ -70,6 +70,14 @@ struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_fami
 	return nlh;
 }
 
+struct nlmsghdr *rtnl_encode_dump_table(struct rtnl_message *m, sa_family_t family, uint32_t table)
+{
+	struct nlmsghdr *nlh = rtnl_encode_dump(m, RTM_GETROUTE, family);
+
+	mnl_attr_put_u32(nlh, RTA_TABLE, table);
+	return nlh;
+}
+
 struct nlmsghdr *rtnl_encode_address(struct rtnl_message *m, uint16_t type,
 				     const struct address *addr)
 {
@@ -309,6 +317,20 @@ struct nlmsghdr *rtnl_encode_link_get(struct rtnl_message *m, const char *name)
 
 	start_link(m, RTM_GETLINK, 0, &nlh);
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	return nlh;
+}
+
+struct nlmsghdr *rtnl_encode_link_plain(struct rtnl_message *m, int index)
+{
+	struct nlattr *families, *ipv6;
+	struct nlmsghdr *nlh;
+
+	start_link(m, RTM_NEWLINK, index, &nlh);
+	families = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
+	ipv6 = mnl_attr_nest_start(nlh, AF_INET6);
+	mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(nlh, ipv6);
+	mnl_attr_nest_end(nlh, families);
 	return nlh;
 }
 

@@ -19,6 +19,8 @@ struct rtnl_message {
 
 /* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE or RTM_GETRULE of everything. */
 struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_family_t family);
+/* RTM_GETROUTE of one table, of a socket with NETLINK_GET_STRICT_CHK. */
+struct nlmsghdr *rtnl_encode_dump_table(struct rtnl_message *m, sa_family_t family, uint32_t table);
 
 /* @type is RTM_NEWADDR or RTM_DELADDR. */
 struct nlmsghdr *rtnl_encode_address(struct rtnl_message *m, uint16_t type,
@@ -36,6 +38,8 @@ struct nlmsghdr *rtnl_encode_listed_rule(struct rtnl_message *m, uint16_t type,
 
 /* RTM_GETLINK of one, by name. */
 struct nlmsghdr *rtnl_encode_link_get(struct rtnl_message *m, const char *name);
+/* RTM_NEWLINK: IPv6 gives it no address by itself (before it is up). */
+struct nlmsghdr *rtnl_encode_link_plain(struct rtnl_message *m, int index);
 struct nlmsghdr *rtnl_encode_link_delete(struct rtnl_message *m, int index);
 /* In the namespace @netns_fd, or with -1 in that of the socket. */
 struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name, const char *kind,
