@@ -12,12 +12,6 @@
 #include <jansson.h>
 #include <string.h>
 
-struct chain {
-	const char *family;
-	const char *table;
-	const char *name;
-};
-
 static const char *member(const json_t *object, const char *key)
 {
 	const char *s = json_string_value(json_object_get(object, key));
@@ -39,16 +33,6 @@ static json_t *list_json(struct nft *n, struct arena *a, const char *what, struc
 	if (!root)
 		*ret_r = err_set(e, EPROTO, "nft list %s: %s", what, why.text);
 	return root;
-}
-
-static bool is_ours(const char *table)
-{
-	return str_eq(table, PLAN_NFT_HOST);
-}
-
-static bool at_forward(const json_t *chain)
-{
-	return str_eq(member(chain, "hook"), "forward") && !is_ours(member(chain, "table"));
 }
 
 /* A rule that drops or rejects whatever comes to it, as firewalld's last one does. */
@@ -120,7 +104,7 @@ static bool chain_accepts(const json_t *listing, const char *key, const char *li
 	return false;
 }
 
-static int lets_through(struct nft *n, struct arena *a, const struct chain *c, const char *link,
+static int lets_through(struct nft *n, struct arena *a, const struct nft_chain *c, const char *link,
 			bool ret_has[2], struct err *e)
 {
 	int r;
@@ -135,27 +119,25 @@ static int lets_through(struct nft *n, struct arena *a, const struct chain *c, c
 	return 0;
 }
 
-/* Docker's place for others' rules in the table of chain @c, if it is there. */
-static bool docker_user(const json_t *chains, const struct chain *c, struct chain *ret)
+struct chains {
+	struct nft_chain *items;
+	size_t n;
+};
+
+/* Docker's place for others' rules in the table of chain @c; NULL if it is not there. */
+static const struct nft_chain *docker_user(const struct chains *all, const struct nft_chain *c)
 {
-	json_t *item;
-	size_t i;
+	for (size_t i = 0; i < all->n; i++) {
+		const struct nft_chain *x = &all->items[i];
 
-	json_array_foreach(json_object_get(chains, "nftables"), i, item)
-	{
-		const json_t *x = json_object_get(item, "chain");
-
-		if (str_eq(member(x, "name"), "DOCKER-USER") &&
-		    str_eq(member(x, "family"), c->family) &&
-		    str_eq(member(x, "table"), c->table)) {
-			*ret = (struct chain){ c->family, c->table, "DOCKER-USER" };
-			return true;
-		}
+		if (str_eq(x->name, "DOCKER-USER") && str_eq(x->family, c->family) &&
+		    str_eq(x->table, c->table))
+			return x;
 	}
-	return false;
+	return NULL;
 }
 
-static int add_to_docker(struct supervisor *s, struct arena *a, const struct chain *c,
+static int add_to_docker(struct supervisor *s, struct arena *a, const struct nft_chain *c,
 			 const char *link, struct err *e)
 {
 	static const char *const keys[] = { "iifname", "oifname" };
@@ -177,16 +159,16 @@ static int add_to_docker(struct supervisor *s, struct arena *a, const struct cha
 	return r;
 }
 
-/* How chain @c, whose definition is @def, drops what no rule of it accepts; NULL if it does not. */
-static int how_it_drops(struct nft *n, struct arena *a, const json_t *def, const struct chain *c,
-			const char **ret, struct err *e)
+/* How chain @c drops what no rule of it accepts; NULL if it does not. */
+static int how_it_drops(struct nft *n, struct arena *a, const struct nft_chain *c, const char **ret,
+			struct err *e)
 {
 	json_t *item, *listing;
 	size_t i;
 	int r;
 
 	*ret = NULL;
-	if (str_eq(member(def, "policy"), "drop")) {
+	if (c->drops) {
 		*ret = "has policy drop";
 		return 0;
 	}
@@ -201,8 +183,8 @@ static int how_it_drops(struct nft *n, struct arena *a, const json_t *def, const
 	return 0;
 }
 
-static int need_line(struct supervisor *s, struct arena *a, const struct chain *c, const char *link,
-		     const char *how, struct err *e)
+static int need_line(struct supervisor *s, struct arena *a, const struct nft_chain *c,
+		     const char *link, const char *how, struct err *e)
 {
 	bool has[2];
 	int r = lets_through(s->host.nft, a, c, link, has, e);
@@ -219,11 +201,10 @@ static int need_line(struct supervisor *s, struct arena *a, const struct chain *
 }
 
 /* One chain that drops: every link of the gate's must pass it. */
-static int open_chain(struct supervisor *s, struct arena *a, const json_t *chains,
-		      const struct chain *c, const char *how, struct err *e)
+static int open_chain(struct supervisor *s, struct arena *a, const struct chains *all,
+		      const struct nft_chain *c, const char *how, struct err *e)
 {
-	struct chain docker;
-	bool has_docker = docker_user(chains, c, &docker);
+	const struct nft_chain *docker = docker_user(all, c);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i <= s->gate.n_rooms; i++) {
@@ -233,8 +214,8 @@ static int open_chain(struct supervisor *s, struct arena *a, const json_t *chain
 		if (i < s->gate.n_rooms && !plan_room_is_short(&s->gate, i))
 			continue;
 		/* A client on trial can do without IPv6, which Docker does not let through. */
-		if (has_docker)
-			r = add_to_docker(s, a, &docker, link, e);
+		if (docker)
+			r = add_to_docker(s, a, docker, link, e);
 		else if (!s->trial || !str_eq(c->family, "ip6"))
 			r = need_line(s, a, c, link, how, e);
 	}
@@ -244,35 +225,29 @@ static int open_chain(struct supervisor *s, struct arena *a, const json_t *chain
 int firewall_open(struct supervisor *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	json_t *item, *chains;
-	size_t i;
+	struct chains all;
 	int r;
 
 	r = firewall_legacy(s, e); /* nobody tells when it changes */
 	if (r < 0 || s->firewall_known)
 		return r;
-	chains = list_json(s->host.nft, &a, "chains", e, &r);
-	if (r < 0)
-		return r;
-	json_array_foreach(json_object_get(chains, "nftables"), i, item)
-	{
-		const json_t *x = json_object_get(item, "chain");
-		struct chain c = { member(x, "family"), member(x, "table"), member(x, "name") };
+	r = nft_chains(s->host.nft, &a, PLAN_NFT_HOST, &all.items, &all.n, e);
+	for (size_t i = 0; r == 0 && i < all.n; i++) {
+		const struct nft_chain *c = &all.items[i];
 		const char *how;
 
-		if (r < 0 || !x || !at_forward(x))
+		if (!c->forward)
 			continue;
-		r = how_it_drops(s->host.nft, &a, x, &c, &how, e);
+		r = how_it_drops(s->host.nft, &a, c, &how, e);
 		if (r == 0 && how)
-			r = open_chain(s, &a, chains, &c, how, e);
+			r = open_chain(s, &a, &all, c, how, e);
 	}
 	s->firewall_known = r == 0;
-	json_decref(chains);
 	return r;
 }
 
 /* Deletes the rules with the gate's comment from one chain. */
-static int clear_chain(struct nft *n, struct arena *a, const struct chain *c, const char *gate,
+static int clear_chain(struct nft *n, struct arena *a, const struct nft_chain *c, const char *gate,
 		       struct err *e)
 {
 	const char *comment = arena_printf(a, "sallyport-%s", gate);
@@ -304,21 +279,11 @@ static int clear_chain(struct nft *n, struct arena *a, const struct chain *c, co
 int firewall_undo(struct nft *n, const char *gate, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	json_t *item, *chains;
-	size_t i;
-	int r;
+	struct chains all;
+	int r = nft_chains(n, &a, PLAN_NFT_HOST, &all.items, &all.n, e);
 
-	chains = list_json(n, &a, "chains", e, &r);
-	if (r < 0)
-		return r;
-	json_array_foreach(json_object_get(chains, "nftables"), i, item)
-	{
-		const json_t *x = json_object_get(item, "chain");
-		struct chain c = { member(x, "family"), member(x, "table"), member(x, "name") };
-
-		if (r == 0 && x && str_eq(c.name, "DOCKER-USER"))
-			r = clear_chain(n, &a, &c, gate, e);
-	}
-	json_decref(chains);
+	for (size_t i = 0; r == 0 && i < all.n; i++)
+		if (str_eq(all.items[i].name, "DOCKER-USER"))
+			r = clear_chain(n, &a, &all.items[i], gate, e);
 	return r;
 }

@@ -22,8 +22,10 @@ static int open_netns(struct place *p, struct err *e)
 	if (!p->netns)
 		return netns_open_self(&p->fd, e);
 	r = netns_open(p->netns, &p->fd, e);
-	if (r == -ENOENT)
+	if (r == -ENOENT) {
+		p->made = true;
 		return netns_create(p->netns, alias, &p->fd, e);
+	}
 	if (r < 0)
 		return r;
 	r = rtnl_open(p->fd, &rtnl, e);

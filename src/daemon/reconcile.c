@@ -499,9 +499,14 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 {
 	int r;
 
-	r = rtnl_snapshot_tables(s->host.rtnl, a, SLOT_TABLE, SLOT_TABLE, host, e);
-	if (r < 0)
-		return r;
+	if (s->seen) {
+		*host = *s->seen;
+		s->seen = NULL;
+	} else {
+		r = rtnl_snapshot_tables(s->host.rtnl, a, SLOT_TABLE, SLOT_TABLE, host, e);
+		if (r < 0)
+			return r;
+	}
 	sup_want(s, a, &s->host, host, ret);
 	if (s->before_doubt && writes_before(s, a, ret))
 		s->before_known = s->before_doubt = false;

@@ -161,7 +161,7 @@ static int open_places(struct supervisor *s, struct err *e)
 /* VPN clients of a supervisor that was killed: their doors are started anew. */
 static int end_leftovers(struct supervisor *s, struct err *e)
 {
-	return end_processes(s->inner.fd, FAREWELL_MS, e);
+	return s->inner.made ? 0 : end_processes(s->inner.fd, FAREWELL_MS, e);
 }
 
 static int watch_places(struct supervisor *s, struct err *e)
@@ -175,23 +175,21 @@ static int watch_places(struct supervisor *s, struct err *e)
 	return r;
 }
 
-static int check_host(struct supervisor *s, struct err *e)
+static int check_host(struct supervisor *s, struct arena *a, struct snapshot *host, struct err *e)
 {
-	struct arena a CLEANUP_ARENA = { 0 };
-	struct snapshot host = { 0 };
 	const char *value;
 	struct err ignored;
 	int r = place_open(&s->host, s, PLACE_HOST, 0, NULL, e);
 
-	s->ipv6 = sysctl_get(&a, "ipv6/conf/all/forwarding", &value, &ignored) == 0;
+	s->ipv6 = sysctl_get(a, "ipv6/conf/all/forwarding", &value, &ignored) == 0;
 	if (r == 0)
-		r = rtnl_snapshot(s->host.rtnl, &a, &host, e);
+		r = rtnl_snapshot(s->host.rtnl, a, host, e);
 	if (r == 0)
-		r = choose_slot(s, &host, e);
+		r = choose_slot(s, host, e);
 	if (r == 0)
-		r = check_links(s, &host, e);
+		r = check_links(s, host, e);
 	if (r == 0)
-		r = ports_hold(s, &host, s->gate.publish, s->gate.n_publish, &s->held, e);
+		r = ports_hold(s, host, s->gate.publish, s->gate.n_publish, &s->held, e);
 	if (r == 0)
 		r = firewall_open(s, e);
 	return r;
@@ -208,11 +206,13 @@ static int make_dirs(struct supervisor *s, struct err *e)
 
 static int build(struct supervisor *s, struct err *e)
 {
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot host = { 0 };
 	int lock CLEANUP_FD = -1;
 	int r = host_lock(&lock, e);
 
 	if (r == 0)
-		r = check_host(s, e);
+		r = check_host(s, &a, &host, e);
 	if (r < 0)
 		return r;
 	/* From here on there is something to take away again. */
@@ -227,8 +227,13 @@ static int build(struct supervisor *s, struct err *e)
 		r = watch_places(s, e);
 	if (r == 0)
 		r = sandboxes_load(s, NULL, e);
+	/* What is left of a gate of this name goes away on the way: then it is looked at anew. */
+	if (s->inner.made && s->gate.n_rooms == s->sandboxes.n_own_rooms &&
+	    !snapshot_link_by_name(&host, plan_host_link(&a, &s->gate)))
+		s->seen = &host;
 	if (r == 0)
 		r = reconcile(s, e);
+	s->seen = NULL;
 	if (r < 0) {
 		struct err ignored;
 		bool found;

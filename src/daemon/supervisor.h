@@ -46,6 +46,7 @@ struct place {
 	struct nft_watch *nft_watch;
 	struct loop_source nft_source;
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
+	bool made; /* by us, just now: nobody can have lived in it before */
 	struct sysctl_dirs sysctls;
 	bool had_sysctls; /* they were set once: a difference is somebody else's doing */
 	struct port_hold held; /* a sandbox's; of our own rooms the supervisor holds them */
@@ -122,6 +123,8 @@ struct supervisor {
 	bool dirty;
 	bool swept; /* the sweep was just done: what it needed can be given back */
 	bool facts_changed;
+	const struct snapshot
+		*seen; /* the host as a start has just seen it, until something changes */
 	size_t claims_all; /* the VPN door that has main's default, as observed; 0 for none */
 	bool trial; /* a throw-away gate: nobody comes in, only its client gets out */
 	bool firewall_known; /* the host's other chains were looked at since they changed */

@@ -191,3 +191,9 @@ int nft_comments(struct nft *n, struct arena *a, const char *table, const char *
 {
 	return nft_raw_comments(&n->raw, a, table, chain, ret, ret_n, e);
 }
+
+int nft_chains(struct nft *n, struct arena *a, const char *but, struct nft_chain **ret,
+	       size_t *ret_n, struct err *e)
+{
+	return nft_raw_chains(&n->raw, a, but, ret, ret_n, e);
+}

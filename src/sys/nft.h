@@ -34,6 +34,16 @@ int nft_list_json(struct nft *n, struct arena *a, const char *what, const char *
  * in the namespace.  Has family inet the chain?  The comments of the rules of one
  * (arena strings); -ENOENT if there is none.
  */
+struct nft_chain {
+	const char *family; /* "inet", "ip", "ip6", "bridge", "arp", "netdev" */
+	const char *table;
+	const char *name;
+	bool forward; /* a base chain at the forward hook */
+	bool drops; /* by its policy */
+};
+/* All but those of table inet @but. */
+int nft_chains(struct nft *n, struct arena *a, const char *but, struct nft_chain **ret,
+	       size_t *ret_n, struct err *e) MUST_USE;
 bool nft_has_chain(struct nft *n, const char *table, const char *chain);
 int nft_comments(struct nft *n, struct arena *a, const char *table, const char *chain,
 		 const char *const **ret, size_t *ret_n, struct err *e) MUST_USE;

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "sys/nft.h"
 
 /* For sys/nft.c alone, whose header has the same questions. @r is a NETLINK_NETFILTER socket. */
 struct rtnl;
@@ -12,5 +13,8 @@ struct rtnl;
 int nft_raw_has_chain(struct rtnl *r, const char *table, const char *chain, struct err *e) MUST_USE;
 int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const char *chain,
 		     const char *const **ret, size_t *ret_n, struct err *e) MUST_USE;
+
+int nft_raw_chains(struct rtnl *r, struct arena *a, const char *but, struct nft_chain **ret,
+		   size_t *ret_n, struct err *e) MUST_USE;
 
 #endif
