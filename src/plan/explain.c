@@ -473,6 +473,19 @@ static struct flow reply_made_here(const struct explain_work *w, const struct ex
 	return reply;
 }
 
+/* Do rules of the host's choose the way of what says @asked?  Then replies say it in time. */
+static bool says_asked(const struct explain_place *p, const struct link *from,
+		       const struct ip *asked)
+{
+	if (!plan_link_is_ours(from))
+		return false;
+	for (size_t i = 0; i < p->net->n_addresses; i++)
+		if (ip_equal(&p->net->addresses[i].local, asked) &&
+		    plan_has_own_way(p->net, &p->net->addresses[i]))
+			return true;
+	return false;
+}
+
 static struct flow reply_turned_round(const struct explain_work *w,
 				      const struct explain_leg *request)
 {
@@ -490,6 +503,8 @@ static struct flow reply_turned_round(const struct explain_work *w,
 	/* The gate gives it the mark of the door that the connection came in by. */
 	if (p->gate)
 		reply.mark = p->nft && nft_find_restores(w->a, p->nft) ? f->mark : 0;
+	else if (says_asked(p, request->out, &w->in->query.server))
+		reply.src = w->in->query.server;
 	return reply;
 }
 

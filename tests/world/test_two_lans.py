@@ -90,6 +90,13 @@ def test_refusals_and_big_answers_come_back_there(gate, far, dst):
     assert probe.fetch(far, dst, 80, 300000) == 300000
 
 
+@pytest.mark.parametrize('dst, client', [(B4, FAR4), (B6, FAR6)])
+def test_explain_says_so(gate, far, dst, client):
+    done = gate.tool('explain', client, f'[{dst}]:80' if ':' in dst else f'{dst}:80')
+    assert done.returncode == 0, done.stdout
+    assert 'The reply leaves by eth1, where the request came in' in done.stdout
+
+
 def test_rules_that_come_while_the_gate_stands(gate, world, far):
     """And until then a neighbour is answered all the same."""
     world.servera.ip(f'rule del from {B4} lookup 88')
