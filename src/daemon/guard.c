@@ -342,6 +342,8 @@ int guard_run(struct guard *g, struct err *e)
 		r = guard_open(g, e);
 	if (r == 0)
 		r = guard_firewall_check(g, e);
+	if (r == 0)
+		r = guard_try_kernel(g, e);
 	if (r < 0)
 		return r;
 	r = stand(g, e);

@@ -97,6 +97,8 @@ int guard_watch(struct guard *g, struct err *e) MUST_USE;
 void guard_close(struct guard *g);
 int guard_reconcile(struct guard *g, struct err *e) MUST_USE;
 void guard_reconcile_if_dirty(struct guard *g);
+/* Fails if the kernel lacks what the guard may need later, when a VPN is there; changes nothing. */
+int guard_try_kernel(struct guard *g, struct err *e) MUST_USE;
 /* What the host is now, and what of it is remembered (g->memory). */
 int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct err *e) MUST_USE;
 /* The plan for the host as it is, for --dry-run: no more is needed than g->wish. */

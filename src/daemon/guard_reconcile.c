@@ -166,6 +166,32 @@ static const char *by_whom(struct guard *g, struct arena *a)
 	return g->who[0] ? arena_printf(a, ", probably removed by %s", g->who) : "";
 }
 
+int guard_try_kernel(struct guard *g, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct guard_wish all = g->wish;
+	struct snapshot host = { 0 };
+	const char *listed, *text;
+	struct err ignored;
+	int r;
+
+	/* One that stands has been taken once. */
+	if (nft_list_table(g->nft, &a, GUARD_NFT, &listed, &ignored) == 0)
+		return 0;
+	r = guard_look(g, &a, &host, e);
+	if (r < 0)
+		return r;
+	all.udp = true;
+	text = guard_nft(&a, &g->memory, &host, &all);
+	/* In one transaction: nobody ever sees it. */
+	r = nft_run(g->nft, arena_printf(&a, "%sdelete table inet " GUARD_NFT "\n", text), e);
+	return r < 0 ? err_wrap(
+			       e, r,
+			       "the kernel does not take the guard's nft table (is a module missing? "
+			       "try: modprobe nft_socket)")
+		     : 0;
+}
+
 /* What follows from one deletion, a renewed list of rules, is one repair. */
 static void report(struct guard *g, struct arena *a, const struct diff *d)
 {
