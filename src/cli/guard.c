@@ -3,6 +3,7 @@
 
 #include "cli/guard_install.h"
 #include "daemon/guard.h"
+#include "plan/guard_xfrm.h"
 #include "sys/proc.h"
 #include "ui/plan_text.h"
 
@@ -178,6 +179,16 @@ static int yes(void)
 	return str_eq(answer, "done") ? 0 : cli_fail(1, "guard: %s", answer);
 }
 
+static void print_policies(struct arena *a, struct text *t)
+{
+	for (size_t i = 0; i < GUARD_XFRM_OURS; i++) {
+		struct xfrm_policy p = guard_xfrm_policy(i);
+
+		text_addf(t, "ip xfrm policy add %s mark 0x%x mask 0x%x priority 0 action allow\n",
+			  guard_xfrm_text(a, &p), p.mark, p.mark_mask);
+	}
+}
+
 static int print_plan(struct guard *g, struct err *e)
 {
 	struct text t CLEANUP_TEXT = { 0 };
@@ -193,6 +204,8 @@ static int print_plan(struct guard *g, struct err *e)
 		want.routes[i].optional = false;
 	plan_text_guard(&t, &want);
 	plan_text_routes(&t, &want);
+	if (g->wish.xfrm)
+		print_policies(&g->arena, &t);
 	fputs(text_str(&t), stdout);
 	return 0;
 }

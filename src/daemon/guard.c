@@ -137,7 +137,7 @@ static int start_command(struct guard *g, struct err *e)
 	return r;
 }
 
-/* A tunnel that came since and is still there; NULL: none. */
+/* A tunnel, or a policy of IPsec, that came since and is still there; NULL: none. */
 static const char *left_behind(struct guard *g, struct arena *a)
 {
 	struct snapshot host = { 0 };
@@ -149,7 +149,7 @@ static const char *left_behind(struct guard *g, struct arena *a)
 		if (guard_is_tunnel(&host.links[i]) &&
 		    !snapshot_link_by_index(&g->before.net, host.links[i].index))
 			return host.links[i].name;
-	return NULL;
+	return before_left_policy(a, &g->before);
 }
 
 /*

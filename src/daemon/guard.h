@@ -45,6 +45,10 @@ struct guard {
 	char who[16]; /* probably took away what is missing; "" if not known */
 	bool swept; /* the sweep was just done: what it needed can be given back */
 	char *last_error;
+	struct mnl_socket *xfrm; /* of changes of IPsec's policies; NULL: the kernel has none */
+	struct loop_source xfrm_source;
+	bool xfrm_stands; /* the guard's own policies do */
+	char *xfrm_told; /* of policies that drop replies; malloc'ed */
 	struct repair *repairs;
 	size_t n_repairs;
 	uint64_t n_repairs_ever;
@@ -82,6 +86,7 @@ struct guard {
 			 .control.fd = -1,                                                         \
 			 .watch_source.fd = -1,                                                    \
 			 .nft_source.fd = -1,                                                      \
+			 .xfrm_source.fd = -1,                                                     \
 			 .udp_alarms = { { .fd = -1 }, { .fd = -1 } } })
 
 /* "sallyport: guard: ..." on stderr. */
@@ -120,6 +125,15 @@ void guard_udp_look(struct guard *g);
 /* From now on the first datagram for a new one makes the guard look. */
 void guard_udp_watch(struct guard *g);
 void guard_udp_close(struct guard *g);
+
+/* daemon/guard_xfrm.c: policies of IPsec. */
+/* Says in g->wish whether they are to be passed by; changes nothing. */
+int guard_xfrm_look(struct guard *g, struct arena *a, const struct snapshot *host,
+		    struct err *e) MUST_USE;
+/* Ours stand or go, as g->wish says, behind the nft table that gives them their marks. */
+int guard_xfrm_set(struct guard *g, struct err *e) MUST_USE;
+int guard_xfrm_remove(bool *ret_found, struct err *e) MUST_USE;
+void guard_xfrm_close(struct guard *g);
 
 /* daemon/guard_firewall.c */
 /* -EPERM if a chain at the output hook drops the replies of a door, with the line to add. */

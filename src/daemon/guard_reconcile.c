@@ -35,6 +35,7 @@ void guard_close(struct guard *g)
 	loop_remove(&g->loop, &g->watch_source);
 	loop_remove(&g->loop, &g->nft_source);
 	guard_udp_close(g);
+	guard_xfrm_close(g);
 	rtnl_watch_close(&g->watch);
 	nft_watch_close(&g->nft_watch);
 	rtnl_close(&g->rtnl);
@@ -110,7 +111,7 @@ int guard_look(struct guard *g, struct arena *a, struct snapshot *host, struct e
 	guard_sysctls_look(g, host);
 	guard_udp_look(g);
 	look_at_older(g, a, host);
-	return 0;
+	return guard_xfrm_look(g, a, host, e);
 }
 
 int guard_want(struct guard *g, struct arena *a, struct want *ret, struct err *e)
@@ -237,6 +238,8 @@ static int one_round(struct guard *g, size_t *ret_steps, struct err *e)
 	r = apply_nft(g, &a, &want, e);
 	if (r == 0)
 		r = guard_sysctls_set(g, e);
+	if (r == 0)
+		r = guard_xfrm_set(g, e);
 	if (r < 0)
 		return r;
 	diff_make(&a, &host, &want, &diff);
@@ -493,6 +496,8 @@ int guard_remove(bool *ret_found, struct err *e)
 	if (r < 0)
 		return r;
 	r = guard_sysctls_restore(nft, e);
+	if (r == 0)
+		r = guard_xfrm_remove(ret_found, e);
 	if (r < 0)
 		return r;
 	ours_away(&a, &host, &diff);
@@ -500,6 +505,6 @@ int guard_remove(bool *ret_found, struct err *e)
 	if (r < 0)
 		return r;
 	r = nft_run(nft, "delete table inet " GUARD_NFT, e);
-	*ret_found = diff.n_ops || r == 0;
+	*ret_found = *ret_found || diff.n_ops || r == 0;
 	return r == -ENOENT ? 0 : r;
 }

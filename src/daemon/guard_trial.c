@@ -14,6 +14,7 @@
  */
 #include "daemon/guard.h"
 
+#include "plan/guard_xfrm.h"
 #include "super/trial.h"
 #include "sys/fd.h"
 #include "sys/ping.h"
@@ -142,6 +143,9 @@ static uint64_t print_of(const struct host_before *b)
 			h = hash_ip(h + s->rules[i].table + s->rules[i].mark, &s->rules[i].from.ip);
 	for (size_t i = 0; i < b->n_nft; i++)
 		h = str_hash(b->nft[i], h);
+	for (size_t i = 0; i < b->n_policies; i++)
+		if (!guard_xfrm_is_ours(&b->policies[i]))
+			h = hash_ip(h + b->policies[i].index, &b->policies[i].dst.ip);
 	return h;
 }
 

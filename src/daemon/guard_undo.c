@@ -2,16 +2,18 @@
 #include "daemon/guard_undo.h"
 
 #include "base/text.h"
-#include "plan/guard.h"
+#include "plan/guard_xfrm.h"
 #include "plan/slot.h"
 #include "sys/files.h"
 #include "sys/loop.h"
 #include "sys/proc.h"
+#include "sys/xfrm.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
 #include <limits.h>
+#include <linux/xfrm.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,6 +153,43 @@ static int undo_nft(struct arena *a, struct nft *nft, const struct host_before *
 			r = err_set(e, -done, "%s: %s", command, why.text);
 	}
 	json_decref(root);
+	return r;
+}
+
+/* --- xfrm ------------------------------------------------------------------------------ */
+
+static bool is_new_policy(const struct host_before *b, const struct xfrm_policy *p)
+{
+	for (size_t i = 0; i < b->n_policies; i++)
+		if (b->policies[i].index == p->index)
+			return false;
+	return !guard_xfrm_is_ours(p);
+}
+
+const char *before_left_policy(struct arena *a, const struct host_before *b)
+{
+	struct xfrm_policy *list;
+	struct err e;
+	size_t n;
+
+	if (xfrm_list(a, &list, &n, &e) < 0)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		if (list[i].n_templates && list[i].dir == XFRM_POLICY_OUT &&
+		    is_new_policy(b, &list[i]))
+			return arena_printf(a, "xfrm policy %s", guard_xfrm_text(a, &list[i]));
+	return NULL;
+}
+
+static int undo_policies(struct arena *a, const struct host_before *b, struct err *e)
+{
+	struct xfrm_policy *list;
+	size_t n;
+	int r = xfrm_list(a, &list, &n, e);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (is_new_policy(b, &list[i]))
+			r = xfrm_delete(&list[i], e);
 	return r;
 }
 
@@ -385,6 +424,8 @@ int host_before_take(struct arena *a, struct rtnl *rtnl, struct nft *nft, struct
 
 	if (r == 0)
 		r = take_nft(a, nft, ret, e);
+	if (r == 0)
+		r = xfrm_list(a, &ret->policies, &ret->n_policies, e);
 	take_resolv(a, ret);
 	return r;
 }
@@ -407,9 +448,9 @@ int undo_all(const struct host_before *b, struct err *e)
 	struct rtnl *rtnl CLEANUP_RTNL = NULL;
 	struct nft *nft CLEANUP_NFT = NULL;
 	struct arena a CLEANUP_ARENA = { 0 };
-	struct err later[4];
+	struct err later[5];
 	size_t steps;
-	int r[4];
+	int r[ARRAY_LEN(later)];
 
 	/* What drops packets first: the rest may take its time. */
 	r[0] = nft_open(-1, &nft, &later[0]);
@@ -425,7 +466,8 @@ int undo_all(const struct host_before *b, struct err *e)
 	if (nft && r[0] == 0)
 		r[0] = undo_nft(&a, nft, b, &later[0]);
 	r[3] = resolv_restore(b, &later[3]);
-	for (size_t i = 0; i < 4; i++)
+	r[4] = undo_policies(&a, b, &later[4]);
+	for (size_t i = 0; i < ARRAY_LEN(r); i++)
 		if (r[i] < 0)
 			return err_set(e, -r[i], "%s", later[i].text);
 	return 0;

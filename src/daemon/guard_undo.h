@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "model/snapshot.h"
+#include "model/xfrm.h"
 #include "sys/nft.h"
 #include "sys/rtnl.h"
 
@@ -16,6 +17,8 @@ struct host_before {
 	struct snapshot net;
 	const char **nft; /* one for each table, chain (with its policy) and rule (by handle) */
 	size_t n_nft, cap_nft;
+	struct xfrm_policy *policies; /* of IPsec */
+	size_t n_policies;
 	const char *resolv; /* content; NULL: there is none */
 	const char *resolv_target; /* of a symbolic link; NULL: a plain file */
 	const char *const *command;
@@ -24,6 +27,9 @@ struct host_before {
 
 int host_before_take(struct arena *a, struct rtnl *rtnl, struct nft *nft, struct host_before *ret,
 		     struct err *e) MUST_USE;
+
+/* A policy of IPsec that sends packets into a tunnel and was not there; NULL: none. */
+const char *before_left_policy(struct arena *a, const struct host_before *b);
 
 /*
  * What undoes a command that hands its work to others ("wg-quick up x": wg-quick

@@ -28,10 +28,15 @@
 #define GUARD_SYSCTLS    "sysctls" /* its map: what was changed, and from which value */
 
 #define GUARD_MARK_MASK 0xffff0000u
+/* All of these have the first byte in common. */
+#define GUARD_MARKS      0x27000000u
+#define GUARD_MARKS_MASK 0xff000000u
 /* Connections older than the guard, and everything while a trial has run out. */
 #define GUARD_MARK_BEFORE (GUARD_TABLE_FAR << 16)
 /* Came in by an interface that is no door yet. */
 #define GUARD_MARK_OTHER (GUARD_TABLE_LAST << 16)
+/* Of a request, to pass by IPsec's policies: no rule looks for it. */
+#define GUARD_MARK_REQUEST 0x27ff0000u
 
 struct guard_door {
 	const char *name; /* of the link */
@@ -94,6 +99,7 @@ struct guard_wish {
 	bool ipsec; /* the kernel knows of it */
 	const struct guard_older *older;
 	size_t n_older;
+	bool xfrm; /* policies of IPsec are passed by (plan/guard_xfrm.h) */
 	bool trial; /* output goes the way it was before unless set `trial` says otherwise */
 };
 

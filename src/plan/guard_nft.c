@@ -290,9 +290,11 @@ static void from_door(struct nft *n)
 
 	text_add(&n->t, "\tchain from_door {\n");
 	if (had(n, GUARD_ACCEPT))
-		text_add(&n->t, "\t\tmeta l4proto tcp meta mark != 0 return\n");
+		text_add(&n->t,
+			 "\t\tmeta l4proto tcp meta mark != 0 meta mark " NOT_OURS " return\n");
 	if (had(n, GUARD_REFLECT4))
-		text_add(&n->t, "\t\tmeta l4proto != tcp meta mark != 0 return\n");
+		text_add(&n->t,
+			 "\t\tmeta l4proto != tcp meta mark != 0 meta mark " NOT_OURS " return\n");
 	for (size_t i = 0; i < n->m->n_doors; i++) {
 		const struct guard_door *d = &n->m->doors[i];
 
@@ -332,8 +334,8 @@ static void arrive(struct nft *n)
 			"\t}\n");
 }
 
-/* What a connection's mark says, for a packet of it: chain back_NUMBER. */
-static void by_mark(struct nft *n)
+/* What a connection's mark says, for a packet of it: chain KIND_NUMBER. */
+static void by_mark(struct nft *n, const char *kind)
 {
 	bool any = false;
 
@@ -342,8 +344,8 @@ static void by_mark(struct nft *n)
 
 		if (!has_mark(d))
 			continue;
-		text_addf(&n->t, "%s0x%x : goto back_%u",
-			  any ? ", " : "\t\tct mark and 0xffff0000 vmap { ", door_mark(d),
+		text_addf(&n->t, "%s0x%x : goto %s_%u",
+			  any ? ", " : "\t\tct mark and 0xffff0000 vmap { ", door_mark(d), kind,
 			  d->number);
 		any = true;
 	}
@@ -364,6 +366,20 @@ static void back_chains(struct nft *n)
 }
 
 /*
+ * What comes in unencrypted for a TCP connection that was met in its middle, on
+ * its way out, is older than the guard: should policies of IPsec come, they are
+ * passed by for it (xfrm()).
+ */
+static void in_its_middle(struct nft *n)
+{
+	text_addf(&n->t,
+		  "\t\tct mark " NOT_OURS
+		  " ct direction reply tcp flags & syn == 0 meta ipsec missing "
+		  "fib daddr type local ct mark set ct mark and 0x%08x or 0x%08x\n",
+		  REST, GUARD_MARK_BEFORE);
+}
+
+/*
  * After those that mark packets themselves (mangle, -150: wg-quick gives every
  * UDP packet its connection's mark, which would send it back out), before
  * addresses are translated.  Marks of ours are for replies alone.
@@ -378,10 +394,12 @@ static void back(struct nft *n)
 			"\t\tiifname \"lo\" return\n");
 	text_addf(&n->t, "\t\tmeta mark " OURS " meta mark set meta mark and 0x%08x\n", REST);
 	text_add(&n->t, "\t\tct direction original return\n");
-	by_mark(n);
+	by_mark(n, "back");
 	/* Not known by any door: it is older than the guard, or the host began it. */
+	text_add(&n->t, "\t\tct mark " OURS " return\n");
+	if (n->wish->ipsec)
+		in_its_middle(n);
 	text_addf(&n->t,
-		  "\t\tct mark " OURS " return\n"
 		  "\t\tfib daddr type local ct mark set ct mark and 0x%08x or 0x%08x return\n\t\t",
 		  REST, GUARD_MARK_OTHER);
 	set_mark(n, GUARD_MARK_BEFORE);
@@ -415,6 +433,118 @@ static void trial(struct nft *n)
 			"\t\toifname != \"lo\" meta nfproto != @trial ");
 	set_mark(n, GUARD_MARK_BEFORE);
 	text_add(&n->t, "\n\t}\n");
+}
+
+/* A packet of a connection that came in by @d, unless it goes there as it is. */
+static void xfrm_door(struct nft *n, const struct guard_door *d)
+{
+	text_addf(&n->t, "\tchain pass_%u {\n\t\toifname \"%s\" rt ipsec missing return\n\t\t",
+		  d->number, d->name);
+	set_mark(n, door_mark(d));
+	text_add(&n->t, "\n\t}\n");
+}
+
+/*
+ * What comes decrypted belongs to no door, whatever mark its envelope had; what
+ * comes as it is, and belongs to a connection that did, gets a mark that no rule
+ * looks for.
+ */
+static void xfrm_arrive(struct nft *n)
+{
+	text_add(&n->t, "\tchain arrive_xfrm {\n"
+			"\t\ttype filter hook prerouting priority -148; policy accept;\n"
+			"\t\tiifname \"lo\" return\n");
+	text_addf(&n->t,
+		  "\t\tmeta ipsec exists meta mark " OURS " meta mark set meta mark and 0x%08x\n",
+		  REST);
+	text_addf(&n->t,
+		  "\t\tmeta ipsec exists ct direction original ct mark set ct mark and "
+		  "0x%08x or 0x%08x\n",
+		  REST, GUARD_MARK_OTHER);
+	text_add(&n->t, "\t\tmeta ipsec exists return\n");
+	for (size_t i = 0; i < n->m->n_doors; i++)
+		if (has_mark(&n->m->doors[i]))
+			text_addf(&n->t,
+				  "\t\tct mark " NOT_OURS " ct direction original iifname "
+				  "\"%s\" ct mark set ct mark and 0x%08x or 0x%08x\n",
+				  n->m->doors[i].name, REST, door_mark(&n->m->doors[i]));
+	in_its_middle(n);
+	text_addf(&n->t,
+		  "\t\tct mark " NOT_OURS " return\n"
+		  "\t\tct mark and 0x%08x == 0x%08x return\n"
+		  "\t\tmeta mark " OURS " return\n\t\t",
+		  GUARD_MARK_MASK, GUARD_MARK_OTHER);
+	set_mark(n, GUARD_MARK_REQUEST);
+	text_add(&n->t, "\n\t}\n");
+}
+
+/* What --lan names stays out of IPsec as it stays out of tunnels, and is answered so. */
+static void xfrm_lan(struct nft *n)
+{
+	char text[PREFIX_TEXT_SIZE];
+
+	for (size_t i = 0; i < n->wish->n_lan; i++)
+		text_addf(
+			&n->t,
+			"\t\tct direction original %s daddr %s fib daddr type != local ct mark set "
+			"ct mark and 0x%08x or 0x%08x\n",
+			n->wish->lan[i].ip.family == AF_INET ? "ip" : "ip6",
+			prefix_text(&n->wish->lan[i], text), REST, GUARD_MARK_BEFORE);
+}
+
+/*
+ * A TCP connection that is met in its middle is older than this chain: it goes
+ * on as it went, by a LAN door.
+ */
+static void xfrm_older(struct nft *n)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < n->m->n_doors; i++) {
+		if (n->m->doors[i].tunnel)
+			continue;
+		text_addf(&n->t, "%s\"%s\"",
+			  any ? ", "
+			      : "\t\tct mark " NOT_OURS
+				" tcp flags & syn == 0 rt ipsec missing oifname { ",
+			  n->m->doors[i].name);
+		any = true;
+	}
+	if (any)
+		text_addf(&n->t, " } ct mark set ct mark and 0x%08x or 0x%08x\n", REST,
+			  GUARD_MARK_BEFORE);
+}
+
+/* Packets of sockets that took a mark over are let pass by that, at the first lookup. */
+static void xfrm_leave(struct nft *n)
+{
+	text_add(&n->t, "\tchain leave_xfrm {\n"
+			"\t\ttype route hook output priority -139; policy accept;\n"
+			"\t\tmeta mark " OURS " return\n");
+	xfrm_lan(n);
+	xfrm_older(n);
+	text_addf(&n->t, "\t\tct mark and 0x%08x == 0x%08x ", GUARD_MARK_MASK, GUARD_MARK_BEFORE);
+	set_mark(n, GUARD_MARK_BEFORE);
+	text_add(&n->t, " return\n");
+	text_addf(&n->t,
+		  "\t\tct mark " NOT_OURS
+		  " tcp flags & (syn | ack) == syn ct mark set ct mark and 0x%08x or 0x%08x\n",
+		  REST, GUARD_MARK_OTHER);
+	by_mark(n, "pass");
+	text_add(&n->t, "\t}\n");
+}
+
+/*
+ * Around policies of IPsec (plan/guard_xfrm.h): only by tracking connections is it
+ * known which packets belong to one that came in unencrypted.
+ */
+static void xfrm(struct nft *n)
+{
+	for (size_t i = 0; i < n->m->n_doors; i++)
+		if (has_mark(&n->m->doors[i]))
+			xfrm_door(n, &n->m->doors[i]);
+	xfrm_arrive(n);
+	xfrm_leave(n);
 }
 
 /* Emptied first: a link of the same name may have come back with another value. */
@@ -462,6 +592,8 @@ const char *guard_nft(struct arena *a, const struct guard_memory *m, const struc
 		through(&n);
 	}
 	trial(&n);
+	if (wish->xfrm)
+		xfrm(&n);
 	text_add(&n.t, "}\n");
 	text = arena_strdup(a, text_str(&n.t));
 	text_free(&n.t);

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""IPsec by policies of the kernel, which take packets whatever the routes say.
+
+There is no SA behind the policies here: what they take does not arrive, and
+what comes unencrypted where they want it encrypted is dropped. tests/qemu has
+strongSwan and the kernel's ESP.
+"""
+import re
+
+import pytest
+
+from lab import probe
+from lab.guard import Guard, Sessions
+from lab.host import PATIENCE, until
+from lab.probe import How
+from lab.ssh import SshServer
+from lab.state import difference, hoststate
+from lab.world import (A4, A6, LAN, LAPTOP2_4, LAPTOP4, MALLORY4,
+                       wrong_answers)
+
+NETS = ('172.16.0.0/12', 'fd00:16::/32')
+ENDS = {4: (A4, '198.51.100.2'), 6: ('2001:db8::1', '2001:db8::2')}
+DIRS = ('out', 'in', 'fwd')
+OURS = 14
+
+
+@pytest.fixture(scope='module')
+def net(world):
+    world.ssh = SshServer(world.servera, world.dir)
+    world.beside = SshServer(world.mallory, world.dir)
+    world.beside.address = MALLORY4
+    children = [world.serve(world.servera, 'host', 80),
+                world.serve(world.laptop2, 'l2', 8000)]
+    yield world
+    for child in children:
+        child.kill()
+    world.ssh.close()
+    world.beside.close()
+
+
+@pytest.fixture(autouse=True)
+def no_policies_afterwards(net):
+    yield
+    net.servera.run('ip', 'xfrm', 'policy', 'flush', ok=False)
+
+
+def policy_lines(priority, what='add', action='allow'):
+    """As an IKE daemon makes them of a traffic selector on both sides."""
+    lines = []
+    for subnet in NETS:
+        here, there = ENDS[6 if ':' in subnet else 4]
+        for way in DIRS:
+            src, dst = (here, there) if way == 'out' else (there, here)
+            line = f'xfrm policy {what} src {subnet} dst {subnet} dir {way}'
+            if what == 'add' and action == 'block':
+                line += f' priority {priority} action block'
+            elif what == 'add':
+                line += (f' priority {priority} tmpl src {src} dst {dst} '
+                         'proto esp reqid 1 mode tunnel')
+            lines.append(line)
+    return '\n'.join(lines) + '\n'
+
+
+def add_policies(net, priority=371327, **kw):
+    net.servera.run('ip', '-batch', '-', input=policy_lines(priority, **kw))
+
+
+def delete_policies(net):
+    net.servera.run('ip', '-batch', '-', input=policy_lines(0, 'delete'))
+
+
+def policies(net):
+    """One text each."""
+    return sorted(re.split(r'\n(?=src)', net.servera.out('ip', 'xfrm', 'policy')
+                           .strip()))
+
+
+def ours(net):
+    return [p for p in policies(net) if '/0xff000000' in p]
+
+
+def whole_state(net):
+    return hoststate(net.servera) + '\n'.join(policies(net))
+
+
+def sessions(net):
+    return Sessions(net.ssh, net.beside,
+                    [(net.laptop, A4), (net.laptop, A6), (net.laptop3, A4),
+                     (net.mallory, A4)])
+
+
+def wrong(net):
+    return wrong_answers(net, by='host', doors=(LAN,), seconds=8)
+
+
+@pytest.fixture
+def ike(net):
+    """Somebody who speaks with the kernel about IPsec, as an IKE daemon does."""
+    child = net.servera.popen(['ip', 'xfrm', 'monitor'])
+    until(lambda: re.search(r'(?m)^\w+ +6 +[1-9]', net.servera.out(
+        'cat', '/proc/net/netlink')), 'it listens', PATIENCE)
+    yield child
+    child.kill()
+    child.wait()
+
+
+def guarded(program, net, argv=(), options=()):
+    return Guard(program, net.servera, net.dir, list(argv), options)
+
+
+def test_control_without_a_guard_policies_silence_the_host(net):
+    lines = sessions(net)
+    lines.wait_lines(5)
+    add_policies(net)
+    got = [probe.ask(net.laptop, proto, dst, 80, seconds=probe.SILENCE).how
+           for dst in (A4, A6) for proto in ('tcp', 'udp')]
+    assert got == [How.SILENT] * 4
+    assert not probe.ping(net.laptop, A4, seconds=probe.SILENCE)
+    assert [w for w in lines.wrong(seconds=1) if 'lines lost' in w]
+
+
+def test_nothing_is_lost_to_policies_that_come_and_go(program, net, ike):
+    """Six times, as after each new SA; sessions older than the guard too."""
+    before = whole_state(net)
+    lines = sessions(net)
+    with guarded(program, net) as guard:
+        guard.wait_stands()
+        assert len(ours(net)) == OURS
+        for _ in range(6):
+            add_policies(net)
+            lines.wait_lines(20)
+            assert probe.ping(net.laptop, A4) and probe.ping(net.laptop, A6)
+            assert probe.ping(net.laptop, A4, size=3000)
+            delete_policies(net)
+            lines.wait_lines(20)
+        add_policies(net)
+        assert wrong(net) == []
+        delete_policies(net)
+        assert guard.stop() == 0
+    assert lines.wrong() == []
+    assert difference(before, whole_state(net)) == ''
+
+
+def test_a_host_without_ipsec_gets_no_policies(program, net):
+    with guarded(program, net) as guard:
+        guard.wait_stands()
+        assert policies(net) == ['']
+        table = net.servera.out('nft', 'list', 'table', 'inet', 'sallyport-guard')
+        assert 'xfrm' not in table
+
+
+def test_policies_out_of_the_blue_are_passed_by_and_ours_go_with_them(program,
+                                                                      net):
+    lines = sessions(net)
+    lines.GAP = 1.0  # until the guard has heard of them
+    with guarded(program, net) as guard:
+        guard.wait_stands()
+        add_policies(net)
+        guard.wait_log('IPsec is at work here')
+        lines.wait_lines(20)
+        assert wrong(net) == []
+        delete_policies(net)
+        until(lambda: policies(net) == [''], lambda: policies(net), PATIENCE)
+        until(lambda: 'xfrm' not in net.servera.out(
+            'nft', 'list', 'table', 'inet', 'sallyport-guard'),
+              guard.log.text, PATIENCE)
+    assert lines.wrong() == []
+
+
+def test_policies_that_are_older_than_the_guard_are_passed_by(program, net):
+    add_policies(net, 1)
+    before = whole_state(net)
+    with guarded(program, net) as guard:
+        guard.wait_stands()
+        assert wrong(net) == [], guard.log.text()
+        assert guard.stop() == 0
+    assert difference(before, whole_state(net)) == ''
+
+
+def test_older_ones_that_no_other_can_precede_are_named(program, net):
+    """Of equal priority the kernel asks the oldest first."""
+    add_policies(net, 0)
+    before = whole_state(net)
+    with guarded(program, net) as guard:
+        guard.wait_log('no guard can pass by', f'src {NETS[0]} dst {NETS[0]} dir out '
+                       '(priority 0')
+        guard.wait_stands()
+        assert guard.stop() == 0
+    assert difference(before, whole_state(net)) == ''
+
+
+def test_policies_that_are_taken_come_back(program, net, ike):
+    lines = sessions(net)
+    lines.GAP = 1.0
+    with guarded(program, net) as guard:
+        guard.wait_stands()
+        net.servera.run('ip', 'xfrm', 'policy', 'flush')
+        guard.wait_log('repaired', f'{OURS} xfrm policies of the guard were missing')
+        add_policies(net)
+        assert wrong(net) == []
+        net.servera.run('ip', 'xfrm', 'policy', 'delete', 'src', '0.0.0.0/0', 'dst',
+                        '0.0.0.0/0', 'dir', 'out', 'mark', '0x27000000', 'mask',
+                        '0xff000000')
+        until(lambda: len(ours(net)) == OURS, guard.log.text, PATIENCE)
+        lines.wait_lines(20)
+        assert lines.wrong() == []
+
+
+def test_off_takes_away_what_a_killed_guard_left(program, net):
+    add_policies(net)
+    before = whole_state(net)
+    guard = guarded(program, net)
+    guard.wait_stands()
+    guard.kill9()
+    assert len(ours(net)) == OURS
+    assert wrong(net) == []
+    guard.off()
+    assert difference(before, whole_state(net)) == ''
+    guard.close()
+
+
+def asks_laptop2(net):
+    return [probe.ask(net.servera, proto, LAPTOP2_4, 8000,
+                      seconds=probe.SILENCE).how for proto in ('tcp', 'udp')]
+
+
+def test_what_the_host_starts_itself_is_the_policies(program, net):
+    add_policies(net)
+    with guarded(program, net) as guard:
+        guard.wait_stands()
+        assert asks_laptop2(net) == [How.SILENT, How.SILENT]
+
+
+def test_what_is_named_by_lan_stays_unencrypted(program, net):
+    add_policies(net)
+    with guarded(program, net, options=['--lan', f'{LAPTOP2_4}/32']) as guard:
+        guard.wait_stands()
+        assert asks_laptop2(net) == [How.ANSWERED, How.ANSWERED]
+        assert wrong(net) == []
+
+
+def test_a_policy_that_blocks_replies_is_named(program, net):
+    with guarded(program, net) as guard:
+        guard.wait_stands()
+        add_policies(net, action='block')
+        guard.wait_log('action block', f'src {NETS[0]} dst {NETS[0]} dir out')
+
+
+def test_a_guard_stands_as_long_as_the_policies_of_its_command(program, net):
+    script = f'ip -batch - <<X\n{policy_lines(5)}X'
+    with guarded(program, net, ['sh', '-c', script]) as guard:
+        guard.wait_log('left xfrm policy src')
+        assert wrong(net) == []
+        delete_policies(net)
+        assert guard.child.wait(PATIENCE) == 0, guard.log.text()
+
+
+def test_a_change_that_nothing_proves_is_taken_back(program, net):
+    """The probe's answers are what the policies take."""
+    script = f'ip -batch - <<X\n{policy_lines(5)}X\nexec sleep 1000'
+    before = whole_state(net)
+    with guarded(program, net, ['sh', '-c', script],
+                 ['--confirm', '5', '--probe', LAPTOP4]) as guard:
+        assert guard.child.wait(PATIENCE) == 1, guard.log.text()
+        assert 'everything is taken back' in guard.log.text()
+    assert difference(before, whole_state(net)) == ''
+
+
+def test_the_plan_names_the_policies(program, net):
+    add_policies(net)
+    out = net.servera.out(program, 'guard', '--dry-run')
+    lines = [l for l in out.splitlines() if l.startswith('ip xfrm')]
+    assert len(lines) == OURS
+    net.servera.run('sh', '-e', '-c', '\n'.join(lines))
+    assert len(ours(net)) == OURS
