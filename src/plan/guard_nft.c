@@ -396,10 +396,10 @@ static void back(struct nft *n)
 	text_add(&n->t, "\t\tct direction original return\n");
 	by_mark(n, "back");
 	/* Not known by any door: it is older than the guard, or the host began it. */
-	text_add(&n->t, "\t\tct mark " OURS " return\n");
 	if (n->wish->ipsec)
 		in_its_middle(n);
 	text_addf(&n->t,
+		  "\t\tct mark " OURS " return\n"
 		  "\t\tfib daddr type local ct mark set ct mark and 0x%08x or 0x%08x return\n\t\t",
 		  REST, GUARD_MARK_OTHER);
 	set_mark(n, GUARD_MARK_BEFORE);

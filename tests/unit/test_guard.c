@@ -399,7 +399,7 @@ static void connections_are_tracked_only_where_the_host_forwards(void **state)
 
 static void marks_that_meant_something_to_sockets_before_go_on_doing_so(void **state)
 {
-	static const char others[] = "meta l4proto tcp meta mark != 0 return";
+	static const char others[] = "meta l4proto tcp meta mark != 0 meta mark and 0xff000000";
 	struct net n CLEANUP_NET = host();
 	struct guard_sysctl was[] = { { GUARD_ACCEPT, 0 }, { GUARD_REFLECT4, 0 } };
 	struct guard_wish wish = { .sysctls = was, .n_sysctls = 2 };

@@ -12,6 +12,7 @@ from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
 from lab.world import A4, B_VPN4
 from test_guard_docker import wrong
+from test_guard_xfrm import add_policies, delete_policies
 
 PUSHES = {
     'the enclosing prefix': ('route 172.16.0.0 255.240.0.0',),
@@ -29,7 +30,9 @@ def podman(world):
                    by='web')
     until(lambda: 'state UP' in world.servera.out('ip', 'link', 'show', 'podman0'),
           'the bridge is up', PATIENCE)
+    child = world.serve(world.servera, 'host', 81)
     yield engine
+    child.kill()
     engine.close()
     world.openvpn.give_a()
 
@@ -50,6 +53,21 @@ def test_published_ports_answer_and_a_flow_goes_on(program, world, podman, push)
         assert guard.stop() == 0
     assert older.stop().error is None
     assert difference(before, hoststate(world.servera)) == ''
+
+
+def test_published_ports_answer_beside_policies_of_ipsec(program, world, podman):
+    """Those of forwarded packets too: what comes in must not be encrypted, and
+    what goes back is not."""
+    ssh = probe.Flow(world.laptop, A4, 81)
+    older = probe.Flow(world.laptop, A4, 80)
+    with Guard(program, world.servera, world.dir, []) as guard:
+        guard.wait_stands()
+        add_policies(world)
+        guard.wait_log('IPsec is at work here')
+        assert wrong(world) == []
+        delete_policies(world)
+    assert older.stop().error is None
+    assert ssh.stop().error is None
 
 
 def test_control_without_a_guard_they_do_not_answer(world, podman):
@@ -96,9 +114,9 @@ def test_a_container_that_comes_later_answers(program, world, podman):
     with guarded(program, world) as guard:
         guard.connected()
         podman('network', 'create', '--subnet', '10.89.7.0/24', 'later')
-        podman.service('late', 81, options=['--network', 'later', '-p', '81:81'],
+        podman.service('late', 81, options=['--network', 'later', '-p', '82:81'],
                        by='late')
-        until(lambda: probe.ask(world.laptop, 'tcp', A4, 81, seconds=2).answered,
+        until(lambda: probe.ask(world.laptop, 'tcp', A4, 82, seconds=2).answered,
               guard.log.text, PATIENCE)
         podman('rm', '-f', '-t', '0', 'late')
         podman('network', 'rm', 'later')
