@@ -583,7 +583,7 @@ const char *guard_nft(struct arena *a, const struct guard_memory *m, const struc
 	sysctls(&n);
 	if (wish->udp)
 		udp(&n);
-	if (wish->udp || has_tunnel(&n)) {
+	if (wish->udp || wish->xfrm || has_tunnel(&n)) {
 		from_door(&n);
 		arrive(&n);
 	}
