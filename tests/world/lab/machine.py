@@ -96,7 +96,8 @@ class Machine:
              '--machine', self.name, '--bind=/dev/net/tun',
              '--capability=CAP_NET_ADMIN,CAP_NET_RAW'],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-            env={**os.environ, 'SYSTEMD_NSPAWN_LOCK': '0'})
+            env={**os.environ, 'SYSTEMD_NSPAWN_LOCK': '0',
+                 'SYSTEMD_NSPAWN_API_VFS_WRITABLE': 'network'})
         self.leader = until(self._leader, self.console, PATIENCE)
         until(lambda: self.run('systemctl', 'is-system-running',
                                ok=False).stdout.strip() in
