@@ -177,26 +177,30 @@ class Datagrams(threading.Thread):
         return self.sent - len(self.came), self.gap * 1e3
 
 
+def route(kind, flags, gateway, *more):
+    """A message about 172.16.9.0/24."""
+    body = struct.pack('=8BI', socket.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0)
+    for what, data in ((1, socket.inet_aton('172.16.9.0')),
+                       (5, socket.inet_aton(gateway)), *more):
+        body += struct.pack('=HH', 4 + len(data), what) + data
+    return struct.pack('=IHHII', 16 + len(body), kind, flags, 1, 0) + body
+
+
 class Watcher(threading.Thread):
-    """The usual cure: whenever a route appears, the LAN's is put right. As
-    quick as it can be made: one message, prepared beforehand, and no program is
-    started for it."""
+    """The usual cure: whenever a route appears, the LAN's is put right and the
+    tunnel's taken away. As quick as it can be made: both messages are prepared,
+    and no program is started for them."""
 
     def __init__(self, host):
         super().__init__(daemon=True)
         with host.inside():
             self.heard = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
             self.said = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-            link = socket.if_nametoindex('eth0')
+            link = struct.pack('=I', socket.if_nametoindex('eth0'))
         self.heard.bind((0, 0x40))  # RTMGRP_IPV4_ROUTE
-        body = struct.pack('=8BI', socket.AF_INET, 24, 0, 0, 254, 3, 0, 1, 0)
-        for kind, data in ((1, socket.inet_aton('172.16.9.0')),
-                           (5, socket.inet_aton('172.16.5.1')),
-                           (4, struct.pack('=I', link))):
-            body += struct.pack('=HH', 4 + len(data), kind) + data
-        # RTM_NEWROUTE; NLM_F_REQUEST, _REPLACE and _CREATE
-        self.message = struct.pack('=IHHII', 16 + len(body), 24, 0x501, 1,
-                                   0) + body
+        # RTM_DELROUTE; RTM_NEWROUTE with NLM_F_REPLACE and NLM_F_CREATE
+        self.messages = (route(25, 0x1, '172.20.0.1'),
+                         route(24, 0x501, '172.16.5.1', (4, link)))
         self.halt = threading.Event()
         self.start()
 
@@ -205,7 +209,8 @@ class Watcher(threading.Thread):
             if select.select([self.heard], [], [], 0.1)[0]:
                 data = self.heard.recv(65536)
                 if struct.unpack_from('=IHHII', data)[4] != self.own:
-                    self.said.send(self.message)
+                    for message in self.messages:
+                        self.said.send(message)
 
     @property
     def own(self):
