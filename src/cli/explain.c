@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "daemon/attach.h"
+#include "daemon/forwarded.h"
 #include "daemon/observe.h"
 #include "daemon/owner.h"
 #include "sys/fd.h"
@@ -348,6 +349,24 @@ static int follow(struct arena *a, struct explain_input *in, struct view *views,
 	return 0;
 }
 
+/* What a firewall here does to a request that goes on from here; NULL: nothing. */
+static const char *firewall_says(struct arena *a, const struct explain_input *in,
+				 const struct explain_report *report)
+{
+	const struct explain_leg *leg = &report->legs[0];
+	struct forwarded f = { .client = in->query.client };
+	const char *words = NULL;
+	struct err e;
+
+	if (!report->n_legs || leg->reply || !leg->in || !leg->out || geteuid() != 0)
+		return NULL;
+	f.to = leg->flow.dst;
+	f.rewritten = !ip_equal(&f.to, &in->query.server);
+	f.in = leg->in->name;
+	f.out = leg->out->name;
+	return forwarded_check(a, &f, &words, &e) == 0 ? words : NULL;
+}
+
 static int check_iif(const struct explain_input *in, struct err *e)
 {
 	const struct snapshot *net = in->places[0].net;
@@ -363,7 +382,7 @@ static int check_iif(const struct explain_input *in, struct err *e)
 
 /* --- the verb ------------------------------------------------------------------------------ */
 
-static void print_report(const struct explain_report *report, bool json)
+static void print_report(const struct explain_report *report, const char *firewall, bool json)
 {
 	struct text t CLEANUP_TEXT = { 0 };
 	json_t *root;
@@ -371,10 +390,14 @@ static void print_report(const struct explain_report *report, bool json)
 
 	if (!json) {
 		explain_text(&t, report);
+		if (firewall)
+			text_addf(&t, "\nThe request does not get there: %s\n", firewall);
 		fputs(text_str(&t), stdout);
 		return;
 	}
 	root = explain_json(report);
+	if (firewall)
+		json_object_set_new(root, "firewall", json_string(firewall));
 	text = json_dumps(root, JSON_INDENT(2));
 	puts(text);
 	free(text);
@@ -388,6 +411,7 @@ static int answer(struct arena *a, const struct explain_options *o, struct err *
 								{ .fd = -1 } };
 	struct explain_input in = { .query = o->query, .n_places = 1 };
 	struct explain_report report;
+	const char *firewall = NULL;
 	int r;
 
 	if (o->n_snapshots)
@@ -400,8 +424,10 @@ static int answer(struct arena *a, const struct explain_options *o, struct err *
 		r = follow(a, &in, views, &report, !o->n_snapshots, e);
 	if (r < 0)
 		return r;
-	print_report(&report, o->json);
-	return report.verdict == EXPLAIN_SAME_DOOR ? 0 : 1;
+	if (!o->n_snapshots && !o->gate)
+		firewall = firewall_says(a, &in, &report);
+	print_report(&report, firewall, o->json);
+	return report.verdict == EXPLAIN_SAME_DOOR && !firewall ? 0 : 1;
 }
 
 static int run(int argc, char **argv)

@@ -179,6 +179,13 @@ int nft_list_json(struct nft *n, struct arena *a, const char *what, const char *
 	return run_for_output(n, a, NFT_CTX_OUTPUT_JSON, arena_printf(a, "list %s", what), ret, e);
 }
 
+int nft_list_handles(struct nft *n, struct arena *a, const char *family, const char *table,
+		     const char **ret, struct err *e)
+{
+	return run_for_output(n, a, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_HANDLE,
+			      arena_printf(a, "list table %s %s", family, table), ret, e);
+}
+
 bool nft_has_chain(struct nft *n, const char *table, const char *chain)
 {
 	struct err e;

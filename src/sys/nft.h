@@ -29,6 +29,11 @@ int nft_list_table(struct nft *n, struct arena *a, const char *name, const char 
 int nft_list_json(struct nft *n, struct arena *a, const char *what, const char **ret,
 		  struct err *e) MUST_USE;
 
+/* `nft --stateless --handle list table FAMILY TABLE`: in words what the JSON of a match
+ * of iptables' does not tell. */
+int nft_list_handles(struct nft *n, struct arena *a, const char *family, const char *table,
+		     const char **ret, struct err *e) MUST_USE;
+
 /*
  * Asked of the kernel itself: what they cost does not grow with what others have
  * in the namespace.  Has family inet the chain?  The comments of the rules of one

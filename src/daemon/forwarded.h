@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef DAEMON_FORWARDED_H
+#define DAEMON_FORWARDED_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "model/ip.h"
+
+/* A request that the caller's namespace passes on to a container. */
+struct forwarded {
+	struct ip client, to; /* @to: where its destination was rewritten, after that */
+	bool rewritten; /* it was: the port is a published one */
+	const char *in, *out; /* links */
+};
+
+/*
+ * Does a firewall drop it?  In *@ret, of @a, which chain does, and the line to
+ * add; NULL if none does as far as its rules can be read.  Errors of nft(8).
+ */
+int forwarded_check(struct arena *a, const struct forwarded *f, const char **ret,
+		    struct err *e) MUST_USE;
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WIRE_NFT_JUDGE_H
+#define WIRE_NFT_JUDGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/*
+ * What a chain of somebody else's does with a packet of which not all is known,
+ * as libnftables-json(5) tells the chain.  A rule that may fit is taken to fit
+ * where it accepts, and not to where it drops: dropped is only what no rule
+ * could accept.
+ */
+
+enum nft_fits { NFT_NEVER, NFT_MAYBE, NFT_ALWAYS };
+enum nft_says { NFT_GOES_ON, NFT_RETURNS, NFT_ACCEPTS, NFT_DROPS };
+
+struct nft_judge {
+	const json_t *rules; /* the array "nftables" of the whole ruleset */
+	const char *family, *table; /* of the chain */
+	const char *text; /* the table as nft --stateless --handle writes it; NULL: not known */
+	const char *state; /* of the packet's connection, as ct(8) calls it: "new" */
+	/* Does the packet fit one "match"? */
+	enum nft_fits (*match)(const struct nft_judge *j, const json_t *match);
+	const void *packet; /* for @match */
+};
+
+/* NFT_RETURNS is left to the chain's policy. */
+enum nft_says nft_judge_chain(const struct nft_judge *j, const char *chain);
+
+/* "" if it is no string or not there. */
+const char *nft_member(const json_t *object, const char *key);
+/* Is @value @word, or a list or set that has it? */
+bool nft_has_word(const json_t *value, const char *word);
+/* The same of a link, for which "eth*" stands, too. */
+bool nft_has_link(const json_t *value, const char *link);
+enum nft_fits nft_fits_unless(bool is, bool inverted);
+
+#endif
