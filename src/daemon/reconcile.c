@@ -592,12 +592,32 @@ static void settle(struct supervisor *s)
 		s->rooms[i].had_sysctls = true;
 }
 
+static void forget_news(struct place *p)
+{
+	struct rtnl_news ignored;
+	struct err e;
+
+	if (p->watch && rtnl_watch_read(p->watch, &ignored, &e) < 0)
+		reconcile_soon(p->sup);
+}
+
+/* What we are about to look at in whole need not be told of: a start would look once more. */
+static void forget_own_news(struct supervisor *s)
+{
+	forget_news(&s->host);
+	forget_news(&s->inner);
+	for (size_t i = 0; i < s->gate.n_rooms; i++)
+		forget_news(&s->rooms[i]);
+}
+
 int reconcile(struct supervisor *s, struct err *e)
 {
 	size_t steps = 1;
 	int r = keep_names(s, e);
 
 	for (int i = 0; r == 0 && steps && i < ROUNDS; i++) {
+		if (i > 0 && !s->settled)
+			forget_own_news(s);
 		steps = 0;
 		r = one_round(s, i == 0, &steps, e);
 	}
