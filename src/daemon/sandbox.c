@@ -266,6 +266,34 @@ static const struct link *other_end(const struct snapshot *in, const struct link
 	return l && l->peer == link->index && str_eq(l->kind, "veth") ? l : NULL;
 }
 
+/*
+ * A gate that was taken away dies a little later, and with it its ends of links:
+ * until then the other ends still hold their names and routes.
+ */
+static int drop_leftovers(struct place *p, struct arena *a, struct snapshot *in,
+			  const struct snapshot *gate, struct err *e)
+{
+	const char *alias = plan_alias(a, &p->sup->gate);
+	const char *again = plan_sandbox_alias(a, &p->sup->gate);
+	bool any = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < in->n_links; i++) {
+		const struct link *l = &in->links[i];
+
+		bool ours = str_eq(l->alias, alias) || str_eq(l->alias, again);
+
+		if (!ours || other_end(gate, l))
+			continue;
+		any = true;
+		r = rtnl_link_delete(p->rtnl, l->name, e);
+	}
+	if (r < 0 || !any)
+		return r;
+	*in = (struct snapshot){ 0 };
+	return rtnl_snapshot_tables(p->rtnl, a, 0, 0, in, e);
+}
+
 static void free_name(const struct snapshot *in, char ret[LINK_NAME_SIZE])
 {
 	for (unsigned int i = 0;; i++) {
@@ -291,13 +319,16 @@ static bool has_default(const struct snapshot *in, sa_family_t family, int but)
  * Whose link is it?  The one that the engine took has the alias it had on the
  * host.  While it is still there the namespace has no other end of it.
  */
-static int look_inside(struct place *p, struct arena *a, const struct link *link, struct err *e)
+static int look_inside(struct place *p, struct arena *a, const struct snapshot *gate,
+		       const struct link *link, struct err *e)
 {
 	const char *alias = plan_alias(a, &p->sup->gate);
 	const struct link *end = NULL;
 	struct snapshot in = { 0 };
 	int r = rtnl_snapshot_tables(p->rtnl, a, 0, 0, &in, e);
 
+	if (r == 0 && !link)
+		r = drop_leftovers(p, a, &in, gate, e);
 	if (r < 0)
 		return r;
 	p->sandbox_peer = link ? link->peer : 0;
@@ -331,7 +362,7 @@ static int look(struct supervisor *s, size_t index, struct arena *a, const struc
 	if (p->fd >= 0 && link && link->peer == p->sandbox_peer && !p->sandbox.ours)
 		return 0; /* the engine's, as it was */
 	p->sandbox = (struct plan_sandbox){ .on_host = p->fd < 0 && !link };
-	r = p->fd >= 0 ? look_inside(p, a, link, e) : 0;
+	r = p->fd >= 0 ? look_inside(p, a, gate, link, e) : 0;
 	return r < 0 ? err_wrap(e, r, "room \"%s\"", s->gate.rooms[index].name) : 0;
 }
 

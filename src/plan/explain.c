@@ -223,6 +223,8 @@ static void rewrite(struct explain_work *w, const struct explain_place *p, const
 
 	if (p->gate && p->nft)
 		flow->mark = nft_find_mark(w->a, p->nft, in->name);
+	if (p->gate && p->nft && str_eq(in->name, "lan"))
+		(void)nft_find_enter(w->a, p->nft, &flow->dst, &flow->dst);
 	if (!has_ports || !snapshot_has_address(p->net, &flow->dst))
 		return;
 	if (p->nft && p->gate)
@@ -251,6 +253,13 @@ static void rewrite(struct explain_work *w, const struct explain_place *p, const
 		flow->dst = shown->inside;
 		flow->dport = shown->inside_port;
 	}
+}
+
+/* A container that is a room: its namespace has no name. */
+static bool is_sandbox(struct explain_work *w, const struct explain_place *p,
+		       const struct flow *flow)
+{
+	return p->gate && p->nft && nft_find_sandbox(w->a, p->nft, &flow->dst);
 }
 
 /* A link of ours leads into a namespace by a rule of names (plan/plan.h). */
@@ -284,7 +293,9 @@ static bool leads_on(struct explain_work *w, const struct explain_place *p, cons
 /* A container: the neighbour behind a bridge or a veth has the address itself. */
 static bool leads_to_neighbour(struct explain_work *w, const struct explain_leg *leg)
 {
-	if (leg->place || !ip_is_none(&leg->result.via) ||
+	bool first = !leg->place || is_sandbox(w, place_of(w, leg->place), &leg->flow);
+
+	if (!first || !ip_is_none(&leg->result.via) ||
 	    !(str_eq(leg->out->kind, "bridge") || str_eq(leg->out->kind, "veth")))
 		return false;
 	w->out->more_ip = &leg->flow.dst;
@@ -295,7 +306,7 @@ static bool leads_to_neighbour(struct explain_work *w, const struct explain_leg 
 static const struct link *next_in(struct explain_work *w, const struct explain_leg *leg)
 {
 	const struct explain_place *p = place_of(w, leg->place);
-	bool ours = leads_on(w, p, leg->out);
+	bool ours = !is_sandbox(w, p, &leg->flow) && leads_on(w, p, leg->out);
 	const struct snapshot *next;
 
 	if ((!ours && !leads_to_neighbour(w, leg)) || leg->place + 1 >= w->in->n_places)

@@ -84,6 +84,37 @@ bool nft_find_on_host(struct arena *a, const char *listed, const struct ip *to, 
 	return true;
 }
 
+/* Behind @word in @text, which is an element or begins one; NULL if it is not there. */
+static const char *behind(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = strstr(text, word); at; at = strstr(at + 1, word))
+		if (at != text && strchr(" \t{,", at[-1]) && strchr(" ,\n}", at[len]))
+			return at + len;
+	return NULL;
+}
+
+bool nft_find_sandbox(struct arena *a, const char *listed, const struct ip *ip)
+{
+	const char *head = ip->family == AF_INET6 ? "set inside6" : "set inside4";
+	char text[IP_TEXT_SIZE];
+
+	return behind(block(a, listed, head), ip_text(ip, text)) != NULL;
+}
+
+bool nft_find_enter(struct arena *a, const char *listed, const struct ip *ip, struct ip *ret)
+{
+	const char *head = ip->family == AF_INET6 ? "map enter6" : "map enter4";
+	char text[IP_TEXT_SIZE];
+	const char *at = behind(block(a, listed, head), ip_text(ip, text));
+
+	if (!at || !str_starts(at, " : "))
+		return false;
+	at += 3;
+	return ip_parse(arena_strndup(a, at, strcspn(at, " ,\n}")), ret);
+}
+
 bool nft_find_in_gate(struct arena *a, const char *listed, const char *link, sa_family_t family,
 		      uint8_t proto, uint16_t port, struct nft_published *ret)
 {

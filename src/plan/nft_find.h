@@ -27,4 +27,9 @@ uint32_t nft_find_mark(struct arena *a, const char *listed, const char *link);
 /* A gate's table: do packets of rooms get the mark of their connection? */
 bool nft_find_restores(struct arena *a, const char *listed);
 
+/* A gate's table: is @ip, as the gate knows it, a container's that is a room? */
+bool nft_find_sandbox(struct arena *a, const char *listed, const struct ip *ip);
+/* A gate's table: the same of @ip as the lan door knows it; *@ret is how the gate does. */
+bool nft_find_enter(struct arena *a, const char *listed, const struct ip *ip, struct ip *ret);
+
 #endif

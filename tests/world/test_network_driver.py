@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`sallyport driver`: containers of a Docker network as rooms of a gate."""
+import json
 import os
 import signal
 
@@ -431,3 +432,20 @@ def test_more_containers_than_a_gate_has_rooms(office, gate):
                    container.IMAGE, 'true')
     assert 'takes 30 rooms' in said or 'takes no more' in said
     assert len(gate.status()['rooms']) == 30
+
+
+@pytest.mark.parametrize('flags', [(), ('--subnet', '172.21.0.0/16')],
+                         ids=['the gates addresses', 'dockers'])
+def test_explain_goes_into_the_container_by_every_door(world, engine, driver,
+                                                       gate, flags):
+    driver.network(engine, 'office', *flags, gate='office', doors='all')
+    web(engine, *PUBLISH)
+    answered(world, gate)
+    for door, host, server, saw in askers(world, families=(4,)):
+        if door == SELF:
+            continue
+        done = gate.tool('explain', '--json', '--gate', 'office', saw,
+                         f'{server}:80')
+        assert done.returncode == 0, done.stdout + done.stderr
+        legs = [leg['place'] for leg in json.loads(done.stdout)['legs']]
+        assert f'container {addresses(engine, "web")[0]}' in legs, legs
