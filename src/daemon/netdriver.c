@@ -456,6 +456,11 @@ int netdriver_complete(const char *engine, const char *gate, const char *room, s
 	const char *label = NULL;
 	int r = load_room(&a, gate, room, &f, e);
 
+	if (r == 0 && is_stale(&a, gate, &f)) {
+		remove_room(&a, gate, room);
+		tell_again(&a, gate);
+		return 0;
+	}
 	if (r < 0 || !f.sandbox.path || *f.sandbox.container)
 		return 0;
 	r = ask_engine(&a, engine, "/containers/json?all=1", &answer, e);

@@ -19,7 +19,8 @@ int netdriver_answer(struct arena *a, const char *path, const char *body, size_t
 
 /*
  * Which container a room is of and what its label says, asked of the engine;
- * -EAGAIN while the engine does not know yet.
+ * -EAGAIN while the engine does not know yet.  A room that nobody is in any more
+ * is given up.
  */
 int netdriver_complete(const char *engine, const char *gate, const char *room,
 		       struct err *e) MUST_USE;

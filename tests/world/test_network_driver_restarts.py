@@ -87,6 +87,7 @@ def test_containers_that_ended_while_no_driver_ran(world, web, gate, driver):
     driver.kill9()
     web('rm', '-f', 'web', timeout=3 * container.UP)
     driver.start()
+    until(lambda: len(gate.status()['rooms']) == 1, 'its room is given up')
     web.service('web', 80, options=('--network', 'office', *LABEL))
     answered(world, gate)
 
