@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is tried in the machine of tests/qemu/run: a door of the kernel's own
-WireGuard, and the kernel tests under that kernel. Speaks TAP.
+WireGuard, a guard beside that, and the kernel tests under that kernel. Speaks TAP.
 
     laptop 172.16.5.20 --- servera 172.16.5.10 / 203.0.113.10 --- peer 203.0.113.77
                                                           (wg0: 10.66.0.1)
@@ -19,15 +19,19 @@ import types
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.normpath(os.path.join(HERE, '../..'))
 sys.path.insert(0, f'{ROOT}/tests/world')
+os.environ.setdefault('SALLYPORT_PATIENCE', '180')  # every instruction is computed
 
 from lab import gate as gates                       # noqa: E402
 from lab import host as hosts                       # noqa: E402
 from lab import probe                               # noqa: E402
 from lab import vpn                                 # noqa: E402
 from lab.gate import Sallyport                      # noqa: E402
+from lab.guard import Guard, Lines                  # noqa: E402
 from lab.host import Host, join, until              # noqa: E402
 from lab.sniff import UDP, Sniffer                  # noqa: E402
+from lab.ssh import SshServer                       # noqa: E402
 from lab.state import difference, hoststate         # noqa: E402
+from lab.world import service_argv                  # noqa: E402
 
 PROGRAM = f'{ROOT}/build/sallyport'
 PORT = 51820
@@ -45,7 +49,7 @@ class World:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix='sallyport-qemu-')
         self.laptop = Host('laptop')
-        self.peer = Host('peer')
+        self.peer = Host('peer', mounts=True)
         self.servera = Host('servera', mounts=True)
         join(self.servera, 'eth0', self.laptop, 'eth0')
         join(self.servera, 'wan', self.peer, 'eth0')
@@ -191,6 +195,99 @@ def door(tap):
         print('\n'.join(f'# {l}' for l in gate.log.text().splitlines()))
 
 
+# --- a guarded host ------------------------------------------------------------
+
+class GuardedWorld(World):
+    """The host itself serves, and has a session of ssh from the laptop."""
+
+    def __init__(self):
+        super().__init__()
+        self.ssh = SshServer(self.servera, self.dir)
+        self.service = self.servera.popen(service_argv('host', 80), stdout=-1)
+        assert self.service.stdout.readline() == 'ready\n'
+
+    def lines(self, address=A4):
+        return Lines(self.ssh, self.laptop, address, interval=0.05)
+
+    def guard(self, *argv):
+        return Guard(PROGRAM, self.servera, self.dir, argv)
+
+    def close(self):
+        self.service.kill()
+        self.ssh.close()
+        self.servera.close()
+        self.laptop.close()
+        self.peer.close()
+
+
+def more(lines, n=20):
+    for each in lines:
+        want = len(each.came) + n
+        until(lambda: len(each.came) >= want, f'{each.name}: {each.lost} lost', SLOW)
+
+
+def whole(lines):
+    for each in lines:
+        each.stop(SLOW)
+        assert not each.lost, f'{each.name}: {each.lost} lost, {each.worst} s'
+
+
+def dies(each):
+    until(lambda: each.lost > 40, lambda: f'{each.lost} lost', SLOW)
+    each.stop(1)
+
+
+def take_the_lan(world):
+    """All of Server A's LAN, by longer prefixes than its own."""
+    with open(world.partner) as f:
+        text = f.read().replace(
+            '172.16.0.0/12, fd00:16::/32', '172.16.5.0/25, 172.16.5.128/25, '
+            'fd00:16:5::/65, fd00:16:5:0:8000::/65')
+    return hosts.keep(f'{world.dir}/taken.conf', text, 0o600)
+
+
+def without_guard_wg_quick_cuts(world, conf):
+    each = world.lines()
+    more([each])
+    world.servera.run('wg-quick', 'up', conf, timeout=SLOW)
+    dies(each)
+    world.servera.run('wg-quick', 'down', conf, timeout=SLOW)
+
+
+def wg_quick_comes_and_goes(world, conf):
+    before = hoststate(world.servera)
+    lines = [world.lines(), world.lines(A6)]
+    with world.guard('wg-quick', 'up', conf) as guard:
+        guard.wait_log('left taken')
+        more(lines)
+        answered_by_host(world.laptop, A4, LAPTOP4)
+        answered_by_host(world.laptop, A6, LAPTOP6)
+        answered_by_host(world.peer, A_WG4, PEER4)
+        world.servera.run('wg-quick', 'down', conf, timeout=SLOW)
+        assert guard.child.wait(SLOW) == 0, guard.log.text()
+    more(lines)
+    whole(lines)
+    left = difference(before, hoststate(world.servera))
+    assert not left, left
+
+
+def answered_by_host(host, dst, saw, src=None):
+    for proto in ('tcp', 'udp'):
+        got = probe.ask(host, proto, dst, 80, src=src, seconds=20)
+        assert (got.how, got.by, got.saw, got.source) == (
+            probe.How.ANSWERED, 'host', saw, dst), got
+
+
+def guard(tap):
+    world = GuardedWorld()
+    conf = take_the_lan(world)
+    tap.check('without a guard wg-quick cuts a session',
+              without_guard_wg_quick_cuts, world, conf)
+    tap.check('a guard keeps sessions while wg-quick comes and goes',
+              wg_quick_comes_and_goes, world, conf)
+    world.close()
+
+
 def kernel_tests(tap):
     for program in sorted(glob.glob(f'{ROOT}/build/kernel-test_*')):
         if os.path.isdir(program):
@@ -209,6 +306,7 @@ def main():
     print(f'# Linux {platform.release()}', flush=True)
     began = time.monotonic()
     tap.check('a door of the kernel\'s WireGuard', door, tap)
+    tap.check('a guard of the host', guard, tap)
     tap.check('the kernel tests', kernel_tests, tap)
     print(f'# {time.monotonic() - began:.0f} s')
     print(f'1..{tap.count}', flush=True)
