@@ -179,25 +179,26 @@ def wg_key():
 # at a time there may be none left for a moment.
 SHORT = 'too many open files'
 
-WG_QUICK_UP = f"""
+WG_QUICK = f"""#!/bin/sh
+[ "$1" = up ] || exec wg-quick "$@"
 end=$(($(date +%s) + {int(PATIENCE)}))
-until wg-quick up "$1" > "$1.said" 2>&1; do
-	cat "$1.said"
-	grep -q '{SHORT}\\|Unable to [a-z]* interface' "$1.said" || exit 1
+until wg-quick "$@" > "$2.said" 2>&1; do
+	cat "$2.said"
+	grep -q '{SHORT}\\|Unable to [a-z]* interface' "$2.said" || exit 1
 	[ $(date +%s) -lt $end ] || exit 1
 	sleep 0.2
 done
-cat "$1.said"
+cat "$2.said"
 """
 
 
 def wg_quick(what, conf):
-    """A command line, with wireguard-go for the kernel's."""
-    env = ['env', 'WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go',
-           'LOG_LEVEL=error']
-    if what == 'up':
-        return [*env, 'sh', '-c', WG_QUICK_UP, 'wg-quick-up', conf]
-    return [*env, 'wg-quick', what, conf]
+    """A command line, with wireguard-go for the kernel's. Its name is
+    wg-quick, for the guard knows by the name what takes the tunnel down."""
+    program = hosts.keep(os.path.join(os.path.dirname(conf), 'wg-quick'),
+                         WG_QUICK, 0o755)
+    return ['env', 'WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go',
+            'LOG_LEVEL=error', program, what, conf]
 
 
 class WireGuardServer:
