@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is tried in the machine of tests/qemu/run: a door of the kernel's own
-WireGuard, a guard beside that, and the kernel tests under that kernel. Speaks TAP.
+WireGuard, a guard beside that and beside strongSwan with the kernel's ESP, and
+the kernel tests under that kernel. Speaks TAP.
 
     laptop 172.16.5.20 --- servera 172.16.5.10 / 203.0.113.10 --- peer 203.0.113.77
                                                           (wg0: 10.66.0.1)
@@ -278,6 +279,131 @@ def answered_by_host(host, dst, saw, src=None):
             probe.How.ANSWERED, 'host', saw, dst), got
 
 
+# Without its plugin bypass-lan, which spares directly attached networks.
+CHARON = '''
+charon {{
+  load = random nonce aes sha1 sha2 hmac kdf gmp pem pkcs1 x509 constraints pubkey kernel-netlink socket-default vici updown
+  filelog {{
+    log {{
+      path = {log}
+      flush_line = yes
+      default = 1
+    }}
+  }}
+  plugins {{
+    vici {{
+      socket = unix:///run/charon.vici
+    }}
+  }}
+}}
+swanctl {{
+  socket = unix:///run/charon.vici
+}}
+'''
+SWANCTL = '''
+connections {{
+  site {{
+    version = 2
+    local_addrs = {here}
+    remote_addrs = {there}
+    local {{
+      auth = psk
+      id = {me}
+    }}
+    remote {{
+      auth = psk
+      id = {other}
+    }}
+    children {{
+      net {{
+        local_ts = {ts}
+        remote_ts = {ts}
+      }}
+    }}
+  }}
+}}
+secrets {{
+  ike {{
+    secret = "a test"
+  }}
+}}
+'''
+B_ESP4, B_ESP6 = '172.20.0.1', 'fd00:16:20::1'
+SELECTORS = '172.16.0.0/12, fd00:16::/32'
+
+
+class Charon:
+    """strongSwan's IKE daemon on a host of its own /run."""
+
+    def __init__(self, host, directory, here, there, me, other):
+        self.host = host
+        self.log = f'{directory}/charon-{host.name}.log'
+        conf = hosts.keep(f'{directory}/strongswan-{host.name}.conf',
+                          CHARON.format(log=self.log))
+        self.conf = hosts.keep(f'{directory}/swanctl-{host.name}.conf', SWANCTL.format(
+            here=here, there=there, me=me, other=other, ts=SELECTORS))
+        self.env = ['env', f'STRONGSWAN_CONF={conf}']
+        self.child = host.popen([*self.env, '/usr/lib/ipsec/charon'])
+        until(lambda: host.run(*self.argv('--stats'), ok=False).returncode == 0,
+              self.text, SLOW)
+        host.run(*self.argv('--load-all', '--file', self.conf), timeout=SLOW)
+
+    def argv(self, *words):
+        return [*self.env, 'swanctl', *words]
+
+    def text(self):
+        try:
+            with open(self.log) as f:
+                return f.read()
+        except OSError as why:
+            return str(why)
+
+    def close(self):
+        hosts.stop(self.child)
+
+
+def strongswan(world):
+    world.peer.ip(f'addr add {B_ESP4}/32 dev lo', f'addr add {B_ESP6}/128 dev lo nodad')
+    world.servera.ip(f'route add {B_ESP4}/32 via {PEER_OUT4}')
+    world.peer_charon = Charon(world.peer, world.dir, PEER_OUT4, OUT4, 'b', 'a')
+    return Charon(world.servera, world.dir, OUT4, PEER_OUT4, 'a', 'b')
+
+
+def without_guard_esp_cuts(world, charon):
+    each = world.lines()
+    more([each])
+    charon.host.run(*charon.argv('--initiate', '--child', 'net'), timeout=SLOW)
+    dies(each)
+    charon.host.run(*charon.argv('--terminate', '--ike', 'site'), timeout=SLOW)
+
+
+def esp_comes_and_goes(world, charon):
+    before = world.servera.out('ip', 'xfrm', 'policy')
+    lines = [world.lines(), world.lines(A6)]
+    for _ in range(2):
+        with world.guard(*charon.argv('--initiate', '--child', 'net')) as guard:
+            guard.wait_log('left xfrm policy')
+            more(lines)
+            answered_by_host(world.laptop, A4, LAPTOP4)
+            answered_by_host(world.laptop, A6, LAPTOP6)
+            assert probe.ping(world.laptop, A4) and probe.ping(world.laptop, A6)
+            esp_is_answered_by_esp(world)
+            world.servera.run(*charon.argv('--terminate', '--ike', 'site'),
+                              timeout=SLOW)
+            assert guard.child.wait(SLOW) == 0, guard.log.text()
+        more(lines)
+    whole(lines)
+    assert world.servera.out('ip', 'xfrm', 'policy') == before
+
+
+def esp_is_answered_by_esp(world):
+    """Who came in encrypted is answered so: nothing of it is on the wire."""
+    with Sniffer(world.servera, 'wan', (world.peer, 'eth0'), SLOW) as wan:
+        answered_by_host(world.peer, A4, B_ESP4, src=B_ESP4)
+        plain = wan.seen(lambda p: p.outgoing and B_ESP4 in (p.src, p.dst))
+    assert not plain, plain
+
+
 def guard(tap):
     world = GuardedWorld()
     conf = take_the_lan(world)
@@ -285,6 +411,15 @@ def guard(tap):
               without_guard_wg_quick_cuts, world, conf)
     tap.check('a guard keeps sessions while wg-quick comes and goes',
               wg_quick_comes_and_goes, world, conf)
+    charon = strongswan(world)
+    tap.check('without a guard an SA of strongSwan cuts a session',
+              without_guard_esp_cuts, world, charon)
+    tap.check('a guard keeps sessions while an SA comes and goes',
+              esp_comes_and_goes, world, charon)
+    if tap.bad:
+        print('\n'.join(f'# {l}' for l in charon.text().splitlines()[-60:]))
+    charon.close()
+    world.peer_charon.close()
     world.close()
 
 
