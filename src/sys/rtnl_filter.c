@@ -200,18 +200,25 @@ static void write_code(struct code *c, const struct rtnl_filter *f)
 	accept_it(c);
 }
 
+static bool fits(const struct rtnl_filter *f)
+{
+	return 3 * (f->n_own + f->n_others) <= INDICES_MAX && strlen(f->link) <= 15 &&
+	       strlen(f->short_links) <= 15;
+}
+
 bool rtnl_filter_attach(int fd, const struct rtnl_filter *f)
 {
 	struct code c = { .n = 0 };
 	struct sock_fprog program;
 	int none = 0;
 
-	if (3 * (f->n_own + f->n_others) > INDICES_MAX || strlen(f->link) > 15 ||
-	    strlen(f->short_links) > 15) {
-		(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
-		return false;
+	if (fits(f)) {
+		write_code(&c, f);
+		program = (struct sock_fprog){ .len = (unsigned short)c.n, .filter = c.insns };
+		if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0)
+			return true;
 	}
-	write_code(&c, f);
-	program = (struct sock_fprog){ .len = (unsigned short)c.n, .filter = c.insns };
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+	/* One that knows fewer links would keep the new ones' messages back. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
+	return false;
 }
