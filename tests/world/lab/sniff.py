@@ -6,6 +6,7 @@ would receive from every interface until bind(). It proves itself: prove() has
 a frame planted at the far end of the wire and waits for it. seen() plants one
 more and waits, so that everything sent before has been read: no sleeps.
 """
+import errno
 import os
 import select
 import socket
@@ -13,7 +14,7 @@ import struct
 import time
 from dataclasses import dataclass
 
-from .host import PATIENCE, TimedOut
+from .host import PATIENCE, TimedOut, until
 from .probe import SILENCE
 
 ETH_P_ALL = 0x0003
@@ -73,14 +74,15 @@ def parse(protocol, data, outgoing=False):
 
 
 class Sniffer:
-    """Reads @link of @host. @far is (host, link) at the other end of that
-    wire, where frames are planted; a tun device has none."""
+    """Reads @link of @host, and waits for a link that is not there yet: a VPN
+    client that comes back makes it anew. @far is (host, link) at the other
+    end of that wire, where frames are planted; a tun device has none."""
 
     def __init__(self, host, link, far=None, seconds=PATIENCE):
         with host.inside():
             self.s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
             self.s.setsockopt(socket.SOL_SOCKET, 33, 1 << 25)  # RCVBUFFORCE
-            self.s.bind((link, ETH_P_ALL))
+            until(lambda: self._bound(link), f'no link {link}', seconds)
         self.s.setblocking(False)
         self.link = link
         self.far = far
@@ -88,6 +90,15 @@ class Sniffer:
         self.arps = []
         if far:
             self.prove(seconds)
+
+    def _bound(self, link):
+        try:
+            self.s.bind((link, ETH_P_ALL))
+        except OSError as e:
+            if e.errno != errno.ENODEV:
+                raise
+            return False
+        return True
 
     def __enter__(self):
         return self
