@@ -108,6 +108,11 @@ def ended(guard):
     return guard.child.wait(PATIENCE)
 
 
+def tunnel_is_a_door(guard):
+    until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+          'the tunnel is a door', PATIENCE)
+
+
 def rules(machine):
     return [l for l in machine.out('ip', 'rule').splitlines() if 'lookup 100' in l]
 
@@ -139,8 +144,7 @@ def test_networkd_takes_strangers_rules_and_leaves_the_guards(net, boot, what):
     lines.GAP = 1.0  # it may take the address away and put it back
     with guarded(machine, net) as guard:
         guard.connected()
-        until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
-              'the tunnel is a door', PATIENCE)
+        tunnel_is_a_door(guard)
         before = rules(machine)
         add_strangers(machine)
         what(machine)
@@ -181,6 +185,7 @@ def test_rules_that_are_taken_come_back_and_the_drop_in_is_named(net, boot):
     lines.GAP = 1.0  # between the deletion and its repair
     with guarded(machine, net) as guard:
         guard.connected()
+        tunnel_is_a_door(guard)
         before = rules(machine)
         machine.run('ip', '-batch', '-', input=''.join(
             f'rule del pref 0 {r.split(":")[1]}\n' for r in before))
