@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import os
+import time
 
 import pytest
 
@@ -64,6 +65,30 @@ def test_a_second_try_that_does_not_pass_is_none(check, second):
 def test_a_program_that_dies_has_failed_for_good(check):
     dies = ['/bin/sh', '-c', "printf '1..2\\nok 1 - one\\n'; kill -9 $$"]
     assert run(check, dies, dies)[:2] == (1, 1)
+
+
+class LastWords:
+    """A child that says everything, and ends, just when somebody asks whether
+    it has: cmocka keeps its results to itself until then."""
+
+    def __init__(self, said):
+        self.said = said
+        reader, self.writer = os.pipe()
+        self.stdout = os.fdopen(reader, 'rb', buffering=0)
+        self.asked = 0
+
+    def poll(self):
+        self.asked += 1
+        if self.asked == 2:
+            os.write(self.writer, self.said)
+            os.close(self.writer)
+        return 0 if self.asked > 1 else None
+
+
+def test_the_last_words_of_a_program_are_heard(check):
+    program = check.Program('unit', 'a', [], 60)
+    assert not program._listen(LastWords(b'1..1\nok 1 - one\n'), time.monotonic() + 60)
+    assert (program.plan, program.sum.passed) == (1, 1)
 
 
 def test_many_failures_are_no_accident(check):
