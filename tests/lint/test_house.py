@@ -94,6 +94,60 @@ def test_manual_pages_are_sound(page):
     assert text(f"man/{page}").strip()
 
 
+# Of other programs, which the manual names in examples, and what main() itself knows.
+NOT_OF_A_VERB = {"dns", "help", "ipam-driver", "subnet", "version"}
+
+
+def manual_options(page):
+    return set(re.findall(r"\\-([a-z][a-z0-9-]+)", page))
+
+
+def test_the_manual_has_every_option_and_no_other():
+    known = {name for f in files("src/cli/*.c") for name in
+             re.findall(r'\{ "([a-z-]+)", (?:no|required|optional)_argument', text(f))}
+    assert len(known) > 30
+    said = manual_options(text("man/sallyport.8"))
+    assert known - said == set()
+    assert said - known == NOT_OF_A_VERB
+
+
+def test_the_manual_has_the_options_of_each_verb_where_the_verb_is():
+    """Those that its usage names; tests/golden has the usage as it is printed."""
+    synopsis = text("man/sallyport.8").split(".Sh SYNOPSIS")[1].split(".Sh")[0]
+    said = {}
+    for part in synopsis.split("\n.Nm")[1:]:
+        verb = re.search(r"^\.Cm ([a-z-]+)", part, re.M)[1]
+        said.setdefault(verb, set()).update(manual_options(part))
+    usage = dict(re.findall(r"^  sallyport ([a-z-]+) ?(.*)$",
+                            text("tests/golden/expected/help.txt"), re.M))
+    assert len(usage) > 15
+    usage["explain"] = ""  # has ".Ar options" in place of them
+    assert {verb: set(re.findall(r"--([a-z][a-z-]+)", words)) - said[verb]
+            for verb, words in usage.items()} == dict.fromkeys(usage, set())
+
+
+def commands():
+    """(where, verb, flags) of what the documents tell to type."""
+    blocks = [("README.md", block) for block in text("README.md").split("```")[1::2]]
+    blocks += [("README.md", block) for block in re.findall(r"`(sallyport [^`]+)`",
+                                                            text("README.md"))]
+    blocks += [(f, text(f)) for f in files("man/*", "deploy/*", "dist/*")]
+    for where, block in blocks:
+        for verb, words in re.findall(
+                r"(?:^|[#$=/] *|sudo |unshare )sallyport ([a-z-]+)(.*)$", block, re.M):
+            words = re.split(r" -- |#", words)[0]
+            yield where, verb, set(re.findall(r"--([a-z][a-z-]+)", words))
+
+
+def test_what_the_documents_tell_to_type_exists():
+    usage = dict(re.findall(r"^  sallyport ([a-z-]+) ?(.*)$",
+                            text("tests/golden/expected/help.txt"), re.M))
+    found = list(commands())
+    assert len(found) > 30
+    assert [(where, verb, flags) for where, verb, flags in found
+            if verb not in usage or flags - set(re.findall(r"--([a-z-]+)", usage[verb]))] == []
+
+
 def test_every_source_names_its_licence():
     mark = "SPDX-License-Identifier: GPL-2.0-or-later"
     found = files("src/*.[ch]", "tests/*.[ch]", "tests/*.py", "tools", "meson.build",
