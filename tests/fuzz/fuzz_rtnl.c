@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Every decoder of wire/rtnl_decode.h over every message of the input, and one round more. */
 #include "base/arena.h"
+#include "messages.h"
 #include "wire/rtnl_decode.h"
 #include "wire/rtnl_encode.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
-#include <stdlib.h>
-#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void decode_all(struct arena *a, const struct nlmsghdr *nlh)
+static void decode_all(const struct nlmsghdr *nlh)
 {
+	struct arena a CLEANUP_ARENA = { 0 };
 	struct rtnl_message m;
 	struct nexthop_seen nexthop;
 	struct link_stats stats;
@@ -28,7 +27,7 @@ static void decode_all(struct arena *a, const struct nlmsghdr *nlh)
 	rtnl_decode_stats(nlh, &stats);
 	rtnl_decode_route_table(nlh, &table);
 	rtnl_decode_link(nlh, &link);
-	rtnl_decode_nexthop(a, nlh, &nexthop);
+	rtnl_decode_nexthop(&a, nlh, &nexthop);
 	/* What was read can be written, and what was written can be read. */
 	if (rtnl_decode_address(nlh, &address) == 1 &&
 	    rtnl_decode_address(rtnl_encode_address(&m, RTM_NEWADDR, &address), &address) != 1)
@@ -36,9 +35,9 @@ static void decode_all(struct arena *a, const struct nlmsghdr *nlh)
 	if (rtnl_decode_rule(nlh, &rule) == 1 &&
 	    rtnl_decode_rule(rtnl_encode_rule(&m, RTM_NEWRULE, &rule), &rule) != 1)
 		abort();
-	if (rtnl_decode_route(a, nlh, &route) == 1) {
+	if (rtnl_decode_route(&a, nlh, &route) == 1) {
 		again = rtnl_encode_route(&m, RTM_NEWROUTE, &route);
-		if (again && rtnl_decode_route(a, again, &route) != 1)
+		if (again && rtnl_decode_route(&a, again, &route) != 1)
 			abort();
 	}
 	rtnl_encode_listed_rule(&m, RTM_DELRULE, nlh);
@@ -46,20 +45,6 @@ static void decode_all(struct arena *a, const struct nlmsghdr *nlh)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct arena a CLEANUP_ARENA = { 0 };
-	char *copy = malloc(size ? size : 1);
-	const struct nlmsghdr *nlh;
-	int left = (int)size;
-
-	if (!copy || size > 65536) {
-		free(copy);
-		return 0;
-	}
-	memcpy(copy, data, size);
-	/* mnl_nlmsg_ok() of libmnl 1.0.4 lets lengths above INT_MAX pass; decoders may trust theirs. */
-	for (nlh = (void *)copy; mnl_nlmsg_ok(nlh, left) && nlh->nlmsg_len <= (uint32_t)left;
-	     nlh = mnl_nlmsg_next(nlh, &left))
-		decode_all(&a, nlh);
-	free(copy);
+	each_message(data, size, decode_all);
 	return 0;
 }
