@@ -19,9 +19,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define RECEIVE_BUFFER (4 * 1024 * 1024)
-#define READS_MAX      4096
-#define NAME_SIZE      32
+#define READS_MAX 4096
+#define NAME_SIZE 32
 
 /* The inode of the first pid namespace is fixed (linux/proc_ns.h). */
 #define FIRST_PID_NS 0xEFFFFFFCU
@@ -60,8 +59,7 @@ int nft_watch_open(int netns_fd, struct nft_watch **ret, struct err *e)
 	struct nft_watch *w;
 	int r;
 
-	r = netlink_listen(netns_fd, NETLINK_NETFILTER, &group, 1, RECEIVE_BUFFER, "nftables",
-			   &sock, e);
+	r = netlink_listen(netns_fd, NETLINK_NETFILTER, &group, 1, "nftables", &sock, e);
 	if (r < 0)
 		return r;
 	w = calloc(1, sizeof(*w));

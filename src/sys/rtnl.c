@@ -46,9 +46,11 @@ int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e)
 	return 0;
 }
 
-static int join(struct mnl_socket *sock, const int *groups, size_t n, int size, const char *what,
+static int join(struct mnl_socket *sock, const int *groups, size_t n, const char *what,
 		struct err *e)
 {
+	/* 10,000 routes at once are some 2 MiB; beyond this ENOBUFS says that news was lost. */
+	const int size = 8 * 1024 * 1024;
 	int fd = mnl_socket_get_fd(sock);
 
 	for (size_t i = 0; i < n; i++)
@@ -63,7 +65,7 @@ static int join(struct mnl_socket *sock, const int *groups, size_t n, int size, 
 	return 0;
 }
 
-int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, int size, const char *what,
+int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, const char *what,
 		   struct mnl_socket **ret, struct err *e)
 {
 	struct mnl_socket *sock;
@@ -71,7 +73,7 @@ int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, int size,
 
 	if (r < 0)
 		return r;
-	r = join(sock, groups, n, size, what, e);
+	r = join(sock, groups, n, what, e);
 	if (r < 0)
 		mnl_socket_close(sock);
 	else

@@ -21,9 +21,9 @@ int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e) 
 
 /*
  * The same as a socket to listen on: non-blocking, a member of @groups, with
- * room for @size bytes of news.  @what is heard, for an error: "the network".
+ * room for much news.  @what is heard, for an error: "the network".
  */
-int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, int size, const char *what,
+int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, const char *what,
 		   struct mnl_socket **ret, struct err *e) MUST_USE;
 
 /*

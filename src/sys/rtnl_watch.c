@@ -18,8 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* 10,000 routes at once are some 2 MiB; beyond this ENOBUFS says that news was lost. */
-#define RECEIVE_BUFFER (8 * 1024 * 1024)
 /* So that a flood cannot keep the loop here: the socket stays readable. */
 #define READS_MAX 4096
 
@@ -46,7 +44,7 @@ int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e)
 	int r;
 
 	r = netlink_listen(netns_fd, NETLINK_ROUTE, groups, sizeof(groups) / sizeof(*groups),
-			   RECEIVE_BUFFER, "the network", &sock, e);
+			   "the network", &sock, e);
 	if (r < 0)
 		return r;
 	w = calloc(1, sizeof(*w));

@@ -14,10 +14,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TRIES          10
-#define RECEIVE_BUFFER (1024 * 1024)
-#define READS_MAX      4096
-#define SOCKETS        "/proc/thread-self/net/netlink"
+#define TRIES     10
+#define READS_MAX 4096
+#define SOCKETS   "/proc/thread-self/net/netlink"
 
 bool xfrm_is_there(uint32_t own_port, bool *ret_spoken)
 {
@@ -134,7 +133,7 @@ int xfrm_watch_open(struct mnl_socket **ret, struct err *e)
 {
 	static const int groups[] = { XFRMNLGRP_POLICY };
 
-	return netlink_listen(-1, NETLINK_XFRM, groups, 1, RECEIVE_BUFFER, "xfrm policies", ret, e);
+	return netlink_listen(-1, NETLINK_XFRM, groups, 1, "xfrm policies", ret, e);
 }
 
 int xfrm_watch_fd(const struct mnl_socket *s)
