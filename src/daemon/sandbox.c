@@ -110,7 +110,7 @@ static int load_file(struct loading *l, const char *path, struct err *e)
 		r = sandbox_read(&l->arena, path, text, size, f, e);
 	if (r < 0 || !f->sandbox.path) /* nothing is to be seen of it yet */
 		return r;
-	r = sandbox_room(&l->arena, &l->gate, f, l->gate.n_rooms, &room, &ports, &n, e);
+	r = sandbox_room(&l->arena, &l->gate, f, &room, &ports, &n, e);
 	return r < 0 ? r : take_room(l, &room, ports, n, e);
 }
 

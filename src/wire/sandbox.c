@@ -288,7 +288,7 @@ static int check_place(const struct gate *g, const struct sandbox_file *f, struc
 	return 0;
 }
 
-int sandbox_room(struct arena *a, const struct gate *g, const struct sandbox_file *f, size_t index,
+int sandbox_room(struct arena *a, const struct gate *g, const struct sandbox_file *f,
 		 struct room *ret, struct publish **ret_ports, size_t *ret_n, struct err *e)
 {
 	struct room room = { .name = f->room, .sandbox = &f->sandbox };
@@ -300,7 +300,7 @@ int sandbox_room(struct arena *a, const struct gate *g, const struct sandbox_fil
 	for (size_t i = 0; r == 0 && i < f->reach.n; i++)
 		r = room_add_reach(a, &room, f->reach.items[i], e);
 	for (size_t i = 0; r == 0 && i < f->publish.n; i++)
-		r = spread(a, g, f->publish.items[i], index, &ports, e);
+		r = spread(a, g, f->publish.items[i], g->n_rooms, &ports, e);
 	if (r == 0)
 		r = check_free(g, &ports, e);
 	if (r < 0)

@@ -30,11 +30,8 @@ int sandbox_read(struct arena *a, const char *file, const char *text, size_t siz
 		 struct sandbox_file *ret, struct err *e) MUST_USE;
 const char *sandbox_write(struct arena *a, const struct sandbox_file *f);
 
-/*
- * The room and its ports for gate @g, where its index is @index.  The values
- * point into @f and @a.
- */
-int sandbox_room(struct arena *a, const struct gate *g, const struct sandbox_file *f, size_t index,
+/* The room and its ports, to be the next of gate @g.  The values point into @f and @a. */
+int sandbox_room(struct arena *a, const struct gate *g, const struct sandbox_file *f,
 		 struct room *ret, struct publish **ret_ports, size_t *ret_n,
 		 struct err *e) MUST_USE;
 

@@ -31,7 +31,7 @@ static void as_sandbox(const char *text, size_t size)
 	if (sandbox_read(&a, "file", written, strlen(written), &again, &e) < 0 ||
 	    !str_eq(written, sandbox_write(&a, &again)))
 		abort();
-	if (sandbox_room(&a, &g, &f, 0, &room, &ports, &n, &e) < 0)
+	if (sandbox_room(&a, &g, &f, &room, &ports, &n, &e) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
 		if (ports[i].door >= g.n_doors || !ports[i].door_port || !ports[i].by_gate)

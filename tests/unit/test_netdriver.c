@@ -232,7 +232,7 @@ static int take(struct arena *a, struct gate *g, const char *text, struct err *e
 	int r = sandbox_read(a, "file", text, strlen(text), f, e);
 
 	if (r == 0)
-		r = sandbox_room(a, g, f, g->n_rooms, &room, &ports, &n, e);
+		r = sandbox_room(a, g, f, &room, &ports, &n, e);
 	if (r < 0)
 		return r;
 	*arena_push(a, g->rooms, g->n_rooms, g->cap_rooms) = room;
