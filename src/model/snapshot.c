@@ -28,6 +28,17 @@ bool snapshot_has_address(const struct snapshot *s, const struct ip *ip)
 	return false;
 }
 
+bool snapshot_same_hops(const struct route *a, const struct route *b)
+{
+	if (a->n_hops != b->n_hops)
+		return false;
+	for (size_t i = 0; i < a->n_hops; i++)
+		if (a->hops[i].link != b->hops[i].link ||
+		    !ip_equal(&a->hops[i].via, &b->hops[i].via))
+			return false;
+	return true;
+}
+
 static int by_index(const void *pa, const void *pb)
 {
 	const struct link *a = *(struct link *const *)pa, *b = *(struct link *const *)pb;

@@ -126,6 +126,8 @@ const struct link *snapshot_link_by_index(const struct snapshot *s, int index);
 const struct link *snapshot_link_by_name(const struct snapshot *s, const char *name);
 /* True if @ip stands on any link. */
 bool snapshot_has_address(const struct snapshot *s, const struct ip *ip);
+/* Do two routes lead over the same links by the same gateways, in the same order? */
+bool snapshot_same_hops(const struct route *a, const struct route *b);
 
 /* In words what no kernel has: two links of one index or name.  NULL if there are none. */
 const char *snapshot_twin_links(struct arena *a, const struct snapshot *s);

@@ -2,7 +2,6 @@
 #include "plan/known.h"
 
 #include "base/text.h"
-#include "plan/clash.h"
 #include "plan/guard.h"
 #include "plan/plan.h"
 
@@ -167,35 +166,6 @@ bool known_rule_is_ours(const struct rule *r)
 	return r->protocol == PLAN_PROTOCOL ||
 	       (r->priority == 0 && r->protocol == RTPROT_KERNEL &&
 		((r->table >= SLOT_TABLE && r->table < OURS_END) || slot_is_pool(&r->from)));
-}
-
-const char *known_link_maker(const struct link *l)
-{
-	/* By the names that these give to their links, whatever their kind. */
-	static const struct {
-		const char *start, *name;
-	} names[] = {
-		{ "tailscale", "Tailscale" },
-		{ "wt0", "NetBird" },
-		{ "cilium_", "Cilium" },
-		{ "flannel", "flannel" },
-		{ "cali", "Calico" },
-		{ "virbr", "libvirt" },
-		{ "lxdbr", "LXD" },
-		{ "zt", "ZeroTier" },
-		{ "nordlynx", "NordVPN" },
-		{ "proton", "Proton VPN" },
-		{ "CloudflareWARP", "Cloudflare WARP" },
-	};
-
-	if (plan_link_is_ours(l))
-		return "sallyport";
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (str_starts(l->name, names[i].start))
-			return names[i].name;
-	if (str_eq(l->kind, "wireguard"))
-		return "WireGuard";
-	return clash_engine_of(l->name);
 }
 
 bool known_is_tunnel(const struct link *l)

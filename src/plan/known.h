@@ -5,8 +5,8 @@
 #include "model/snapshot.h"
 
 /*
- * Whose a rule, a route or a link most likely is.  The kernel does not say who
- * made them; programs are known by the numbers and names that they always use.
+ * Whose a rule most likely is, and what a link is.  The kernel does not say who
+ * made them; programs are known by the numbers that they always use.
  */
 
 /* "Tailscale", ...; NULL: nobody is known to make such a rule. */
@@ -16,8 +16,6 @@ bool known_rule_is_kernels(const struct rule *r);
 /* By its table, or by our protocol number. */
 bool known_rule_is_ours(const struct rule *r);
 
-/* "Docker", "WireGuard", ...; NULL: an interface like any other. */
-const char *known_link_maker(const struct link *l);
 /* Leads into a VPN: what is sent there comes out somewhere else. */
 bool known_is_tunnel(const struct link *l);
 

@@ -82,17 +82,6 @@ static void addresses(struct restore *x, const struct snapshot *from, const stru
 
 /* --- routes ------------------------------------------------------------------------ */
 
-static bool same_hops(const struct route *a, const struct route *b)
-{
-	if (a->n_hops != b->n_hops)
-		return false;
-	for (size_t i = 0; i < a->n_hops; i++)
-		if (a->hops[i].link != b->hops[i].link ||
-		    !ip_equal(&a->hops[i].via, &b->hops[i].via))
-			return false;
-	return true;
-}
-
 static bool has_route(const struct snapshot *s, const struct route *r)
 {
 	for (size_t i = 0; i < s->n_routes; i++) {
@@ -100,7 +89,7 @@ static bool has_route(const struct snapshot *s, const struct route *r)
 
 		if (x->family == r->family && x->table == r->table && x->metric == r->metric &&
 		    x->type == r->type && x->tos == r->tos && prefix_equal(&x->dst, &r->dst) &&
-		    same_hops(x, r))
+		    snapshot_same_hops(x, r))
 			return true;
 	}
 	return false;

@@ -136,14 +136,25 @@ int engine_read_event(struct arena *a, const char *text, size_t size, struct eng
 	return 0;
 }
 
-const char *engine_read_message(struct arena *a, const char *text, size_t size)
+/* The text of one member of an object; NULL if there is none. */
+static const char *read_member(struct arena *a, const char *text, size_t size, const char *name)
 {
 	json_t *root = json_loadb(text, size, 0, NULL);
-	const char *words = json_string_value(json_object_get(root, "message"));
+	const char *words = json_string_value(json_object_get(root, name));
 	const char *copy = words ? arena_strdup(a, words) : NULL;
 
 	json_decref(root);
 	return copy;
+}
+
+const char *engine_read_message(struct arena *a, const char *text, size_t size)
+{
+	return read_member(a, text, size, "message");
+}
+
+const char *engine_read_id(struct arena *a, const char *text, size_t size)
+{
+	return read_member(a, text, size, "Id");
 }
 
 const char *engine_joined(const char *network_mode)
@@ -226,14 +237,4 @@ int engine_write_like(struct arena *a, const char *text, size_t size, const char
 	free(out);
 	json_decref(root);
 	return 0;
-}
-
-const char *engine_read_id(struct arena *a, const char *text, size_t size)
-{
-	json_t *root = json_loadb(text, size, 0, NULL);
-	const char *id = json_string_value(json_object_get(root, "Id"));
-	const char *copy = id ? arena_strdup(a, id) : NULL;
-
-	json_decref(root);
-	return copy;
 }

@@ -213,15 +213,9 @@ const struct ip_kind ip_routes = { &route_record, take_route };
 
 static bool same_route(const struct route *a, const struct route *b)
 {
-	if (a->table != b->table || a->type != b->type || a->metric != b->metric ||
-	    a->tos != b->tos || a->n_hops != b->n_hops || !prefix_equal(&a->dst, &b->dst) ||
-	    !prefix_equal(&a->src, &b->src))
-		return false;
-	for (size_t i = 0; i < a->n_hops; i++)
-		if (a->hops[i].link != b->hops[i].link ||
-		    !ip_equal(&a->hops[i].via, &b->hops[i].via))
-			return false;
-	return true;
+	return a->table == b->table && a->type == b->type && a->metric == b->metric &&
+	       a->tos == b->tos && prefix_equal(&a->dst, &b->dst) &&
+	       prefix_equal(&a->src, &b->src) && snapshot_same_hops(a, b);
 }
 
 static size_t next_of(const struct snapshot *net, size_t at, sa_family_t family)
