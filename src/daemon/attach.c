@@ -35,15 +35,13 @@
 static void __attribute__((format(printf, 2, 3)))
 say(const struct attached *x, const char *fmt, ...)
 {
-	char text[2048];
 	va_list ap;
 
 	if (x->quiet)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	log_say_v(x->target->label, fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "sallyport: %s: %s\n", x->target->label, text);
 }
 
 static void attached_close(struct attached *x)
@@ -575,14 +573,6 @@ static void process_ended(struct loop_source *source, uint32_t events)
 	w->loop.stop = true;
 }
 
-static void signalled(struct loop_source *source, uint32_t events)
-{
-	struct attach_watch *w = source->ctx;
-
-	(void)events;
-	w->loop.stop = true;
-}
-
 static void asked(struct loop_source *source, uint32_t events)
 {
 	struct attach_watch *w = source->ctx;
@@ -642,20 +632,6 @@ static int add_source(struct attach_watch *w, struct loop_source *s, int fd,
 	return loop_add(&w->loop, s, fd, e);
 }
 
-static int open_signals(struct attach_watch *w, struct err *e)
-{
-	sigset_t set;
-	int fd = -1;
-	int r;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	r = signals_open(&set, &fd, e);
-	return r < 0 ? r : add_source(w, &w->signals, fd, signalled, e);
-}
-
 /* Watching begins before the first look, so that nothing is missed in between. */
 static int open_watch(struct attach_watch *w, struct err *e)
 {
@@ -673,7 +649,7 @@ static int open_watch(struct attach_watch *w, struct err *e)
 	if (r == 0)
 		r = add_source(w, &w->control, control, asked, e);
 	if (r == 0 && !w->signals_are_mine)
-		r = open_signals(w, e);
+		r = loop_end_by_signals(&w->loop, &w->signals, e);
 	if (r == 0)
 		r = go_near(&w->x, t, e);
 	if (r == 0)

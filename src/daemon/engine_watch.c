@@ -20,8 +20,6 @@
 #include "wire/http.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,17 +57,6 @@ struct engine_watcher {
 	bool told; /* that the engine does not answer */
 	bool again; /* something could not be put right yet */
 };
-
-static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
-{
-	char text[2048];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "sallyport: %s\n", text);
-}
 
 /* --- what containers were called -------------------------------------------------------- */
 
@@ -253,11 +240,11 @@ static void put_right(struct engine_watcher *w, const struct engine_listed *c,
 
 	w->again = w->again || r < 0;
 	if (r < 0)
-		say("container \"%s\" is cut off from the network of \"%s\": %s", c->name,
-		    joins->name, e.text);
+		log_say(NULL, "container \"%s\" is cut off from the network of \"%s\": %s", c->name,
+			joins->name, e.text);
 	else
-		say("container \"%s\" was cut off from the network of \"%s\": %s", c->name,
-		    joins->name, anew ? "made anew" : "restarted");
+		log_say(NULL, "container \"%s\" was cut off from the network of \"%s\": %s",
+			c->name, joins->name, anew ? "made anew" : "restarted");
 }
 
 static void look_at(struct engine_watcher *w, const struct all *all, const struct engine_listed *c)
@@ -299,7 +286,7 @@ static void attach_again(struct engine_watcher *w, const char *id)
 	if (r == 0)
 		r = attach(&t, &w->o->ask, false, &e);
 	if (r < 0)
-		say("%s", e.text);
+		log_say(NULL, "%s", e.text);
 	else if (k)
 		k->attached = t.pid;
 }
@@ -351,7 +338,7 @@ static void look(struct loop_timer *t)
 
 	w->again = false;
 	if (list(w, &a, &all, &e) < 0) {
-		say("%s", e.text);
+		log_say(NULL, "%s", e.text);
 		loop_arm(&w->loop, &w->look, SWEEP_MS);
 		return;
 	}
@@ -420,7 +407,7 @@ static void events_ready(struct loop_source *source, uint32_t events)
 		return;
 	if (n <= 0 || http_feed(&w->http, buf, (size_t)n, &w->body, &e) < 0 ||
 	    w->http.status / 100 > 2 || w->http.part == HTTP_DONE) {
-		say("%s stopped telling of events", w->o->socket);
+		log_say(NULL, "%s stopped telling of events", w->o->socket);
 		hang_up(w);
 		return;
 	}
@@ -442,7 +429,7 @@ static int listen_to(struct engine_watcher *w, struct err *e)
 	if (r < 0)
 		return r;
 	attach_all(w, &all, NULL);
-	say("%s is listened to: %zu containers", w->o->socket, all.n);
+	log_say(NULL, "%s is listened to: %zu containers", w->o->socket, all.n);
 	w->told = false;
 	loop_arm(&w->loop, &w->look, 1);
 	return 0;
@@ -456,30 +443,9 @@ static void retry(struct loop_timer *t)
 	if (listen_to(w, &e) == 0)
 		return;
 	if (!w->told)
-		say("%s; trying again until it answers", e.text);
+		log_say(NULL, "%s; trying again until it answers", e.text);
 	w->told = true;
 	hang_up(w);
-}
-
-static void signalled(struct loop_source *source, uint32_t events)
-{
-	struct engine_watcher *w = source->ctx;
-
-	(void)events;
-	w->loop.stop = true;
-}
-
-static int open_signals(struct engine_watcher *w, struct err *e)
-{
-	sigset_t set;
-	int fd, r;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	r = signals_open(&set, &fd, e);
-	return r < 0 ? r : loop_add(&w->loop, &w->signals, fd, e);
 }
 
 static void watcher_close(struct engine_watcher *w)
@@ -496,16 +462,15 @@ static void watcher_close(struct engine_watcher *w)
 
 int engine_watch(const struct engine_watch_options *o, struct err *e)
 {
-	struct engine_watcher w
-		__attribute__((cleanup(watcher_close))) = { .o = o, .loop.epoll = -1 };
+	struct engine_watcher w __attribute__((
+		cleanup(watcher_close))) = { .o = o, .loop.epoll = -1, .signals.fd = -1 };
 	int r = loop_open(&w.loop, e);
 
-	w.signals = (struct loop_source){ .fd = -1, .ready = signalled, .ctx = &w };
 	w.events = (struct loop_source){ .fd = -1, .ready = events_ready, .ctx = &w };
 	w.look = (struct loop_timer){ .fire = look, .ctx = &w };
 	w.retry = (struct loop_timer){ .fire = retry, .ctx = &w };
 	if (r == 0)
-		r = open_signals(&w, e);
+		r = loop_end_by_signals(&w.loop, &w.signals, e);
 	if (r < 0)
 		return r;
 	retry(&w.retry);

@@ -29,35 +29,21 @@
 
 void guard_log(const struct guard *g, const char *fmt, ...)
 {
-	char text[2048];
 	va_list ap;
 
 	(void)g;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	log_say_v(GUARD_WHO, fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "sallyport: guard: %s\n", text);
 }
 
 void guard_repaired(struct guard *g, const char *fmt, ...)
 {
-	char text[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	log_repaired(&g->repairs, GUARD_WHO, fmt, ap);
 	va_end(ap);
-	guard_log(g, "repaired: %s", text);
-	if (!g->repairs)
-		g->repairs = arena_alloc(&g->arena, sizeof(*g->repairs) * REPAIRS_KEPT);
-	if (g->n_repairs == REPAIRS_KEPT) {
-		free(g->repairs[0].what);
-		memmove(g->repairs, g->repairs + 1, sizeof(*g->repairs) * (REPAIRS_KEPT - 1));
-		g->n_repairs--;
-	}
-	g->repairs[g->n_repairs].when = clock_now();
-	g->repairs[g->n_repairs++].what = strdup(text);
-	g->n_repairs_ever++;
 }
 
 /* --- requests -------------------------------------------------------------------------------- */

@@ -49,9 +49,7 @@ struct guard {
 	struct loop_source xfrm_source;
 	bool xfrm_stands; /* the guard's own policies do */
 	char *xfrm_told; /* of policies that drop replies; malloc'ed */
-	struct repair *repairs;
-	size_t n_repairs;
-	uint64_t n_repairs_ever;
+	struct repairs repairs;
 
 	const char *const *command; /* NULL: stands until it is told to go */
 	struct command child;

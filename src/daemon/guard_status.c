@@ -59,24 +59,14 @@ static json_t *doors_json(struct guard *g)
 	return list;
 }
 
-static json_t *repairs_json(const struct guard *g)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < g->n_repairs; i++)
-		json_array_append_new(list, json_pack("{s:I, s:s}", "when",
-						      (json_int_t)g->repairs[i].when, "what",
-						      g->repairs[i].what));
-	return list;
-}
-
 char *guard_status_json(struct guard *g)
 {
 	json_t *root = json_pack("{s:i, s:s, s:I, s:s?, s:i, s:o, s:I, s:o}", "schema", 1, "state",
 				 "stands", "since", (json_int_t)g->since, "command",
 				 g->command ? g->command[0] : NULL, "pid", (int)g->child.pid,
 				 "doors", doors_json(g), "repairs_ever",
-				 (json_int_t)g->n_repairs_ever, "repairs", repairs_json(g));
+				 (json_int_t)g->repairs.ever, "repairs",
+				 log_repairs_json(&g->repairs));
 	char *text = json_dumps(root, JSON_INDENT(2));
 
 	json_decref(root);

@@ -91,11 +91,10 @@ struct watchdog {
 	bool guard_lives;
 };
 
-static void say(struct watchdog *w, const char *text)
+static void say(const char *text)
 {
-	fprintf(stderr, "sallyport: guard: %s\n", text);
+	log_say(GUARD_WHO, "%s", text);
 	syslog(LOG_DAEMON | LOG_NOTICE, "guard: %s", text);
-	(void)w;
 }
 
 static void tell(struct watchdog *w, enum word word)
@@ -155,9 +154,9 @@ static void keep(struct watchdog *w)
 
 	/* Also when the guard is dead: its rules stay, and so must this. */
 	if (arm_kernel(w->nft, 0, &e) < 0)
-		say(w, e.text);
+		say(e.text);
 	tell(w, WORD_KEPT);
-	say(w, "the way in works: the change is kept");
+	say("the way in works: the change is kept");
 	w->loop.stop = true;
 }
 
@@ -166,12 +165,12 @@ static void undo(struct watchdog *w)
 	bool found;
 	struct err e;
 
-	say(w, "nothing proves that the way in works: everything is taken back");
+	say("nothing proves that the way in works: everything is taken back");
 	tell(w, WORD_UNDOING);
-	say(w, undo_all(&w->g->before, &e) < 0 ? e.text : "the network is as it was before");
+	say(undo_all(&w->g->before, &e) < 0 ? e.text : "the network is as it was before");
 	tell(w, WORD_UNDONE);
 	if (!w->guard_lives && guard_remove(&found, &e) < 0)
-		say(w, e.text);
+		say(e.text);
 	w->loop.stop = true;
 }
 
@@ -185,7 +184,7 @@ static void step(struct watchdog *w, enum trial_event event)
 	case TRIAL_DO_WAIT:
 		loop_arm(&w->loop, &w->deadline, w->trial.deadline - clock_ms() + 1);
 		if (arm_kernel(w->nft, w->trial.limit + KERNEL_MS, &e) < 0)
-			say(w, e.text);
+			say(e.text);
 		return;
 	case TRIAL_DO_KEEP:
 		keep(w);
@@ -219,7 +218,7 @@ static void look(struct watchdog *w)
 	uint64_t print;
 
 	if (host_before_take(&a, w->rtnl, w->nft, &now, &e) < 0) {
-		say(w, e.text);
+		say(e.text);
 		return;
 	}
 	print = print_of(&now);
@@ -265,7 +264,7 @@ static void network_changed(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	if (rtnl_watch_read(w->watch, &news, &e) < 0)
-		say(w, e.text);
+		say(e.text);
 	look(w);
 }
 
@@ -278,7 +277,7 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	if (nft_watch_read(w->nft_watch, &foreign, who, &e) < 0)
-		say(w, e.text);
+		say(e.text);
 	look(w);
 }
 
@@ -292,7 +291,7 @@ static void guard_said(struct loop_source *source, uint32_t events)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		say(w, "the guard is dead; its rules stand, and the time runs on");
+		say("the guard is dead; its rules stand, and the time runs on");
 		w->guard_lives = false;
 		loop_remove(&w->loop, source);
 	} else if (word == WORD_YES) {
@@ -361,13 +360,13 @@ static _Noreturn void be_watchdog(struct guard *g, int channel)
 	w.tick = (struct loop_timer){ .fire = ticked, .ctx = &w };
 	w.deadline = (struct loop_timer){ .fire = deadline_came, .ctx = &w };
 	if (watch(&w, 3, &e) < 0) {
-		say(&w, e.text);
+		say(e.text);
 		_exit(1);
 	}
 	step(&w, TRIAL_EV_START);
 	loop_arm(&w.loop, &w.tick, 1);
 	if (loop_run(&w.loop, &e) < 0)
-		say(&w, e.text);
+		say(e.text);
 	_exit(0);
 }
 

@@ -2,6 +2,7 @@
 #include "daemon/guard_undo.h"
 
 #include "base/text.h"
+#include "daemon/log.h"
 #include "plan/guard_xfrm.h"
 #include "plan/slot.h"
 #include "sys/files.h"
@@ -411,7 +412,7 @@ bool undo_run_command(const struct host_before *b)
 	if (!spec.argv)
 		return false;
 	if (proc_run(&spec, NULL, UNDO_MS, &a, &output, &status, &e) < 0)
-		fprintf(stderr, "sallyport: guard: %s\n", e.text);
+		log_say(GUARD_WHO, "%s", e.text);
 	return true;
 }
 

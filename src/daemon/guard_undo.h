@@ -9,6 +9,8 @@
 #include "sys/nft.h"
 #include "sys/rtnl.h"
 
+#define GUARD_WHO "guard" /* to daemon/log.h */
+
 /*
  * The host as it was before the command, in an arena: its network, the names of
  * all that its nft ruleset holds, and resolv.conf.

@@ -1,18 +1,53 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/log.h"
+
 #include "daemon/supervisor.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void __attribute__((format(printf, 2, 0)))
-say(const struct supervisor *s, const char *fmt, va_list ap)
+void log_say_v(const char *who, const char *fmt, va_list ap)
 {
 	char text[2048];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	fprintf(stderr, "sallyport: %s: %s\n", s->gate.name, text);
+	/* In one piece: others write there, too. */
+	fprintf(stderr, "sallyport: %s%s%s\n", who ? who : "", who ? ": " : "", text);
+}
+
+void log_say(const char *who, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_say_v(who, fmt, ap);
+	va_end(ap);
+}
+
+void log_repaired(struct repairs *r, const char *who, const char *fmt, va_list ap)
+{
+	char text[1024];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	log_say(who, "repaired: %s", text);
+	if (r->n == REPAIRS_KEPT) {
+		free(r->last[0].what);
+		memmove(r->last, r->last + 1, sizeof(*r->last) * --r->n);
+	}
+	r->last[r->n++] = (struct repair){ .when = clock_now(), .what = strdup(text) };
+	r->ever++;
+}
+
+json_t *log_repairs_json(const struct repairs *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n; i++)
+		json_array_append_new(list,
+				      json_pack("{s:I, s:s}", "when", (json_int_t)r->last[i].when,
+						"what", r->last[i].what));
+	return list;
 }
 
 void sup_log(const struct supervisor *s, const char *fmt, ...)
@@ -20,27 +55,15 @@ void sup_log(const struct supervisor *s, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(s, fmt, ap);
+	log_say_v(s->gate.name, fmt, ap);
 	va_end(ap);
 }
 
 void sup_repaired(struct supervisor *s, const char *fmt, ...)
 {
-	char text[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	log_repaired(&s->repairs, s->gate.name, fmt, ap);
 	va_end(ap);
-	sup_log(s, "repaired: %s", text);
-	if (!s->repairs)
-		s->repairs = arena_alloc(&s->arena, sizeof(*s->repairs) * REPAIRS_KEPT);
-	if (s->n_repairs == REPAIRS_KEPT) {
-		free(s->repairs[0].what);
-		memmove(s->repairs, s->repairs + 1, sizeof(*s->repairs) * (REPAIRS_KEPT - 1));
-		s->n_repairs--;
-	}
-	s->repairs[s->n_repairs].when = clock_now();
-	s->repairs[s->n_repairs++].what = strdup(text);
-	s->n_repairs_ever++;
 }

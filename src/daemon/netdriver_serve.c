@@ -7,6 +7,7 @@
 #include "daemon/netdriver_serve.h"
 
 #include "base/text.h"
+#include "daemon/log.h"
 #include "daemon/netdriver.h"
 #include "sys/fd.h"
 #include "sys/files.h"
@@ -16,7 +17,6 @@
 #include "wire/netdriver.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,13 +66,11 @@ static struct server {
 
 void netdriver_say(const char *fmt, ...)
 {
-	char text[2048];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	log_say_v("driver", fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "sallyport: driver: %s\n", text);
 }
 
 const char *netdriver_state(void)
@@ -327,26 +325,6 @@ static int listen_at(const char *path, int *ret_fd, struct err *e)
 	return 0;
 }
 
-static void signalled(struct loop_source *source, uint32_t events)
-{
-	(void)source;
-	(void)events;
-	server.loop.stop = true;
-}
-
-static int open_signals(struct err *e)
-{
-	sigset_t set;
-	int fd, r;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	r = signals_open(&set, &fd, e);
-	return r < 0 ? r : loop_add(&server.loop, &server.signals, fd, e);
-}
-
 static int open_socket(struct err *e)
 {
 	int fd = inherited();
@@ -374,10 +352,10 @@ int netdriver(const struct netdriver_options *o, struct err *e)
 
 	server = (struct server){ .o = o };
 	server.listener = (struct loop_source){ .fd = -1, .ready = called, .ctx = &server };
-	server.signals = (struct loop_source){ .fd = -1, .ready = signalled };
+	server.signals.fd = -1;
 	r = loop_open(&server.loop, e);
 	if (r == 0)
-		r = open_signals(e);
+		r = loop_end_by_signals(&server.loop, &server.signals, e);
 	if (r == 0)
 		r = open_socket(e);
 	if (r == 0) {

@@ -137,7 +137,6 @@ static bool all_answer(struct supervisor *s)
 char *status_json(struct supervisor *s)
 {
 	json_t *doors = json_array(), *rooms = json_array(), *ports = json_array();
-	json_t *repairs = json_array();
 	char net4[PREFIX_TEXT_SIZE], net6[PREFIX_TEXT_SIZE];
 	json_t *root;
 	char *text;
@@ -148,16 +147,13 @@ char *status_json(struct supervisor *s)
 		json_array_append_new(rooms, room_json(s, i));
 	for (size_t i = 0; i < s->gate.n_publish; i++)
 		json_array_append_new(ports, port_json(s, &s->gate.publish[i]));
-	for (size_t i = 0; i < s->n_repairs; i++)
-		json_array_append_new(repairs, json_pack("{s:I, s:s}", "when",
-							 (json_int_t)s->repairs[i].when, "what",
-							 s->repairs[i].what));
 	root = json_pack("{s:s, s:s, s:s, s:s*, s:i, s:I, s:o, s:o, s:o, s:o, s:I}", "name",
 			 s->gate.name, "links4", prefix_text(&s->slot.net4, net4), "links6",
 			 s->ipv6 ? prefix_text(&s->slot.net6, net6) : NULL, "state",
 			 all_answer(s) ? "up" : "partly up", "supervisor_pid", (int)getpid(),
 			 "since", (json_int_t)s->since, "doors", doors, "rooms", rooms, "ports",
-			 ports, "repairs", repairs, "repairs_ever", (json_int_t)s->n_repairs_ever);
+			 ports, "repairs", log_repairs_json(&s->repairs), "repairs_ever",
+			 (json_int_t)s->repairs.ever);
 	text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	return text ? text : strdup("{}");

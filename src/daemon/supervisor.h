@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/text.h"
 #include "daemon/command.h"
+#include "daemon/log.h"
 #include "model/gate.h"
 #include "model/ovpnconf.h"
 #include "model/wgconf.h"
@@ -104,11 +105,6 @@ struct door_run {
 	struct text search; /* domains it offers, each behind a blank */
 };
 
-struct repair {
-	int64_t when; /* wall clock, seconds */
-	char *what;
-};
-
 struct supervisor {
 	struct arena arena; /* as long as the supervisor */
 	struct gate gate;
@@ -137,9 +133,7 @@ struct supervisor {
 	struct plan_sysctl *before;
 	size_t n_before, cap_before;
 	size_t n_before_kept; /* so many of them are in the copy */
-	struct repair *repairs; /* the last REPAIRS_KEPT */
-	size_t n_repairs;
-	uint64_t n_repairs_ever;
+	struct repairs repairs;
 	struct loop_source control;
 	struct loop_source dirs; /* /run/netns and /etc */
 	int netns_dir; /* the former's number in it */
@@ -159,8 +153,7 @@ struct supervisor {
 	int exit_status; /* of the supervisor as a process */
 };
 
-#define REPAIRS_KEPT 50
-#define RUN_DIR      "/run/sallyport"
+#define RUN_DIR "/run/sallyport"
 
 /* daemon/log.c: "sallyport: office: ..." on stderr. */
 void sup_log(const struct supervisor *s, const char *fmt, ...)

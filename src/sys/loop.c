@@ -132,6 +132,33 @@ static bool still_there(const struct loop *l, const struct loop_source *s)
 	return false;
 }
 
+static void end_loop(struct loop_source *s, uint32_t events)
+{
+	struct loop *l = s->ctx;
+
+	(void)events;
+	l->stop = true;
+}
+
+int loop_end_by_signals(struct loop *l, struct loop_source *s, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+	sigset_t set;
+	int r;
+
+	*s = (struct loop_source){ .fd = -1, .ready = end_loop, .ctx = l };
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	r = signals_open(&set, &fd, e);
+	if (r == 0)
+		r = loop_add(l, s, fd, e);
+	if (r == 0)
+		(void)fd_take(&fd);
+	return r;
+}
+
 int loop_run(struct loop *l, struct err *e)
 {
 	struct epoll_event events[16];

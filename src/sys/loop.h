@@ -55,5 +55,10 @@ int64_t clock_now(void);
 
 /* Blocks @set and returns a signalfd for it (O_CLOEXEC, non-blocking). */
 int signals_open(const sigset_t *set, int *ret_fd, struct err *e) MUST_USE;
+/*
+ * SIGINT, SIGTERM and SIGHUP end loop_run().  They are blocked from here on;
+ * @s->fd is the caller's to close.
+ */
+int loop_end_by_signals(struct loop *l, struct loop_source *s, struct err *e) MUST_USE;
 
 #endif
