@@ -19,15 +19,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/*
- * The gate stands behind the host's masquerade: without traffic the way in by
- * the tunnel closes.  25 s is what wg(8) recommends.
- */
-#define KEEPALIVE_S 25
-/* A session is renewed every 120 s; one older than this is dead (REJECT_AFTER_TIME). */
-#define HANDSHAKE_LIMIT_S 180
-#define TOOL_LIMIT_MS     3000
-#define CONNECT_LIMIT_MS  60000
+#define TOOL_LIMIT_MS    3000
+#define CONNECT_LIMIT_MS 60000
 
 static int load(struct door_run *d, struct err *e)
 {
@@ -40,61 +33,14 @@ static int load(struct door_run *d, struct err *e)
 	r = wgconf_read(&d->arena, d->door->vpn, text, size, &d->wg, e);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < d->wg.n_peers; i++)
-		if (d->wg.peers[i].endpoint_host && !d->wg.peers[i].keepalive)
-			d->wg.peers[i].keepalive = KEEPALIVE_S;
+	wgconf_keep_alive(&d->wg);
 	d->client.connect_limit = CONNECT_LIMIT_MS;
 	return 0;
 }
 
 static size_t names(struct door_run *d, const char ***ret)
 {
-	const char **list = arena_alloc(&d->arena, sizeof(*list) * (d->wg.n_peers + 1));
-	size_t n = 0;
-	struct ip ip;
-
-	for (size_t i = 0; i < d->wg.n_peers; i++) {
-		const char *host = d->wg.peers[i].endpoint_host;
-
-		if (host && !ip_parse(host, &ip))
-			list[n++] = host;
-	}
-	*ret = list;
-	return n;
-}
-
-/* The first address that the host resolved @name to, or NULL. */
-static const char *resolved(struct door_run *d, const char *name)
-{
-	const char *line = text_str(&d->names);
-
-	while (*line) {
-		const char *end = strchr(line, '\n');
-		const char *blank = strchr(line, ' ');
-
-		if (!end)
-			end = line + strlen(line);
-		if (blank && blank < end && (size_t)(end - blank - 1) == strlen(name) &&
-		    strncmp(blank + 1, name, strlen(name)) == 0)
-			return arena_strndup(&d->arena, line, (size_t)(blank - line));
-		line = *end ? end + 1 : end;
-	}
-	return NULL;
-}
-
-/* Each peer's endpoint as a literal address, as wgconf_setconf() wants them. */
-static const char **endpoints(struct door_run *d)
-{
-	const char **list = arena_alloc(&d->arena, sizeof(*list) * (d->wg.n_peers + 1));
-	struct ip ip;
-
-	for (size_t i = 0; i < d->wg.n_peers; i++) {
-		const char *host = d->wg.peers[i].endpoint_host;
-
-		if (host)
-			list[i] = ip_parse(host, &ip) ? host : resolved(d, host);
-	}
-	return list;
+	return wgconf_names(&d->arena, &d->wg, ret);
 }
 
 static int wg_tool(struct door_run *d, const char *const *argv, const char *input,
@@ -120,7 +66,8 @@ static int wg_tool(struct door_run *d, const char *const *argv, const char *inpu
 static int configure(struct door_run *d, struct err *e)
 {
 	uint32_t mark = d->wg_kernel ? 0 : PLAN_MARK_TRANSPORT;
-	const char *text = wgconf_setconf(&d->arena, &d->wg, endpoints(d), mark);
+	const char **endpoints = wgconf_endpoints(&d->arena, &d->wg, text_str(&d->names));
+	const char *text = wgconf_setconf(&d->arena, &d->wg, endpoints, mark);
 	const char *const argv[] = { "wg", "setconf", d->door->name, "/dev/stdin", NULL };
 	const char *output;
 	int r = wg_tool(d, argv, text, &output, e);
@@ -171,30 +118,6 @@ static int start(struct door_run *d, struct err *e)
 	return door_spawn(d, argv, -1, e);
 }
 
-/*
- * Do all peers that we call answer?  `wg show X latest-handshakes` says when
- * each did, in seconds of the wall clock, 0 for never.
- */
-static bool peers_answer(struct door_run *d, const char *output)
-{
-	int64_t now = clock_now();
-	bool any = false;
-
-	for (size_t i = 0; i < d->wg.n_peers; i++) {
-		const struct wg_peer *p = &d->wg.peers[i];
-		const char *at = strstr(output, p->public_key);
-		long long when = 0;
-
-		if (!p->endpoint_host)
-			continue;
-		any = true;
-		if (at && sscanf(at + strlen(p->public_key), "%lld", &when) == 1 && when &&
-		    now - when < HANDSHAKE_LIMIT_S)
-			return true;
-	}
-	return !any;
-}
-
 static bool link_is_there(struct door_run *d)
 {
 	struct rtnl_counters c;
@@ -223,7 +146,8 @@ static void look(struct door_run *d)
 	/* This is asked for as long as the door stands: its memory must not pile up. */
 	d->arena = (struct arena){ 0 };
 	if (wg_tool(d, argv, NULL, &output, &e) == 0)
-		door_event(d, peers_answer(d, output) ? CLIENT_EV_CONNECTED : CLIENT_EV_LOST);
+		door_event(d, wgconf_answers(&d->wg, output, clock_now()) ? CLIENT_EV_CONNECTED
+									  : CLIENT_EV_LOST);
 	arena_free(&d->arena);
 	d->arena = kept;
 }

@@ -14,6 +14,8 @@
 
 #include "daemon/attach_watch.h"
 #include "daemon/init_names.h"
+#include "daemon/init_vpn.h"
+#include "daemon/init_wg.h"
 #include "daemon/supervisor.h"
 #include "sys/fd.h"
 #include "sys/files.h"
@@ -26,26 +28,19 @@
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
-#define WG_LINK       "wg0"
-#define WG_LOOK_MS    2000
-#define WG_WAIT_MS    100
-#define WG_DEAD_S     180 /* REJECT_AFTER_TIME */
-#define WG_KEEPALIVE  25
-#define WG_MTU        1420u
-#define WG_METRIC6    1024u
-#define TOOL_LIMIT_MS 5000
-#define END_MS        3000
-#define DNS_PORT      53
-#define VERBOSE       3 /* openvpn(8) tells what is pushed */
-#define HOSTS         "/etc/hosts"
-#define HOSTS_OURS    " # sallyport\n"
+#define WG_LOOK_MS 2000
+#define WG_WAIT_MS 100
+#define END_MS     3000
+#define DNS_PORT   53
+#define VERBOSE    3 /* openvpn(8) tells what is pushed */
+#define HOSTS      "/etc/hosts"
+#define HOSTS_OURS " # sallyport\n"
 
 struct init {
 	struct arena arena;
@@ -53,14 +48,7 @@ struct init {
 	struct attach_watch watch;
 	struct attach_target target;
 	struct attach_ask ask; /* without servers */
-	enum door_kind kind;
-	const char *file; /* of the VPN, for messages */
-	const char *text;
-	size_t size;
-	struct ovpn_conf ovpn;
-	struct wg_conf wg;
-	struct door_server *servers;
-	size_t n_servers, cap_servers;
+	struct init_vpn vpn;
 	struct text names; /* "address name" lines */
 	struct init_names dns;
 	bool fresh; /* what the server pushes from now on is of a new connection */
@@ -73,17 +61,6 @@ struct init {
 	bool wg_configured;
 	bool stopping;
 };
-
-static void __attribute__((format(printf, 1, 2))) say(const char *fmt, ...)
-{
-	char text[2048];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	fprintf(stderr, "sallyport: %s\n", text);
-}
 
 /* --- what it needs --------------------------------------------------------------------- */
 
@@ -101,7 +78,7 @@ static bool has_net_admin(void)
 	return !line || sscanf(line, "\nCapEff: %llx", &caps) != 1 || (caps >> CAP_NET_ADMIN & 1);
 }
 
-static int check_rights(const struct init *s, struct err *e)
+static int check_rights(enum door_kind kind, struct err *e)
 {
 	int fd CLEANUP_FD = -1;
 
@@ -109,7 +86,7 @@ static int check_rights(const struct init *s, struct err *e)
 		return err_set(e, EPERM,
 			       "the container lacks NET_ADMIN: docker run --cap-add NET_ADMIN "
 			       "(compose: cap_add: [NET_ADMIN])");
-	if (s->kind == DOOR_COMMAND)
+	if (kind == DOOR_COMMAND)
 		return 0;
 	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
@@ -118,143 +95,6 @@ static int check_rights(const struct init *s, struct err *e)
 			       "/dev/net/tun (compose: devices: [/dev/net/tun])",
 			       strerror(errno));
 	return 0;
-}
-
-static int find_file(struct init *s, struct err *e)
-{
-	static const char *const usual[] = { INIT_OVPN, INIT_WG };
-	const struct vpnenv *env = s->o->env;
-	int r = -ENOENT;
-
-	s->file = env->vpn;
-	if (env->vpn)
-		return file_read(&s->arena, env->vpn, FILE_READ_MAX, &s->text, &s->size, e);
-	for (size_t i = 0; i < ARRAY_LEN(usual) && r == -ENOENT; i++) {
-		s->file = usual[i];
-		r = file_read(&s->arena, usual[i], FILE_READ_MAX, &s->text, &s->size, e);
-	}
-	if (r == -ENOENT && env->wireguard) {
-		s->file = "WIREGUARD_ variables";
-		s->text = env->wireguard;
-		s->size = strlen(env->wireguard);
-		return 0;
-	}
-	if (r == -ENOENT)
-		return err_set(e, ENOENT,
-			       "no VPN: mount its file at " INIT_OVPN " or " INIT_WG
-			       " (docker run -v ./office.ovpn:" INIT_OVPN ":ro)");
-	return r;
-}
-
-static void add_server(struct init *s, const char *host, uint16_t port, uint8_t proto)
-{
-	*arena_push(&s->arena, s->servers, s->n_servers, s->cap_servers) =
-		(struct door_server){ .host = host, .port = port, .proto = proto };
-}
-
-static int read_secret(struct arena *a, const char *value, const char *file, const char **ret,
-		       struct err *e)
-{
-	size_t size;
-	int r;
-
-	*ret = value ? value : "";
-	if (!file)
-		return 0;
-	r = file_read(a, file, FILE_READ_MAX, ret, &size, e);
-	if (r == 0)
-		*ret = arena_strndup(a, *ret, strcspn(*ret, "\r\n"));
-	return r;
-}
-
-/*
- * A user and a password that the environment names are no business of `ps`: they
- * become part of the file that openvpn(8) reads, in place of its own line.
- */
-static int add_secrets(struct init *s, struct err *e)
-{
-	static const char key[] = "auth-user-pass";
-	const struct vpnenv *env = s->o->env;
-	struct text t CLEANUP_TEXT = { 0 };
-	const char *user, *password;
-	int r;
-
-	if (!env->user && !env->user_file)
-		return 0;
-	r = read_secret(&s->arena, env->user, env->user_file, &user, e);
-	if (r == 0)
-		r = read_secret(&s->arena, env->password, env->password_file, &password, e);
-	if (r < 0)
-		return r;
-	for (const char *line = s->text; *line;) {
-		size_t len = strcspn(line, "\n");
-		const char *word = line + strspn(line, " \t");
-		bool ours = str_starts(word, key) && strchr(" \t\r\n", word[strlen(key)]);
-
-		/* Lines keep their numbers. */
-		text_add_len(&t, line, ours ? 0 : len);
-		text_add(&t, "\n");
-		line += len + (line[len] != 0);
-	}
-	text_addf(&t, "<%s>\n%s\n%s\n</%s>\n", key, user, password, key);
-	s->text = arena_strdup(&s->arena, text_str(&t));
-	s->size = t.len;
-	return 0;
-}
-
-static int load_ovpn(struct init *s, struct err *e)
-{
-	int r = add_secrets(s, e);
-
-	if (r == 0)
-		r = ovpnconf_read(&s->arena, s->file, s->text, s->size, &s->ovpn, e);
-	for (size_t i = 0; r == 0 && i < s->ovpn.n_remotes; i++) {
-		const struct ovpn_remote *x = &s->ovpn.remotes[i];
-
-		add_server(s, x->host, x->port,
-			   str_starts(x->proto, "tcp") ? IPPROTO_TCP : IPPROTO_UDP);
-	}
-	for (size_t i = 0; r == 0 && i < s->ovpn.n_warnings; i++)
-		say("%s", s->ovpn.warnings[i]);
-	return r;
-}
-
-static int load_wg(struct init *s, struct err *e)
-{
-	int r = wgconf_read(&s->arena, s->file, s->text, s->size, &s->wg, e);
-
-	for (size_t i = 0; r == 0 && i < s->wg.n_peers; i++) {
-		struct wg_peer *p = &s->wg.peers[i];
-
-		if (!p->endpoint_host)
-			continue;
-		add_server(s, p->endpoint_host, p->endpoint_port, IPPROTO_UDP);
-		if (!p->keepalive)
-			p->keepalive = WG_KEEPALIVE;
-	}
-	for (size_t i = 0; r == 0 && i < s->wg.n_warnings; i++)
-		say("%s", s->wg.warnings[i]);
-	return r;
-}
-
-static int load(struct init *s, struct err *e)
-{
-	int r;
-
-	if (s->o->command) {
-		s->kind = DOOR_COMMAND;
-		s->file = s->o->command[0];
-		for (size_t i = 0; i < s->o->n_servers; i++)
-			add_server(s, s->o->servers[i].host, s->o->servers[i].port,
-				   s->o->servers[i].proto);
-		return 0;
-	}
-	r = find_file(s, e);
-	if (r == 0)
-		r = config_vpn_kind(s->file, s->text, s->size, &s->kind, e);
-	if (r < 0)
-		return r;
-	return s->kind == DOOR_WIREGUARD ? load_wg(s, e) : load_ovpn(s, e);
 }
 
 /* --- the guard ---------------------------------------------------------------------------- */
@@ -289,7 +129,7 @@ static void set_guard(struct init *s, bool asking)
 {
 	struct attach_ask ask = s->ask;
 
-	attach_add_servers(&s->arena, s->servers, s->n_servers, text_str(&s->names), &ask);
+	attach_add_servers(&s->arena, s->vpn.servers, s->vpn.n_servers, text_str(&s->names), &ask);
 	if (asking)
 		allow_asking(s, &ask);
 	attach_watch_ask(&s->watch, &ask);
@@ -302,14 +142,14 @@ static void set_guard(struct init *s, bool asking)
 static void begin_dns(struct init *s)
 {
 	s->dns.vpn = (struct resolvconf_names){ 0 };
-	if (s->kind == DOOR_WIREGUARD) {
-		for (size_t i = 0; i < s->wg.n_dns; i++)
-			resolvconf_add_server(&s->dns.vpn, &s->wg.dns[i]);
-		for (size_t i = 0; i < s->wg.n_search; i++)
-			resolvconf_add_search(&s->dns.vpn, s->wg.search[i]);
+	if (s->vpn.kind == DOOR_WIREGUARD) {
+		for (size_t i = 0; i < s->vpn.wg.n_dns; i++)
+			resolvconf_add_server(&s->dns.vpn, &s->vpn.wg.dns[i]);
+		for (size_t i = 0; i < s->vpn.wg.n_search; i++)
+			resolvconf_add_search(&s->dns.vpn, s->vpn.wg.search[i]);
 		return;
 	}
-	for (const char *line = s->text; s->kind == DOOR_OPENVPN && *line;) {
+	for (const char *line = s->vpn.text; s->vpn.kind == DOOR_OPENVPN && *line;) {
 		size_t len = strcspn(line, "\r\n");
 
 		resolvconf_add_option(&s->dns.vpn, arena_strndup(&s->arena, line, len));
@@ -333,10 +173,11 @@ static void heard_push(struct init *s, const char *line)
 static void apply_dns(struct init *s)
 {
 	s->fresh = true;
-	if (s->kind != DOOR_COMMAND && !init_names_apply(&s->dns))
-		say("the VPN offers no name servers, and the engine's own would ask past the tunnel: "
-		    "names are not resolved; SALLYPORT_DNS=ADDRESS names servers that the tunnel "
-		    "leads to, SALLYPORT_DNS=keep leaves the engine's");
+	if (s->vpn.kind != DOOR_COMMAND && !init_names_apply(&s->dns))
+		log_say(NULL,
+			"the VPN offers no name servers, and the engine's own would ask past the tunnel: "
+			"names are not resolved; SALLYPORT_DNS=ADDRESS names servers that the tunnel "
+			"leads to, SALLYPORT_DNS=keep leaves the engine's");
 }
 
 /* --- the client ---------------------------------------------------------------------------- */
@@ -364,7 +205,7 @@ static int verbosity(const struct init *s)
 {
 	int verb = VERBOSE;
 
-	for (const char *line = s->text; *line; line += strcspn(line, "\n"), line += *line != 0)
+	for (const char *line = s->vpn.text; *line; line += strcspn(line, "\n"), line += *line != 0)
 		(void)!sscanf(line, "verb %d", &verb);
 	return verb > VERBOSE ? verb : VERBOSE;
 }
@@ -375,10 +216,10 @@ static int start_openvpn(struct init *s, struct err *e)
 	int conf CLEANUP_FD = -1;
 	const char *text;
 	size_t size;
-	int r = ovpnconf_rewrite(&a, s->text, s->size, &text, &size);
+	int r = ovpnconf_rewrite(&a, s->vpn.text, s->vpn.size, &text, &size);
 
 	if (r < 0)
-		return err_set(e, EINVAL, "%s: cannot be passed on", s->file);
+		return err_set(e, EINVAL, "%s: cannot be passed on", s->vpn.file);
 	r = file_memory("sallyport-openvpn", text, size, &conf, e);
 	if (r < 0)
 		return r;
@@ -388,7 +229,8 @@ static int start_openvpn(struct init *s, struct err *e)
 				     "1",
 				     "30",
 				     "--cd",
-				     s->ovpn.cd ? s->ovpn.cd : file_directory(&a, s->file),
+				     s->vpn.ovpn.cd ? s->vpn.ovpn.cd
+						    : file_directory(&a, s->vpn.file),
 				     "--config",
 				     arena_printf(&a, "/proc/self/fd/%d", conf),
 				     "--verb",
@@ -404,20 +246,20 @@ static int start_openvpn(struct init *s, struct err *e)
 
 static int start_wireguard(struct init *s, struct err *e)
 {
-	const char *const argv[] = { "wireguard-go", "--foreground", WG_LINK, NULL };
+	const char *const argv[] = { "wireguard-go", "--foreground", INIT_WG_LINK, NULL };
 	struct err ignored;
 	int r;
 
-	(void)!rtnl_link_delete(s->watch.x.rtnl, WG_LINK, &ignored);
+	(void)!rtnl_link_delete(s->watch.x.rtnl, INIT_WG_LINK, &ignored);
 	s->wg_configured = false;
 	loop_arm(&s->watch.loop, &s->look, WG_WAIT_MS);
-	r = rtnl_link_add_kind(s->watch.x.rtnl, WG_LINK, "wireguard", -1, e);
+	r = rtnl_link_add_kind(s->watch.x.rtnl, INIT_WG_LINK, "wireguard", -1, e);
 	return r == -EOPNOTSUPP ? spawn(s, argv, -1, e) : r;
 }
 
 static int start_client(struct init *s, struct err *e)
 {
-	switch (s->kind) {
+	switch (s->vpn.kind) {
 	case DOOR_OPENVPN:
 		return start_openvpn(s, e);
 	case DOOR_WIREGUARD:
@@ -449,9 +291,10 @@ static void write_hosts(struct init *s)
 	for (line = text_str(&s->names); *line; line += strcspn(line, "\n") + 1)
 		text_addf(&out, "%.*s" HOSTS_OURS, (int)strcspn(line, "\n"), line);
 	if (file_write(HOSTS, text_str(&out), &e) < 0)
-		say("%s; the client has to resolve names itself, and can with Docker's own name "
-		    "server only",
-		    e.text);
+		log_say(NULL,
+			"%s; the client has to resolve names itself, and can with Docker's own name "
+			"server only",
+			e.text);
 }
 
 static void begin(struct init *s)
@@ -459,7 +302,7 @@ static void begin(struct init *s)
 	struct err e;
 
 	if (start_client(s, &e) < 0) {
-		say("%s: %s", s->file, e.text);
+		log_say(NULL, "%s: %s", s->vpn.file, e.text);
 		client_event(s, CLIENT_EV_FAILED);
 	}
 }
@@ -493,16 +336,16 @@ static void names_known(struct loop_source *source, uint32_t events)
 /* Names first, as the guard must know whom to let through. */
 static void start(struct init *s)
 {
-	const char **names = arena_alloc(&s->arena, sizeof(*names) * (s->n_servers + 1));
+	const char **names = arena_alloc(&s->arena, sizeof(*names) * (s->vpn.n_servers + 1));
 	struct resolvconf_names by;
 	size_t n = 0;
 	struct ip ip;
 	struct err e;
 	int fd;
 
-	for (size_t i = 0; i < s->n_servers; i++)
-		if (!ip_parse(s->servers[i].host, &ip))
-			names[n++] = s->servers[i].host;
+	for (size_t i = 0; i < s->vpn.n_servers; i++)
+		if (!ip_parse(s->vpn.servers[i].host, &ip))
+			names[n++] = s->vpn.servers[i].host;
 	if (!n) {
 		begin(s);
 		return;
@@ -512,7 +355,7 @@ static void start(struct init *s)
 	init_names_before(&s->dns, &by);
 	if (names_resolve(names, n, &by, &s->resolver, &fd, &e) < 0 ||
 	    loop_add(&s->watch.loop, &s->resolved, fd, &e) < 0) {
-		say("%s", e.text);
+		log_say(NULL, "%s", e.text);
 		client_event(s, CLIENT_EV_FAILED);
 	}
 }
@@ -523,9 +366,9 @@ static void client_event(struct init *s, enum client_event event)
 	enum client_action action = client_step(&s->client, event, clock_ms());
 
 	if (s->client.state != before && s->client.state == CLIENT_UP)
-		say("the VPN answers");
+		log_say(NULL, "the VPN answers");
 	else if (s->client.state != before && before == CLIENT_UP)
-		say("the VPN does not answer");
+		log_say(NULL, "the VPN does not answer");
 	if (s->client.deadline)
 		loop_arm(&s->watch.loop, &s->deadline,
 			 s->client.deadline > clock_ms() ? s->client.deadline - clock_ms() : 1);
@@ -553,12 +396,12 @@ static void deadline(struct loop_timer *t)
 static void heard(struct init *s, const char *line)
 {
 	fprintf(stderr, "vpn: %s\n", line);
-	if (s->kind == DOOR_OPENVPN)
+	if (s->vpn.kind == DOOR_OPENVPN)
 		heard_push(s, line);
-	if (s->kind == DOOR_OPENVPN && strstr(line, "Initialization Sequence Completed")) {
+	if (s->vpn.kind == DOOR_OPENVPN && strstr(line, "Initialization Sequence Completed")) {
 		apply_dns(s);
 		client_event(s, CLIENT_EV_CONNECTED);
-	} else if (s->kind == DOOR_OPENVPN && strstr(line, "process restarting"))
+	} else if (s->vpn.kind == DOOR_OPENVPN && strstr(line, "process restarting"))
 		client_event(s, CLIENT_EV_LOST);
 }
 
@@ -592,124 +435,14 @@ static void client_says(struct loop_source *source, uint32_t events)
 
 /* --- WireGuard --------------------------------------------------------------------------- */
 
-static const char *literal(const struct init *s, struct arena *a, const char *host)
+static int configure(struct init *s, struct err *e)
 {
-	const char *line = text_str(&s->names);
-	struct ip ip;
+	int r = init_wg_configure(s->watch.x.rtnl, &s->vpn.wg, text_str(&s->names), e);
 
-	if (ip_parse(host, &ip))
-		return host;
-	for (; *line; line += strcspn(line, "\n") + 1) {
-		size_t len = strcspn(line, "\n"), to_blank = strcspn(line, " ");
-
-		if (to_blank < len && len - to_blank - 1 == strlen(host) &&
-		    strncmp(line + to_blank + 1, host, strlen(host)) == 0)
-			return arena_strndup(a, line, to_blank);
-	}
-	return NULL;
-}
-
-static int wg_tool(struct arena *a, const char *const *argv, const char *input,
-		   const char **ret_output, struct err *e)
-{
-	struct proc_spec spec = PROC_SPEC_NONE;
-	int status = 0;
-	int r;
-
-	spec.argv = argv;
-	r = proc_run(&spec, input, TOOL_LIMIT_MS, a, ret_output, &status, e);
-	if (r == 0 && (!WIFEXITED(status) || WEXITSTATUS(status)))
-		r = err_set(e, EIO, "%s %s: %s", argv[0], argv[1], *ret_output);
-	return r;
-}
-
-static int wg_route(struct init *s, const struct prefix *p, struct err *e)
-{
-	struct prefix half = *p;
-	int r = 0;
-
-	half.len = p->len ? p->len : 1; /* in front of any default, as two halves */
-	for (int i = 0; r == 0 && i < (p->len ? 1 : 2); i++) {
-		const struct want_route route = {
-			.family = p->ip.family,
-			.type = RTN_UNICAST,
-			.scope = p->ip.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-			.table = RT_TABLE_MAIN,
-			.metric = p->ip.family == AF_INET6 ? WG_METRIC6 : 0,
-			.dst = half,
-			.link = WG_LINK,
-			.optional = true
-		};
-
-		r = rtnl_route_add(s->watch.x.rtnl, &route, PLAN_PROTOCOL, e);
-		half.ip.byte[0] |= 0x80;
-	}
-	return r;
-}
-
-static int wg_network(struct init *s, struct err *e)
-{
-	struct rtnl *rtnl = s->watch.x.rtnl;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < s->wg.n_addresses; i++) {
-		const struct wg_address *x = &s->wg.addresses[i];
-		const struct want_address address = { .link = WG_LINK,
-						      .local = x->ip,
-						      .len = x->len };
-
-		r = rtnl_address_add(rtnl, &address, e);
-		/* A container without IPv6 has none in the tunnel either. */
-		if (r < 0 && x->ip.family == AF_INET6)
-			r = 0;
-	}
-	if (r == 0)
-		r = rtnl_link_set(rtnl, WG_LINK, true, s->wg.mtu ? s->wg.mtu : WG_MTU, NULL, e);
-	for (size_t i = 0; r == 0 && i < s->wg.n_peers; i++)
-		for (size_t k = 0; r == 0 && k < s->wg.peers[i].n_allowed; k++) {
-			r = wg_route(s, &s->wg.peers[i].allowed[k], e);
-			if (r < 0 && s->wg.peers[i].allowed[k].ip.family == AF_INET6)
-				r = 0;
-		}
-	return r;
-}
-
-static int wg_configure(struct init *s, struct err *e)
-{
-	static const char *const argv[] = { "wg", "setconf", WG_LINK, "/dev/stdin", NULL };
-	struct arena a CLEANUP_ARENA = { 0 };
-	const char **endpoints = arena_alloc(&a, sizeof(*endpoints) * (s->wg.n_peers + 1));
-	const char *output;
-	int r;
-
-	for (size_t i = 0; i < s->wg.n_peers; i++)
-		if (s->wg.peers[i].endpoint_host)
-			endpoints[i] = literal(s, &a, s->wg.peers[i].endpoint_host);
-	r = wg_tool(&a, argv, wgconf_setconf(&a, &s->wg, endpoints, 0), &output, e);
-	if (r == 0)
-		r = wg_network(s, e);
 	s->wg_configured = r == 0;
 	if (r == 0)
 		apply_dns(s);
 	return r;
-}
-
-static bool wg_answers(void)
-{
-	static const char *const argv[] = { "wg", "show", WG_LINK, "latest-handshakes", NULL };
-	struct arena a CLEANUP_ARENA = { 0 };
-	const char *output;
-	long long latest = 0;
-	struct err e;
-
-	if (wg_tool(&a, argv, NULL, &output, &e) < 0)
-		return false;
-	for (const char *at = strchr(output, '\t'); at; at = strchr(at + 1, '\t')) {
-		long long when = strtoll(at + 1, NULL, 10);
-
-		latest = when > latest ? when : latest;
-	}
-	return latest && clock_now() - latest < WG_DEAD_S;
 }
 
 static void look(struct loop_timer *t)
@@ -720,11 +453,11 @@ static void look(struct loop_timer *t)
 
 	if (s->stopping || s->client.state == CLIENT_WAITING || s->client.state == CLIENT_IDLE)
 		return;
-	if (!s->wg_configured && rtnl_counters(s->watch.x.rtnl, WG_LINK, &counters, &e) == 0 &&
-	    wg_configure(s, &e) < 0)
-		say("%s: %s", s->file, e.text);
+	if (!s->wg_configured && rtnl_counters(s->watch.x.rtnl, INIT_WG_LINK, &counters, &e) == 0 &&
+	    configure(s, &e) < 0)
+		log_say(NULL, "%s: %s", s->vpn.file, e.text);
 	if (s->wg_configured)
-		client_event(s, wg_answers() ? CLIENT_EV_CONNECTED : CLIENT_EV_LOST);
+		client_event(s, init_wg_answers(&s->vpn.wg) ? CLIENT_EV_CONNECTED : CLIENT_EV_LOST);
 	loop_arm(&s->watch.loop, &s->look, s->wg_configured ? WG_LOOK_MS : WG_WAIT_MS);
 }
 
@@ -810,7 +543,7 @@ static int open_signals(struct init *s, struct err *e)
 
 static bool tunnel_is_up(struct init *s, struct seen_doors *doors)
 {
-	return doors->n_tunnels && (s->kind == DOOR_COMMAND || s->client.state == CLIENT_UP);
+	return doors->n_tunnels && (s->vpn.kind == DOOR_COMMAND || s->client.state == CLIENT_UP);
 }
 
 static void check_lan(struct text *t, const struct seen_doors *doors)
@@ -846,7 +579,7 @@ static void health(struct init *s, struct text *t)
 	if (!s->watch.in_order)
 		text_add(t, "the rules are not in order\n");
 	if (!tunnel_is_up(s, &doors))
-		text_addf(t, "the VPN (%s) does not answer\n", s->file);
+		text_addf(t, "the VPN (%s) does not answer\n", s->vpn.file);
 }
 
 static void request(void *ctx, const char *line, int fd)
@@ -890,15 +623,16 @@ static void prepare(struct init *s, const struct init_options *o)
 	s->output = (struct loop_source){ .fd = -1, .ready = client_says, .ctx = s };
 	s->resolved = (struct loop_source){ .fd = -1, .ready = names_known, .ctx = s };
 	for (size_t i = 0; i < o->env->n_notes; i++)
-		say("%s", o->env->notes[i]);
+		log_say(NULL, "%s", o->env->notes[i]);
 }
 
 /* A command without servers named may go where it likes: then there is nothing to close. */
 static void choose_guard(struct init *s)
 {
-	if (s->kind == DOOR_COMMAND && !s->n_servers) {
+	if (s->vpn.kind == DOOR_COMMAND && !s->vpn.n_servers) {
 		s->ask.closed = false;
-		say("no --server is named: what the containers begin may leave by the LAN");
+		log_say(NULL,
+			"no --server is named: what the containers begin may leave by the LAN");
 	}
 }
 
@@ -910,14 +644,14 @@ int init_run(const struct init_options *o, struct err *e)
 	int r;
 
 	prepare(&s, o);
-	r = load(&s, e);
+	r = init_vpn_load(&s.arena, o, &s.vpn, e);
 	if (r == 0)
-		r = check_rights(&s, e);
+		r = check_rights(s.vpn.kind, e);
 	if (r < 0)
 		return r;
 	choose_guard(&s);
 	ask = s.ask;
-	attach_add_servers(&s.arena, s.servers, s.n_servers, "", &ask);
+	attach_add_servers(&s.arena, s.vpn.servers, s.vpn.n_servers, "", &ask);
 	r = attach_watch_open(&s.watch, &s.target, &ask, e);
 	if (r == 0)
 		r = open_signals(&s, e);

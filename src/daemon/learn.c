@@ -266,21 +266,18 @@ static int try_out(struct trial *t, struct supervisor *s, int limit_s, struct pu
 static int resolve_endpoints(struct arena *a, const struct wg_conf *wg, struct push *push,
 			     struct err *e)
 {
-	const char **names = arena_alloc(a, sizeof(*names) * (wg->n_peers + 1));
 	int64_t until = clock_ms() + NAMES_MS;
 	struct text said CLEANUP_TEXT = { 0 };
 	char word[IP_TEXT_SIZE], buf[4096];
 	int fd CLEANUP_FD = -1;
+	const char **names;
+	size_t n = wgconf_names(a, wg, &names);
 	struct pollfd p;
-	size_t n = 0;
 	ssize_t got;
 	struct ip ip;
 	pid_t pid;
 	int r;
 
-	for (size_t i = 0; i < wg->n_peers; i++)
-		if (wg->peers[i].endpoint_host && !ip_parse(wg->peers[i].endpoint_host, &ip))
-			names[n++] = wg->peers[i].endpoint_host;
 	if (!n)
 		return 0;
 	r = names_resolve(names, n, NULL, &pid, &fd, e);

@@ -70,6 +70,21 @@ int wgconf_read(struct arena *a, const char *file, const char *text, size_t size
  */
 const char *wgconf_setconf(struct arena *a, const struct wg_conf *conf,
 			   const char *const *endpoints, uint32_t fwmark);
+/* The endpoints that are names, to be resolved; returns how many. */
+size_t wgconf_names(struct arena *a, const struct wg_conf *conf, const char ***ret);
+/* Each peer's endpoint for wgconf_setconf(), by what is known of names: lines "ADDRESS NAME". */
+const char **wgconf_endpoints(struct arena *a, const struct wg_conf *conf, const char *known);
+/*
+ * Peers that we call are called again and again: behind somebody's masquerade
+ * the way in by the tunnel closes without traffic.
+ */
+void wgconf_keep_alive(struct wg_conf *conf);
+/*
+ * Does a peer that we call answer, or is there none?  @shown is what
+ * `wg show X latest-handshakes` says: a key and, in seconds of the wall clock as
+ * @now, when that peer did; 0 for never.
+ */
+bool wgconf_answers(const struct wg_conf *conf, const char *shown, int64_t now);
 
 /*
  * Refuses what would ask at a terminal (auth-user-pass or askpass without a

@@ -8,12 +8,17 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 /* wg-quick(8) and what it passes to wg(8): a table of keys. */
 
 #define KEYS_MAX 32
+
+#define KEEPALIVE_S 25 /* as wg(8) recommends */
+/* A session is renewed every 120 s; one older than this is dead (REJECT_AFTER_TIME). */
+#define HANDSHAKE_LIMIT_S 180
 
 enum section { NO_SECTION, INTERFACE, PEER };
 
@@ -500,4 +505,76 @@ const char *wgconf_setconf(struct arena *a, const struct wg_conf *conf,
 	for (size_t i = 0; i < conf->n_peers; i++)
 		add_peer(&t, &conf->peers[i], endpoints ? endpoints[i] : NULL);
 	return arena_strdup(a, text_str(&t));
+}
+
+size_t wgconf_names(struct arena *a, const struct wg_conf *conf, const char ***ret)
+{
+	const char **list = arena_alloc(a, sizeof(*list) * (conf->n_peers + 1));
+	size_t n = 0;
+	struct ip ip;
+
+	for (size_t i = 0; i < conf->n_peers; i++) {
+		const char *host = conf->peers[i].endpoint_host;
+
+		if (host && !ip_parse(host, &ip))
+			list[n++] = host;
+	}
+	*ret = list;
+	return n;
+}
+
+/* The first address that stands before @name, or NULL. */
+static const char *address_of(struct arena *a, const char *known, const char *name)
+{
+	size_t len;
+
+	for (const char *line = known; *line; line += len + (line[len] != 0)) {
+		size_t to_blank = strcspn(line, " ");
+
+		len = strcspn(line, "\n");
+
+		if (to_blank < len && len - to_blank - 1 == strlen(name) &&
+		    strncmp(line + to_blank + 1, name, strlen(name)) == 0)
+			return arena_strndup(a, line, to_blank);
+	}
+	return NULL;
+}
+
+const char **wgconf_endpoints(struct arena *a, const struct wg_conf *conf, const char *known)
+{
+	const char **list = arena_alloc(a, sizeof(*list) * (conf->n_peers + 1));
+	struct ip ip;
+
+	for (size_t i = 0; i < conf->n_peers; i++) {
+		const char *host = conf->peers[i].endpoint_host;
+
+		if (host)
+			list[i] = ip_parse(host, &ip) ? host : address_of(a, known, host);
+	}
+	return list;
+}
+
+void wgconf_keep_alive(struct wg_conf *conf)
+{
+	for (size_t i = 0; i < conf->n_peers; i++)
+		if (conf->peers[i].endpoint_host && !conf->peers[i].keepalive)
+			conf->peers[i].keepalive = KEEPALIVE_S;
+}
+
+bool wgconf_answers(const struct wg_conf *conf, const char *shown, int64_t now)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < conf->n_peers; i++) {
+		const struct wg_peer *p = &conf->peers[i];
+		const char *at = strstr(shown, p->public_key);
+		long long when = at ? strtoll(at + strlen(p->public_key), NULL, 10) : 0;
+
+		if (!p->endpoint_host)
+			continue;
+		any = true;
+		if (when && now - when < HANDSHAKE_LIMIT_S)
+			return true;
+	}
+	return !any;
 }

@@ -388,6 +388,87 @@ static void setconf_leaves_out_what_is_not_known(void **state)
 	assert_string_equal(wgconf_setconf(&a, &c, NULL, 0), want);
 }
 
+static const char called_and_not[] = "[Interface]\nPrivateKey = " KEY "\nAddress = 10.0.0.2/32\n"
+				     "[Peer]\nPublicKey = " PEER1 "\nEndpoint = a.example:1\n"
+				     "[Peer]\nPublicKey = " PEER2 "\n";
+
+static void endpoints_are_addresses_or_what_is_known_of_their_names(void **state)
+{
+	static const char text[] = "[Interface]\nPrivateKey = " KEY "\nAddress = 10.0.0.2/32\n"
+				   "[Peer]\nPublicKey = " PEER1 "\nEndpoint = a.example:1\n"
+				   "[Peer]\nPublicKey = " PEER2 "\nEndpoint = [2001:db8::1]:2\n";
+	static const struct {
+		const char *known, *first;
+	} cases[] = {
+		{ "192.0.2.1 a.example\n", "192.0.2.1" },
+		{ "192.0.2.9 a.example.org\n192.0.2.1 a.example\n192.0.2.2 a.example\n",
+		  "192.0.2.1" },
+		{ "192.0.2.1\n192.0.2.2 a.example", "192.0.2.2" },
+		{ "192.0.2.9 a\n\n", NULL },
+		{ "", NULL },
+	};
+	CLEANUP_ARENA struct arena a = { 0 };
+	const char **names;
+	struct wg_conf c;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(read_wg(&a, text, strlen(text), &c, &e), 0);
+	assert_int_equal(wgconf_names(&a, &c, &names), 1);
+	assert_string_equal(names[0], "a.example");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char **found = wgconf_endpoints(&a, &c, cases[i].known);
+
+		if (cases[i].first)
+			assert_string_equal(found[0], cases[i].first);
+		else
+			assert_null(found[0]);
+		assert_string_equal(found[1], "2001:db8::1");
+	}
+}
+
+static void only_who_is_called_is_kept_alive(void **state)
+{
+	CLEANUP_ARENA struct arena a = { 0 };
+	struct wg_conf c;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(read_wg(&a, called_and_not, strlen(called_and_not), &c, &e), 0);
+	wgconf_keep_alive(&c);
+	assert_int_equal(c.peers[0].keepalive, 25);
+	assert_int_equal(c.peers[1].keepalive, 0);
+	c.peers[0].keepalive = 7;
+	wgconf_keep_alive(&c);
+	assert_int_equal(c.peers[0].keepalive, 7);
+}
+
+static void a_peer_answers_that_is_called_and_spoke_lately(void **state)
+{
+	static const struct {
+		const char *shown;
+		bool answers;
+	} cases[] = {
+		{ PEER1 "\t1000\n" PEER2 "\t0\n", true },
+		{ PEER1 "\t821\n", true },
+		{ PEER1 "\t820\n", false },
+		{ PEER1 "\t0\n" PEER2 "\t1000\n", false },
+		{ PEER2 "\t1000\n", false },
+		{ PEER1, false },
+		{ "", false },
+	};
+	CLEANUP_ARENA struct arena a = { 0 };
+	struct wg_conf c;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(read_wg(&a, called_and_not, strlen(called_and_not), &c, &e), 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		assert_int_equal(wgconf_answers(&c, cases[i].shown, 1000), cases[i].answers);
+	c.peers[0].endpoint_host = NULL;
+	assert_true(wgconf_answers(&c, "", 1000));
+}
+
 static void no_message_shows_a_key(void **state)
 {
 	static const char *const texts[] = {
@@ -413,6 +494,9 @@ int main(void)
 	static const struct CMUnitTest others[] = {
 		cmocka_unit_test(setconf_says_what_wg_must_know_and_no_more),
 		cmocka_unit_test(setconf_leaves_out_what_is_not_known),
+		cmocka_unit_test(endpoints_are_addresses_or_what_is_known_of_their_names),
+		cmocka_unit_test(only_who_is_called_is_kept_alive),
+		cmocka_unit_test(a_peer_answers_that_is_called_and_spoke_lately),
 		cmocka_unit_test(no_message_shows_a_key),
 	};
 	struct CMUnitTest tests[ARRAY_LEN(bad_wg) + ARRAY_LEN(good_wg) + ARRAY_LEN(others)];
