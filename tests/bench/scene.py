@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(ROOT, 'tests/world'))
 from lab import host as hosts  # noqa: E402
 from lab import sandbox  # noqa: E402
 from lab.gate import Sallyport  # noqa: E402
-from lab.host import Host, join, until  # noqa: E402
+from lab.host import join, until  # noqa: E402
 from lab.vpn import Log  # noqa: E402
 from lab.world import World  # noqa: E402
 

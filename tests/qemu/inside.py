@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 import traceback
-import types
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.normpath(os.path.join(HERE, '../..'))

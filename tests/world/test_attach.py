@@ -9,7 +9,6 @@ import threading
 import pytest
 
 from lab import container, probe
-from lab import host as hosts
 from lab.host import until
 from lab.leak import Ear, Talker
 from lab.state import difference, hoststate
@@ -38,30 +37,9 @@ def plain_pushes_afterwards(world):
     world.openvpn.give_a()
 
 
-class Watch:
-    """`sallyport attach --watch`, until the `with` ends."""
-
-    def __init__(self, sallyport, *argv):
-        self.log = sallyport._log()
-        self.child = sallyport.host.popen(
-            [sallyport.program, 'attach', '--watch', *argv],
-            stderr=self.log.file)
-        self.wait('lan doors')
-
-    def wait(self, *words, since=0):
-        until(lambda: [l for l in self.log.text()[since:].splitlines()
-                       if all(w in l for w in words)] or
-              self.child.poll() is not None,
-              lambda: f'{words} in\n{self.log.text()}', container.UP)
-        assert all(w in self.log.text()[since:] for w in words), \
-            self.log.text()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        hosts.stop(self.child)
-        self.log.close()
+class Watch(container.Stays):
+    VERB = ('attach', '--watch')
+    READY = 'lan doors'
 
 
 def answered(world, **kw):

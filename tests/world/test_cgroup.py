@@ -9,7 +9,7 @@ import pytest
 
 from lab import container
 from lab import host as hosts
-from lab.deploy import SERVER, THEIRS, answered, build_image
+from lab.deploy import SERVER, answered, build_image
 from lab.host import until
 from lab.leak import Ear
 from lab.world import LAN, VPN

@@ -62,12 +62,6 @@ class Killer:
     def left(self):
         return struct.unpack('i', self.map[:])[0]
 
-    def disarm(self):
-        """How many things were done since arm(FAR)."""
-        done = FAR - self.left
-        self.arm(0)
-        return done
-
     def wrap(self, program, directory):
         """The program with the library, as one file that can be called."""
         path = f'{directory}/doomed'

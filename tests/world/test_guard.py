@@ -7,9 +7,8 @@ import pytest
 
 from lab import host as hosts
 from lab import probe
-from lab.guard import Guard, Sessions
+from lab.guard import Guard, Sessions, lived_in
 from lab.host import PATIENCE, until
-from lab.ssh import SshServer
 from lab.state import difference, hoststate
 from lab.vpn import wg_quick
 from lab.world import (A4, A6, LAPTOP2_4, LAPTOP3_4, LAPTOP3_6, MALLORY4,
@@ -22,14 +21,8 @@ LOST = ('the enclosing prefix', 'halves of the LAN', 'default',
 
 @pytest.fixture(scope='module')
 def net(wide_world):
-    wide_world.ssh = SshServer(wide_world.servera, wide_world.dir)
-    wide_world.beside = SshServer(wide_world.mallory, wide_world.dir)
-    wide_world.beside.address = MALLORY4
-    child = wide_world.serve(wide_world.servera, 'host', 80)
-    yield wide_world
-    child.kill()
-    wide_world.ssh.close()
-    wide_world.beside.close()
+    with lived_in(wide_world) as net:
+        yield net
 
 
 @pytest.fixture(autouse=True)

@@ -60,9 +60,8 @@ def guarded(program, world):
                  ['openvpn', '--config', world.office])
 
 
-@pytest.mark.parametrize('push', list(PUSHES.values()), ids=list(PUSHES))
-def test_published_ports_answer_and_a_flow_goes_on(program, world, docker,
-                                                   push):
+def answer_and_go_on(program, world, push):
+    """Published ports while a VPN with @push comes, stays and goes."""
     world.openvpn.give_a(push)
     before = hoststate(world.servera)
     older = probe.Flow(world.laptop, A4, 80)
@@ -74,13 +73,23 @@ def test_published_ports_answer_and_a_flow_goes_on(program, world, docker,
     assert difference(before, hoststate(world.servera)) == ''
 
 
-def test_control_without_a_guard_they_do_not_answer(world, docker):
+def without_a_guard_they_do_not(world):
     world.openvpn.give_a(PUSHES['the enclosing prefix'])
     client = OpenVpnClient(world.servera, world.office, world.dir).wait()
     got = [probe.ask(world.laptop, proto, A4, 80, seconds=probe.SILENCE).how
            for proto in ('tcp', 'udp')]
     client.close()
     assert got == [How.SILENT, How.SILENT]
+
+
+@pytest.mark.parametrize('push', list(PUSHES.values()), ids=list(PUSHES))
+def test_published_ports_answer_and_a_flow_goes_on(program, world, docker,
+                                                   push):
+    answer_and_go_on(program, world, push)
+
+
+def test_control_without_a_guard_they_do_not_answer(world, docker):
+    without_a_guard_they_do_not(world)
 
 
 def test_a_silent_flow_that_is_older_than_the_guard_is_answered(program, world,

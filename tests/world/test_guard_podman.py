@@ -8,10 +8,9 @@ from lab.container import Podman
 from lab.guard import Guard
 from lab.host import PATIENCE, until
 from lab.probe import How
-from lab.state import difference, hoststate
-from lab.vpn import OpenVpnClient
 from lab.world import A4, B_VPN4
-from test_guard_docker import wrong
+from test_guard_docker import (answer_and_go_on, guarded,
+                               without_a_guard_they_do_not, wrong)
 from test_guard_xfrm import add_policies, delete_policies
 
 PUSHES = {
@@ -37,22 +36,9 @@ def podman(world):
     world.openvpn.give_a()
 
 
-def guarded(program, world):
-    return Guard(program, world.servera, world.dir,
-                 ['openvpn', '--config', world.office])
-
-
 @pytest.mark.parametrize('push', list(PUSHES.values()), ids=list(PUSHES))
 def test_published_ports_answer_and_a_flow_goes_on(program, world, podman, push):
-    world.openvpn.give_a(push)
-    before = hoststate(world.servera)
-    older = probe.Flow(world.laptop, A4, 80)
-    with guarded(program, world) as guard:
-        guard.connected()
-        assert wrong(world) == []
-        assert guard.stop() == 0
-    assert older.stop().error is None
-    assert difference(before, hoststate(world.servera)) == ''
+    answer_and_go_on(program, world, push)
 
 
 def test_published_ports_answer_beside_policies_of_ipsec(program, world, podman):
@@ -71,12 +57,7 @@ def test_published_ports_answer_beside_policies_of_ipsec(program, world, podman)
 
 
 def test_control_without_a_guard_they_do_not_answer(world, podman):
-    world.openvpn.give_a(PUSHES['the enclosing prefix'])
-    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
-    got = [probe.ask(world.laptop, proto, A4, 80, seconds=probe.SILENCE).how
-           for proto in ('tcp', 'udp')]
-    client.close()
-    assert got == [How.SILENT, How.SILENT]
+    without_a_guard_they_do_not(world)
 
 
 def container_state(inside):

@@ -9,11 +9,10 @@ import subprocess
 import pytest
 
 from lab import probe
-from lab.guard import Guard, Sessions
+from lab.guard import Guard, Sessions, lived_in
 from lab.host import PATIENCE, join, until
-from lab.ssh import SshServer
 from lab.state import difference, hoststate
-from lab.world import A4, A6, MALLORY4, wrong_answers
+from lab.world import A4, A6, wrong_answers
 
 LONG = bool(os.environ.get('SALLYPORT_LONG'))
 FAULTS = int(os.environ.get('SALLYPORT_FAULTS') or (200 if LONG else 24))
@@ -21,14 +20,8 @@ FAULTS = int(os.environ.get('SALLYPORT_FAULTS') or (200 if LONG else 24))
 
 @pytest.fixture(scope='module')
 def net(world):
-    world.ssh = SshServer(world.servera, world.dir)
-    world.beside = SshServer(world.mallory, world.dir)
-    world.beside.address = MALLORY4
-    child = world.serve(world.servera, 'host', 80)
-    yield world
-    child.kill()
-    world.ssh.close()
-    world.beside.close()
+    with lived_in(world) as net:
+        yield net
 
 
 @pytest.fixture(scope='module')

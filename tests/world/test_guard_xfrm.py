@@ -10,13 +10,11 @@ import re
 import pytest
 
 from lab import probe
-from lab.guard import Guard, Sessions
+from lab.guard import Guard, Sessions, lived_in
 from lab.host import PATIENCE, until
 from lab.probe import How
-from lab.ssh import SshServer
 from lab.state import difference, hoststate
-from lab.world import (A4, A6, LAN, LAPTOP2_4, LAPTOP4, MALLORY4,
-                       wrong_answers)
+from lab.world import A4, A6, LAN, LAPTOP2_4, LAPTOP4, wrong_answers
 
 NETS = ('172.16.0.0/12', 'fd00:16::/32')
 ENDS = {4: (A4, '198.51.100.2'), 6: ('2001:db8::1', '2001:db8::2')}
@@ -26,16 +24,10 @@ OURS = 14
 
 @pytest.fixture(scope='module')
 def net(world):
-    world.ssh = SshServer(world.servera, world.dir)
-    world.beside = SshServer(world.mallory, world.dir)
-    world.beside.address = MALLORY4
-    children = [world.serve(world.servera, 'host', 80),
-                world.serve(world.laptop2, 'l2', 8000)]
-    yield world
-    for child in children:
-        child.kill()
-    world.ssh.close()
-    world.beside.close()
+    child = world.serve(world.laptop2, 'l2', 8000)
+    with lived_in(world) as net:
+        yield net
+    child.kill()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ With SALLYPORT_IMAGE_TREE, a Debian in which the Dockerfile's packages have been
 installed, its programs run and not this machine's: tests/image/run."""
 import os
 import shutil
-import signal
 import subprocess
 
 import pytest
@@ -14,7 +13,7 @@ from lab import container, probe
 from lab import host as hosts
 from lab.host import until
 from lab.leak import Ear, Talker
-from lab.world import (A4, A_WG4, A_WG6, LAN, PARTNER4, PARTNER6, VPN,
+from lab.world import (A4, A_WG4, A_WG6, LAN, PARTNER4, PARTNER6,
                        wrong_answers)
 
 DOCKERFILE = os.path.join(os.path.dirname(container.LAB), '../..',

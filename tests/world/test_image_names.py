@@ -71,6 +71,15 @@ def heard(ear):
         lambda p: encode(NAME) in p.payload)]
 
 
+def names_go_by_the_tunnel(world, engine, *options):
+    start(engine, *options)
+    join(engine)
+    wait_health(engine, 'ok\n')
+    with Ear(world) as ear:
+        assert look_up(engine) == INSIDE, logs(engine)
+        assert heard(ear) == []
+
+
 def test_without_us_a_name_is_heard_past_the_tunnel(
         wide_world, docker, network, pushed):  # noqa: F811
     docker.vpn('vpn', wide_world.office, options=network)
@@ -123,13 +132,9 @@ def test_names_go_by_the_servers_that_docker_was_told(
     could not ask them past the kill switch."""
     names = Names(wide_world.serverb, INSIDE, B_VPN4)
     try:
-        start(docker, *network, *RIGHTS, '--dns', B_VPN4, '-v',
-              f'{wide_world.office}:/etc/sallyport/vpn.ovpn:ro')
-        join(docker)
-        wait_health(docker, 'ok\n')
-        with Ear(wide_world) as ear:
-            assert look_up(docker) == INSIDE, logs(docker)
-            assert heard(ear) == []
+        names_go_by_the_tunnel(
+            wide_world, docker, *network, *RIGHTS, '--dns', B_VPN4, '-v',
+            f'{wide_world.office}:/etc/sallyport/vpn.ovpn:ro')
     finally:
         names.close()
 
@@ -142,13 +147,8 @@ def test_names_go_by_wireguards_servers(wide_world, docker, network,  # noqa: F8
                                 f'[Interface]\nDNS = {PARTNER4}', 1)
     conf = hosts.keep(f'{wide_world.dir}/dns.conf', text)
     try:
-        start(docker, *network, *RIGHTS, '-v',
-              f'{conf}:/etc/sallyport/vpn.conf:ro')
-        join(docker)
-        wait_health(docker, 'ok\n')
-        with Ear(wide_world) as ear:
-            assert look_up(docker) == INSIDE, logs(docker)
-            assert heard(ear) == []
+        names_go_by_the_tunnel(wide_world, docker, *network, *RIGHTS, '-v',
+                               f'{conf}:/etc/sallyport/vpn.conf:ro')
     finally:
         names.close()
 

@@ -248,21 +248,17 @@ class RootlessPodman(Engine):
         hosts.remove_tree(self.dir)
 
 
-class EngineWatch:
-    """`sallyport watch`, until the `with` ends."""
+class Stays:
+    """A verb of sallyport that stays, until the `with` ends."""
 
     def __init__(self, sallyport, *argv):
         self.log = sallyport._log()
         self.child = sallyport.host.popen(
-            [sallyport.program, 'watch', *argv], stderr=self.log.file)
-        self.wait('is listened to')
+            [sallyport.program, *self.VERB, *argv], stderr=self.log.file)
+        self.wait(self.READY)
 
     def wait(self, *words, since=0):
-        until(lambda: [l for l in self.log.text()[since:].splitlines()
-                       if all(w in l for w in words)] or
-              self.child.poll() is not None,
-              lambda: f'{words} in\n{self.log.text()}', UP)
-        assert self.child.poll() is None, self.log.text()
+        self.log.wait(*words, child=self.child, seconds=UP, since=since)
 
     def __enter__(self):
         return self
@@ -270,6 +266,11 @@ class EngineWatch:
     def __exit__(self, *_):
         hosts.stop(self.child)
         self.log.close()
+
+
+class EngineWatch(Stays):
+    VERB = ('watch',)
+    READY = 'is listened to'
 
 
 PORTS = ('-p', '80:80', '-p', '80:80/udp')

@@ -39,11 +39,7 @@ class Driver:
         return self
 
     def wait(self, *words, since=0):
-        until(lambda: [l for l in self.log.text()[since:].splitlines()
-                       if all(w in l for w in words)] or
-              self.child.poll() is not None,
-              lambda: f'{words} in\n{self.log.text()}', UP)
-        assert self.child.poll() is None, self.log.text()
+        self.log.wait(*words, child=self.child, seconds=UP, since=since)
 
     def kill9(self):
         self.child.send_signal(signal.SIGKILL)

@@ -117,12 +117,7 @@ class Gate:
         self.notify.wait('READY=1', self.child, seconds, self.log)
 
     def wait_log(self, *words, seconds=PATIENCE, since=0):
-        """Waits until one line since offset @since has all of @words."""
-        return until(lambda: [l for l in self.log.text()[since:].splitlines()
-                              if all(w in l for w in words)],
-                     lambda: f'the log says {words}; it says:\n' +
-                     self.log.text()[since:],
-                     seconds)
+        return self.log.wait(*words, seconds=seconds, since=since)
 
     def status(self):
         gates = self.tool.status(self.name)['gates']

@@ -7,11 +7,27 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 
 from . import host as hosts
 from .host import PATIENCE, until
-from .ssh import OPTIONS
+from .ssh import OPTIONS, SshServer
 from .vpn import Log
+from .world import MALLORY4
+
+
+@contextmanager
+def lived_in(world):
+    """@world with sshd on Server A and on its neighbour, who feels nothing of a
+    guard, and a service on Server A's port 80."""
+    world.ssh = SshServer(world.servera, world.dir)
+    world.beside = SshServer(world.mallory, world.dir)
+    world.beside.address = MALLORY4
+    child = world.serve(world.servera, 'host', 80)
+    yield world
+    child.kill()
+    world.ssh.close()
+    world.beside.close()
 
 
 class Guard:
@@ -35,13 +51,8 @@ class Guard:
         self.close()
 
     def wait_log(self, *words, seconds=PATIENCE, since=0):
-        def found():
-            lines = [l for l in self.log.text()[since:].splitlines()
-                     if all(w in l for w in words)]
-            assert lines or self.child.poll() is None, self.log.text()
-            return lines
-        return until(found, lambda: f'{words} in {self.log.text()[since:]}',
-                     seconds)
+        return self.log.wait(*words, child=self.child, seconds=seconds,
+                             since=since)
 
     def wait_stands(self):
         until(lambda: self.status() or self.child.poll() is not None,

@@ -70,6 +70,18 @@ class Log:
         with open(self.path) as f:
             return f.read()
 
+    def wait(self, *words, child=None, seconds=PATIENCE, since=0):
+        """The lines since offset @since that have all of @words; @child, who
+        writes them, must not end before."""
+        def found():
+            ended = child is not None and child.poll() is not None
+            lines = [l for l in self.text()[since:].splitlines()
+                     if all(w in l for w in words)]
+            assert lines or not ended, self.text()
+            return lines
+        return until(found, lambda: f'the log says {words}; it says:\n' +
+                     self.text()[since:], seconds)
+
     def close(self):
         self.file.close()
 
