@@ -5,9 +5,10 @@ import signal
 
 import pytest
 
-from lab import probe, sandbox
+from lab import container, probe, sandbox
 from lab.gate import Sallyport
 from lab.leak import Ear
+from lab.plain import PlainRoom
 from lab.sniff import Sniffer
 from lab.world import LAPTOP2_4, World
 
@@ -51,6 +52,30 @@ def world():
     world = World()
     yield world
     world.close()
+
+
+@pytest.fixture
+def plain(world):
+    """What many people build instead: the negative control."""
+    plain = PlainRoom(world)
+    yield plain
+    plain.close()
+
+
+@pytest.fixture(scope='module')
+def docker(world):
+    """A real dockerd on Server A."""
+    engine = container.Docker(world.servera, f'{world.dir}/docker')
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def deployed(world, docker):
+    """A VPN's container and a service that shares its network."""
+    container.deployment(docker, world)
+    yield docker
+    docker.remove('web', 'vpn')
 
 
 @pytest.fixture

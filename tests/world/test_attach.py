@@ -17,20 +17,6 @@ from lab.world import A4, LAN, VPN, wrong_answers
 SERVER = '198.51.100.2:1194/udp'
 
 
-@pytest.fixture(scope='module')
-def docker(world):
-    engine = container.Docker(world.servera, f'{world.dir}/docker')
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def deployed(world, docker):
-    container.deployment(docker, world)
-    yield docker
-    docker.remove('web', 'vpn')
-
-
 @pytest.fixture(autouse=True)
 def plain_pushes_afterwards(world):
     yield

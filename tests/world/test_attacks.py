@@ -11,7 +11,6 @@ import pytest
 from lab import probe
 from lab.host import PATIENCE
 from lab.leak import Talker
-from lab.plain import PlainRoom
 from lab.probe import How
 from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
                        inject_tun, ip_packet, mac, pton, tcp_packet,
@@ -49,13 +48,6 @@ def bare_vpn(program, world):
     yield client
     client.close()
     child.kill()
-
-
-@pytest.fixture
-def plain(world):
-    plain = PlainRoom(world)
-    yield plain
-    plain.close()
 
 
 def routed(host, prefix, via):

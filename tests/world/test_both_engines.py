@@ -7,13 +7,6 @@ from lab.world import LAN, VPN, wrong_answers
 
 
 @pytest.fixture(scope='module')
-def docker(world):
-    engine = container.Docker(world.servera, f'{world.dir}/docker')
-    yield engine
-    engine.close()
-
-
-@pytest.fixture(scope='module')
 def podman(world, docker):
     """After dockerd, whose chain FORWARD has policy drop by then."""
     engine = container.Podman(world.servera, f'{world.dir}/podman')

@@ -2,13 +2,11 @@
 """Control groups of version 2 alone. Nothing of ours knows of control groups,
 but runtimes do, and they call us in another order; the other tests run where
 this kernel has version 1, with 2 beside it."""
-import json
 import os
 
 import pytest
 
 from lab import container
-from lab import host as hosts
 from lab.deploy import SERVER, answered, build_image
 from lab.host import until
 from lab.leak import Ear
@@ -51,11 +49,9 @@ def unified(world):
 
 
 def test_dockers_runtime(unified, program):
-    config = hosts.keep(f'{unified.dir}/daemon.json', json.dumps({'runtimes': {
-        'sallyport': {'path': program, 'runtimeArgs': [
-            'oci-runtime', '--require', '--server', SERVER, '--']}}}))
-    docker = container.Docker(unified.servera, f'{unified.dir}/docker',
-                              '--config-file', config)
+    docker = container.Docker(
+        unified.servera, f'{unified.dir}/docker',
+        *container.with_runtime(unified.dir, program, SERVER))
     try:
         assert 'Cgroup Version: 2' in docker('info').stdout
         with Ear(unified) as ear:

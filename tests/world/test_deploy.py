@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The files of deploy/compose as they are, run by docker-compose."""
-import json
 import os
 import shutil
 
@@ -21,12 +20,10 @@ POOLS = [{'base': '172.24.0.0/14', 'size': 24}]
 
 @pytest.fixture(scope='module')
 def docker(world, program):
-    config = hosts.keep(f'{world.dir}/daemon.json', json.dumps({
-        'default-address-pools': POOLS,
-        'runtimes': {'sallyport': {'path': program, 'runtimeArgs': [
-            'oci-runtime', '--require', '--server', SERVER, '--']}}}))
-    engine = container.Docker(world.servera, f'{world.dir}/docker',
-                              '--config-file', config)
+    engine = container.Docker(
+        world.servera, f'{world.dir}/docker',
+        *container.with_runtime(world.dir, program, SERVER,
+                                **{'default-address-pools': POOLS}))
     build_image(engine, program, env=dict(os.environ, DOCKER_BUILDKIT='0'))
     yield engine
     engine.close()

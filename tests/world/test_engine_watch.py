@@ -46,13 +46,6 @@ def docker(world):
 
 
 @pytest.fixture
-def deployed(world, docker):
-    container.deployment(docker, world)
-    yield docker
-    docker.remove('web', 'vpn')
-
-
-@pytest.fixture
 def watch(world, sallyport, deployed):
     with EngineWatch(sallyport, '--attach', 'vpn') as watch:
         watch.engine = deployed

@@ -12,9 +12,8 @@ import pytest
 
 from lab import probe
 from lab.host import until
-from lab.plain import PlainRoom
 from lab.probe import How
-from lab.sniff import (TCP, Sniffer, icmp_packet, inject, inject_tun, mac,
+from lab.sniff import (TCP, Sniffer, forged, icmp_packet, inject, inject_tun, mac,
                        minus, pton, strays, tcp_packet, told, udp_packet)
 from lab.vpn import OpenVpnClient
 from lab.world import (A4, A6, A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP2_4,
@@ -46,33 +45,11 @@ def inner(gate):
         yield inner
 
 
-@pytest.fixture
-def plain(world):
-    plain = PlainRoom(world)
-    yield plain
-    plain.close()
-
-
 def host_end(world):
     return mac(world.servera, 'sp-main')
 
 
 # The controls with a plain namespace: the gate of this module is not there yet. --
-
-def forged(world, where, link, to, a, src):
-    """A neighbour talks to a service of the host; @where says something in its
-    name. What the service answers goes to that neighbour: did it hear?"""
-    child = world.serve(world.servera, 'host', 9292)
-    try:
-        assert probe.udp(world.laptop2, a, 9292, sport=4500).answered
-        with Sniffer(world.laptop2, 'eth0', (world.core, 'laptop2')) as far:
-            inject(where, link, to, udp_packet(src, 4500, a, 9292, b'forged'))
-            # By the same queues: what was sent before has arrived as well.
-            assert probe.udp(world.laptop2, a, 9292, sport=4500).answered
-            return far.seen(lambda p: b'forged' in p.payload)
-    finally:
-        child.kill()
-
 
 def test_control_a_plain_namespace_speaks_for_a_neighbour(world, plain):
     assert forged(world, plain.room, 'eth0', mac(world.servera, 'plain0'), A4,

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Attached before the container's first process: podman's hook, Docker's
 runtime."""
-import json
 import os
 
 import pytest
 
 from lab import container
 from lab import host as hosts
+from lab.deploy import SERVER
 from lab.host import until
 from lab.leak import Ear
 from lab.world import B_INET4, LAN, VPN, wrong_answers
 
-SERVER = '198.51.100.2:1194/udp'
 # What a first process says before anybody could attach from outside.
 SPEAK = ("import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
          "try: s.sendto(b'said-in-the-room', ('%s', 4444))\n"
@@ -59,11 +58,9 @@ def test_podmans_hook_fails_closed_where_it_is_asked_to(podman):
 
 @pytest.fixture
 def docker(world, program):
-    config = hosts.keep(f'{world.dir}/daemon.json', json.dumps({'runtimes': {
-        'sallyport': {'path': program, 'runtimeArgs': [
-            'oci-runtime', '--require', '--server', SERVER, '--']}}}))
-    engine = container.Docker(world.servera, f'{world.dir}/docker',
-                              '--config-file', config)
+    engine = container.Docker(
+        world.servera, f'{world.dir}/docker',
+        *container.with_runtime(world.dir, program, SERVER))
     yield engine
     engine.close()
 

@@ -248,6 +248,15 @@ class RootlessPodman(Engine):
         hosts.remove_tree(self.dir)
 
 
+def with_runtime(directory, program, server, **config):
+    """Flags of a Docker that knows `--runtime sallyport`, whose VPN server is
+    @server; @config is what else its file says."""
+    config['runtimes'] = {'sallyport': {'path': program, 'runtimeArgs': [
+        'oci-runtime', '--require', '--server', server, '--']}}
+    return '--config-file', hosts.keep(f'{directory}/daemon.json',
+                                       json.dumps(config))
+
+
 class Stays:
     """A verb of sallyport that stays, until the `with` ends."""
 

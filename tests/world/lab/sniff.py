@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from .host import PATIENCE, TimedOut, until
-from .probe import SILENCE
+from .probe import SILENCE, udp
 
 ETH_P_ALL = 0x0003
 ETH_P_IP = 0x0800
@@ -259,6 +259,21 @@ def inject_tun(host, link, packet):
     kind = ETH_P_IPV6 if packet[0] >> 4 == 6 else ETH_P_IP
     with s:
         s.sendto(packet, (link, kind))
+
+
+def forged(world, where, link, to, a, src):
+    """A neighbour talks to a service of the host on @a; @where says something in
+    @src's name. What the service answers goes to that neighbour: did it hear?"""
+    child = world.serve(world.servera, 'host', 9292)
+    try:
+        assert udp(world.laptop2, a, 9292, sport=4500).answered
+        with Sniffer(world.laptop2, 'eth0', (world.core, 'laptop2')) as far:
+            inject(where, link, to, udp_packet(src, 4500, a, 9292, b'forged'))
+            # By the same queues: what was sent before has arrived as well.
+            assert udp(world.laptop2, a, 9292, sport=4500).answered
+            return far.seen(lambda p: b'forged' in p.payload)
+    finally:
+        child.kill()
 
 
 def told(where, link, sender, target):
