@@ -22,7 +22,11 @@ MASKED = ('getty.target', 'systemd-logind.service', 'console-getty.service',
           'systemd-network-generator.service', 'ldconfig.service',
           'systemd-hwdb-update.service', 'systemd-journal-catalog-update.service',
           'systemd-firstboot.service', 'dpkg-db-backup.timer',
-          'systemd-update-done.service', 'systemd-resolved.service')
+          'systemd-update-done.service', 'systemd-resolved.service',
+          # Nothing here needs them, and many mounts at once make systemd wait.
+          'sys-kernel-config.mount', 'sys-kernel-debug.mount',
+          'sys-kernel-tracing.mount', 'sys-fs-fuse-connections.mount',
+          'dev-hugepages.mount', 'dev-mqueue.mount')
 
 
 class Machine:
