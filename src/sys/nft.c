@@ -6,6 +6,7 @@
 #include "sys/netns.h"
 #include "sys/nft_raw.h"
 #include "sys/rtnl_sock.h"
+#include "wire/nft_encode.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,8 +20,9 @@
 #define TIMEOUT_S 5
 
 struct nft {
-	struct nft_ctx *ctx;
 	struct rtnl raw;
+	struct nft_ctx *ctx; /* NULL: not needed yet */
+	int netns_fd; /* for it */
 };
 
 static bool is_netfilter_socket(int fd)
@@ -60,35 +62,70 @@ static int lowest_free_fd(void)
 	return fd;
 }
 
-int nft_open(int netns_fd, struct nft **ret, struct err *e)
+static void context_free(struct nft_ctx **ctx)
 {
-	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
-	struct nft *n CLEANUP_NFT = NULL;
-	int lowest;
+	if (*ctx)
+		nft_ctx_free(*ctx);
+}
+
+static int make_context(struct nft_ctx **ret, struct err *e)
+{
+	struct nft_ctx *ctx __attribute__((cleanup(context_free))) = NULL;
+	int lowest = lowest_free_fd();
 	int r;
 
-	if (netns_fd >= 0) {
-		r = netns_enter(netns_fd, &visit, e);
-		if (r < 0)
-			return r;
-	}
-	n = calloc(1, sizeof(*n));
-	if (!n)
-		abort();
-	r = netlink_open(-1, NETLINK_NETFILTER, &n->raw.sock, e);
-	if (r < 0)
-		return r;
-	lowest = lowest_free_fd();
 	if (lowest < 0)
 		return err_errno(e, errno, "nftables");
-	n->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!n->ctx)
+	ctx = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!ctx)
 		return err_set(e, ENOMEM, "nftables: no context");
 	r = tame_socket(lowest, e);
 	if (r < 0)
 		return r;
-	if (nft_ctx_buffer_output(n->ctx) || nft_ctx_buffer_error(n->ctx))
+	if (nft_ctx_buffer_output(ctx) || nft_ctx_buffer_error(ctx))
 		return err_set(e, ENOMEM, "nftables: no buffers");
+	*ret = ctx;
+	ctx = NULL;
+	return 0;
+}
+
+/* What libnftables reads and sets up before it is asked anything costs as much as a table of ours. */
+static int need_context(struct nft *n, struct err *e)
+{
+	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	int r;
+
+	if (n->ctx)
+		return 0;
+	if (n->netns_fd >= 0) {
+		r = netns_enter(n->netns_fd, &visit, e);
+		if (r < 0)
+			return r;
+	}
+	return make_context(&n->ctx, e);
+}
+
+int nft_open(int netns_fd, struct nft **ret, struct err *e)
+{
+	struct nft *n CLEANUP_NFT = calloc(1, sizeof(*n));
+	int r;
+
+	if (!n)
+		abort();
+	n->netns_fd = -1;
+	r = netlink_open(netns_fd, NETLINK_NETFILTER, &n->raw.sock, e);
+	if (r < 0)
+		return r;
+	if (netns_fd >= 0) {
+		n->netns_fd = fcntl(netns_fd, F_DUPFD_CLOEXEC, 0);
+		if (n->netns_fd < 0)
+			return err_errno(e, errno, "nftables");
+	} else {
+		/* Who has no right to come back here later needs it now. */
+		r = need_context(n, e);
+		if (r < 0)
+			return r;
+	}
 	*ret = n;
 	n = NULL;
 	return 0;
@@ -96,10 +133,12 @@ int nft_open(int netns_fd, struct nft **ret, struct err *e)
 
 void nft_close(struct nft **n)
 {
-	if (*n && (*n)->ctx)
-		nft_ctx_free((*n)->ctx);
-	if (*n && (*n)->raw.sock)
+	if (!*n)
+		return;
+	context_free(&(*n)->ctx);
+	if ((*n)->raw.sock)
 		mnl_socket_close((*n)->raw.sock);
+	fd_close(&(*n)->netns_fd);
 	free(*n);
 	*n = NULL;
 }
@@ -139,23 +178,41 @@ static int error_of(const char *words, struct err *e)
 	return err_set(e, errnum, "nft: %s", line.len ? text_str(&line) : strerror(errnum));
 }
 
-int nft_run(struct nft *n, const char *commands, struct err *e)
+static int run_words(struct nft *n, const char *commands, struct err *e)
 {
-	int r = nft_run_cmd_from_buffer(n->ctx, commands);
-	const char *words = nft_ctx_get_error_buffer(n->ctx);
+	int r = need_context(n, e);
+	const char *words;
 
+	if (r < 0)
+		return r;
+	r = nft_run_cmd_from_buffer(n->ctx, commands);
+	words = nft_ctx_get_error_buffer(n->ctx);
 	/* Reading a buffer empties it: what a success says must not stay for the next call. */
 	nft_ctx_get_output_buffer(n->ctx);
 	return r ? error_of(words, e) : 0;
 }
 
+/* What cannot be encoded or is refused is libnftables' to do, or to say why in words. */
+int nft_run(struct nft *n, const char *commands, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft_batch batch;
+
+	if (nft_encode(&a, commands, &batch) && nft_raw_run(&n->raw, &batch, e) == 0)
+		return 0;
+	return run_words(n, commands, e);
+}
+
 static int run_for_output(struct nft *n, struct arena *a, unsigned int flags, const char *command,
 			  const char **ret, struct err *e)
 {
-	unsigned int before = nft_ctx_output_get_flags(n->ctx);
 	const char *output, *words;
-	int r;
+	unsigned int before;
+	int r = need_context(n, e);
 
+	if (r < 0)
+		return r;
+	before = nft_ctx_output_get_flags(n->ctx);
 	nft_ctx_output_set_flags(n->ctx, flags);
 	r = nft_run_cmd_from_buffer(n->ctx, command);
 	output = nft_ctx_get_output_buffer(n->ctx);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Questions to nftables that libnftables(3) answers only after it has listed
- * everything in the namespace: with two hundred gates, a thousand sets.
+ * everything in the namespace: with two hundred gates, a thousand sets.  And
+ * transactions that are encoded already.
  */
 #include "sys/nft_raw.h"
 
@@ -14,6 +15,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* Of a rule's user data, as libnftnl writes it (udata.h): type, length, text with its zero. */
 #define UDATA_COMMENT 0
@@ -193,4 +195,82 @@ int nft_raw_chains(struct rtnl *r, struct arena *a, const char *but, struct nft_
 	*ret = c.items;
 	*ret_n = c.n;
 	return status < 0 ? err_wrap(e, status, "list nftables chains") : 0;
+}
+
+struct numbers {
+	uint32_t first, last;
+};
+
+/* The last but the end of the batch is acknowledged; kernels before 6.10 do not that end. */
+static struct numbers number(struct rtnl *r, const struct nft_batch *b)
+{
+	struct numbers n = { .first = r->seq + 1 };
+	struct nlmsghdr *nlh, *last = NULL;
+	int left = (int)b->size;
+
+	for (nlh = (void *)b->bytes; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		nlh->nlmsg_seq = ++r->seq;
+		if (nlh->nlmsg_type != NFNL_MSG_BATCH_END)
+			last = nlh;
+	}
+	if (last) {
+		last->nlmsg_flags |= NLM_F_ACK;
+		n.last = last->nlmsg_seq;
+	}
+	return n;
+}
+
+static int send_batch(struct rtnl *r, const struct nft_batch *b, struct err *e)
+{
+	int fd = mnl_socket_get_fd(r->sock);
+	int size = (int)b->size * 2;
+
+	if (mnl_socket_sendto(r->sock, b->bytes, b->size) >= 0)
+		return 0;
+	/* A thousand ports at once: as nft does it. */
+	if (errno == EMSGSIZE &&
+	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) == 0 &&
+	    mnl_socket_sendto(r->sock, b->bytes, b->size) >= 0)
+		return 0;
+	return err_errno(e, errno, "send to nftables");
+}
+
+static int hear_errors(const char *buf, int size, struct numbers n, bool *acknowledged)
+{
+	const struct nlmsghdr *nlh;
+	int status = 0;
+
+	for (nlh = (const void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size)) {
+		const struct nlmsgerr *x = mnl_nlmsg_get_payload(nlh);
+
+		if (nlh->nlmsg_type != NLMSG_ERROR || nlh->nlmsg_seq < n.first ||
+		    nlh->nlmsg_seq > n.last || mnl_nlmsg_get_payload_len(nlh) < sizeof(*x))
+			continue;
+		if (x->error && status == 0)
+			status = x->error;
+		if (nlh->nlmsg_seq == n.last)
+			*acknowledged = true;
+	}
+	return status;
+}
+
+/* What the kernel has to say is there when sending is over: the sender did its work. */
+int nft_raw_run(struct rtnl *r, const struct nft_batch *b, struct err *e)
+{
+	struct numbers n = number(r, b);
+	bool acknowledged = false;
+	_Alignas(8) char buf[32768];
+	int status = send_batch(r, b, e);
+	ssize_t size;
+
+	if (status < 0)
+		return status;
+	while ((size = recv(mnl_socket_get_fd(r->sock), buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
+		int heard = hear_errors(buf, (int)size, n, &acknowledged);
+
+		status = status ? status : heard;
+	}
+	if (status < 0)
+		return err_errno(e, -status, "nftables");
+	return acknowledged ? 0 : err_set(e, EIO, "nftables: no answer");
 }

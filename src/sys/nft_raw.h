@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "sys/nft.h"
+#include "wire/nft_encode.h"
 
 /* For sys/nft.c alone, whose header has the same questions. @r is a NETLINK_NETFILTER socket. */
 struct rtnl;
@@ -16,5 +17,8 @@ int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const c
 
 int nft_raw_chains(struct rtnl *r, struct arena *a, const char *but, struct nft_chain **ret,
 		   size_t *ret_n, struct err *e) MUST_USE;
+
+/* One transaction, done whole when this returns 0; else the kernel is unchanged. */
+int nft_raw_run(struct rtnl *r, const struct nft_batch *b, struct err *e) MUST_USE;
 
 #endif

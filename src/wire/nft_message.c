@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "wire/nft_message.h"
+
+#include <arpa/inet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <string.h>
+
+static void pad(struct text *t)
+{
+	static const char zeros[NLMSG_ALIGNTO] = { 0 };
+
+	text_add_len(t, zeros, NLMSG_ALIGN(t->len) - t->len);
+}
+
+static size_t begin(struct text *t, uint16_t type, uint16_t flags, uint8_t family, uint16_t id)
+{
+	const struct nlmsghdr head = { .nlmsg_type = type,
+				       .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags) };
+	const struct nfgenmsg generic = { .nfgen_family = family,
+					  .version = NFNETLINK_V0,
+					  .res_id = htons(id) };
+	size_t at = t->len;
+
+	text_add_len(t, (const char *)&head, sizeof(head));
+	text_add_len(t, (const char *)&generic, sizeof(generic));
+	return at;
+}
+
+size_t nft_message_begin(struct text *t, uint16_t type, uint16_t flags)
+{
+	return begin(t, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, NFPROTO_INET, 0);
+}
+
+void nft_message_end(struct text *t, size_t at)
+{
+	uint32_t size = (uint32_t)(t->len - at);
+
+	memcpy(t->buf + at + offsetof(struct nlmsghdr, nlmsg_len), &size, sizeof(size));
+}
+
+void nft_message_bound(struct text *t, uint16_t type)
+{
+	nft_message_end(t, begin(t, type, 0, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES));
+}
+
+static size_t put_head(struct text *t, uint16_t type, size_t size)
+{
+	const struct nlattr head = { .nla_len = (uint16_t)(sizeof(head) + size), .nla_type = type };
+	size_t at = t->len;
+
+	text_add_len(t, (const char *)&head, sizeof(head));
+	return at;
+}
+
+size_t nft_nest_begin(struct text *t, uint16_t type)
+{
+	return put_head(t, type | NLA_F_NESTED, 0);
+}
+
+bool nft_nest_end(struct text *t, size_t at)
+{
+	uint16_t size = (uint16_t)(t->len - at);
+
+	memcpy(t->buf + at + offsetof(struct nlattr, nla_len), &size, sizeof(size));
+	return t->len - at <= UINT16_MAX;
+}
+
+void nft_put(struct text *t, uint16_t type, const void *data, size_t size)
+{
+	put_head(t, type, size);
+	text_add_len(t, data, size);
+	pad(t);
+}
+
+void nft_put_text(struct text *t, uint16_t type, const char *s)
+{
+	nft_put(t, type, s, strlen(s) + 1);
+}
+
+void nft_put_u8(struct text *t, uint16_t type, uint8_t n)
+{
+	nft_put(t, type, &n, sizeof(n));
+}
+
+void nft_put_u32(struct text *t, uint16_t type, uint32_t n)
+{
+	uint32_t big = htonl(n);
+
+	nft_put(t, type, &big, sizeof(big));
+}
+
+void nft_put_value(struct text *t, uint16_t type, const void *data, size_t size)
+{
+	size_t at = nft_nest_begin(t, type);
+
+	nft_put(t, NFTA_DATA_VALUE, data, size);
+	(void)nft_nest_end(t, at); /* a value is short */
+}
+
+void nft_put_verdict(struct text *t, uint16_t type, int code, const char *chain)
+{
+	size_t at = nft_nest_begin(t, type);
+	size_t verdict = nft_nest_begin(t, NFTA_DATA_VERDICT);
+
+	nft_put_u32(t, NFTA_VERDICT_CODE, (uint32_t)code);
+	if (chain)
+		nft_put_text(t, NFTA_VERDICT_CHAIN, chain);
+	(void)nft_nest_end(t, verdict);
+	(void)nft_nest_end(t, at);
+}
