@@ -358,6 +358,17 @@ struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name, 
 	return nlh;
 }
 
+/*
+ * One queue each way is what the kernel uses unless it is told otherwise.  But from
+ * 5.15 on it makes one for each CPU first, and waits for a grace period of RCU to
+ * take the others out of use: six times in a start.
+ */
+static void put_one_queue(struct nlmsghdr *nlh)
+{
+	mnl_attr_put_u32(nlh, IFLA_NUM_TX_QUEUES, 1);
+	mnl_attr_put_u32(nlh, IFLA_NUM_RX_QUEUES, 1);
+}
+
 struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, uint32_t mtu,
 				      const uint8_t *mac, const char *peer_name, int peer_netns_fd)
 {
@@ -366,6 +377,7 @@ struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, 
 
 	start_link(m, RTM_NEWLINK, 0, &nlh);
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	put_one_queue(nlh);
 	if (mtu)
 		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
 	if (mac)
@@ -377,6 +389,7 @@ struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, 
 	/* The nest begins with a header of its own, not with an attribute. */
 	mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, peer_name);
+	put_one_queue(nlh);
 	if (mtu)
 		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
 	if (peer_netns_fd >= 0)
