@@ -32,6 +32,8 @@ MASKED = ('getty.target', 'systemd-logind.service', 'console-getty.service',
 class Machine:
     """Boots when it is made; close() ends it and its files are gone."""
 
+    FLAGS = ()  # of systemd-nspawn(1), besides
+
     def __init__(self, host, directory, program, files=None, links=None,
                  enable=()):
         self.host = host
@@ -92,33 +94,53 @@ class Machine:
                        check=True)
 
     def boot(self):
+        until(self._boots, self.console, PATIENCE, 0.5)
+        return self
+
+    def _boots(self):
+        """Not when other machines and worlds have, for a moment, what a user
+        may have of inotify(7)."""
+        since = self._start()
+        until(lambda: self.child.poll() is not None or self._is_up(),
+              lambda: self.console() + self.run('systemctl', 'list-jobs',
+                                                ok=False).stdout, PATIENCE, 0.05)
+        if self.child.poll() is None:
+            return True
+        self.log.close()
+        assert 'Too many open files' in self.console()[since:], self.console()
+        return False
+
+    def _start(self):
+        """How much the console had said before."""
         self.log = open(f'{self.dir}/console', 'a')
+        since = len(self.console())
+        self.leader = None
         self.child = subprocess.Popen(
             ['systemd-nspawn', '-b', '-q', '-D', self.tree, '--register=no',
              '--keep-unit', f'--network-namespace-path={self.host.net}',
              '--resolv-conf=off', '--link-journal=no', '--console=passive',
              '--machine', self.name, '--bind=/dev/net/tun',
-             '--capability=CAP_NET_ADMIN,CAP_NET_RAW'],
+             '--capability=CAP_NET_ADMIN,CAP_NET_RAW', *self.FLAGS],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
             env={**os.environ, 'SYSTEMD_NSPAWN_LOCK': '0',
                  'SYSTEMD_NSPAWN_API_VFS_WRITABLE': 'network'})
-        self.leader = until(self._leader, self.console, PATIENCE)
-        until(lambda: self.run('systemctl', 'is-system-running',
-                               ok=False).stdout.strip() in
-              ('running', 'degraded'),
-              lambda: self.console() + self.run('systemctl', 'list-jobs',
-                                                ok=False).stdout, PATIENCE, 0.05)
-        return self
+        return since
+
+    def _is_up(self):
+        self.leader = self.leader or self._leader()
+        return self.leader and self.run(
+            'systemctl', 'is-system-running', ok=False).stdout.strip() in (
+                'running', 'degraded')
 
     def _leader(self):
-        assert self.child.poll() is None, self.console()
         path = f'/proc/{self.child.pid}/task/{self.child.pid}/children'
-        with open(path) as f:
-            pids = f.read().split()
-        for pid in pids:
-            with contextlib.suppress(OSError), open(f'/proc/{pid}/comm') as f:
-                if f.read() == 'systemd\n':
-                    return int(pid)
+        with contextlib.suppress(OSError):
+            with open(path) as f:
+                pids = f.read().split()
+            for pid in pids:
+                with open(f'/proc/{pid}/comm') as f:
+                    if f.read() == 'systemd\n':
+                        return int(pid)
         return None
 
     def console(self):
