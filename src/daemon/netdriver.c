@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/netdriver.h"
 
+#include "daemon/netdriver_host.h"
 #include "daemon/netdriver_serve.h"
 #include "daemon/supervisor.h"
 #include "sys/engine.h"
@@ -261,6 +262,54 @@ static int find_place(struct arena *a, const char *gate, struct sandbox *s, stru
 		       gate, GATE_ROOMS_MAX);
 }
 
+static void add_ports(struct arena *a, const struct sandbox_words *words, struct netdriver_gate *g)
+{
+	for (size_t i = 0; i < words->n; i++) {
+		struct publish p;
+		const char *door;
+		struct err ignored;
+
+		if (sandbox_publish(a, words->items[i], &p, &door, &ignored) == 0)
+			*arena_push(a, g->ports, g->n_ports, g->cap_ports) = p;
+	}
+}
+
+/* Ports of rooms whose container is about to start, behind those that @g says it has. */
+static void add_promised(struct arena *a, struct netdriver_gate *g)
+{
+	const char **gates, **rooms;
+	size_t n_gates = list(a, sandbox_directory(a, ""), &gates);
+
+	for (size_t i = 0; i < n_gates; i++) {
+		size_t n = list(a, sandbox_directory(a, gates[i]), &rooms);
+
+		for (size_t j = 0; j < n; j++) {
+			struct sandbox_file f;
+			struct err ignored;
+
+			if (load_room(a, gates[i], rooms[j], &f, &ignored) == 0)
+				add_ports(a, &f.publish, g);
+		}
+	}
+}
+
+/* What the request says of ports, behind @ret. */
+static int publish_ports(struct arena *a, const struct netdriver_network *n,
+			 const struct netdriver_gate *gate, const struct netdriver_request *q,
+			 struct sandbox_words *ret, struct err *e)
+{
+	struct netdriver_gate *taken = arena_new(a, struct netdriver_gate);
+	struct netdriver_host h;
+	int r;
+
+	*taken = *gate;
+	add_promised(a, taken);
+	r = netdriver_host(a, taken, &h, e);
+	if (r == 0)
+		r = netdriver_ports(a, n, q, &h, ret, e);
+	return r < 0 ? r : netdriver_words(a, n, q->publish, &h, ret, e);
+}
+
 /* Docker's; where it gives none, what a room of the gate's own would have there. */
 static void set_addresses(const struct netdriver_gate *g, const struct netdriver_request *q,
 			  struct sandbox *s)
@@ -293,11 +342,9 @@ static int create_endpoint(struct arena *a, const struct netdriver_request *q, c
 	if (r == 0 && !*q->endpoint)
 		r = err_set(e, EBADMSG, "no EndpointID");
 	if (r == 0)
-		r = netdriver_ports(a, &n, q, &f.publish, e);
-	if (r == 0)
-		r = netdriver_words(a, &n, q->publish, &f.publish, e);
-	if (r == 0)
 		r = ask_gate(a, n.gate, &g, e);
+	if (r == 0)
+		r = publish_ports(a, &n, &g, q, &f.publish, e);
 	if (r == 0)
 		r = find_place(a, n.gate, &f.sandbox, e);
 	if (r < 0)
@@ -397,13 +444,16 @@ static int program(struct arena *a, const struct netdriver_request *q, const cha
 		   struct err *e)
 {
 	struct netdriver_network n;
+	struct netdriver_gate g;
 	struct sandbox_file f;
 	int r = find_endpoint(a, q, &n, &f, e);
 
 	*ret = "{}";
 	if (r < 0 || !q->n_ports || f.publish.n)
 		return r;
-	r = netdriver_ports(a, &n, q, &f.publish, e);
+	r = ask_gate(a, n.gate, &g, e);
+	if (r == 0)
+		r = publish_ports(a, &n, &g, q, &f.publish, e);
 	if (r == 0)
 		r = save_room(a, n.gate, &f, e);
 	return r < 0 ? r : tell(a, n.gate, f.room, e);
@@ -446,6 +496,16 @@ static int users_label(struct arena *a, const char *engine, const struct netdriv
 	return r;
 }
 
+static int add_label(struct arena *a, const struct netdriver_network *n, const char *label,
+		     struct sandbox_words *ret, struct err *e)
+{
+	static const struct netdriver_gate nothing_taken; /* it chooses no port */
+	struct netdriver_host h;
+	int r = netdriver_host(a, &nothing_taken, &h, e);
+
+	return r < 0 ? r : netdriver_words(a, n, label, &h, ret, e);
+}
+
 int netdriver_complete(const char *engine, const char *gate, const char *room, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -474,7 +534,7 @@ int netdriver_complete(const char *engine, const char *gate, const char *room, s
 	f.sandbox.container = was.sandbox.container = c.name;
 	r = load_network(&a, f.sandbox.network, &n, e);
 	if (r == 0 && label)
-		r = netdriver_words(&a, &n, label, &f.publish, e);
+		r = add_label(&a, &n, label, &f.publish, e);
 	if (r == 0)
 		r = save_room(&a, gate, &f, e);
 	if (r == 0)

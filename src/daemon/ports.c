@@ -30,7 +30,7 @@ static bool is_wanted(const struct door *lan, const struct ip *ip)
 	return false;
 }
 
-static int bind_port(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd)
+int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd)
 {
 	int type = proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	int fd CLEANUP_FD = socket(ip->family, type | SOCK_CLOEXEC, 0);
@@ -181,7 +181,7 @@ static void keep(struct port_hold *held, int fd)
 static int hold(struct port_hold *held, const struct publish *p, const struct ip *ip, struct err *e)
 {
 	int fd = -1;
-	int r = bind_port(ip, p->proto, p->door_port, &fd);
+	int r = port_bind(ip, p->proto, p->door_port, &fd);
 
 	if (r == -EADDRINUSE)
 		return taken(p, ip, e);
@@ -199,18 +199,30 @@ static bool is_gates(const struct snapshot *host, const struct address *x)
 	return l && plan_link_is_ours(l);
 }
 
+/* On which of the host's addresses: that of @p alone, or all of the lan door's. */
+static int hold_all(const struct supervisor *s, const struct snapshot *host,
+		    const struct publish *p, struct port_hold *held, struct err *e)
+{
+	int r = 0;
+
+	if (!ip_is_none(&p->host))
+		return hold(held, p, &p->host, e);
+	for (size_t i = 0; r == 0 && i < host->n_addresses; i++)
+		if (!is_gates(host, &host->addresses[i]) &&
+		    is_wanted(&s->gate.doors[0], &host->addresses[i].local))
+			r = hold(held, p, &host->addresses[i].local, e);
+	return r;
+}
+
 int ports_hold(const struct supervisor *s, const struct snapshot *host, const struct publish *ports,
 	       size_t n, struct port_hold *ret, struct err *e)
 {
 	struct port_hold held = { 0 };
-	const struct door *lan = &s->gate.doors[0];
 	int r = 0;
 
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; r == 0 && j < host->n_addresses; j++)
-			if (ports[i].door == 0 && !is_gates(host, &host->addresses[j]) &&
-			    is_wanted(lan, &host->addresses[j].local))
-				r = hold(&held, &ports[i], &host->addresses[j].local, e);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (ports[i].door == 0)
+			r = hold_all(s, host, &ports[i], &held, e);
 	if (r < 0)
 		ports_release(&held);
 	else

@@ -62,7 +62,8 @@ static bool same_ports(const struct supervisor *s, size_t old, const struct publ
 		n_old += p->room == old;
 		for (size_t j = 0; p->room == old && j < n; j++)
 			same += p->door == ports[j].door && p->proto == ports[j].proto &&
-				p->door_port == ports[j].door_port;
+				p->door_port == ports[j].door_port &&
+				ip_equal(&p->host, &ports[j].host);
 	}
 	return same == n && n_old == n;
 }

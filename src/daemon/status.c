@@ -111,6 +111,11 @@ static json_t *room_json(struct supervisor *s, size_t index)
 			 s->ipv6 && !ip_is_none(&ip6) ? ip_json(&ip6) : json_null());
 }
 
+static json_t *ip_or_nothing(const struct ip *ip)
+{
+	return ip_is_none(ip) ? NULL : ip_json(ip);
+}
+
 static json_t *port_json(struct supervisor *s, const struct publish *p)
 {
 	const struct sandbox *x = s->gate.rooms[p->room].sandbox;
@@ -118,9 +123,10 @@ static json_t *port_json(struct supervisor *s, const struct publish *p)
 				 ? slot_short(&s->slot, AF_INET, p->room)
 				 : plan_room_inside(&s->gate, &s->slot, AF_INET, p->room);
 
-	return json_pack("{s:s, s:s, s:i, s:s, s:s*, s:o, s:i}", "door",
+	return json_pack("{s:s, s:s, s:o*, s:i, s:s, s:s*, s:o, s:i}", "door",
 			 s->gate.doors[p->door].name, "proto",
-			 p->proto == IPPROTO_UDP ? "udp" : "tcp", "port", p->door_port, "room",
+			 p->proto == IPPROTO_UDP ? "udp" : "tcp", "address",
+			 ip_or_nothing(&p->host), "port", p->door_port, "room",
 			 s->gate.rooms[p->room].name, "container",
 			 x && *x->container ? x->container : NULL, "room_address", ip_json(&room),
 			 "room_port", p->room_port);

@@ -251,6 +251,8 @@ int resolv_renew(struct supervisor *s, struct err *e) MUST_USE;
 int ports_hold(const struct supervisor *s, const struct snapshot *host, const struct publish *ports,
 	       size_t n, struct port_hold *ret, struct err *e) MUST_USE;
 void ports_release(struct port_hold *held);
+/* A socket bound to it, and to no other of the host's addresses; -EADDRINUSE if somebody has it. */
+int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd) MUST_USE;
 
 /* daemon/control.c */
 #define CONTROL_LINE_SIZE 64

@@ -34,6 +34,7 @@ struct publish {
 	uint8_t proto; /* IPPROTO_TCP or IPPROTO_UDP */
 	size_t room; /* index in gate.rooms */
 	size_t door; /* index in gate.doors */
+	struct ip host; /* on the lan door, this address of the host alone; none: every one */
 	uint32_t line; /* of the configuration file, 0 for a flag */
 	bool by_gate; /* never past it by a short link: its room is a sandbox */
 };

@@ -61,24 +61,34 @@ static const char *find_gate(struct arena *a, const char *listed, const char *ma
 	return arena_strndup(a, at, strcspn(at, " ,\n}"));
 }
 
+/* In the line of @text, a chain, that translates to @head's map. */
+static bool find_in_map(struct arena *a, const char *text, const char *head, const char *key,
+			struct nft_published *ret)
+{
+	const char *line = strstr(text, head);
+
+	return line && find_element(a, arena_strndup(a, line, strcspn(line, "\n")), key, ret);
+}
+
 bool nft_find_on_host(struct arena *a, const char *listed, const struct ip *to, uint8_t proto,
 		      uint16_t port, struct nft_published *ret)
 {
 	bool v6 = to->family == AF_INET6;
 	const char *service = arena_printf(a, "%u . %u", proto, port);
-	struct nft_published found = { 0 };
 	char ip[IP_TEXT_SIZE];
-	const char *line;
+	const char *of_one = arena_printf(a, "%s . %s", ip_text(to, ip), service);
+	struct nft_published found = { 0 };
+	const char *text;
 
-	found.gate = find_gate(a, listed, v6 ? "map listen6" : "map listen4",
-			       arena_printf(a, "%s . %s", ip_text(to, ip), service));
+	found.gate = find_gate(a, listed, v6 ? "map listen6" : "map listen4", of_one);
 	if (!found.gate)
 		found.gate = find_gate(a, listed, "map ports", service);
 	if (!found.gate)
 		return false;
-	line = strstr(block(a, listed, arena_printf(a, "chain publish_%s", found.gate)),
-		      v6 ? "dnat ip6 to" : "dnat ip to");
-	if (!line || !find_element(a, arena_strndup(a, line, strcspn(line, "\n")), service, &found))
+	text = block(a, listed, arena_printf(a, "chain publish_%s", found.gate));
+	if (!find_in_map(a, text, v6 ? "dnat ip6 to ip6 daddr" : "dnat ip to ip daddr", of_one,
+			 &found) &&
+	    !find_in_map(a, text, v6 ? "dnat ip6 to meta" : "dnat ip to meta", service, &found))
 		return false;
 	*ret = found;
 	return true;

@@ -146,23 +146,31 @@ const char *plan_nft_remove(struct arena *a, const char *listed, const char *gat
 	return finish(a, &t);
 }
 
-/* "6 . 80" or, with the address that is listened on, "192.0.2.1 . 6 . 80" */
+/* "192.0.2.1 . 6 . 80" */
+static bool is_port_of(const struct ip *host, const struct element *e, const struct publish *p)
+{
+	char key[IP_TEXT_SIZE + 32], ip[IP_TEXT_SIZE];
+
+	snprintf(key, sizeof(key), "%s . %u . %u", ip_text(host, ip), p->proto, p->door_port);
+	return str_eq(e->key, key);
+}
+
+/* "6 . 80", or with the address that is listened on */
 static bool is_port(const struct gate *g, const struct element *e, const struct publish *p)
 {
 	const struct door *lan = &g->doors[0];
-	char key[IP_TEXT_SIZE + 32], ip[IP_TEXT_SIZE];
+	char key[32];
 
 	if (p->door != 0)
 		return false;
+	if (!ip_is_none(&p->host))
+		return is_port_of(&p->host, e, p);
 	snprintf(key, sizeof(key), "%u . %u", p->proto, p->door_port);
 	if (!lan->n_listen)
 		return str_eq(e->map, "ports") && str_eq(e->key, key);
-	for (size_t i = 0; i < lan->n_listen; i++) {
-		snprintf(key, sizeof(key), "%s . %u . %u", ip_text(&lan->listen[i], ip), p->proto,
-			 p->door_port);
-		if (str_eq(e->key, key))
+	for (size_t i = 0; i < lan->n_listen; i++)
+		if (is_port_of(&lan->listen[i], e, p))
 			return true;
-	}
 	return false;
 }
 

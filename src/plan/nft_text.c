@@ -397,26 +397,40 @@ static void host_short(struct nft_text *n)
 	end_chain(n);
 }
 
-static void publish_family(struct nft_text *n, sa_family_t family)
+static void publish_element(struct nft_text *n, sa_family_t family, const struct publish *p)
 {
-	char room[IP_TEXT_SIZE];
+	char room[IP_TEXT_SIZE], host[IP_TEXT_SIZE];
+
+	text_addf(&n->out, "\n\t\t\t%s%s%s . %u : %s . %u",
+		  ip_is_none(&p->host) ? "" : ip_text(&p->host, host),
+		  ip_is_none(&p->host) ? "" : " . ", proto_name(p->proto), p->door_port,
+		  (plan_publish_is_short(p) ? short_text : room_text)(n, family, p->room, room),
+		  p->room_port);
+}
+
+/* Those of one address of the host (@of_one), or those of all. */
+static void publish_family(struct nft_text *n, sa_family_t family, bool of_one)
+{
+	const char *ip = family == AF_INET ? "ip" : "ip6";
 	bool any = false;
 
 	for (size_t i = 0; i < n->gate->n_publish; i++) {
 		const struct publish *p = &n->gate->publish[i];
 
-		if (p->door != 0)
+		if (p->door != 0 || ip_is_none(&p->host) == of_one ||
+		    (of_one && p->host.family != family))
 			continue;
-		if (!any)
-			text_addf(
-				&n->out,
-				"\t\tmeta nfproto ipv%d dnat ip%s to meta l4proto . th dport map {",
-				family_digit(family), family == AF_INET ? "" : "6");
-		text_addf(&n->out, "%s\n\t\t\t%s . %u : %s . %u", any ? "," : "",
-			  proto_name(p->proto), p->door_port,
-			  (plan_publish_is_short(p) ? short_text : room_text)(n, family, p->room,
-									      room),
-			  p->room_port);
+		if (any)
+			text_add(&n->out, ",");
+		else if (of_one)
+			text_addf(&n->out,
+				  "\t\tdnat %s to %s daddr . meta l4proto . th dport map {", ip,
+				  ip);
+		else
+			text_addf(&n->out,
+				  "\t\tmeta nfproto ipv%d dnat %s to meta l4proto . th dport map {",
+				  family_digit(family), ip);
+		publish_element(n, family, p);
 		any = true;
 	}
 	if (any)
@@ -431,8 +445,10 @@ static void host_publish(struct nft_text *n)
 		if (plan_room_is_short(n->gate, i))
 			line(n, "\t\tiifname \"%s\" return",
 			     plan_short_link(n->arena, &n->facts->slot, i));
-	publish_family(n, AF_INET);
-	publish_family(n, AF_INET6);
+	publish_family(n, AF_INET, true);
+	publish_family(n, AF_INET6, true);
+	publish_family(n, AF_INET, false);
+	publish_family(n, AF_INET6, false);
 	end_chain(n);
 }
 
@@ -502,19 +518,28 @@ static void port_element(struct nft_text *n, const struct publish *p, const char
 		element(n, arena_printf(n->arena, "stray%s", suffix), key, "goto closed");
 }
 
+static void listen_element(struct nft_text *n, const struct publish *p, const struct ip *host,
+			   const char *port)
+{
+	char ip[IP_TEXT_SIZE];
+
+	port_element(n, p, host->family == AF_INET ? "4" : "6",
+		     arena_printf(n->arena, "%s . %s", ip_text(host, ip), port));
+}
+
 static void port_elements(struct nft_text *n, const struct publish *p)
 {
 	const struct door *lan = &n->gate->doors[0];
 	const char *port = arena_printf(n->arena, "%s . %u", proto_name(p->proto), p->door_port);
 
+	if (!ip_is_none(&p->host)) {
+		listen_element(n, p, &p->host, port);
+		return;
+	}
 	if (!lan->n_listen)
 		port_element(n, p, "", port);
-	for (size_t i = 0; i < lan->n_listen; i++) {
-		char ip[IP_TEXT_SIZE];
-
-		port_element(n, p, lan->listen[i].family == AF_INET ? "4" : "6",
-			     arena_printf(n->arena, "%s . %s", ip_text(&lan->listen[i], ip), port));
-	}
+	for (size_t i = 0; i < lan->n_listen; i++)
+		listen_element(n, p, &lan->listen[i], port);
 }
 
 static void link_elements(struct nft_text *n, const char *name, const char *from)

@@ -69,10 +69,12 @@ static void port_text(struct text *t, const json_t *port)
 {
 	const char *container = member(port, "container");
 	const char *room = *container ? container : member(port, "room");
+	const char *address = member(port, "address");
 
-	text_addf(t, "  %-15s %5lld/%s -> %s%s%s port %lld\n", member(port, "door"),
-		  number(port, "port"), member(port, "proto"), *room ? room : "the room", " at ",
-		  member(port, "room_address"), number(port, "room_port"));
+	text_addf(t, "  %-15s %5lld/%s%s%s -> %s at %s port %lld\n", member(port, "door"),
+		  number(port, "port"), member(port, "proto"), *address ? " of " : "", address,
+		  *room ? room : "the room", member(port, "room_address"),
+		  number(port, "room_port"));
 }
 
 static void list_text(struct text *t, const json_t *gate, const char *key, const char *title,

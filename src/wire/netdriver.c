@@ -102,6 +102,18 @@ static bool number_of(json_t *object, const char *key, json_int_t max, json_int_
 	return *ret >= 0 && *ret <= max;
 }
 
+/* An address that means every one is none. */
+static bool host_of(json_t *item, struct ip *ret)
+{
+	const char *s = json_string_value(json_object_get(item, "HostIP"));
+	struct ip ip = { 0 };
+
+	if (s && *s && !ip_parse(s, &ip))
+		return false;
+	*ret = ip_is_any(&ip) ? (struct ip){ 0 } : ip;
+	return true;
+}
+
 static int ports_of(struct arena *a, json_t *options, struct netdriver_request *q, struct err *e)
 {
 	json_t *item;
@@ -109,17 +121,20 @@ static int ports_of(struct arena *a, json_t *options, struct netdriver_request *
 
 	json_array_foreach(json_object_get(options, PORTMAP), i, item)
 	{
-		json_int_t proto, port, door;
+		json_int_t proto, port, door, end;
+		struct ip host;
 
 		if (!number_of(item, "Proto", UINT8_MAX, &proto) ||
 		    !number_of(item, "Port", UINT16_MAX, &port) || !port ||
-		    !number_of(item, "HostPort", UINT16_MAX, &door))
+		    !number_of(item, "HostPort", UINT16_MAX, &door) ||
+		    !number_of(item, "HostPortEnd", UINT16_MAX, &end) || !host_of(item, &host))
 			return err_set(e, EBADMSG, PORTMAP "[%zu] is no port", i);
 		*arena_push(a, q->ports, q->n_ports, q->cap_ports) =
 			(struct netdriver_port){ .proto = (uint8_t)proto,
 						 .room_port = (uint16_t)port,
 						 .door_port = (uint16_t)door,
-						 .host = string_of(a, item, "HostIP") };
+						 .door_port_end = (uint16_t)end,
+						 .host = host };
 	}
 	return 0;
 }
@@ -340,10 +355,23 @@ static bool read_door(struct arena *a, json_t *door, struct netdriver_gate *g)
 	return true;
 }
 
+static bool read_port(struct arena *a, json_t *port, struct netdriver_gate *g)
+{
+	json_int_t number;
+
+	if (!number_of(port, "port", UINT16_MAX, &number))
+		return false;
+	*arena_push(a, g->ports, g->n_ports, g->cap_ports) = (struct publish){
+		.proto = str_eq(string_of(a, port, "proto"), "udp") ? IPPROTO_UDP : IPPROTO_TCP,
+		.door_port = (uint16_t)number,
+	};
+	return true;
+}
+
 int netdriver_read_gate(struct arena *a, const char *text, size_t size, struct netdriver_gate *ret,
 			struct err *e)
 {
-	json_t *root = load(text, size, "what the gate says of itself", e), *door;
+	json_t *root = load(text, size, "what the gate says of itself", e), *door, *port;
 	struct netdriver_gate g = { 0 };
 	bool good;
 	size_t i;
@@ -354,6 +382,8 @@ int netdriver_read_gate(struct arena *a, const char *text, size_t size, struct n
 	       read_pool(a, root, "links6", AF_INET6, &g.net6) && g.net4.len;
 	json_array_foreach(json_object_get(root, "doors"), i, door)
 		good = good && read_door(a, door, &g);
+	json_array_foreach(json_object_get(root, "ports"), i, port)
+		good = good && read_port(a, port, &g);
 	json_decref(root);
 	if (!good)
 		return err_set(e, EBADMSG, "what the gate says of itself is of another version");
@@ -381,50 +411,151 @@ int netdriver_check_pool(const struct netdriver_network *n, const struct netdriv
 	return 0;
 }
 
-static bool is_every(const char *host)
+/* "80:8080/tcp@lan" for each of the network's doors; of those, the host's addresses are one's. */
+static void add_words(struct arena *a, const struct netdriver_network *n, const struct ip *host,
+		      const char *port, struct sandbox_words *ret)
 {
-	struct ip ip;
-
-	return !*host || (ip_parse(host, &ip) && ip_is_any(&ip));
-}
-
-/* "80:8080/tcp@lan" for each of the network's doors. */
-static void add_words(struct arena *a, const struct netdriver_network *n, const char *port,
-		      struct sandbox_words *ret)
-{
+	if (!ip_is_none(host)) {
+		sandbox_word(a, ret, arena_printf(a, "%s@lan", port));
+		return;
+	}
 	for (size_t i = 0; i < n->doors.n; i++)
 		sandbox_word(a, ret, arena_printf(a, "%s@%s", port, n->doors.items[i]));
 }
 
-int netdriver_ports(struct arena *a, const struct netdriver_network *n,
-		    const struct netdriver_request *q, struct sandbox_words *ret, struct err *e)
+static bool publishes_on_lan(const struct netdriver_network *n)
 {
+	for (size_t i = 0; i < n->doors.n; i++)
+		if (str_eq(n->doors.items[i], "lan") || str_eq(n->doors.items[i], "all"))
+			return true;
+	return false;
+}
+
+/* Is the lan door, whose addresses the host's are, one of the network's? @what is said in front. */
+static int check_lan(const struct netdriver_network *n, const struct ip *host, const char *what,
+		     struct err *e)
+{
+	char ip[IP_TEXT_SIZE];
+
+	if (ip_is_none(host) || publishes_on_lan(n))
+		return 0;
+	return err_set(e, EINVAL,
+		       "%s: %s is the lan door's, on which this network does not publish; leave "
+		       "the address out, or make the network with -o doors=lan",
+		       what, ip_text(host, ip));
+}
+
+/* May a port be published on this address of the host alone? */
+static int check_host(const struct ip *host, const struct netdriver_host *h, const char *what,
+		      struct err *e)
+{
+	char ip[IP_TEXT_SIZE];
+
+	if (ip_is_none(host))
+		return 0;
+	if (ip_is_link_local(host) || (host->family == AF_INET6 && ip_is_loopback(host)))
+		return err_set(e, EADDRNOTAVAIL,
+			       "%s: what is sent to %s is never passed on; name another address of "
+			       "this host, or none",
+			       what, ip_text(host, ip));
+	if (h->has_address(h->ctx, host))
+		return 0;
+	return err_set(e, EADDRNOTAVAIL,
+		       "%s: %s is no address of this host (ip address shows them); for a VPN's "
+		       "door write --label " NETDRIVER_LABEL "=80:80/tcp@DOOR",
+		       what, ip_text(host, ip));
+}
+
+static const char *proto_text(uint8_t proto)
+{
+	return proto == IPPROTO_UDP ? "udp" : "tcp";
+}
+
+/* What stands in front of the port in -p and in words. */
+static const char *host_text(struct arena *a, const struct ip *host)
+{
+	char ip[IP_TEXT_SIZE];
+
+	if (ip_is_none(host))
+		return "";
+	return arena_printf(a, host->family == AF_INET6 ? "[%s]:" : "%s:", ip_text(host, ip));
+}
+
+static bool is_choice(const struct netdriver_port *p)
+{
+	return !p->door_port || p->door_port_end > p->door_port;
+}
+
+/* Docker may ask for the same once for each family. */
+static bool is_same_wish(const struct netdriver_port *p, const struct netdriver_port *q)
+{
+	return p->proto == q->proto && p->room_port == q->room_port &&
+	       p->door_port == q->door_port && p->door_port_end == q->door_port_end &&
+	       ip_equal(&p->host, &q->host);
+}
+
+/* The door's port for number @at of @q, where @chosen are those before it. */
+static int choose(struct arena *a, const struct netdriver_request *q, size_t at,
+		  const uint16_t *chosen, const struct netdriver_host *h, uint16_t *ret,
+		  struct err *e)
+{
+	const struct netdriver_port *p = &q->ports[at];
+	uint32_t first = p->door_port ? p->door_port : NETDRIVER_ANY_FIRST;
+	uint32_t last = p->door_port ? p->door_port_end : NETDRIVER_ANY_LAST;
+
+	*ret = p->door_port;
+	if (!is_choice(p))
+		return 0;
+	for (size_t i = 0; i < at; i++)
+		if (is_same_wish(p, &q->ports[i])) {
+			*ret = chosen[i];
+			return 0;
+		}
+	for (uint32_t port = first; port <= last; port++) {
+		bool mine = false;
+
+		for (size_t i = 0; i < at; i++)
+			mine = mine || (q->ports[i].proto == p->proto && chosen[i] == port);
+		*ret = (uint16_t)port;
+		if (!mine && h->is_free(h->ctx, p->proto, &p->host, *ret))
+			return 0;
+	}
+	return err_set(e, EADDRINUSE,
+		       "-p %s%u-%u:%u/%s: none of these ports is free: publish on another one",
+		       host_text(a, &p->host), first, last, p->room_port, proto_text(p->proto));
+}
+
+int netdriver_ports(struct arena *a, const struct netdriver_network *n,
+		    const struct netdriver_request *q, const struct netdriver_host *h,
+		    struct sandbox_words *ret, struct err *e)
+{
+	uint16_t *chosen = arena_alloc(a, (q->n_ports + 1) * sizeof(*chosen));
+
 	for (size_t i = 0; i < q->n_ports; i++) {
 		const struct netdriver_port *p = &q->ports[i];
+		const char *host = host_text(a, &p->host), *what;
+		int r;
 
 		if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP)
 			return err_set(e, EINVAL, "port %u: neither TCP nor UDP", p->room_port);
-		if (!p->door_port)
-			return err_set(e, EINVAL,
-				       "-p %u leaves the door's port open, and this driver chooses "
-				       "none (nor does it know -P): write -p %u:%u",
-				       p->room_port, p->room_port, p->room_port);
-		if (!is_every(p->host))
-			return err_set(e, EINVAL,
-				       "-p %.60s:%u:%u: a door answers on all of its addresses; "
-				       "leave the address out, or write it as `listen` of the "
-				       "gate's [door lan]",
-				       p->host, p->door_port, p->room_port);
-		add_words(a, n,
-			  arena_printf(a, "%u:%u/%s", p->door_port, p->room_port,
-				       p->proto == IPPROTO_UDP ? "udp" : "tcp"),
+		what = arena_printf(a, "-p %s%u:%u", host, p->door_port, p->room_port);
+		r = check_lan(n, &p->host, what, e);
+		if (r == 0)
+			r = check_host(&p->host, h, what, e);
+		if (r == 0)
+			r = choose(a, q, i, chosen, h, &chosen[i], e);
+		if (r < 0)
+			return r;
+		add_words(a, n, &p->host,
+			  arena_printf(a, "%s%u:%u/%s", host, chosen[i], p->room_port,
+				       proto_text(p->proto)),
 			  ret);
 	}
 	return 0;
 }
 
 int netdriver_words(struct arena *a, const struct netdriver_network *n, const char *value,
-		    struct sandbox_words *ret, struct err *e)
+		    const struct netdriver_host *h, struct sandbox_words *ret, struct err *e)
 {
 	struct sandbox_words words = { 0 };
 
@@ -434,12 +565,16 @@ int netdriver_words(struct arena *a, const struct netdriver_network *n, const ch
 		const char *door;
 		int r = sandbox_publish(a, words.items[i], &p, &door, e);
 
+		if (r == 0 && !*door)
+			r = check_lan(n, &p.host, words.items[i], e);
+		if (r == 0)
+			r = check_host(&p.host, h, words.items[i], e);
 		if (r < 0)
 			return err_wrap(e, r, NETDRIVER_LABEL);
 		if (*door)
 			sandbox_word(a, ret, words.items[i]);
 		else
-			add_words(a, n, words.items[i], ret);
+			add_words(a, n, &p.host, words.items[i], ret);
 	}
 	return 0;
 }

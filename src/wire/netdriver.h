@@ -21,12 +21,13 @@ struct netdriver_option {
 	const char *value;
 };
 
-/* One -p, as Docker says it. */
+/* One -p, as Docker says it, or what it makes of -P. */
 struct netdriver_port {
 	uint8_t proto; /* IPPROTO_* */
 	uint16_t room_port;
-	uint16_t door_port; /* 0: Docker would choose one */
-	const char *host; /* address; "" for every one */
+	uint16_t door_port; /* 0: any */
+	uint16_t door_port_end; /* above that: any from door_port on to this */
+	struct ip host; /* of the host; none: every address */
 };
 
 struct netdriver_request {
@@ -70,19 +71,38 @@ struct netdriver_gate {
 	struct prefix net4, net6; /* of its slot; net6 none: no IPv6 */
 	struct ip *vpn; /* its VPN doors' own addresses */
 	size_t n_vpn, cap_vpn;
+	struct publish *ports; /* on any door; only protocol and door's port */
+	size_t n_ports, cap_ports;
 };
 int netdriver_read_gate(struct arena *a, const char *text, size_t size, struct netdriver_gate *ret,
 			struct err *e) MUST_USE;
 /* Peers of a VPN have addresses beside its own: no pool for containers is to have them, too. */
 int netdriver_check_pool(const struct netdriver_network *n, const struct netdriver_gate *g,
 			 struct err *e) MUST_USE;
-/* What -p says, in words of sandbox_publish(), behind @ret. */
+
+/*
+ * Where -P finds a port: from where Docker begins, to where the ports begin that
+ * gates masquerade to (plan/nft_text.c).
+ */
+#define NETDRIVER_ANY_FIRST 49153
+#define NETDRIVER_ANY_LAST  61000
+
+/* What only the host knows. */
+struct netdriver_host {
+	bool (*has_address)(void *ctx, const struct ip *ip);
+	/* Has nobody this port of @host, or none: of any address, and any door? */
+	bool (*is_free)(void *ctx, uint8_t proto, const struct ip *host, uint16_t port);
+	void *ctx;
+};
+
+/* What -p and -P say, in words of sandbox_publish(), behind @ret; ports are chosen here. */
 int netdriver_ports(struct arena *a, const struct netdriver_network *n,
-		    const struct netdriver_request *q, struct sandbox_words *ret,
-		    struct err *e) MUST_USE;
+		    const struct netdriver_request *q, const struct netdriver_host *h,
+		    struct sandbox_words *ret, struct err *e) MUST_USE;
 /* Likewise what option or label say: "80 8080:80@office 53/udp@all". */
 int netdriver_words(struct arena *a, const struct netdriver_network *n, const char *value,
-		    struct sandbox_words *ret, struct err *e) MUST_USE;
+		    const struct netdriver_host *h, struct sandbox_words *ret,
+		    struct err *e) MUST_USE;
 
 /* Bodies of answers; arena strings. */
 const char *netdriver_failed(struct arena *a, const char *why);

@@ -166,18 +166,58 @@ const char *sandbox_write(struct arena *a, const struct sandbox_file *f)
 	return ret;
 }
 
+/* The end of the address at the beginning of @word, NULL if there is none. */
+static const char *address_end(const char *word)
+{
+	const char *colon = strchr(word, ':');
+
+	if (*word == '[')
+		return strchr(word, ']');
+	return colon && memchr(word, '.', (size_t)(colon - word)) ? colon : NULL;
+}
+
+/* "[fd00::1]:80" or "192.0.2.1:80".  An address that means every one is none. */
+static int split_address(struct arena *a, const char *word, const char **ret_port, struct ip *ret,
+			 struct err *e)
+{
+	const char *end = address_end(word);
+	bool v6 = *word == '[';
+	struct ip ip = { 0 };
+
+	*ret_port = word;
+	*ret = ip;
+	if (!end)
+		return 0;
+	if (!ip_parse(arena_strndup(a, word + v6, (size_t)(end - word) - v6), &ip) ||
+	    end[v6] != ':' || (ip.family == AF_INET6) != v6)
+		return err_set(e, EINVAL,
+			       "\"%.60s\" begins with no address; write 192.0.2.1:80 or "
+			       "[2001:db8::1]:80",
+			       word);
+	*ret_port = end + v6 + 1;
+	if (!ip_is_any(&ip))
+		*ret = ip;
+	return 0;
+}
+
 int sandbox_publish(struct arena *a, const char *word, struct publish *ret, const char **ret_door,
 		    struct err *e)
 {
 	const char *at = strchr(word, '@');
 	const char *port = at ? arena_strndup(a, word, (size_t)(at - word)) : word;
-	int r = config_publish(port, ret, e);
+	struct publish p;
+	struct ip host;
+	int r = split_address(a, port, &port, &host, e);
 
+	if (r == 0)
+		r = config_publish(port, &p, e);
 	if (r < 0)
 		return r;
 	if (at && !at[1])
-		return err_set(e, EINVAL, "\"%.40s\" names no door; write %s@lan, or @all", word,
-			       port);
+		return err_set(e, EINVAL, "\"%.40s\" names no door; write %.*slan, or @all", word,
+			       (int)(at + 1 - word), word);
+	p.host = host;
+	*ret = p;
 	*ret_door = at ? arena_strdup(a, at + 1) : "";
 	return 0;
 }
@@ -203,10 +243,38 @@ static void add_port(struct arena *a, struct ports *list, const struct publish *
 		const struct publish *q = &list->items[i];
 
 		if (q->door == p->door && q->proto == p->proto && q->door_port == p->door_port &&
-		    q->room_port == p->room_port)
+		    q->room_port == p->room_port && ip_equal(&q->host, &p->host))
 			return;
 	}
 	*arena_push(a, list->items, list->n, list->cap) = *p;
+}
+
+/* The lan door has the host's addresses, or those of them on which it listens. */
+static int check_host(struct arena *a, const struct gate *g, const char *word,
+		      const struct publish *p, const char *door, struct err *e)
+{
+	const struct door *lan = &g->doors[0];
+	const char *list = "";
+	char ip[IP_TEXT_SIZE];
+
+	if (ip_is_none(&p->host))
+		return 0;
+	if (*door && !str_eq(door, lan->name))
+		return err_set(e, EINVAL,
+			       "publish %.60s: addresses of the host are the lan door's; write "
+			       "%.*s@lan, or no address",
+			       word, (int)strcspn(word, "@"), word);
+	for (size_t i = 0; i < lan->n_listen; i++) {
+		if (ip_equal(&lan->listen[i], &p->host))
+			return 0;
+		list = arena_printf(a, "%s%s%s", list, i ? ", " : "", ip_text(&lan->listen[i], ip));
+	}
+	if (!lan->n_listen)
+		return 0;
+	return err_set(e, EADDRNOTAVAIL,
+		       "publish %.60s: the lan door of gate \"%s\" listens on %s only; add the "
+		       "address to `listen`, or publish on one of these",
+		       word, g->name, list);
 }
 
 static int spread(struct arena *a, const struct gate *g, const char *word, size_t room,
@@ -217,6 +285,8 @@ static int spread(struct arena *a, const struct gate *g, const char *word, size_
 	int r = sandbox_publish(a, word, &p, &door, e);
 	int index = r == 0 ? gate_find_door(g, *door ? door : "lan") : 0;
 
+	if (r == 0)
+		r = check_host(a, g, word, &p, door, e);
 	if (r < 0)
 		return r;
 	p.room = room;
@@ -238,7 +308,8 @@ static int spread(struct arena *a, const struct gate *g, const char *word, size_
 
 static bool same_place(const struct publish *p, const struct publish *q)
 {
-	return p->door == q->door && p->proto == q->proto && p->door_port == q->door_port;
+	return p->door == q->door && p->proto == q->proto && p->door_port == q->door_port &&
+	       (ip_is_none(&p->host) || ip_is_none(&q->host) || ip_equal(&p->host, &q->host));
 }
 
 /* What another room has, or this one twice with different ports of its own. */

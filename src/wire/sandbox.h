@@ -22,7 +22,7 @@ struct sandbox_file {
 	struct sandbox sandbox; /* without a path until the engine says one */
 	const char *way; /* `default`; NULL: not given */
 	struct sandbox_words reach;
-	struct sandbox_words publish; /* "80:8080/tcp@lan"; "@all" means every door */
+	struct sandbox_words publish; /* as sandbox_publish() reads them; "@all" means every door */
 };
 
 /* Arena strings; errors name @file. */
@@ -36,8 +36,8 @@ int sandbox_room(struct arena *a, const struct gate *g, const struct sandbox_fil
 		 struct err *e) MUST_USE;
 
 /*
- * Splits "80:8080/tcp@lan" into what config_publish() reads and the door; "" if
- * it names none.
+ * Splits "192.0.2.1:80:8080/tcp@lan" into an address of the host, what
+ * config_publish() reads, and the door; "" if it names none.
  */
 int sandbox_publish(struct arena *a, const char *word, struct publish *ret, const char **ret_door,
 		    struct err *e) MUST_USE;

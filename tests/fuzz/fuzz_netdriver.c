@@ -49,11 +49,24 @@ static void as_network(struct arena *a, const struct netdriver_network *n)
 		abort();
 }
 
+static bool has_address(void *ctx, const struct ip *ip)
+{
+	(void)ctx;
+	return ip->byte[3] & 1;
+}
+
+static bool is_free(void *ctx, uint8_t proto, const struct ip *host, uint16_t port)
+{
+	(void)ctx;
+	return ((port ^ proto) & 1) == (host->byte[0] & 1);
+}
+
 static void as_request(const char *text, size_t size)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct sandbox_words words = { 0 };
 	struct sandbox s = { .container = "", .network = "" };
+	const struct netdriver_host h = { has_address, is_free, NULL };
 	struct netdriver_request q;
 	struct netdriver_network n;
 	struct err e;
@@ -63,8 +76,15 @@ static void as_request(const char *text, size_t size)
 	as_network(&a, &n);
 	s.address4 = q.address4;
 	s.gateway4 = q.address4;
-	(void)!netdriver_ports(&a, &n, &q, &words, &e);
-	(void)!netdriver_words(&a, &n, q.publish, &words, &e);
+	(void)!netdriver_ports(&a, &n, &q, &h, &words, &e);
+	(void)!netdriver_words(&a, &n, q.publish, &h, &words, &e);
+	for (size_t i = 0; i < words.n; i++) {
+		struct publish p;
+		const char *door;
+
+		if (sandbox_publish(&a, words.items[i], &p, &door, &e) < 0 || !p.door_port)
+			abort(); /* what is written must be read */
+	}
 	if (!*netdriver_created(&a, &q, &s) || !*netdriver_joined(&a, &n, &s, "link"))
 		abort();
 }

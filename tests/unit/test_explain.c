@@ -888,10 +888,22 @@ static void our_tables_are_read_as_nft_lists_them(void **state)
 	assert_true(nft_find_on_host(
 		&a,
 		"table inet sallyport {\n\tmap ports {\n\t\telements = { 6 . 80 : goto publish_web }\n"
-		"\t}\n\n\tchain publish_web {\n\t\tdnat ip to map { 136 . 80 : 198.18.1.9 . 1, "
-		"6 . 180 : 198.18.1.9 . 2, 6 . 80 : 198.18.1.3 . 3 }\n\t}\n}\n",
+		"\t}\n\n\tchain publish_web {\n\t\tdnat ip to meta l4proto . th dport map { "
+		"136 . 80 : 198.18.1.9 . 1, 6 . 180 : 198.18.1.9 . 2, 6 . 80 : 198.18.1.3 . 3 }\n"
+		"\t}\n}\n",
 		&to, IPPROTO_TCP, 80, &found));
 	assert_int_equal(found.port, 3);
+	/* One address of the host has its own. */
+	assert_true(nft_find_on_host(
+		&a,
+		"table inet sallyport {\n\tmap listen4 {\n\t\telements = { "
+		"192.168.1.5 . 6 . 80 : goto publish_web }\n\t}\n\n\tchain publish_web {\n"
+		"\t\tdnat ip to ip daddr . meta l4proto . th dport map { 192.168.1.4 . 6 . 80 : "
+		"198.18.1.9 . 1, 192.168.1.5 . 6 . 80 : 198.18.1.3 . 4 }\n"
+		"\t\tdnat ip to meta l4proto . th dport map { 6 . 80 : 198.18.1.9 . 2 }\n"
+		"\t}\n}\n",
+		&to, IPPROTO_TCP, 80, &found));
+	assert_int_equal(found.port, 4);
 	assert_true(nft_find_in_gate(&a, GATE_NFT_TEXT, "tun0", AF_INET, IPPROTO_TCP, 80, &found));
 	assert_int_equal(found.port, 8080);
 	assert_false(nft_find_in_gate(&a, GATE_NFT_TEXT, "un0", AF_INET, IPPROTO_TCP, 80, &found));

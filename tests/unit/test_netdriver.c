@@ -151,6 +151,25 @@ static void bad_requests_name_what_is_wrong(void **state)
 	}
 }
 
+static bool has_address(void *ctx, const struct ip *ip)
+{
+	char text[IP_TEXT_SIZE];
+
+	(void)ctx;
+	return strstr("192.0.2.1 2001:db8::1 127.0.0.1", ip_text(ip, text)) != NULL;
+}
+
+/* Odd ones. */
+static bool is_free(void *ctx, uint8_t proto, const struct ip *host, uint16_t port)
+{
+	(void)ctx;
+	(void)proto;
+	(void)host;
+	return port & 1;
+}
+
+static const struct netdriver_host the_host = { has_address, is_free, NULL };
+
 static void ports_go_to_the_networks_doors(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -166,15 +185,87 @@ static void ports_go_to_the_networks_doors(void **state)
 		     "{\"Options\":{\"com.docker.network.portmap\":[{\"Proto\":17,\"Port\":53,"
 		     "\"HostIP\":\"0.0.0.0\",\"HostPort\":5353}]}}",
 		     &q);
-	assert_int_equal(netdriver_ports(&a, &n, &q, &words, &e), 0);
-	assert_int_equal(netdriver_words(&a, &n, "80 81@all", &words, &e), 0);
+	assert_int_equal(netdriver_ports(&a, &n, &q, &the_host, &words, &e), 0);
+	assert_int_equal(netdriver_words(&a, &n, "80 81@all", &the_host, &words, &e), 0);
 	assert_int_equal(words.n, 5);
 	assert_string_equal(words.items[0], "5353:53/udp@lan");
 	assert_string_equal(words.items[1], "5353:53/udp@office");
 	assert_string_equal(words.items[2], "80@lan");
 	assert_string_equal(words.items[4], "81@all");
-	assert_true(netdriver_words(&a, &n, "80@", &words, &e) < 0);
-	assert_true(netdriver_words(&a, &n, "0", &words, &e) < 0);
+	assert_true(netdriver_words(&a, &n, "80@", &the_host, &words, &e) < 0);
+	assert_true(netdriver_words(&a, &n, "0", &the_host, &words, &e) < 0);
+}
+
+#define PORTMAP(items)          "{\"Options\":{\"com.docker.network.portmap\":[" items "]}}"
+#define PORT(proto, port, rest) "{\"Proto\":" #proto ",\"Port\":" #port rest "}"
+
+static void a_port_is_chosen_where_none_or_several_are_asked_for(void **state)
+{
+	static const char *const want[] = {
+		"49153:80/tcp@lan",           "49153:80/tcp@lan",
+		"49155:81/tcp@lan",           "8001:80/udp@lan",
+		"192.0.2.1:90:80/tcp@lan",    "[2001:db8::1]:91:80/tcp@lan",
+		"127.0.0.1:49157:80/tcp@lan",
+	};
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct netdriver_network n = { .gate = "office" };
+	struct sandbox_words words = { 0 };
+	struct netdriver_request q;
+	struct err e;
+
+	(void)state;
+	sandbox_word(&a, &n.doors, "lan");
+	read_request(
+		&a,
+		PORTMAP(PORT(6, 80, ",\"HostIP\":\"0.0.0.0\"") "," PORT(6, 80, ",\"HostIP\":\"::\"") "," PORT(6, 81, "") "," PORT(17, 80, ",\"HostPort\":8000,\"HostPortEnd\":8010") "," PORT(
+			6, 80,
+			",\"HostPort\":90,\"HostPortEnd\":90,\"HostIP\":\"192.0.2.1\"") "," PORT(6,
+												 80,
+												 ",\"HostPort\":91,\"HostIP\":\"2001:db8::1\"") "," PORT(6,
+																			 80,
+																			 ",\"HostIP\":\"127.0.0.1\"")),
+		&q);
+	assert_int_equal(netdriver_ports(&a, &n, &q, &the_host, &words, &e), 0);
+	assert_int_equal(words.n, ARRAY_LEN(want));
+	for (size_t i = 0; i < words.n; i++)
+		assert_string_equal(words.items[i], want[i]);
+}
+
+static void addresses_that_cannot_be_published_on_are_named(void **state)
+{
+	static const struct {
+		const char *doors, *portmap, *words;
+	} bad[] = {
+		{ "lan", PORTMAP(PORT(6, 80, ",\"HostPort\":80,\"HostIP\":\"192.0.2.9\"")),
+		  "-p 192.0.2.9:80:80: 192.0.2.9 is no address of this host" },
+		{ "all", PORTMAP(PORT(6, 80, ",\"HostPort\":80,\"HostIP\":\"fe80::1\"")),
+		  "what is sent to fe80::1 is never passed on" },
+		{ "lan", PORTMAP(PORT(6, 80, ",\"HostPort\":80,\"HostIP\":\"::1\"")),
+		  "what is sent to ::1 is never passed on" },
+		{ "office", PORTMAP(PORT(6, 80, ",\"HostPort\":80,\"HostIP\":\"192.0.2.1\"")),
+		  "192.0.2.1 is the lan door's" },
+		{ "lan",
+		  PORTMAP(PORT(6, 80, ",\"HostPort\":8002,\"HostPortEnd\":8002") "," PORT(
+			  6, 80,
+			  ",\"HostPort\":8001,\"HostPortEnd\":8002") "," PORT(6, 81,
+									      ",\"HostPort\":8001,\"HostPortEnd\":8002")),
+		  "-p 8001-8002:81/tcp: none of these ports is free" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct arena a CLEANUP_ARENA = { 0 };
+		struct netdriver_network n = { .gate = "office" };
+		struct sandbox_words words = { 0 };
+		struct netdriver_request q;
+		struct err e;
+
+		sandbox_word(&a, &n.doors, bad[i].doors);
+		read_request(&a, bad[i].portmap, &q);
+		assert_true(netdriver_ports(&a, &n, &q, &the_host, &words, &e) < 0);
+		if (!strstr(e.text, bad[i].words))
+			fail_msg("%s: %s", bad[i].words, e.text);
+	}
 }
 
 /* More precise than what Docker makes of the pool, and together all of it. */
@@ -255,6 +346,11 @@ static void rooms_are_taken_and_refused_with_reasons(void **state)
 		  "81/tcp of door \"lan\" is published" },
 		{ ROOM("27", "c", "172.18.0.4", "\"82:1\",\"82:2\""), "published twice" },
 		{ ROOM("27", "c", "172.18.0.4", "\"82@nodoor\""), "it has lan, office" },
+		{ ROOM("27", "c", "172.18.0.4", "\"192.0.2.1:81@all\""), "are the lan door's" },
+		{ ROOM("27", "c", "172.18.0.4", "\"192.0.2.1:81\""), "81/tcp of door \"lan\"" },
+		{ ROOM("27", "c", "172.18.0.4", "\"192.0.2:81\""), "begins with no address" },
+		{ ROOM("27", "c", "172.18.0.4", "\"[192.0.2.1]:81\""), "begins with no address" },
+		{ ROOM("27", "c", "172.18.0.4", "\"[2001:db8::1]81\""), "begins with no address" },
 		{ ROOM("30", "c", "172.18.0.4", ""), "number is none" },
 		{ ROOM("-1", "c", "172.18.0.4", ""), "number is none" },
 		{ ROOM("27", "c/d", "172.18.0.4", ""), "room name \"c/d\"" },
@@ -324,6 +420,43 @@ static void a_gate_translates_and_the_host_need_not_know(void **state)
 	assert_int_equal(w.n_routes, 1);
 }
 
+static void a_port_may_be_one_address_of_the_hosts_alone(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct plan_door facts[2] = { 0 };
+	struct plan_sandbox seen[2] = { 0 };
+	struct snapshot host = { 0 };
+	struct plan_facts f = {
+		.slot = slot_of(0), .doors = facts, .sandboxes = seen, .host = &host
+	};
+	struct ip listen;
+	struct door narrow[] = { { .name = "lan", .listen = &listen, .n_listen = 1 } };
+	struct gate g = { .name = "g", .doors = narrow, .n_doors = 1 };
+	struct want w;
+	struct err e;
+
+	(void)state;
+	assert_true(ip_parse("192.0.2.7", &listen));
+	assert_true(take(&a, &g, ROOM("29", "a", "172.18.0.2", "\"192.0.2.1:80\""), &e) < 0);
+	assert_non_null(strstr(e.text, "listens on 192.0.2.7 only"));
+	narrow[0].n_listen = 0;
+	assert_int_equal(take(&a, &g, ROOM("29", "a", "172.18.0.2", "\"192.0.2.1:80\""), &e), 0);
+	assert_int_equal(take(&a, &g,
+			      ROOM("28", "b", "172.18.0.3",
+				   "\"192.0.2.2:80\",\"[2001:db8::2]:80/udp\",\"81\""),
+			      &e),
+			 0);
+	plan_host(&a, &g, &f, &w);
+	assert_non_null(strstr(w.nft, "192.0.2.1 . tcp . 80 : 198.18.0.32 . 80"));
+	assert_non_null(strstr(w.nft, "192.0.2.2 . tcp . 80 : 198.18.0.31 . 80"));
+	assert_non_null(strstr(w.nft, "2001:db8::2 . udp . 80 : "));
+	assert_non_null(strstr(w.nft, "listen4 { 192.0.2.1 . tcp . 80 : goto publish_g }"));
+	assert_non_null(strstr(w.nft, "listen6 { 2001:db8::2 . udp . 80 : goto publish_g }"));
+	assert_non_null(strstr(w.nft, "ports { tcp . 81 : goto publish_g }"));
+	assert_null(strstr(w.nft, "ports { tcp . 80 "));
+	assert_null(strstr(w.nft, "\t\t\ttcp . 80 "));
+}
+
 static void a_container_is_found_by_its_endpoint(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -348,10 +481,13 @@ int main(void)
 		cmocka_unit_test(a_network_says_which_gate),
 		cmocka_unit_test(bad_requests_name_what_is_wrong),
 		cmocka_unit_test(ports_go_to_the_networks_doors),
+		cmocka_unit_test(a_port_is_chosen_where_none_or_several_are_asked_for),
+		cmocka_unit_test(addresses_that_cannot_be_published_on_are_named),
 		cmocka_unit_test(replies_into_dockers_pool_go_to_the_gate),
 		cmocka_unit_test(a_pool_with_the_vpns_own_address_is_refused),
 		cmocka_unit_test(rooms_are_taken_and_refused_with_reasons),
 		cmocka_unit_test(a_gate_translates_and_the_host_need_not_know),
+		cmocka_unit_test(a_port_may_be_one_address_of_the_hosts_alone),
 		cmocka_unit_test(a_container_is_found_by_its_endpoint),
 	};
 

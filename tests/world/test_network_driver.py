@@ -354,14 +354,10 @@ def test_a_network_that_cannot_be(engine, options, words):
     assert 'bad' not in engine('network', 'ls').stdout
 
 
-@pytest.mark.parametrize('options, words', [
-    (('-P', '--expose', '80'), '-p 80 leaves the door\'s port open'),
-    (('-p', '127.0.0.1:80:80'), 'leave the address out'),
-    (('-p', '80:80/sctp'), 'neither TCP nor UDP'),
-])
-def test_a_port_that_cannot_be(office, options, words):
-    assert words in refused(office, 'run', '--name', 'bad', '--network',
-                            'office', *options, container.IMAGE, 'true')
+def test_a_port_that_cannot_be(office):
+    assert 'neither TCP nor UDP' in refused(
+        office, 'run', '--name', 'bad', '--network', 'office', '-p',
+        '80:80/sctp', container.IMAGE, 'true')
 
 
 @pytest.mark.parametrize('value, words', [
