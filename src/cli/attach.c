@@ -143,6 +143,23 @@ static int print_plan(struct arena *a, const struct attach_target *t, const stru
 	return 0;
 }
 
+/* Root of a user's own containers cannot see the host's firewall. */
+static int attach_live(const struct attach_target *t, const struct attach_options *o, struct err *e)
+{
+	bool is_host = netns_may_return();
+	int r;
+
+	if (o->watch) {
+		if (is_host)
+			attach_tell_firewall(t);
+		return attach_watch(t, &o->ask, e);
+	}
+	r = attach(t, &o->ask, false, e);
+	if (r == 0 && is_host)
+		attach_tell_firewall(t);
+	return r;
+}
+
 static int attach_verb(int argc, char **argv)
 {
 	struct attach_target t CLEANUP_TARGET = ATTACH_TARGET_NONE;
@@ -160,10 +177,10 @@ static int attach_verb(int argc, char **argv)
 	r = attach_target_find(&a, argv[optind], engine_path(o.engine), &t, &e);
 	if (r == 0)
 		r = attach_resolve(&a, o.servers, o.n_servers, &o.ask, &e);
-	if (r == 0)
-		r = o.dry     ? print_plan(&a, &t, &o.ask, &e)
-		    : o.watch ? attach_watch(&t, &o.ask, &e)
-			      : attach(&t, &o.ask, false, &e);
+	if (r == 0 && o.dry)
+		r = print_plan(&a, &t, &o.ask, &e);
+	else if (r == 0)
+		r = attach_live(&t, &o, &e);
 	return r < 0 ? cli_fail(1, "%s", e.text) : 0;
 }
 

@@ -53,6 +53,11 @@ int attach(const struct attach_target *t, const struct attach_ask *ask, bool qui
 /* The same, and then keeps it so until a signal, `detach` or the end of the process. */
 int attach_watch(const struct attach_target *t, const struct attach_ask *ask,
 		 struct err *e) MUST_USE;
+/*
+ * Tells on stderr, with the line to type, where a firewall of the caller's
+ * namespace drops what clients send to the doors.
+ */
+void attach_tell_firewall(const struct attach_target *t);
 /* Takes all of it away, sysctls back; -ENOENT if there is nothing. */
 int detach(const struct attach_target *t, struct err *e) MUST_USE;
 /* What attach() would do, without doing it. */

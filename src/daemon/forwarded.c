@@ -16,17 +16,40 @@
 
 #define DOCKER_USER "DOCKER-USER"
 
-static enum nft_fits address_fits(const struct ip *ip, const json_t *right, bool inverted)
+static bool read_prefix(const json_t *right, struct prefix *ret)
 {
 	const json_t *prefix = json_object_get(right, "prefix");
 	const char *address = prefix ? nft_member(prefix, "addr") : json_string_value(right);
-	struct prefix p = { .len = prefix ? (uint8_t)json_integer_value(
-						    json_object_get(prefix, "len"))
-					  : (ip->family == AF_INET ? 32 : 128) };
+	struct prefix p = { 0 };
 
 	if (!address || !ip_parse(address, &p.ip))
+		return false;
+	p.len = prefix ? (uint8_t)json_integer_value(json_object_get(prefix, "len"))
+		       : (uint8_t)ip_bits(p.ip.family);
+	*ret = p;
+	return true;
+}
+
+static enum nft_fits address_fits(const struct ip *ip, const json_t *right, bool inverted)
+{
+	struct prefix p;
+
+	if (!read_prefix(right, &p))
 		return NFT_MAYBE;
-	return nft_fits_unless(p.ip.family == ip->family && prefix_covers(&p, ip), inverted);
+	return nft_fits_unless(prefix_covers(&p, ip), inverted);
+}
+
+/* Is it one of those for whom the client stands? */
+static enum nft_fits client_fits(const struct forwarded *f, const json_t *right, bool inverted)
+{
+	struct fib_result r;
+	struct prefix p;
+
+	if (!f->fib || !read_prefix(right, &p) || prefix_covers(&p, &f->client))
+		return address_fits(&f->client, right, inverted);
+	fib_lookup(f->fib, &(struct flow){ .dst = p.ip }, &r, NULL);
+	return r.verdict == FIB_UNICAST && r.link == f->in_index ? NFT_MAYBE
+								 : nft_fits_unless(false, inverted);
 }
 
 /* The first packet of a connection, whose ports are not asked about. */
@@ -41,16 +64,16 @@ static enum nft_fits match_fits(const struct nft_judge *j, const json_t *match)
 
 	if (json_is_string(right) && json_string_value(right)[0] == '@')
 		return NFT_MAYBE;
-	if (str_eq(meta, "iifname"))
+	if (str_eq(meta, f->back ? "oifname" : "iifname"))
 		return nft_fits_unless(nft_has_link(right, f->in), inverted);
-	if (str_eq(meta, "oifname"))
+	if (str_eq(meta, f->back ? "iifname" : "oifname"))
 		return nft_fits_unless(nft_has_link(right, f->out), inverted);
 	if (str_eq(nft_member(json_object_get(left, "ct"), "key"), "state"))
 		return nft_fits_unless(nft_has_word(right, j->state), inverted);
-	if (str_eq(field, "daddr"))
+	if (str_eq(field, f->back ? "saddr" : "daddr"))
 		return address_fits(&f->to, right, inverted);
-	if (str_eq(field, "saddr"))
-		return address_fits(&f->client, right, inverted);
+	if (str_eq(field, f->back ? "daddr" : "saddr"))
+		return client_fits(f, right, inverted);
 	return NFT_MAYBE;
 }
 
@@ -71,30 +94,38 @@ static bool has_docker_user(const struct nft_judge *j)
 	return false;
 }
 
-/*
- * Lets on what was published, and no more.  iptables does not touch a table again
- * that nft has put rules into.
- */
+/* For iptables(8), and for nft(8) as rule: what was published is let on, and no more. */
+static const char *to_let_on(struct arena *a, const struct forwarded *f, bool iptables)
+{
+	const char *family = f->to.family == AF_INET ? "ip" : "ip6";
+	char ip[IP_TEXT_SIZE];
+
+	ip_text(&f->to, ip);
+	if (iptables && f->back)
+		return arena_printf(a, "-s %s -m conntrack --ctstate RELATED,ESTABLISHED", ip);
+	if (iptables && f->rewritten)
+		return arena_printf(a, "-o %s -m conntrack --ctstate DNAT", f->out);
+	if (iptables)
+		return arena_printf(a, "-d %s", ip);
+	if (f->back)
+		return arena_printf(a, "%s saddr %s ct state established,related", family, ip);
+	if (f->rewritten)
+		return arena_printf(a, "oifname %s ct status dnat", f->out);
+	return arena_printf(a, "oifname %s %s daddr %s", f->out, family, ip);
+}
+
+/* iptables does not touch a table again that nft has put rules into. */
 static const char *line_to_add(struct arena *a, const struct nft_judge *j, const char *chain)
 {
 	const struct forwarded *f = j->packet;
 	bool old = has_docker_user(j);
-	char ip[IP_TEXT_SIZE];
 
-	ip_text(&f->to, ip);
 	if (!str_eq(j->family, "inet") && (old || str_eq(chain, "FORWARD")))
-		return arena_printf(a, "%s -I %s %s%s -j ACCEPT",
+		return arena_printf(a, "%s -I %s %s -j ACCEPT",
 				    f->to.family == AF_INET ? "iptables" : "ip6tables",
-				    old ? DOCKER_USER : chain, f->rewritten ? "-o " : "-d ",
-				    f->rewritten ? arena_printf(a, "%s -m conntrack --ctstate DNAT",
-								f->out)
-						 : ip);
-	return arena_printf(a, "nft 'insert rule %s %s %s oifname %s %s accept'", j->family,
-			    j->table, chain, f->out,
-			    f->rewritten
-				    ? "ct status dnat"
-				    : arena_printf(a, "%s daddr %s",
-						   f->to.family == AF_INET ? "ip" : "ip6", ip));
+				    old ? DOCKER_USER : chain, to_let_on(a, f, true));
+	return arena_printf(a, "nft 'insert rule %s %s %s %s accept'", j->family, j->table, chain,
+			    to_let_on(a, f, false));
 }
 
 /* What of it drops the request, in words; NULL: nothing. */
@@ -104,7 +135,7 @@ static const char *chain_drops(struct arena *a, struct nft *nft, const struct fo
 	struct nft_judge j = { .rules = rules,
 			       .family = nft_member(chain, "family"),
 			       .table = nft_member(chain, "table"),
-			       .state = "new",
+			       .state = f->back ? "established" : "new",
 			       .match = match_fits,
 			       .packet = f };
 	const char *name = nft_member(chain, "name");
@@ -119,11 +150,12 @@ static const char *chain_drops(struct arena *a, struct nft *nft, const struct fo
 	if (says != NFT_DROPS &&
 	    (says != NFT_RETURNS || !str_eq(nft_member(chain, "policy"), "drop")))
 		return NULL;
-	return arena_printf(a, "chain %s of table %s %s %s %s. Type:\n  %s", name, j.family,
+	return arena_printf(a, "chain %s of table %s %s %s %s %s. Type:\n  %s", name, j.family,
 			    j.table,
-			    says == NFT_DROPS ? "has a rule that drops what goes on to"
-					      : "has policy drop, and nothing lets on to",
-			    ip_text(&f->to, ip), line_to_add(a, &j, name));
+			    says == NFT_DROPS ? "has a rule that drops what"
+					      : "has policy drop, and nothing lets on what",
+			    f->back ? "comes from" : "goes to", ip_text(&f->to, ip),
+			    line_to_add(a, &j, name));
 }
 
 int forwarded_check(struct arena *a, const struct forwarded *f, const char **ret, struct err *e)

@@ -4,13 +4,17 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "fib/lookup.h"
 #include "model/ip.h"
 
-/* A request that the caller's namespace passes on to a container. */
+/* A request that the caller's namespace passes on to a container, or what comes back. */
 struct forwarded {
 	struct ip client, to; /* @to: where its destination was rewritten, after that */
 	bool rewritten; /* it was: the port is a published one */
+	bool back; /* the answer, from @to by @out and on by @in */
 	const char *in, *out; /* links */
+	const struct fib *fib; /* if not NULL, @client stands for all who come by @in */
+	int in_index;
 };
 
 /*
