@@ -9,10 +9,11 @@
 #include "sys/xtables.h"
 
 #include <errno.h>
+#include <linux/netfilter.h>
 
 static int refused(sa_family_t family, enum xtables_way way, struct err *e)
 {
-	const char *tool = family == AF_INET ? "iptables-legacy" : "ip6tables-legacy";
+	const char *tool = xtables_tool(family);
 
 	return err_set(e, EPERM,
 		       "the host's firewall drops what is forwarded to the room: chain FORWARD of "
@@ -27,11 +28,12 @@ static int refused(sa_family_t family, enum xtables_way way, struct err *e)
 
 static int check_link(const struct xtables_table *t, const char *link, struct err *e)
 {
+	const struct xtables_packet from = { .in = link }, to = { .out = link };
 	enum xtables_way in = XTABLES_PASSES, out = XTABLES_PASSES;
-	int r = xtables_forward(t, link, NULL, &in);
+	int r = xtables_way(t, NF_INET_FORWARD, &from, &in);
 
 	if (r == 0)
-		r = xtables_forward(t, NULL, link, &out);
+		r = xtables_way(t, NF_INET_FORWARD, &to, &out);
 	if (r < 0)
 		return err_errno(e, -r, "understand the tables of iptables-legacy");
 	if (in == XTABLES_PASSES && out == XTABLES_PASSES)
@@ -43,7 +45,7 @@ static int check_family(struct supervisor *s, sa_family_t family, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct xtables_table t;
-	int r = xtables_read(&a, family, &t, e);
+	int r = xtables_read(&a, family, "filter", &t, e);
 
 	if (r <= 0)
 		return r;

@@ -11,7 +11,6 @@
 #include "sys/nft.h"
 #include "wire/nft_judge.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define DOCKER_USER "DOCKER-USER"
@@ -128,62 +127,55 @@ static const char *line_to_add(struct arena *a, const struct nft_judge *j, const
 			    to_let_on(a, f, false));
 }
 
-/* What of it drops the request, in words; NULL: nothing. */
-static const char *chain_drops(struct arena *a, struct nft *nft, const struct forwarded *f,
-			       const json_t *rules, const json_t *chain)
+struct search {
+	struct arena *arena;
+	struct nft *nft;
+	const char *words; /* of the chain that drops the request; NULL: none yet */
+};
+
+/* 1: it drops the request. */
+static int judge(struct nft_judge *j, const json_t *chain, void *ctx, struct err *e)
 {
-	struct nft_judge j = { .rules = rules,
-			       .family = nft_member(chain, "family"),
-			       .table = nft_member(chain, "table"),
-			       .state = f->back ? "established" : "new",
-			       .match = match_fits,
-			       .packet = f };
-	const char *name = nft_member(chain, "name");
-	enum nft_says says;
-	struct err ignored;
+	const struct forwarded *f = j->packet;
+	struct search *s = ctx;
+	const char *how, *name = nft_member(chain, "name");
 	char ip[IP_TEXT_SIZE];
 
-	if (!str_eq(j.family, "inet") && !str_eq(j.family, f->to.family == AF_INET ? "ip" : "ip6"))
-		return NULL;
-	(void)!nft_list_handles(nft, a, j.family, j.table, &j.text, &ignored);
-	says = nft_judge_chain(&j, name);
-	if (says != NFT_DROPS &&
-	    (says != NFT_RETURNS || !str_eq(nft_member(chain, "policy"), "drop")))
-		return NULL;
-	return arena_printf(a, "chain %s of table %s %s %s %s %s. Type:\n  %s", name, j.family,
-			    j.table,
-			    says == NFT_DROPS ? "has a rule that drops what"
-					      : "has policy drop, and nothing lets on what",
-			    f->back ? "comes from" : "goes to", ip_text(&f->to, ip),
-			    line_to_add(a, &j, name));
+	(void)e;
+	if (!str_eq(j->family, "inet") &&
+	    !str_eq(j->family, f->to.family == AF_INET ? "ip" : "ip6"))
+		return 0;
+	/* Without it there are only more rules that nobody can judge. */
+	if (nft_list_handles(s->nft, s->arena, j->family, j->table, &j->text, e) < 0)
+		j->text = NULL;
+	how = nft_judge_drop(s->arena, j, chain,
+			     arena_printf(s->arena, "what %s %s",
+					  f->back ? "comes from" : "goes to", ip_text(&f->to, ip)));
+	if (!how)
+		return 0;
+	s->words = arena_printf(s->arena, "chain %s of table %s %s %s. Type:\n  %s", name,
+				j->family, j->table, how, line_to_add(s->arena, j, name));
+	return 1;
 }
 
 int forwarded_check(struct arena *a, const struct forwarded *f, const char **ret, struct err *e)
 {
+	static const char *const hooks[] = { "forward", NULL };
+	struct nft_judge j = { .state = f->back ? "established" : "new",
+			       .match = match_fits,
+			       .packet = f };
 	struct nft *nft CLEANUP_NFT = NULL;
-	const char *text, *words = NULL;
-	json_t *root, *rules, *item;
-	json_error_t why;
-	size_t i;
+	struct search s = { .arena = a };
+	const char *text;
 	int r = nft_open(-1, &nft, e);
 
 	if (r == 0)
 		r = nft_list_json(nft, a, "ruleset", &text, e);
 	if (r < 0)
 		return r;
-	root = json_loads(text, 0, &why);
-	if (!root)
-		return err_set(e, EPROTO, "nft list ruleset: %s", why.text);
-	rules = json_object_get(root, "nftables");
-	json_array_foreach(rules, i, item)
-	{
-		const json_t *chain = json_object_get(item, "chain");
-
-		if (!words && str_eq(nft_member(chain, "hook"), "forward") &&
-		    !str_starts(nft_member(chain, "table"), "sallyport"))
-			words = chain_drops(a, nft, f, rules, chain);
-	}
-	json_decref(root);
-	*ret = words;
-	return 0;
+	s.nft = nft;
+	r = nft_judge_ruleset(text, hooks, &j, judge, &s, e);
+	if (r >= 0)
+		*ret = s.words;
+	return r < 0 ? r : 0;
 }

@@ -189,13 +189,12 @@ static void look_after_resolver(struct guard *g)
 	struct arena a CLEANUP_ARENA = { 0 };
 	const char *now;
 
-	if (!g->command || !resolv_differs(&a, &g->before, &now) ||
-	    (g->resolv_seen && str_eq(g->resolv_seen, now)))
+	if (!g->command || !resolver_differs(&a, &g->before.resolver, &now) ||
+	    (g->resolver_seen && str_eq(g->resolver_seen, now)))
 		return;
-	free(g->resolv_seen);
-	g->resolv_seen = strdup(now);
-	guard_log(g, "/etc/resolv.conf was changed, name servers: %s; it is put back at the end",
-		  now);
+	free(g->resolver_seen);
+	g->resolver_seen = strdup(now);
+	guard_log(g, "%s; that is put back at the end", now);
 }
 
 /* --- its life ---------------------------------------------------------------------------------- */
@@ -226,6 +225,8 @@ static void sweep(struct loop_timer *t)
 static int stand(struct guard *g, struct err *e)
 {
 	int r = host_before_take(&g->arena, g->rtnl, g->nft, &g->before, e);
+	if (g->command)
+		resolver_take(&g->arena, &g->before.resolver);
 	g->before.command = g->command;
 	g->before.token = arena_printf(&g->arena, "SALLYPORT_GUARD=%d.%lld", (int)getpid(),
 				       (long long)clock_ms());
@@ -260,9 +261,9 @@ static int take_away(struct guard *g, struct err *e)
 		guard_log(g, "%s", e->text);
 	end_what_is_left(g);
 	guard_close(g);
-	if (g->resolv_seen && resolv_restore(&g->before, e) < 0)
+	if (g->resolver_seen && resolver_restore(&g->before.resolver, false, e) < 0)
 		guard_log(g, "%s", e->text);
-	free(g->resolv_seen);
+	free(g->resolver_seen);
 	r = guard_remove(&found, e);
 	if (g->off_client >= 0) {
 		const char *answer = r < 0 ? e->text : "done";
@@ -288,9 +289,11 @@ static int watch_etc(struct guard *g, struct err *e)
 	int fd CLEANUP_FD = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
 	/* Without it the sweep finds what was changed. */
-	if (fd < 0 ||
-	    inotify_add_watch(fd, "/etc", IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE) < 0)
+	if (fd < 0)
 		return 0;
+	for (size_t i = 0; resolver_directories[i]; i++)
+		(void)inotify_add_watch(fd, resolver_directories[i],
+					IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE);
 	g->etc = (struct loop_source){ .fd = -1, .ready = etc_changed, .ctx = g };
 	return loop_add(&g->loop, &g->etc, fd_take(&fd), e);
 }
@@ -328,6 +331,8 @@ int guard_run(struct guard *g, struct err *e)
 		r = guard_open(g, e);
 	if (r == 0)
 		r = guard_firewall_check(g, e);
+	if (r == 0)
+		r = guard_xfrm_check(g, e);
 	if (r == 0)
 		r = guard_try_kernel(g, e);
 	if (r < 0)

@@ -58,8 +58,8 @@ struct guard {
 	bool tunnel_seen; /* since it has */
 	int exit_status;
 	struct host_before before; /* in arena */
-	struct loop_source etc; /* /etc, for resolv.conf */
-	char *resolv_seen; /* name servers that the command set, as told last; malloc'ed */
+	struct loop_source etc; /* where name servers stand */
+	char *resolver_seen; /* what the command did to name servers, as told last; malloc'ed */
 
 	int64_t confirm_ms; /* 0: no confirmation is asked for */
 	struct ip probe; /* what must answer; none: the session proves it */
@@ -125,6 +125,8 @@ void guard_udp_watch(struct guard *g);
 void guard_udp_close(struct guard *g);
 
 /* daemon/guard_xfrm.c: policies of IPsec. */
+/* -EPERM if there is one that no guard can pass by, and the line that helps; changes nothing. */
+int guard_xfrm_check(struct guard *g, struct err *e) MUST_USE;
 /* Says in g->wish whether they are to be passed by; changes nothing. */
 int guard_xfrm_look(struct guard *g, struct arena *a, const struct snapshot *host,
 		    struct err *e) MUST_USE;
@@ -134,7 +136,7 @@ int guard_xfrm_remove(bool *ret_found, struct err *e) MUST_USE;
 void guard_xfrm_close(struct guard *g);
 
 /* daemon/guard_firewall.c */
-/* -EPERM if a chain at the output hook drops the replies of a door, with the line to add. */
+/* -EPERM if a chain on their way out drops the replies of a door, with the line to add. */
 int guard_firewall_check(struct guard *g, struct err *e) MUST_USE;
 
 /* daemon/guard_trial.c: confirm or undo. */

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A firewall that drops replies cannot be led past: an accept of ours does not
- * overrule another chain's drop.  Each base chain at the output hook is asked
- * about a reply that leaves by a door.  Which service it would come from is not
- * known, so a rule that may fit it is taken to fit: refused is only where no
- * rule at all could let replies out.
+ * overrule another chain's drop.  Each chain that a reply passes on its way out by
+ * a door is asked about it, of nftables and of the old iptables(8).  Which service
+ * it would come from is not known, so a rule that may fit it is taken to fit:
+ * refused is only where no rule at all could let replies out.
  */
 #include "daemon/guard.h"
 
+#include "sys/xtables.h"
 #include "wire/nft_judge.h"
 
 #include <errno.h>
-#include <jansson.h>
+#include <linux/netfilter_ipv4.h>
 #include <string.h>
 
 /* Below it are ports of services, which no client asks from. */
@@ -52,7 +53,7 @@ static enum nft_fits match_fits(const struct nft_judge *j, const json_t *match)
 	if (str_eq(meta, "oifname") || str_eq(meta, "oif"))
 		return nft_fits_unless(nft_has_link(right, j->packet), inverted);
 	if (str_eq(ct, "state"))
-		return nft_fits_unless(nft_has_word(right, "established"), inverted);
+		return nft_fits_unless(nft_has_word(right, j->state), inverted);
 	if (str_eq(ct, "direction"))
 		return nft_fits_unless(nft_has_word(right, "reply"), inverted);
 	if (is_icmp(nft_member(payload, "protocol")) ||
@@ -63,18 +64,33 @@ static enum nft_fits match_fits(const struct nft_judge *j, const json_t *match)
 	return NFT_MAYBE;
 }
 
-/* iptables does not touch a table again that nft has put rules into. */
-static const char *line_to_add(struct arena *a, const json_t *chain)
+/* Before connections are tracked nobody knows that it is a reply. */
+static bool is_tracked(const json_t *chain)
 {
-	const char *family = nft_member(chain, "family"), *table = nft_member(chain, "table");
+	return !str_eq(nft_member(chain, "hook"), "output") ||
+	       json_integer_value(json_object_get(chain, "prio")) > NF_IP_PRI_CONNTRACK;
+}
 
-	if (str_eq(nft_member(chain, "name"), "OUTPUT") && !str_eq(family, "inet"))
-		return arena_printf(a,
-				    "%s -t %s -I OUTPUT -m conntrack --ctstate "
-				    "ESTABLISHED,RELATED -j ACCEPT",
-				    str_eq(family, "ip6") ? "ip6tables" : "iptables", table);
-	return arena_printf(a, "nft 'insert rule %s %s %s ct state established,related accept'",
-			    family, table, nft_member(chain, "name"));
+static const char *iptables_line(struct arena *a, const char *tool, const char *table,
+				 const char *chain, const char *door, bool tracked)
+{
+	return arena_printf(a, "%s -t %s -I %s %s -j ACCEPT", tool, table, chain,
+			    tracked ? "-m conntrack --ctstate ESTABLISHED,RELATED"
+				    : arena_printf(a, "-o %s", door));
+}
+
+/* iptables does not touch a table again that nft has put rules into. */
+static const char *line_to_add(struct arena *a, const struct nft_judge *j, const json_t *chain)
+{
+	const char *name = nft_member(chain, "name"), *door = j->packet;
+	bool iptables = str_eq(name, "OUTPUT") || str_eq(name, "POSTROUTING");
+
+	if (iptables && !str_eq(j->family, "inet"))
+		return iptables_line(a, str_eq(j->family, "ip6") ? "ip6tables" : "iptables",
+				     j->table, name, door, is_tracked(chain));
+	return arena_printf(a, "nft 'insert rule %s %s %s %s accept'", j->family, j->table, name,
+			    is_tracked(chain) ? "ct state established,related"
+					      : arena_printf(a, "oifname \"%s\"", door));
 }
 
 static bool has_family(const struct snapshot *host, const char *door, const char *family)
@@ -93,63 +109,120 @@ static bool has_family(const struct snapshot *host, const char *door, const char
 	return false;
 }
 
-static int check_chain(struct guard *g, struct arena *a, const struct snapshot *host,
-		       const json_t *rules, const json_t *chain, struct err *e)
+struct check {
+	struct guard *guard;
+	struct arena *arena;
+	const struct snapshot *host;
+};
+
+/* May replies of this family have to leave by it? */
+static bool is_asked(const struct check *c, const struct guard_door *d, const char *family)
 {
-	struct nft_judge j = { .rules = rules,
-			       .family = nft_member(chain, "family"),
-			       .table = nft_member(chain, "table"),
-			       .state = "established",
-			       .match = match_fits };
-	bool policy = str_eq(nft_member(chain, "policy"), "drop");
+	return guard_leads_on(&c->guard->memory, c->host, d) &&
+	       has_family(c->host, d->name, family);
+}
 
-	for (size_t i = 0; i < g->memory.n_doors; i++) {
-		enum nft_says v;
+static int check_chain(struct nft_judge *j, const json_t *chain, void *ctx, struct err *e)
+{
+	const struct check *c = ctx;
+	const struct guard_memory *m = &c->guard->memory;
 
-		j.packet = g->memory.doors[i].name;
-		if (!guard_leads_on(&g->memory, host, &g->memory.doors[i]) ||
-		    !has_family(host, j.packet, j.family))
+	j->state = is_tracked(chain) ? "established" : "invalid";
+	for (size_t i = 0; i < m->n_doors; i++) {
+		const char *how;
+
+		j->packet = m->doors[i].name;
+		if (!is_asked(c, &m->doors[i], j->family))
 			continue;
-		v = nft_judge_chain(&j, nft_member(chain, "name"));
-		if (v == NFT_DROPS || (v == NFT_RETURNS && policy))
+		how = nft_judge_drop(c->arena, j, chain, "replies");
+		if (how)
 			return err_set(e, EPERM,
 				       "the host's firewall drops replies by %s: chain %s of table "
 				       "%s %s %s. Add this line, then try again:\n  %s",
-				       (const char *)j.packet, nft_member(chain, "name"), j.family,
-				       j.table,
-				       v == NFT_DROPS ? "has a rule that drops them"
-						      : "has policy drop and nothing lets them out",
-				       line_to_add(a, chain));
+				       m->doors[i].name, nft_member(chain, "name"), j->family,
+				       j->table, how, line_to_add(c->arena, j, chain));
 	}
+	return 0;
+}
+
+/* --- the old iptables(8) -------------------------------------------------------------- */
+
+/* In both families the same; its table `nat` lets no rule drop anything. */
+static const struct {
+	const char *table, *chain;
+	unsigned hook;
+	bool tracked;
+} olds[] = {
+	{ "raw", "OUTPUT", NF_INET_LOCAL_OUT, false },
+	{ "mangle", "OUTPUT", NF_INET_LOCAL_OUT, true },
+	{ "filter", "OUTPUT", NF_INET_LOCAL_OUT, true },
+	{ "security", "OUTPUT", NF_INET_LOCAL_OUT, true },
+	{ "mangle", "POSTROUTING", NF_INET_POST_ROUTING, true },
+};
+
+static int check_old(const struct check *c, sa_family_t family, size_t old,
+		     const struct xtables_table *t, struct err *e)
+{
+	const struct guard_memory *m = &c->guard->memory;
+
+	for (size_t i = 0; i < m->n_doors; i++) {
+		const char *door = m->doors[i].name, *tool = xtables_tool(family);
+		const struct xtables_packet reply = {
+			.out = door,
+			.answers = true,
+			.state = olds[old].tracked ? XTABLES_ESTABLISHED : XTABLES_INVALID,
+		};
+		enum xtables_way way;
+
+		if (!is_asked(c, &m->doors[i], family == AF_INET ? "ip" : "ip6"))
+			continue;
+		if (xtables_way(t, olds[old].hook, &reply, &way) < 0)
+			return err_set(e, EBADMSG, "cannot understand table %s of %s",
+				       olds[old].table, tool);
+		if (way != XTABLES_PASSES)
+			return err_set(e, EPERM,
+				       "the host's firewall drops replies by %s: chain %s of table "
+				       "%s of %s %s. Add this line, then try again:\n  %s",
+				       door, olds[old].chain, olds[old].table, tool,
+				       way == XTABLES_POLICY
+					       ? "has policy DROP, and nothing lets on replies"
+					       : "has a rule that drops replies",
+				       iptables_line(c->arena, tool, olds[old].table,
+						     olds[old].chain, door, olds[old].tracked));
+	}
+	return 0;
+}
+
+static int check_olds(const struct check *c, struct err *e)
+{
+	static const sa_family_t families[] = { AF_INET, AF_INET6 };
+
+	for (size_t f = 0; f < ARRAY_LEN(families); f++)
+		for (size_t i = 0; i < ARRAY_LEN(olds); i++) {
+			struct xtables_table t;
+			int r = xtables_read(c->arena, families[f], olds[i].table, &t, e);
+
+			if (r > 0)
+				r = check_old(c, families[f], i, &t, e);
+			if (r < 0)
+				return r;
+		}
 	return 0;
 }
 
 int guard_firewall_check(struct guard *g, struct err *e)
 {
+	static const char *const hooks[] = { "output", "postrouting", NULL };
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct snapshot host = { 0 };
+	struct check c = { .guard = g, .arena = &a, .host = &host };
+	struct nft_judge j = { .match = match_fits };
 	const char *text;
-	json_t *root, *rules, *item;
-	json_error_t why;
-	size_t i;
 	int r = guard_look(g, &a, &host, e);
 
 	if (r == 0)
 		r = nft_list_json(g->nft, &a, "ruleset", &text, e);
-	if (r < 0)
-		return r;
-	root = json_loads(text, 0, &why);
-	if (!root)
-		return err_set(e, EPROTO, "nft list ruleset: %s", why.text);
-	rules = json_object_get(root, "nftables");
-	json_array_foreach(rules, i, item)
-	{
-		const json_t *chain = json_object_get(item, "chain");
-
-		if (r == 0 && str_eq(nft_member(chain, "hook"), "output") &&
-		    !str_eq(nft_member(chain, "type"), "nat"))
-			r = check_chain(g, &a, &host, rules, chain, e);
-	}
-	json_decref(root);
-	return r;
+	if (r == 0)
+		r = nft_judge_ruleset(text, hooks, &j, check_chain, &c, e);
+	return r < 0 ? r : check_olds(&c, e);
 }

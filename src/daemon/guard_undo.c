@@ -13,7 +13,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
-#include <limits.h>
 #include <linux/xfrm.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,8 +20,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define RESOLV_CONF "/etc/resolv.conf"
 
 /* From SIGTERM to SIGKILL, and for a command that undoes another, in ms. */
 #define GRACE_MS 3000
@@ -194,70 +191,6 @@ static int undo_policies(struct arena *a, const struct host_before *b, struct er
 	return r;
 }
 
-/* --- resolv.conf ------------------------------------------------------------------------ */
-
-static void take_resolv(struct arena *a, struct host_before *b)
-{
-	char target[PATH_MAX];
-	ssize_t len = readlink(RESOLV_CONF, target, sizeof(target) - 1);
-	struct err e;
-	size_t size;
-
-	if (len > 0)
-		b->resolv_target = arena_strndup(a, target, (size_t)len);
-	if (file_read(a, RESOLV_CONF, FILE_READ_MAX, &b->resolv, &size, &e) < 0)
-		b->resolv = NULL;
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? str_eq(a, b) : a == b;
-}
-
-static const char *servers_of(struct arena *a, const char *text)
-{
-	const char *s = text ? text : "", *found = "";
-
-	for (; *s; s += strcspn(s, "\n"), s += *s == '\n') {
-		const char *word = s + strlen("nameserver");
-
-		if (!str_starts(s, "nameserver"))
-			continue;
-		word += strspn(word, " \t");
-		found = arena_printf(a, "%s %.*s", found, (int)strcspn(word, " \t\n"), word);
-	}
-	return *found ? found + 1 : "none";
-}
-
-bool resolv_differs(struct arena *a, const struct host_before *b, const char **ret_now)
-{
-	struct host_before now = { 0 };
-
-	take_resolv(a, &now);
-	*ret_now = servers_of(a, now.resolv);
-	/* What a link points to is its owner's affair; another content need not be the client's. */
-	return !same_text(now.resolv_target, b->resolv_target) ||
-	       (!b->resolv_target && !same_text(now.resolv, b->resolv));
-}
-
-int resolv_restore(const struct host_before *b, struct err *e)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-	const char *now;
-
-	if (!resolv_differs(&a, b, &now))
-		return 0;
-	if (b->resolv_target || !b->resolv)
-		if (unlink(RESOLV_CONF) < 0 && errno != ENOENT)
-			return err_errno(e, errno, "remove " RESOLV_CONF);
-	if (b->resolv_target) {
-		if (symlink(b->resolv_target, RESOLV_CONF) < 0)
-			return err_errno(e, errno, RESOLV_CONF);
-		return 0;
-	}
-	return b->resolv ? file_write(RESOLV_CONF, b->resolv, e) : 0;
-}
-
 /* --- processes ---------------------------------------------------------------------------- */
 
 /* What follows the word stays; "" ends the words. */
@@ -427,7 +360,6 @@ int host_before_take(struct arena *a, struct rtnl *rtnl, struct nft *nft, struct
 		r = take_nft(a, nft, ret, e);
 	if (r == 0)
 		r = xfrm_list(a, &ret->policies, &ret->n_policies, e);
-	take_resolv(a, ret);
 	return r;
 }
 
@@ -466,7 +398,7 @@ int undo_all(const struct host_before *b, struct err *e)
 		    : 0;
 	if (nft && r[0] == 0)
 		r[0] = undo_nft(&a, nft, b, &later[0]);
-	r[3] = resolv_restore(b, &later[3]);
+	r[3] = resolver_restore(&b->resolver, true, &later[3]);
 	r[4] = undo_policies(&a, b, &later[4]);
 	for (size_t i = 0; i < ARRAY_LEN(r); i++)
 		if (r[i] < 0)

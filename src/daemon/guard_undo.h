@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "daemon/guard_resolver.h"
 #include "model/snapshot.h"
 #include "model/xfrm.h"
 #include "sys/nft.h"
@@ -13,7 +14,7 @@
 
 /*
  * The host as it was before the command, in an arena: its network, the names of
- * all that its nft ruleset holds, and resolv.conf.
+ * all that its nft ruleset holds, and its name servers.
  */
 struct host_before {
 	struct snapshot net;
@@ -21,8 +22,7 @@ struct host_before {
 	size_t n_nft, cap_nft;
 	struct xfrm_policy *policies; /* of IPsec */
 	size_t n_policies;
-	const char *resolv; /* content; NULL: there is none */
-	const char *resolv_target; /* of a symbolic link; NULL: a plain file */
+	struct resolver_before resolver; /* not of host_before_take() */
 	const char *const *command;
 	const char *token; /* "SALLYPORT_GUARD=..." in the environment of the command */
 };
@@ -53,9 +53,5 @@ void undo_processes(const struct host_before *b);
 
 /* The command's processes, its tunnels, and all that differs.  Goes on after a failure. */
 int undo_all(const struct host_before *b, struct err *e) MUST_USE;
-
-/* resolv.conf alone: true if it differs from what it was.  Name servers in it, as text. */
-bool resolv_differs(struct arena *a, const struct host_before *b, const char **ret_now);
-int resolv_restore(const struct host_before *b, struct err *e) MUST_USE;
 
 #endif

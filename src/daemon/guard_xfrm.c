@@ -37,20 +37,57 @@ static int watch_policies(struct guard *g, struct err *e)
 	return loop_add(&g->loop, &g->xfrm_source, xfrm_watch_fd(g->xfrm), e);
 }
 
-/* What cannot be passed by is told, once. */
+/* Can no policy of ours let pass what it takes? */
+static bool is_rival(const struct guard *g, const struct snapshot *host,
+		     const struct xfrm_policy *list, size_t n, const struct xfrm_policy *p)
+{
+	return guard_xfrm_is_ahead(list, n, p) || guard_xfrm_blocks(&g->memory, host, p);
+}
+
+int guard_xfrm_check(struct guard *g, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot host = { 0 };
+	struct xfrm_policy *list;
+	size_t n;
+	int r = guard_look(g, &a, &host, e);
+
+	if (r == 0)
+		r = xfrm_list(&a, &list, &n, e);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const struct xfrm_policy *p = &list[i];
+		const char *door = is_rival(g, &host, list, n, p)
+					   ? guard_xfrm_takes(&g->memory, &host, p)
+					   : NULL;
+		const char *cure = door ? guard_xfrm_cure(&a, p) : NULL;
+
+		if (door)
+			r = err_set(e, EPERM,
+				    "an xfrm policy takes what comes in by %s, or its replies, and "
+				    "no guard can pass it by: %s (%s). %s, then try again%s%s",
+				    door, guard_xfrm_text(&a, p),
+				    p->block ? "action block"
+					     : "priority 0, and of equal ones the oldest is asked",
+				    p->block ? "Take it away" : "Give it another priority",
+				    cure ? ":\n  " : "", cure ? cure : "");
+	}
+	return r;
+}
+
+/* What cannot be passed by is told, once; guard_xfrm_check() refuses what takes all. */
 static void tell_rivals(struct guard *g, struct arena *a, const struct snapshot *host,
 			const struct xfrm_policy *list, size_t n)
 {
 	const char *all = "";
 
 	for (size_t i = 0; i < n; i++) {
-		bool ahead = guard_xfrm_is_ahead(list, n, &list[i]);
-
-		if (ahead || guard_xfrm_blocks(&g->memory, host, &list[i]))
+		if (is_rival(g, host, list, n, &list[i]) &&
+		    (g->settled || !guard_xfrm_takes(&g->memory, host, &list[i])))
 			all = arena_printf(a, "%s%s%s (%s)", all, *all ? ", " : "",
 					   guard_xfrm_text(a, &list[i]),
-					   ahead ? "priority 0, and older than the guard's"
-						 : "action block");
+					   list[i].block
+						   ? "action block"
+						   : "priority 0, and older than the guard's");
 	}
 	if (*all && (!g->xfrm_told || !str_eq(g->xfrm_told, all)))
 		guard_log(g,

@@ -4,6 +4,15 @@
 
 #include "model/ip.h"
 
+/* Which SA a policy wants; xfrm_user_tmpl of linux/xfrm.h. */
+struct xfrm_template {
+	struct ip src, dst; /* its ends */
+	uint8_t proto; /* IPPROTO_ESP, ... */
+	uint8_t mode; /* XFRM_MODE_TUNNEL, ... */
+	bool optional; /* also without it */
+	uint32_t spi, reqid; /* 0: any; in host byte order */
+};
+
 /*
  * One policy of the kernel's IPsec (xfrm), as far as it says whose packets it
  * takes.  Those of sockets (IP_XFRM_POLICY) are none of these.
@@ -22,6 +31,7 @@ struct xfrm_policy {
 	uint32_t mark, mark_mask;
 	uint32_t if_id; /* of an xfrm interface; 0: none */
 	struct prefix src, dst;
+	struct xfrm_template template; /* the first */
 };
 
 #endif

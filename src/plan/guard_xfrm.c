@@ -4,6 +4,7 @@
 #include "base/text.h"
 
 #include <linux/xfrm.h>
+#include <netinet/in.h>
 
 /* Router and neighbour solicitations and advertisements (RFC 4861, section 4). */
 static const uint8_t discovery[] = { 133, 134, 135, 136 };
@@ -68,15 +69,15 @@ bool guard_xfrm_is_ours(const struct xfrm_policy *p)
 
 bool guard_xfrm_is_ahead(const struct xfrm_policy *list, size_t n, const struct xfrm_policy *p)
 {
-	bool younger = true; /* than ours */
+	size_t i = (size_t)(p - list) + 1;
 
 	if (p->priority || p->if_id || (!p->n_templates && !p->block) || guard_xfrm_is_ours(p))
 		return false;
-	for (size_t i = 0; i < n && &list[i] != p; i++)
+	for (; i < n; i++) /* the older ones */
 		if (list[i].mark == GUARD_MARKS && guard_xfrm_is_ours(&list[i]) &&
 		    list[i].family == p->family && list[i].dir == p->dir)
-			younger = false;
-	return !younger;
+			return false;
+	return true;
 }
 
 const char *guard_xfrm_text(struct arena *a, const struct xfrm_policy *p)
@@ -95,15 +96,16 @@ const char *guard_xfrm_text(struct arena *a, const struct xfrm_policy *p)
 			    prefix_text(&p->dst, dst), proto, dirs[p->dir]);
 }
 
-static bool is_doors(const struct guard_memory *m, const struct snapshot *host,
-		     const struct address *x)
+/* The LAN door that has address @x; NULL. */
+static const struct guard_door *door_of(const struct guard_memory *m, const struct snapshot *host,
+					const struct address *x)
 {
 	const struct link *l = snapshot_link_by_index(host, x->link);
 
 	for (size_t i = 0; l && i < m->n_doors; i++)
 		if (!m->doors[i].tunnel && str_eq(m->doors[i].name, l->name))
-			return true;
-	return false;
+			return &m->doors[i];
+	return NULL;
 }
 
 bool guard_xfrm_blocks(const struct guard_memory *m, const struct snapshot *host,
@@ -112,8 +114,64 @@ bool guard_xfrm_blocks(const struct guard_memory *m, const struct snapshot *host
 	if (!p->block || p->dir != XFRM_POLICY_OUT || p->mark_mask || p->if_id)
 		return false;
 	for (size_t i = 0; i < host->n_addresses; i++)
-		if (is_doors(m, host, &host->addresses[i]) &&
+		if (door_of(m, host, &host->addresses[i]) &&
 		    prefix_covers(&p->src, &host->addresses[i].local))
 			return true;
 	return false;
+}
+
+const char *guard_xfrm_takes(const struct guard_memory *m, const struct snapshot *host,
+			     const struct xfrm_policy *p)
+{
+	bool out = p->dir == XFRM_POLICY_OUT;
+
+	if (p->dir == XFRM_POLICY_FWD || p->proto || p->link || p->mark_mask || p->if_id)
+		return NULL;
+	for (size_t i = 0; i < host->n_addresses; i++) {
+		const struct address *x = &host->addresses[i];
+		const struct guard_door *d = door_of(m, host, x);
+		struct prefix net = prefix_of(&x->local, x->len);
+
+		if (d && guard_leads_on(m, host, d) && net.len < ip_bits(x->local.family) &&
+		    prefix_covers(out ? &p->src : &p->dst, &x->local) &&
+		    prefix_contains(out ? &p->dst : &p->src, &net))
+			return d->name;
+	}
+	return NULL;
+}
+
+static const char *proto_text(uint8_t proto)
+{
+	return proto == IPPROTO_AH ? "ah" : proto == IPPROTO_COMP ? "comp" : "esp";
+}
+
+static const char *mode_text(uint8_t mode)
+{
+	static const char *const modes[] = {
+		[XFRM_MODE_TRANSPORT] = "transport",
+		[XFRM_MODE_TUNNEL] = "tunnel",
+		[XFRM_MODE_ROUTEOPTIMIZATION] = "ro",
+		[XFRM_MODE_IN_TRIGGER] = "in_trigger",
+		[XFRM_MODE_BEET] = "beet",
+	};
+
+	return mode < ARRAY_LEN(modes) ? modes[mode] : "tunnel";
+}
+
+const char *guard_xfrm_cure(struct arena *a, const struct xfrm_policy *p)
+{
+	const struct xfrm_template *t = &p->template;
+	char src[IP_TEXT_SIZE], dst[IP_TEXT_SIZE];
+
+	if (p->block)
+		return arena_printf(a, "ip xfrm policy delete %s", guard_xfrm_text(a, p));
+	if (p->n_templates != 1)
+		return NULL;
+	return arena_printf(a,
+			    "ip xfrm policy update %s priority 1 tmpl src %s dst %s proto %s%s "
+			    "reqid %u mode %s%s",
+			    guard_xfrm_text(a, p), ip_text(&t->src, src), ip_text(&t->dst, dst),
+			    proto_text(t->proto),
+			    t->spi ? arena_printf(a, " spi 0x%08x", t->spi) : "", t->reqid,
+			    mode_text(t->mode), t->optional ? " level use" : "");
 }

@@ -26,7 +26,8 @@ bool guard_xfrm_is_ours(const struct xfrm_policy *p);
 
 /*
  * Is it asked before ours, although ours have the lowest priority there is?  Of
- * equal ones the oldest is; in the kernel's list @list it comes last.
+ * equal ones the oldest is; in the kernel's list @list it comes last.  Ours that
+ * are not there yet will be the youngest.
  */
 bool guard_xfrm_is_ahead(const struct xfrm_policy *list, size_t n, const struct xfrm_policy *p);
 
@@ -39,5 +40,18 @@ const char *guard_xfrm_text(struct arena *a, const struct xfrm_policy *p);
  */
 bool guard_xfrm_blocks(const struct guard_memory *m, const struct snapshot *host,
 		       const struct xfrm_policy *p);
+
+/*
+ * One that is_ahead or blocks: does it take all that the network of a LAN door asks
+ * of the host, or is answered?  The name of the door; NULL: of none.
+ */
+const char *guard_xfrm_takes(const struct guard_memory *m, const struct snapshot *host,
+			     const struct xfrm_policy *p);
+
+/*
+ * The ip(8) command after which the guard can pass it by: with a priority of its
+ * own, or away with it if it blocks; NULL for one of several templates.
+ */
+const char *guard_xfrm_cure(struct arena *a, const struct xfrm_policy *p);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NAMES_MAX ((size_t)4096)
@@ -24,22 +25,24 @@ static const struct family {
 };
 
 /* A kernel without these tables has no such file. */
-static bool is_there(struct arena *a, const struct family *f)
+static bool is_there(struct arena *a, const struct family *f, const char *name)
 {
-	const char *names;
+	const char *names, *line = arena_printf(a, "\n%s\n", name);
 	size_t size;
 	struct err ignored;
 
 	return file_read(a, f->names, NAMES_MAX, &names, &size, &ignored) == 0 &&
-	       (str_starts(names, "filter\n") || strstr(names, "\nfilter\n"));
+	       (str_starts(names, line + 1) || strstr(names, line));
 }
 
-static int read_table(struct arena *a, int fd, const struct family *f, struct xtables_table *ret)
+static int read_table(struct arena *a, int fd, const struct family *f, const char *name,
+		      struct xtables_table *ret)
 {
-	struct ipt_getinfo info = { .name = "filter" };
+	struct ipt_getinfo info = { 0 };
 	socklen_t size = sizeof(info);
 	struct ipt_get_entries *all;
 
+	snprintf(info.name, sizeof(info.name), "%s", name);
 	if (getsockopt(fd, f->level, IPT_SO_GET_INFO, &info, &size) < 0)
 		return -errno;
 	size = (socklen_t)(sizeof(*all) + info.size);
@@ -51,23 +54,30 @@ static int read_table(struct arena *a, int fd, const struct family *f, struct xt
 	*ret = (struct xtables_table){ .family = f->family,
 				       .entries = all->entrytable,
 				       .size = info.size,
-				       .forward = info.hook_entry[NF_INET_FORWARD],
-				       .policy = info.underflow[NF_INET_FORWARD] };
+				       .hooks = info.valid_hooks };
+	memcpy(ret->first, info.hook_entry, sizeof(ret->first));
+	memcpy(ret->policy, info.underflow, sizeof(ret->policy));
 	return 1;
 }
 
-int xtables_read(struct arena *a, sa_family_t family, struct xtables_table *ret, struct err *e)
+const char *xtables_tool(sa_family_t family)
+{
+	return families[family == AF_INET6].tool;
+}
+
+int xtables_read(struct arena *a, sa_family_t family, const char *name, struct xtables_table *ret,
+		 struct err *e)
 {
 	const struct family *f = &families[family == AF_INET6];
 	int fd CLEANUP_FD = -1;
 	int r = -EAGAIN;
 
-	if (!is_there(a, f))
+	if (!is_there(a, f, name))
 		return 0;
 	fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	if (fd < 0)
 		return err_errno(e, errno, "socket for %s", f->tool);
 	for (int i = 0; r == -EAGAIN && i < TRIES; i++)
-		r = read_table(a, fd, f, ret);
-	return r < 0 ? err_errno(e, -r, "read table filter of %s", f->tool) : r;
+		r = read_table(a, fd, f, name, ret);
+	return r < 0 ? err_errno(e, -r, "read table %s of %s", name, f->tool) : r;
 }

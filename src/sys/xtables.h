@@ -7,12 +7,15 @@
 #include "wire/xtables.h"
 
 /*
- * Table `filter` of the old iptables(8) in this network namespace, which nftables
+ * Table @name of the old iptables(8) in this network namespace, which nftables
  * does not show: 1, or 0 if there is none.  Nobody is told when it changes.
  * Asking for one that is not there would make the kernel set it up, so
  * /proc/net/ip_tables_names is asked first.  The entries live in the arena.
  */
-int xtables_read(struct arena *a, sa_family_t family, struct xtables_table *ret,
+int xtables_read(struct arena *a, sa_family_t family, const char *name, struct xtables_table *ret,
 		 struct err *e) MUST_USE;
+
+/* "iptables-legacy" */
+const char *xtables_tool(sa_family_t family);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -208,4 +209,57 @@ static enum nft_says chain_says(const struct nft_judge *j, const char *chain, in
 enum nft_says nft_judge_chain(const struct nft_judge *j, const char *chain)
 {
 	return chain_says(j, chain, 0);
+}
+
+static bool is_asked(const json_t *chain, const char *const *hooks)
+{
+	/* What translates addresses has no say; ours let everything by. */
+	if (str_eq(nft_member(chain, "type"), "nat") ||
+	    str_starts(nft_member(chain, "table"), "sallyport"))
+		return false;
+	for (size_t i = 0; hooks[i]; i++)
+		if (str_eq(nft_member(chain, "hook"), hooks[i]))
+			return true;
+	return false;
+}
+
+int nft_judge_ruleset(const char *ruleset, const char *const *hooks, struct nft_judge *j,
+		      int (*visit)(struct nft_judge *j, const json_t *chain, void *ctx,
+				   struct err *e),
+		      void *ctx, struct err *e)
+{
+	json_error_t why;
+	json_t *root = json_loads(ruleset, 0, &why), *item;
+	size_t i;
+	int r = 0;
+
+	if (!root)
+		return err_set(e, EPROTO, "nft list ruleset: %s", why.text);
+	j->rules = json_object_get(root, "nftables");
+	json_array_foreach(j->rules, i, item)
+	{
+		const json_t *chain = json_object_get(item, "chain");
+
+		if (!is_asked(chain, hooks))
+			continue;
+		j->family = nft_member(chain, "family");
+		j->table = nft_member(chain, "table");
+		r = visit(j, chain, ctx, e);
+		if (r)
+			break;
+	}
+	json_decref(root);
+	return r;
+}
+
+const char *nft_judge_drop(struct arena *a, const struct nft_judge *j, const json_t *chain,
+			   const char *what)
+{
+	enum nft_says says = nft_judge_chain(j, nft_member(chain, "name"));
+
+	if (says == NFT_DROPS)
+		return arena_printf(a, "has a rule that drops %s", what);
+	if (says == NFT_RETURNS && str_eq(nft_member(chain, "policy"), "drop"))
+		return arena_printf(a, "has policy drop, and nothing lets on %s", what);
+	return NULL;
 }

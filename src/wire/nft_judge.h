@@ -2,6 +2,9 @@
 #ifndef WIRE_NFT_JUDGE_H
 #define WIRE_NFT_JUDGE_H
 
+#include "base/arena.h"
+#include "base/err.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 
@@ -27,6 +30,24 @@ struct nft_judge {
 
 /* NFT_RETURNS is left to the chain's policy. */
 enum nft_says nft_judge_chain(const struct nft_judge *j, const char *chain);
+
+/*
+ * Gives @visit each base chain at one of @hooks (it ends with NULL) that filters
+ * and is not ours, in @ruleset, as `nft --json list ruleset` prints it; with
+ * @j about that chain.  Ends with the first other result than 0, which it returns.
+ * -EPROTO if that is no JSON.
+ */
+int nft_judge_ruleset(const char *ruleset, const char *const *hooks, struct nft_judge *j,
+		      int (*visit)(struct nft_judge *j, const json_t *chain, void *ctx,
+				   struct err *e),
+		      void *ctx, struct err *e) MUST_USE;
+
+/*
+ * How the base chain @chain drops the packet, in words: "has a rule that drops
+ * WHAT", "has policy drop, and nothing lets on WHAT"; NULL if it does not.  In @a.
+ */
+const char *nft_judge_drop(struct arena *a, const struct nft_judge *j, const json_t *chain,
+			   const char *what);
 
 /* "" if it is no string or not there. */
 const char *nft_member(const json_t *object, const char *key);

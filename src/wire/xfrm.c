@@ -103,6 +103,32 @@ static int read_selector(const struct xfrm_selector *sel, struct xfrm_policy *p)
 		       : -EBADMSG;
 }
 
+static struct xfrm_template read_template(const struct xfrm_user_tmpl *from, sa_family_t family)
+{
+	sa_family_t ends = from->family == AF_INET || from->family == AF_INET6 ? from->family
+									       : family;
+
+	return (struct xfrm_template){ .src = ip_from_bytes(ends, &from->saddr),
+				       .dst = ip_from_bytes(ends, &from->id.daddr),
+				       .proto = from->id.proto,
+				       .mode = from->mode,
+				       .optional = from->optional,
+				       .spi = ntohl(from->id.spi),
+				       .reqid = from->reqid };
+}
+
+static void read_templates(const struct nlattr *attr, struct xfrm_policy *p)
+{
+	size_t n = mnl_attr_get_payload_len(attr) / sizeof(struct xfrm_user_tmpl);
+	struct xfrm_user_tmpl first;
+
+	p->n_templates = (uint8_t)(n < UINT8_MAX ? n : UINT8_MAX);
+	if (!n)
+		return;
+	memcpy(&first, mnl_attr_get_payload(attr), sizeof(first));
+	p->template = read_template(&first, p->family);
+}
+
 int xfrm_decode_policy(const struct nlmsghdr *nlh, struct xfrm_policy *ret)
 {
 	struct xfrm_userpolicy_info info;
@@ -125,8 +151,7 @@ int xfrm_decode_policy(const struct nlmsghdr *nlh, struct xfrm_policy *ret)
 	p.priority = info.priority;
 	p.index = info.index;
 	if (t.at[XFRMA_TMPL])
-		p.n_templates = (uint8_t)(mnl_attr_get_payload_len(t.at[XFRMA_TMPL]) /
-					  sizeof(struct xfrm_user_tmpl));
+		read_templates(t.at[XFRMA_TMPL], &p);
 	mark = attrs_bytes(&t, XFRMA_MARK, sizeof(*mark));
 	p.mark = mark ? mark->v : 0;
 	p.mark_mask = mark ? mark->m : 0;

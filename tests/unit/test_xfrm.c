@@ -99,8 +99,8 @@ static void only_an_older_one_of_priority_0_is_asked_before_ours(void **state)
 	list[1].priority = 1;
 	assert_false(guard_xfrm_is_ahead(list, 2, &list[1]));
 	list[1].priority = 0;
-	list[1].dir = XFRM_POLICY_IN; /* ours is of another direction */
-	assert_false(guard_xfrm_is_ahead(list, 2, &list[1]));
+	list[1].dir = XFRM_POLICY_IN; /* ours is of another direction, or will be the youngest */
+	assert_true(guard_xfrm_is_ahead(list, 2, &list[1]));
 	list[0] = theirs;
 	list[1] = ours;
 	assert_false(guard_xfrm_is_ahead(list, 2, &list[0]));
@@ -127,6 +127,36 @@ static void a_policy_is_told_as_ip_takes_it(void **state)
 	}
 }
 
+static void what_cures_it_is_told_as_ip_takes_it(void **state)
+{
+	struct xfrm_policy p = policy("10.0.0.0/8", "172.16.0.0/12", XFRM_POLICY_OUT, 0);
+	struct arena a CLEANUP_ARENA = { 0 };
+
+	(void)state;
+	p.n_templates = 1;
+	p.template = (struct xfrm_template){ .proto = IPPROTO_ESP,
+					     .mode = XFRM_MODE_TUNNEL,
+					     .reqid = 7 };
+	assert_true(ip_parse("192.0.2.1", &p.template.src));
+	assert_true(ip_parse("192.0.2.2", &p.template.dst));
+	assert_string_equal(guard_xfrm_cure(&a, &p),
+			    "ip xfrm policy update src 10.0.0.0/8 dst 172.16.0.0/12 dir out "
+			    "priority 1 tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 7 mode "
+			    "tunnel");
+	p.template.optional = true;
+	p.template.spi = 0x1234;
+	p.template.mode = XFRM_MODE_TRANSPORT;
+	assert_string_equal(guard_xfrm_cure(&a, &p),
+			    "ip xfrm policy update src 10.0.0.0/8 dst 172.16.0.0/12 dir out "
+			    "priority 1 tmpl src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x00001234 "
+			    "reqid 7 mode transport level use");
+	p.n_templates = 2;
+	assert_null(guard_xfrm_cure(&a, &p));
+	p.block = true;
+	assert_string_equal(guard_xfrm_cure(&a, &p),
+			    "ip xfrm policy delete src 10.0.0.0/8 dst 172.16.0.0/12 dir out");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +166,7 @@ int main(void)
 			an_impossible_prefix_is_refused_and_others_messages_are_passed_over),
 		cmocka_unit_test(only_an_older_one_of_priority_0_is_asked_before_ours),
 		cmocka_unit_test(a_policy_is_told_as_ip_takes_it),
+		cmocka_unit_test(what_cures_it_is_told_as_ip_takes_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,25 +57,28 @@ def boot(program, net):
     """Boots Server A with these files and the VPN's profile."""
     machines = []
 
-    def boot(files, enable=(), links=None):
+    def boot(files, enable=(), links=None, packages=()):
         with open(net.office) as f:
             files = {OFFICE: f.read(), **files}
-        machine = Machine(net.servera, net.dir, program, files, links, enable)
+        machine = Machine(net.servera, net.dir, program, files, links, enable,
+                          packages)
         machines.append(machine)
         return machine
     yield boot
     for machine in machines:
         machine.close()
+    for link in ('extra0', 'other0'):
+        net.servera.run('ip', 'link', 'del', link, ok=False)
 
 
-def networkd(net, boot, network, files=None, enable=()):
+def networkd(net, boot, network, files=None, enable=(), **kw):
     """As on a machine that was just switched on: networkd 252 under a newer
     kernel trips over addresses that are there already."""
     net.servera.ip('addr flush dev eth0', 'route flush table main',
                    'link set eth0 down')
     machine = boot({NETWORK: network,
                     NETWORK.replace('eth0', 'extra0'): EXTRA, **(files or {})},
-                   ['systemd-networkd.service', *enable])
+                   ['systemd-networkd.service', *enable], **kw)
     networkd_is_done(machine)
     return machine
 
@@ -325,3 +328,127 @@ def test_after_kill_9_systemd_starts_the_guard_again(net, boot):
     lines.wait_lines()
     assert lines.wrong() == []
     assert answers(net, A4)
+
+
+# --- systemd-resolved ---------------------------------------------------------
+
+RESOLVED = 'systemd-resolved.service'
+STUB = '../run/systemd/resolve/stub-resolv.conf'
+NAMES = '/etc/openvpn/names'
+# As update-systemd-resolved(8) tells it what the server pushed; and what some
+# vendors' clients do besides, to a link that is not theirs.
+UP = '''#!/bin/sh
+resolvectl dns "$dev" 10.8.0.53
+resolvectl domain "$dev" '~.'
+[ ! -e /run/others ] || resolvectl llmnr eth0 no
+[ ! -e /run/others ] || resolvectl dns eth0 10.8.0.54
+echo names are set
+'''
+
+
+def resolved(net, boot):
+    """eth0's servers are networkd's word, other0's somebody's at run time."""
+    machine = networkd(net, boot, STATIC + 'DNS=192.0.2.1\nDNS=192.0.2.2\n',
+                       {NAMES: UP}, [RESOLVED],
+                       links={'/etc/resolv.conf': STUB},
+                       packages=['systemd-resolved'])
+    machine.run('chmod', '755', NAMES)
+    machine.run('ip', 'link', 'add', 'other0', 'type', 'veth', 'peer', 'name',
+                'other1')
+    machine.run('ip', 'addr', 'add', '192.0.2.78/28', 'dev', 'other0')
+    machine.run('ip', 'link', 'set', 'other0', 'up')
+    machine.run('resolvectl', 'dns', 'other0', '192.0.2.53')
+    machine.run('resolvectl', 'domain', 'other0', 'example.net', '~example.org')
+    machine.run('resolvectl', 'dnssec', 'other0', 'no')
+    until(lambda: '192.0.2.1' in machine.out('resolvectl', 'dns', 'eth0'),
+          lambda: machine.journal('systemd-resolved'), PATIENCE)
+    return machine
+
+
+SETTINGS = ('dns', 'domain', 'default-route', 'llmnr', 'mdns', 'dnsovertls',
+            'dnssec', 'nta')
+
+
+def names(machine):
+    """All that says who is asked; in resolv.conf links have no order."""
+    said = [machine.out('resolvectl', s) for s in SETTINGS]
+    for path in ('/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'):
+        said.append(machine.run('readlink', path, ok=False).stdout)
+        said += sorted(machine.out('cat', path).splitlines())
+    return '\n'.join(said)
+
+
+def with_names(machine, net, others=False, options=()):
+    machine.run('touch' if others else 'true', '/run/others')
+    return Guard(machine.program, machine, net.dir,
+                 ['openvpn', '--config', OFFICE, '--script-security', '2',
+                  '--up', NAMES], options)
+
+
+def set_by_client(machine):
+    return '10.8.0.53' in machine.out(
+        'cat', '/run/systemd/resolve/resolv.conf')
+
+
+@pytest.mark.parametrize('others', [False, True],
+                         ids=["the tunnel's", "the tunnel's and eth0's"])
+def test_what_resolved_is_told_is_shown_and_undone(net, boot, others):
+    machine = resolved(net, boot)
+    before = names(machine)
+    with with_names(machine, net, others) as guard:
+        guard.connected()
+        assert set_by_client(machine)
+        guard.wait_log('systemd-resolved was told', 'tun0', '10.8.0.53',
+                       *(['10.8.0.54'] if others else []))
+        assert ended(guard) == 0
+    until(lambda: names(machine) == before,
+          lambda: difference(before, names(machine)) + guard.log.text(), PATIENCE)
+
+
+def test_what_resolved_was_told_before_is_told_again(net, boot):
+    """The client changes what somebody else had said of another link."""
+    machine = resolved(net, boot)
+    before = names(machine)
+    with with_names(machine, net) as guard:
+        guard.connected()
+        machine.run('resolvectl', 'dns', 'other0', '10.8.0.55')
+        machine.run('resolvectl', 'domain', 'other0', '~.')
+        machine.run('resolvectl', 'llmnr', 'other0', 'no')
+        guard.wait_log('systemd-resolved was told', 'other0', '10.8.0.55')
+        assert ended(guard) == 0
+    until(lambda: names(machine) == before,
+          lambda: difference(before, names(machine)) + guard.log.text(), PATIENCE)
+
+
+def test_resolved_forgets_a_client_that_is_killed_with_its_guard(net, boot):
+    machine = resolved(net, boot)
+    before = names(machine)
+    with with_names(machine, net) as guard:
+        guard.connected()
+        guard.wait_log('systemd-resolved was told', 'tun0')
+        pids = machine.out('pidof', 'sallyport', 'openvpn').split()
+        machine.run('kill', '-9', *pids)
+        guard.child.wait(PATIENCE)
+        guard.off()
+    until(lambda: names(machine) == before,
+          lambda: difference(before, names(machine)), PATIENCE)
+
+
+def test_what_resolved_was_told_is_taken_back_with_the_rest(net, boot):
+    """Nobody confirms it: the probe goes silent once the VPN stands."""
+    machine = resolved(net, boot)
+    before = names(machine)
+    machine.write('/etc/openvpn/cut', UP + 'nft add table inet evil\n'
+                  "nft add chain inet evil out '{ type filter hook output "
+                  "priority 0; }'\n"
+                  f'nft add rule inet evil out ip daddr {LAPTOP4} drop\n', 0o755)
+    machine.run('touch', '/run/others')
+    with Guard(machine.program, machine, net.dir,
+               ['openvpn', '--config', OFFICE, '--script-security', '2', '--up',
+                '/etc/openvpn/cut'],
+               ['--confirm', '5', '--probe', LAPTOP4]) as guard:
+        guard.wait_log('names are set')
+        guard.wait_log('everything is taken back')
+        assert guard.child.wait(PATIENCE) == 1, guard.log.text()
+    until(lambda: names(machine) == before,
+          lambda: difference(before, names(machine)) + guard.log.text(), PATIENCE)

@@ -169,16 +169,61 @@ def test_policies_that_are_older_than_the_guard_are_passed_by(program, net):
     assert difference(before, whole_state(net)) == ''
 
 
-def test_older_ones_that_no_other_can_precede_are_named(program, net):
+def refused(program, net):
+    """Why, and the line to type."""
+    before = whole_state(net)
+    done = net.servera.run(program, 'guard', '--', 'true', ok=False,
+                           timeout=PATIENCE)
+    assert done.returncode == 1, done.stderr
+    assert difference(before, whole_state(net)) == ''
+    return done.stderr, done.stderr.splitlines()[-1].strip()
+
+
+def type_all_lines(program, net):
+    """A line for each policy in the way; out and in, of both families."""
+    for _ in range(2 * len(NETS)):
+        said, line = refused(program, net)
+        assert line.startswith('ip xfrm policy '), said
+        net.servera.run('sh', '-ec', line)
+
+
+def test_older_ones_that_no_other_can_precede_are_refused_with_what_to_type(
+        program, net):
     """Of equal priority the kernel asks the oldest first."""
     add_policies(net, 0)
-    before = whole_state(net)
+    said, _ = refused(program, net)
+    assert f'src {NETS[0]} dst {NETS[0]} dir ' in said and 'priority 0' in said
+    assert 'by eth0' in said
+    type_all_lines(program, net)
+    tmpl = 'proto esp reqid 1 mode tunnel'
+    kept = [p for p in policies(net) if 'priority 1' in p]
+    assert len(kept) == 2 * len(NETS) and all(tmpl in p for p in kept), kept
     with guarded(program, net) as guard:
-        guard.wait_log('no guard can pass by', f'src {NETS[0]} dst {NETS[0]} dir out '
-                       '(priority 0')
         guard.wait_stands()
-        assert guard.stop() == 0
-    assert difference(before, whole_state(net)) == ''
+        assert wrong(net) == [], guard.log.text()
+
+
+def test_older_ones_that_block_are_refused_with_what_to_type(program, net):
+    """Only what goes out is blocked before anybody can mark it."""
+    add_policies(net, 5, action='block')
+    for _ in NETS:
+        said, line = refused(program, net)
+        assert 'action block' in said and line.startswith('ip xfrm policy delete ')
+        assert line.endswith(' dir out')
+        net.servera.run('sh', '-ec', line)
+    with guarded(program, net) as guard:
+        guard.wait_stands()
+        assert wrong(net) == [], guard.log.text()
+
+
+def test_an_older_one_that_takes_somebody_else_is_named(program, net):
+    other = 'src 172.16.5.0/24 dst 192.0.2.0/24 dir out'
+    net.servera.run('sh', '-ec', f'ip xfrm policy add {other} tmpl src {A4} dst '
+                    '198.51.100.2 proto esp reqid 1 mode tunnel')
+    with guarded(program, net) as guard:
+        guard.wait_log('no guard can pass by', f'{other} (priority 0')
+        guard.wait_stands()
+        assert wrong(net) == []
 
 
 def test_policies_that_are_taken_come_back(program, net, ike):

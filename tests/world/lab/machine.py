@@ -28,6 +28,9 @@ MASKED = ('getty.target', 'systemd-logind.service', 'console-getty.service',
           'sys-kernel-tracing.mount', 'sys-fs-fuse-connections.mount',
           'dev-hugepages.mount', 'dev-mqueue.mount')
 
+# Programs that tools/install-deps has laid here.
+BESIDE = '/var/lib/sallyport-tests'
+
 
 class Machine:
     """Boots when it is made; close() ends it and its files are gone."""
@@ -35,7 +38,7 @@ class Machine:
     FLAGS = ()  # of systemd-nspawn(1), besides
 
     def __init__(self, host, directory, program, files=None, links=None,
-                 enable=()):
+                 enable=(), packages=()):
         self.host = host
         self.name = host.name
         self.fd = host.fd
@@ -43,7 +46,7 @@ class Machine:
         self.tree = f'{self.dir}/tree'
         self.program = '/usr/local/sbin/sallyport'
         self.child = self.leader = None
-        self._lay(program)
+        self._lay(program, packages)
         for path, text in (files or {}).items():
             self.write(path, text)
         for path, target in (links or {}).items():
@@ -52,9 +55,13 @@ class Machine:
             self.enable(unit)
         self.boot()
 
-    def _lay(self, program):
+    def _lay(self, program, packages):
         for name in ('upper', 'work', 'tree'):
             os.makedirs(f'{self.dir}/{name}')
+        for package in packages:
+            shutil.copytree(f'{BESIDE}/{package}', f'{self.dir}/upper',
+                            symlinks=True, dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns('doc', 'man', 'locale'))
         sandbox.mount('overlay', self.tree, 'overlay', 0,
                       f'lowerdir=/,upperdir={self.dir}/upper,'
                       f'workdir={self.dir}/work')
@@ -69,7 +76,12 @@ class Machine:
         self.write('/etc/systemd/journald.conf', '[Journal]\nStorage=volatile\n'
                    'RateLimitIntervalSec=0\n')
         for unit in MASKED:
+            if os.path.splitext(unit)[0] in packages:
+                continue
             self.link(f'/etc/systemd/system/{unit}', '/dev/null')
+        if packages:  # their users
+            subprocess.run(['systemd-sysusers', '--root', self.tree], check=True,
+                           capture_output=True)
         os.makedirs(self.tree + '/usr/local/sbin', exist_ok=True)
         shutil.copy(program, self.tree + self.program)
 
