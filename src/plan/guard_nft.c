@@ -18,7 +18,10 @@
  * tunnel's address before any hook sees it.  So the host notes to which of its
  * addresses each UDP client spoke, and by which door where the address does not
  * tell, and puts that back before anybody else looks (a route hook: the kernel
- * asks for the way once more).
+ * asks for the way once more).  No hook is passed by UDP alone, so TCP pays for
+ * these: of a round trip's time 1 % for both of them empty, 2.5 % with the one
+ * rule in each that it meets, which stands first.  Chains of type filter, tables
+ * of one family and bytes of headers in place of keywords are no cheaper.
  *
  * Forwarded: whoever publishes ports of containers translates addresses, and
  * tracks connections for that.  A connection's mark tells the door.
