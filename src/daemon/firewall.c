@@ -19,22 +19,6 @@ static const char *member(const json_t *object, const char *key)
 	return s ? s : "";
 }
 
-static json_t *list_json(struct nft *n, struct arena *a, const char *what, struct err *e,
-			 int *ret_r)
-{
-	const char *text;
-	json_error_t why;
-	json_t *root;
-
-	*ret_r = nft_list_json(n, a, what, &text, e);
-	if (*ret_r < 0)
-		return NULL;
-	root = json_loads(text, 0, &why);
-	if (!root)
-		*ret_r = err_set(e, EPROTO, "nft list %s: %s", what, why.text);
-	return root;
-}
-
 /* A rule that drops or rejects whatever comes to it, as firewalld's last one does. */
 static bool drops_all(const json_t *rule)
 {
@@ -50,6 +34,14 @@ static bool drops_all(const json_t *rule)
 			return false;
 	}
 	return ends;
+}
+
+static int list_chain(struct nft *n, const struct nft_chain *c, json_t **ret, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+
+	return nft_list_root(n, arena_printf(&a, "chain %s %s %s", c->family, c->table, c->name),
+			     ret, e);
 }
 
 static bool matches_link(const json_t *expr, const char *key, const char *link)
@@ -104,12 +96,11 @@ static bool chain_accepts(const json_t *listing, const char *key, const char *li
 	return false;
 }
 
-static int lets_through(struct nft *n, struct arena *a, const struct nft_chain *c, const char *link,
-			bool ret_has[2], struct err *e)
+static int lets_through(struct nft *n, const struct nft_chain *c, const char *link, bool ret_has[2],
+			struct err *e)
 {
-	int r;
-	json_t *listing = list_json(
-		n, a, arena_printf(a, "chain %s %s %s", c->family, c->table, c->name), e, &r);
+	json_t *listing;
+	int r = list_chain(n, c, &listing, e);
 
 	if (r < 0)
 		return r;
@@ -142,7 +133,7 @@ static int add_to_docker(struct supervisor *s, struct arena *a, const struct nft
 {
 	static const char *const keys[] = { "iifname", "oifname" };
 	bool has[2];
-	int r = lets_through(s->host.nft, a, c, link, has, e);
+	int r = lets_through(s->host.nft, c, link, has, e);
 
 	for (int i = 0; r == 0 && i < 2; i++) {
 		if (has[i])
@@ -160,8 +151,7 @@ static int add_to_docker(struct supervisor *s, struct arena *a, const struct nft
 }
 
 /* How chain @c drops what no rule of it accepts; NULL if it does not. */
-static int how_it_drops(struct nft *n, struct arena *a, const struct nft_chain *c, const char **ret,
-			struct err *e)
+static int how_it_drops(struct nft *n, const struct nft_chain *c, const char **ret, struct err *e)
 {
 	json_t *item, *listing;
 	size_t i;
@@ -172,22 +162,23 @@ static int how_it_drops(struct nft *n, struct arena *a, const struct nft_chain *
 		*ret = "has policy drop";
 		return 0;
 	}
-	listing = list_json(n, a, arena_printf(a, "chain %s %s %s", c->family, c->table, c->name),
-			    e, &r);
+	r = list_chain(n, c, &listing, e);
 	if (r < 0)
 		return r;
-	json_array_foreach(json_object_get(listing, "nftables"), i,
-			   item) if (drops_all(json_object_get(item, "rule"))) *ret =
-		"ends in a rule that drops everything";
+	json_array_foreach(json_object_get(listing, "nftables"), i, item)
+	{
+		if (drops_all(json_object_get(item, "rule")))
+			*ret = "ends in a rule that drops everything";
+	}
 	json_decref(listing);
 	return 0;
 }
 
-static int need_line(struct supervisor *s, struct arena *a, const struct nft_chain *c,
-		     const char *link, const char *how, struct err *e)
+static int need_line(struct nft *n, const struct nft_chain *c, const char *link, const char *how,
+		     struct err *e)
 {
 	bool has[2];
-	int r = lets_through(s->host.nft, a, c, link, has, e);
+	int r = lets_through(n, c, link, has, e);
 
 	if (r < 0 || (has[0] && has[1]))
 		return r;
@@ -217,7 +208,7 @@ static int open_chain(struct supervisor *s, struct arena *a, const struct chains
 		if (docker)
 			r = add_to_docker(s, a, docker, link, e);
 		else if (!s->trial || !str_eq(c->family, "ip6"))
-			r = need_line(s, a, c, link, how, e);
+			r = need_line(s->host.nft, c, link, how, e);
 	}
 	return r;
 }
@@ -238,7 +229,7 @@ int firewall_open(struct supervisor *s, struct err *e)
 
 		if (!c->forward)
 			continue;
-		r = how_it_drops(s->host.nft, &a, c, &how, e);
+		r = how_it_drops(s->host.nft, c, &how, e);
 		if (r == 0 && how)
 			r = open_chain(s, &a, &all, c, how, e);
 	}
@@ -253,10 +244,8 @@ static int clear_chain(struct nft *n, struct arena *a, const struct nft_chain *c
 	const char *comment = arena_printf(a, "sallyport-%s", gate);
 	json_t *item, *listing;
 	size_t i;
-	int r;
+	int r = list_chain(n, c, &listing, e);
 
-	listing = list_json(n, a, arena_printf(a, "chain %s %s %s", c->family, c->table, c->name),
-			    e, &r);
 	if (r < 0)
 		return r;
 	json_array_foreach(json_object_get(listing, "nftables"), i, item)

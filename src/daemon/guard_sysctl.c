@@ -92,15 +92,12 @@ static void remember(struct guard *g, const char *what, uint32_t was)
 /* What the kernel says that a guard has changed; none if there is no such table. */
 static void list_remembered(struct nft *nft, struct guard *ret)
 {
-	struct arena a CLEANUP_ARENA = { 0 };
-	const char *text;
 	json_t *root, *item, *pair;
 	struct err e;
 	size_t i, j;
 
-	if (nft_list_json(nft, &a, "map inet " GUARD_NFT " " GUARD_SYSCTLS, &text, &e) < 0)
+	if (nft_list_root(nft, "map inet " GUARD_NFT " " GUARD_SYSCTLS, &root, &e) < 0)
 		return;
-	root = json_loads(text, 0, NULL);
 	json_array_foreach(json_object_get(root, "nftables"), i, item)
 	{
 		const json_t *map = json_object_get(item, "map");

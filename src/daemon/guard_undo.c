@@ -64,15 +64,14 @@ static const char *nft_name(struct arena *a, const json_t *item, const char **re
 
 static int take_nft(struct arena *a, struct nft *nft, struct host_before *b, struct err *e)
 {
-	const char *json, *kind;
+	const char *kind;
 	const json_t *x;
 	json_t *root, *item;
 	size_t i;
-	int r = nft_list_json(nft, a, "ruleset", &json, e);
+	int r = nft_list_root(nft, "ruleset", &root, e);
 
 	if (r < 0)
 		return r;
-	root = json_loads(json, 0, NULL);
 	json_array_foreach(json_object_get(root, "nftables"), i, item)
 	{
 		const char *name = nft_name(a, item, &kind, &x);
@@ -133,14 +132,12 @@ static const char *nft_undo(struct arena *a, const struct host_before *b, const 
 /* One by one: what goes with its table must not keep the rest. */
 static int undo_nft(struct arena *a, struct nft *nft, const struct host_before *b, struct err *e)
 {
-	const char *json;
 	json_t *root, *item;
 	size_t i;
-	int r = nft_list_json(nft, a, "ruleset", &json, e);
+	int r = nft_list_root(nft, "ruleset", &root, e);
 
 	if (r < 0)
 		return r;
-	root = json_loads(json, 0, NULL);
 	json_array_foreach(json_object_get(root, "nftables"), i, item)
 	{
 		const char *command = nft_undo(a, b, item);

@@ -18,12 +18,12 @@ static const char *member(const json_t *object, const char *key)
 	return s ? s : "";
 }
 
-static json_t *list(struct nft *n, struct arena *a, const char *what)
+static json_t *list(struct nft *n, const char *what)
 {
-	const char *text;
+	json_t *root = NULL;
 	struct err e;
 
-	return nft_list_json(n, a, what, &text, &e) < 0 ? NULL : json_loads(text, 0, NULL);
+	return nft_list_root(n, what, &root, &e) < 0 ? NULL : root;
 }
 
 /* What iptables(8) translated stands there as "xt", which nft does not spell out. */
@@ -41,9 +41,9 @@ static bool rewrites(const json_t *rule)
 	return false;
 }
 
-static bool table_rewrites(struct nft *n, struct arena *a, const char *table)
+static bool table_rewrites(struct nft *n, const char *table)
 {
-	json_t *root = list(n, a, table), *item;
+	json_t *root = list(n, table), *item;
 	bool found = false;
 	size_t i;
 
@@ -73,7 +73,7 @@ static void add(struct text *t, const char *words)
 
 static void find_tables(struct nft *n, struct arena *a, struct text *t)
 {
-	json_t *root = list(n, a, "chains"), *item;
+	json_t *root = list(n, "chains"), *item;
 	size_t i;
 
 	json_array_foreach(json_object_get(root, "nftables"), i, item)
@@ -82,7 +82,7 @@ static void find_tables(struct nft *n, struct arena *a, struct text *t)
 		const char *table = arena_printf(a, "table %s %s", member(chain, "family"),
 						 member(chain, "table"));
 
-		if (chain && may_rewrite(chain) && table_rewrites(n, a, table))
+		if (chain && may_rewrite(chain) && table_rewrites(n, table))
 			add(t, table);
 	}
 	json_decref(root);

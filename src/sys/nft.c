@@ -236,6 +236,23 @@ int nft_list_json(struct nft *n, struct arena *a, const char *what, const char *
 	return run_for_output(n, a, NFT_CTX_OUTPUT_JSON, arena_printf(a, "list %s", what), ret, e);
 }
 
+int nft_list_root(struct nft *n, const char *what, json_t **ret, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	json_error_t why;
+	const char *text;
+	json_t *root;
+	int r = nft_list_json(n, &a, what, &text, e);
+
+	if (r < 0)
+		return r;
+	root = json_loads(text, 0, &why);
+	if (!root)
+		return err_set(e, EPROTO, "nft list %s: %s", what, why.text);
+	*ret = root;
+	return 0;
+}
+
 int nft_list_handles(struct nft *n, struct arena *a, const char *family, const char *table,
 		     const char **ret, struct err *e)
 {

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,6 +29,8 @@ int nft_list_table(struct nft *n, struct arena *a, const char *name, const char 
 /* `-j list ruleset`-like JSON text of @what, e.g. "chains", "table inet x", "counters table inet x". */
 int nft_list_json(struct nft *n, struct arena *a, const char *what, const char **ret,
 		  struct err *e) MUST_USE;
+/* The same, read: the caller's to json_decref(). */
+int nft_list_root(struct nft *n, const char *what, json_t **ret, struct err *e) MUST_USE;
 
 /* `nft --stateless --handle list table FAMILY TABLE`: in words what the JSON of a match
  * of iptables' does not tell. */
