@@ -100,9 +100,10 @@ static void door_table(struct work *w, const struct seen_door *d, sa_family_t fa
 		connected_route(w, d, x);
 		alias_routes(w, d, x);
 	}
+	/* One that a tunnel has for its own is no way for the kernel; the caller is told. */
 	if (ip_is_none(gateway))
 		static_routes(w, d, family);
-	else
+	else if (!snapshot_has_address(w->net, gateway))
 		want_add_route(w->arena, w->want, table_of(d), want_everything(family),
 			       d->link->name, *gateway);
 }
