@@ -9,7 +9,8 @@ import yaml
 
 from lab import container
 from lab import host as hosts
-from lab.deploy import MOUNTS, SALLYPORT, SERVE, answered, build_image, read
+from lab.deploy import (MOUNTS, SALLYPORT, SERVE, answered, build_image, for_podman_4,
+                        office_secret, read)
 from lab.host import until
 from lab.leak import Ear, Talker
 from lab.world import LAN, VPN, wrong_answers
@@ -21,33 +22,6 @@ def podman(world, program):
     build_image(engine, program, '--isolation', 'chroot')
     yield engine
     engine.close()
-
-
-def for_podman_4(pod):
-    """What sidecar.yaml's head says to change, and what the lab needs."""
-    spec = pod['spec']
-    (vpn,), (web,) = spec.pop('initContainers'), spec['containers']
-    assert vpn.pop('restartPolicy') == 'Always'
-    probe = vpn.pop('startupProbe')['exec']['command']
-    assert probe == ['/sbin/sallyport', 'health']
-    spec['containers'] = [vpn, web]
-    vpn['image'] = 'localhost/sallyport'
-    web['image'], web['command'] = f'localhost/{container.IMAGE}', SERVE
-    for here, there in MOUNTS.items():
-        name = here.strip('/')
-        spec['volumes'].append({'name': name, 'hostPath': {'path': there}})
-        for one in vpn, web:
-            one.setdefault('volumeMounts', []).append(
-                {'name': name, 'mountPath': here, 'readOnly': True})
-    return pod
-
-
-def office_secret(world):
-    """Podman 4.3 takes what is in it as it is, where base64 is meant."""
-    with open(world.office) as f:
-        return yaml.safe_dump({'apiVersion': 'v1', 'kind': 'Secret',
-                               'metadata': {'name': 'office-vpn'},
-                               'data': {'vpn.ovpn': f.read()}})
 
 
 @pytest.fixture

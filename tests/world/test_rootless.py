@@ -6,10 +6,12 @@ import shutil
 import subprocess
 
 import pytest
+import yaml
 
 from lab import container, probe
 from lab import host as hosts
-from lab.deploy import (SALLYPORT, SERVE, SERVER, THEIRS, answered, build_image)
+from lab.deploy import (SALLYPORT, SERVE, SERVER, THEIRS, answered, build_image, for_podman_4,
+                        office_secret, read)
 from lab.host import until
 from lab.leak import Ear
 from lab.world import A4, LAN, LAPTOP4, MALLORY4, VPN, wrong_answers
@@ -121,6 +123,39 @@ def test_attached_by_the_user_and_by_root(world, program, podman, pod, socket):
     right()
     done = podman(*theirs, 'watch', '--attach', 'vpn', ok=False)
     assert done.returncode == 1 and 'needs root of the host' in done.stderr
+
+
+@pytest.fixture
+def played(world, podman):
+    """The pod of deploy/kubernetes/sidecar.yaml, not started."""
+    pod = for_podman_4(yaml.safe_load(read('kubernetes', 'sidecar.yaml')),
+                       {'/usr': '/usr', '/lab': podman.lab})
+    podman('secret', 'create', 'office-vpn', '-', input=office_secret(world))
+    try:
+        podman('kube', 'play', '--start=false', '--network',
+               'slirp4netns:port_handler=slirp4netns,enable_ipv6=true', '-',
+               input=yaml.safe_dump(pod))
+        yield podman
+    finally:
+        podman('pod', 'rm', '-f', '-t', '0', 'office', ok=False)
+        podman('secret', 'rm', 'office-vpn', ok=False)
+
+
+def test_kubernetes_sidecar_by_podman_kube_play(world, played):
+    def log():
+        return played('logs', 'office-vpn', ok=False).stderr
+    with Ear(world) as ear:
+        played('start', 'office-web')
+        until(ear.heard, 'without the sidecar it is heard')
+        played('stop', '-t', '0', 'office-web')
+    with Ear(world) as ear:
+        played('start', 'office-vpn')
+        played('start', 'office-web')
+        answered(world, (VPN,), (4, 6), log)
+        answered(world, (LAN,), (4,), log)
+        played('restart', '-t', '0', 'office-vpn')
+        answered(world, (LAN, VPN), (4,), log)
+        assert ear.heard() == []
 
 
 # Podman has pasta from 4.4 on, and starts it like this: the container has the

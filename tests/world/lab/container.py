@@ -216,7 +216,9 @@ class RootlessPodman(Engine):
     def __init__(self, host, program):
         super().__init__(host, tempfile.mkdtemp(dir=sandbox.SCRATCH))
         self.lab = shutil.copytree(LAB, f'{self.dir}/lab')
-        self.program = shutil.copy(program, self.dir)
+        # Not where `kube play` would look for a Dockerfile of that image.
+        os.mkdir(f'{self.dir}/bin')
+        self.program = shutil.copy(program, f'{self.dir}/bin')
         runtime = f'/run/user/{self.UID}'
         os.makedirs(host.path(runtime), mode=0o700)
         for path in (self.dir, host.path(runtime)):

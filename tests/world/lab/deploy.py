@@ -4,6 +4,8 @@ programs are mounted, and the service is the lab's."""
 import os
 import shutil
 
+import yaml
+
 from . import container
 from . import host as hosts
 from .host import until
@@ -45,3 +47,30 @@ def answered(world, doors, families, log, **kw):
                              **kw)
     until(lambda: wrong() == [], lambda: '\n'.join([log(), *wrong()]),
           container.UP, 0.2)
+
+
+def for_podman_4(pod, mounts=None):
+    """What sidecar.yaml's head says to change, and what the lab needs."""
+    spec = pod['spec']
+    (vpn,), (web,) = spec.pop('initContainers'), spec['containers']
+    assert vpn.pop('restartPolicy') == 'Always'
+    probe = vpn.pop('startupProbe')['exec']['command']
+    assert probe == ['/sbin/sallyport', 'health']
+    spec['containers'] = [vpn, web]
+    vpn['image'] = 'localhost/sallyport'
+    web['image'], web['command'] = f'localhost/{container.IMAGE}', SERVE
+    for here, there in (mounts or MOUNTS).items():
+        name = here.strip('/')
+        spec['volumes'].append({'name': name, 'hostPath': {'path': there}})
+        for one in vpn, web:
+            one.setdefault('volumeMounts', []).append(
+                {'name': name, 'mountPath': here, 'readOnly': True})
+    return pod
+
+
+def office_secret(world):
+    """Podman 4.3 takes what is in it as it is, where base64 is meant."""
+    with open(world.office) as f:
+        return yaml.safe_dump({'apiVersion': 'v1', 'kind': 'Secret',
+                               'metadata': {'name': 'office-vpn'},
+                               'data': {'vpn.ovpn': f.read()}})
