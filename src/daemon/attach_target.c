@@ -144,6 +144,12 @@ static int find_container(struct arena *a, const char *word, const char *engine,
 		if (!engine && stat(sockets[i], &st) < 0)
 			continue;
 		r = open_container(a, sockets[i], word, t, e);
+		if (r == -EACCES)
+			return err_set(e, EACCES,
+				       "%s: Permission denied: its owner and its group may ask for "
+				       "\"%s\" (ls -l shows them); for the number of a process of "
+				       "the container nobody needs to be asked",
+				       sockets[i], word);
 		if (!no_engine(r) || engine)
 			return r;
 		any = any || r == -ENOENT;

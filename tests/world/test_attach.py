@@ -12,7 +12,7 @@ from lab import container, probe
 from lab.host import until
 from lab.leak import Ear, Talker
 from lab.state import difference, hoststate
-from lab.world import A4, LAN, VPN, wrong_answers
+from lab.world import A4, LAN, LAPTOP4, VPN, wrong_answers
 
 SERVER = '198.51.100.2:1194/udp'
 
@@ -310,6 +310,57 @@ def test_what_cannot_be_attached_to(world, sallyport, docker):
         assert 'not running' in refused(sallyport, 'plain')
     finally:
         docker.remove('plain', 'hosted')
+
+
+def laptop_is_answered(world):
+    return probe.ask(world.laptop, 'udp', A4, 80, seconds=probe.SILENCE).answered
+
+
+# Root, but without the right to open what is others', and in no group.
+BARE = ('setpriv', '--regid=65534', '--clear-groups',
+        '--inh-caps=-dac_override,-dac_read_search',
+        '--bounding-set=-dac_override,-dac_read_search')
+
+
+def test_dockers_group_is_needed_for_the_socket_alone(world, sallyport, deployed):
+    def bare(*argv):
+        return world.servera.run(*BARE, sallyport.program, *argv, ok=False)
+    pid = str(deployed.pid('vpn'))
+    path = world.servera.path(deployed.SOCKET.removeprefix('/var'))
+    owner = os.stat(path)
+    os.chown(path, 12345, 12345)
+    try:
+        for argv in (('attach', 'vpn'), ('detach', 'vpn'),
+                     ('explain', '--gate', 'vpn', LAPTOP4, '172.17.0.2:80')):
+            done = bare(*argv)
+            assert (done.returncode, done.stdout) == (1, ''), done
+            assert done.stderr == (
+                'sallyport: /var/run/docker.sock: Permission denied: its owner and its '
+                'group may ask for "vpn" (ls -l shows them); for the number of a process '
+                'of the container nobody needs to be asked\n')
+        for word in pid, f'/proc/{pid}/ns/net':
+            assert not laptop_is_answered(world)
+            assert bare('attach', word).returncode == 0
+            assert laptop_is_answered(world)
+            assert bare('detach', word).returncode == 0
+    finally:
+        os.chown(path, owner.st_uid, owner.st_gid)
+    assert bare('attach', 'vpn').returncode == 0, 'its owner, and in no group'
+
+
+def test_no_engine_is_needed_for_a_process_or_a_path(world, sallyport, deployed):
+    pid = str(deployed.pid('vpn'))
+    path = world.servera.path(deployed.SOCKET.removeprefix('/var'))
+    os.rename(path, path + '.away')
+    try:
+        assert 'no container engine answers' in refused(sallyport, 'vpn')
+        for word in pid, f'/proc/{pid}/ns/net':
+            assert not laptop_is_answered(world)
+            sallyport('attach', word, ok=True)
+            assert laptop_is_answered(world)
+            sallyport('detach', word, ok=True)
+    finally:
+        os.rename(path + '.away', path)
 
 
 def test_only_root_may(world, sallyport, docker):

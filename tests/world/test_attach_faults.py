@@ -20,20 +20,6 @@ def world():
     world.close()
 
 
-@pytest.fixture(scope='module')
-def docker(world):
-    engine = container.Docker(world.servera, f'{world.dir}/docker')
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def deployed(world, docker):
-    container.deployment(docker, world)
-    yield docker
-    docker.remove('web', 'vpn')
-
-
 def answered(world, **kw):
     until(lambda: wrong_answers(world, seconds=1, **kw) == [],
           lambda: '\n'.join(wrong_answers(world, **kw)), container.UP)
