@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/text.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Most of what is added fits into that, and is printed once. */
+#define LINE_SIZE 128
 
 static void reserve(struct text *t, size_t more)
 {
@@ -33,21 +35,31 @@ void text_add(struct text *t, const char *s)
 	text_add_len(t, s, strlen(s));
 }
 
+void text_addv(struct text *t, const char *fmt, va_list ap)
+{
+	va_list again;
+	int n;
+
+	va_copy(again, ap);
+	reserve(t, LINE_SIZE);
+	n = vsnprintf(t->buf + t->len, t->cap - t->len, fmt, ap);
+	if (n < 0)
+		abort();
+	if ((size_t)n >= t->cap - t->len) {
+		reserve(t, (size_t)n);
+		vsnprintf(t->buf + t->len, (size_t)n + 1, fmt, again);
+	}
+	va_end(again);
+	t->len += (size_t)n;
+}
+
 void text_addf(struct text *t, const char *fmt, ...)
 {
 	va_list ap;
-	int n;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	text_addv(t, fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		abort();
-	reserve(t, (size_t)n);
-	va_start(ap, fmt);
-	vsnprintf(t->buf + t->len, (size_t)n + 1, fmt, ap);
-	va_end(ap);
-	t->len += (size_t)n;
 }
 
 const char *text_str(const struct text *t)

@@ -167,10 +167,13 @@ int place_watch(struct place *p, struct err *e)
 	if (r < 0)
 		return r;
 	p->watch_source = (struct loop_source){ .ready = network_changed, .ctx = p };
-	r = loop_add(&p->sup->loop, &p->watch_source, rtnl_watch_fd(p->watch), e);
-	if (r < 0 || !p->nft)
-		return r;
-	r = nft_watch_open(p->fd, &p->nft_watch, e);
+	return loop_add(&p->sup->loop, &p->watch_source, rtnl_watch_fd(p->watch), e);
+}
+
+int place_watch_nft(struct place *p, struct err *e)
+{
+	int r = nft_watch_open(p->fd, &p->nft_watch, e);
+
 	if (r < 0)
 		return r;
 	nft_watch_own(p->nft_watch, place_nft_table(p, &p->sup->arena), p->sup->gate.name);

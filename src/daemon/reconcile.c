@@ -497,6 +497,7 @@ static bool watch_host(struct supervisor *s, struct arena *a, const struct snaps
 static int want_host(struct supervisor *s, struct arena *a, struct want *ret, struct snapshot *host,
 		     struct err *e)
 {
+	size_t n_before;
 	int r;
 
 	if (s->seen) {
@@ -507,6 +508,7 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 		if (r < 0)
 			return r;
 	}
+	n_before = s->n_before;
 	sup_want(s, a, &s->host, host, ret);
 	if (s->before_doubt && writes_before(s, a, ret))
 		s->before_known = s->before_doubt = false;
@@ -517,20 +519,48 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	r = before_keep(s, e);
 	if (r < 0)
 		return r;
-	sup_want(s, a, &s->host, host, ret);
+	if (s->n_before != n_before)
+		sup_want(s, a, &s->host, host, ret);
 	return drop_short_links(s, a, host, ret, e);
 }
 
+static int host_round(struct supervisor *s, struct arena *a, size_t *ret_steps, struct err *e)
+{
+	struct snapshot host = { 0 };
+	struct want want = { 0 };
+	int r = want_host(s, a, &want, &host, e);
+
+	if (r == 0)
+		r = apply_nft(&s->host, a, &want, e);
+	if (r == 0)
+		r = apply_place(&s->host, a, &want, host, ret_steps, e);
+	if (r == 0 && !s->host.watch)
+		r = place_watch(&s->host, e);
+	if (r == 0 && watch_host(s, a, &host))
+		*ret_steps += 1;
+	return r < 0 ? r : apply_sysctls(&s->host, a, &want, e);
+}
+
 /*
- * Gate's and rooms' sysctls are of all links and those to come: @first round is enough
+ * Of a new gate the second round is for the ends of links that the host's first
+ * has made.  The host is looked at again when these are furnished.
+ */
+static bool is_without_host(const struct supervisor *s, int round)
+{
+	return round == 1 && s->inner.made && !s->settled;
+}
+
+/*
+ * Gate's and rooms' sysctls are of all links and those to come: the first round is enough
  * for them, and they come before any link.  The gate makes the rooms' ends as well.
  */
-static int one_round(struct supervisor *s, bool first, size_t *ret_steps, struct err *e)
+static int one_round(struct supervisor *s, int round, size_t *ret_steps, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	const struct snapshot none = { 0 };
-	struct snapshot gate = { 0 }, host = { 0 };
+	struct snapshot gate = { 0 };
 	struct want want = { 0 };
+	bool first = round == 0;
 	int r;
 
 	r = observe(s, &a, &gate, e);
@@ -557,16 +587,9 @@ static int one_round(struct supervisor *s, bool first, size_t *ret_steps, struct
 		if (r == 0)
 			r = apply_place(&s->rooms[i], &a, &want, none, ret_steps, e);
 	}
-	if (r == 0)
-		r = want_host(s, &a, &want, &host, e);
-	if (r == 0)
-		r = apply_nft(&s->host, &a, &want, e);
-	if (r == 0)
-		r = apply_place(&s->host, &a, &want, host, ret_steps, e);
-	if (r == 0 && watch_host(s, &a, &host))
-		*ret_steps += 1;
-	if (r == 0)
-		r = apply_sysctls(&s->host, &a, &want, e);
+	if (r == 0 && !is_without_host(s, round))
+		return host_round(s, &a, ret_steps, e);
+	*ret_steps += 1;
 	return r;
 }
 
@@ -601,13 +624,24 @@ static void forget_news(struct place *p)
 		reconcile_soon(p->sup);
 }
 
-/* What we are about to look at in whole need not be told of: a start would look once more. */
-static void forget_own_news(struct supervisor *s)
+/*
+ * What we are about to look at in whole need not be told of: a start would look once
+ * more.  Nor would anybody hear what the first round of a new gate does to its links.
+ */
+static int hear_from_now_on(struct supervisor *s, struct err *e)
 {
+	int r = 0;
+
 	forget_news(&s->host);
 	forget_news(&s->inner);
 	for (size_t i = 0; i < s->gate.n_rooms; i++)
 		forget_news(&s->rooms[i]);
+	if (!s->inner.watch)
+		r = place_watch(&s->inner, e);
+	for (size_t i = 0; r == 0 && i < s->sandboxes.n_own_rooms; i++)
+		if (!s->rooms[i].watch)
+			r = place_watch(&s->rooms[i], e);
+	return r;
 }
 
 int reconcile(struct supervisor *s, struct err *e)
@@ -617,9 +651,10 @@ int reconcile(struct supervisor *s, struct err *e)
 
 	for (int i = 0; r == 0 && steps && i < ROUNDS; i++) {
 		if (i > 0 && !s->settled)
-			forget_own_news(s);
+			r = hear_from_now_on(s, e);
 		steps = 0;
-		r = one_round(s, i == 0, &steps, e);
+		if (r == 0)
+			r = one_round(s, i, &steps, e);
 	}
 	if (r == 0)
 		r = firewall_open(s, e);

@@ -164,10 +164,20 @@ static int end_leftovers(struct supervisor *s, struct err *e)
 	return s->inner.made ? 0 : end_processes(s->inner.fd, FAREWELL_MS, e);
 }
 
+/*
+ * A new gate's links are not looked at before they are made: reconcile() sees to that
+ * and to the host's.
+ */
 static int watch_places(struct supervisor *s, struct err *e)
 {
-	int r = place_watch(&s->host, e);
+	int r = place_watch_nft(&s->host, e);
 
+	if (r == 0)
+		r = place_watch_nft(&s->inner, e);
+	if (s->inner.made)
+		return r;
+	if (r == 0)
+		r = place_watch(&s->host, e);
 	if (r == 0)
 		r = place_watch(&s->inner, e);
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)

@@ -166,7 +166,10 @@ struct place place_none(struct supervisor *s, enum want_place kind, size_t room,
 int place_open(struct place *p, struct supervisor *s, enum want_place kind, size_t room,
 	       const char *netns, struct err *e) MUST_USE;
 void place_close(struct place *p);
+/* From now on a change of its links, addresses, routes or rules ends in reconcile(). */
 int place_watch(struct place *p, struct err *e) MUST_USE;
+/* The same of its nftables. */
+int place_watch_nft(struct place *p, struct err *e) MUST_USE;
 const char *place_nft_table(const struct place *p, struct arena *a);
 
 /* daemon/reconcile.c */

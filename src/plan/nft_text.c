@@ -32,13 +32,12 @@ static void line(struct nft_text *n, const char *fmt, ...) __attribute__((format
 
 static void line(struct nft_text *n, const char *fmt, ...)
 {
-	char buf[2048];
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(buf, sizeof(buf), fmt, ap);
+	text_addv(&n->out, fmt, ap);
 	va_end(ap);
-	text_addf(&n->out, "%s\n", buf);
+	text_add(&n->out, "\n");
 }
 
 static void begin(struct nft_text *n, struct arena *a, const struct gate *g,
