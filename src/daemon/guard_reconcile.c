@@ -265,19 +265,10 @@ static bool is_foreign(const struct rule *r)
 	return r->priority == 0 && r->table != RT_TABLE_LOCAL && !gates && !ours;
 }
 
-static bool same_rule(const struct rule *a, const struct rule *b)
-{
-	return a->family == b->family && a->table == b->table && a->action == b->action &&
-	       a->invert == b->invert && a->has_mark == b->has_mark && a->mark == b->mark &&
-	       a->mark_mask == b->mark_mask && a->suppress_len == b->suppress_len &&
-	       prefix_equal(&a->from, &b->from) && prefix_equal(&a->to, &b->to) &&
-	       str_eq(a->iif, b->iif) && str_eq(a->oif, b->oif);
-}
-
 static bool is_known(const struct guard *g, const struct rule *r)
 {
 	for (size_t i = 0; i < g->n_foreign; i++)
-		if (same_rule(&g->foreign[i], r))
+		if (snapshot_same_rule(&g->foreign[i], r))
 			return true;
 	return false;
 }
@@ -293,7 +284,7 @@ static size_t order_meant(const struct guard *g, const struct snapshot *host, st
 	for (size_t i = 0; i < g->n_foreign; i++)
 		for (size_t j = 0; j < host->n_rules; j++)
 			if (is_foreign(&host->rules[j]) &&
-			    same_rule(&host->rules[j], &g->foreign[i])) {
+			    snapshot_same_rule(&host->rules[j], &g->foreign[i])) {
 				ret[n++] = host->rules[j];
 				break;
 			}
@@ -312,7 +303,7 @@ static bool stands_so(const struct snapshot *host, const struct rule *meant, siz
 			continue;
 		while (next < n && meant[next].family != family)
 			next++;
-		if (next == n || !same_rule(r, &meant[next++]))
+		if (next == n || !snapshot_same_rule(r, &meant[next++]))
 			return false;
 	}
 	return true;

@@ -128,6 +128,8 @@ const struct link *snapshot_link_by_name(const struct snapshot *s, const char *n
 bool snapshot_has_address(const struct snapshot *s, const struct ip *ip);
 /* Do two routes lead over the same links by the same gateways, in the same order? */
 bool snapshot_same_hops(const struct route *a, const struct route *b);
+/* Do two rules say the same in every word but the kernel's flags, which change with its links? */
+bool snapshot_same_rule(const struct rule *a, const struct rule *b);
 
 /* In words what no kernel has: two links of one index or name.  NULL if there are none. */
 const char *snapshot_twin_links(struct arena *a, const struct snapshot *s);

@@ -130,20 +130,10 @@ static void routes(struct restore *x, const struct snapshot *from, const struct 
 
 /* --- rules -------------------------------------------------------------------------- */
 
-static bool same_rule(const struct rule *a, const struct rule *b)
-{
-	return a->family == b->family && a->priority == b->priority && a->action == b->action &&
-	       a->table == b->table && a->target == b->target && a->invert == b->invert &&
-	       a->has_mark == b->has_mark && a->mark == b->mark && a->mark_mask == b->mark_mask &&
-	       a->suppress_len == b->suppress_len && a->ip_proto == b->ip_proto &&
-	       prefix_equal(&a->from, &b->from) && prefix_equal(&a->to, &b->to) &&
-	       str_eq(a->iif, b->iif) && str_eq(a->oif, b->oif);
-}
-
 static bool has_rule(const struct snapshot *s, const struct rule *r)
 {
 	for (size_t i = 0; i < s->n_rules; i++)
-		if (same_rule(&s->rules[i], r))
+		if (snapshot_same_rule(&s->rules[i], r))
 			return true;
 	return false;
 }

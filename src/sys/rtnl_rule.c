@@ -73,25 +73,6 @@ static bool range_equal(const struct rule_range *a, const struct rule_range *b)
 	return a->first == b->first && a->last == b->last;
 }
 
-static bool rule_equal(const struct rule *a, const struct rule *b)
-{
-	return a->family == b->family && a->priority == b->priority && a->action == b->action &&
-	       a->protocol == b->protocol && a->tos == b->tos && a->ip_proto == b->ip_proto &&
-	       a->invert == b->invert && a->find_saddr == b->find_saddr && a->l3mdev == b->l3mdev &&
-	       a->table == b->table && a->target == b->target && a->has_mark == b->has_mark &&
-	       a->mark == b->mark && a->mark_mask == b->mark_mask &&
-	       a->suppress_len == b->suppress_len && a->suppress_group == b->suppress_group &&
-	       a->has_uid == b->has_uid && range_equal(&a->uid, &b->uid) &&
-	       a->has_sport == b->has_sport && range_equal(&a->sport, &b->sport) &&
-	       a->has_dport == b->has_dport && range_equal(&a->dport, &b->dport) &&
-	       a->sport_mask == b->sport_mask && a->dport_mask == b->dport_mask &&
-	       a->has_dscp == b->has_dscp && a->dscp == b->dscp && a->dscp_mask == b->dscp_mask &&
-	       a->flowlabel == b->flowlabel && a->flowlabel_mask == b->flowlabel_mask &&
-	       a->tun_id == b->tun_id && prefix_equal(&a->from, &b->from) &&
-	       prefix_equal(&a->to, &b->to) && str_eq(a->iif, b->iif) && str_eq(a->oif, b->oif) &&
-	       str_eq(a->unknown, b->unknown);
-}
-
 static bool takes_number(uint64_t asked, uint64_t have)
 {
 	return !asked || asked == have;
@@ -152,7 +133,7 @@ static size_t first_equal(const struct list *l, const struct rule *rule)
 {
 	size_t i = 0;
 
-	while (i < l->n && !rule_equal(rule, &l->rules[i].rule))
+	while (i < l->n && !snapshot_same_rule(rule, &l->rules[i].rule))
 		i++;
 	return i;
 }

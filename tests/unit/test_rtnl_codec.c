@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/text.h"
 #include "wire/rtnl_decode.h"
 #include "wire/rtnl_encode.h"
 
@@ -244,6 +245,42 @@ static void a_rule_comes_back_as_it_went(void **state)
 		r = some_rule();
 		assert_int_equal(rtnl_decode_rule(rtnl_encode_rule(&m, RTM_NEWRULE, &r), &back), 1);
 		assert_rule_equal(&r, &back);
+	}
+}
+
+/* But not by the kernel's flags. */
+static void a_rule_that_differs_in_one_word_is_another(void **state)
+{
+#define MEMBER(name) offsetof(struct rule, name)
+	/* clang-format off */
+	static const size_t members[] = {
+		MEMBER(family), MEMBER(priority), MEMBER(action), MEMBER(protocol), MEMBER(tos),
+		MEMBER(ip_proto), MEMBER(table), MEMBER(target), MEMBER(mark), MEMBER(mark_mask),
+		MEMBER(suppress_len), MEMBER(suppress_group), MEMBER(uid.first),
+		MEMBER(uid.last), MEMBER(sport.first), MEMBER(sport.last), MEMBER(dport.first),
+		MEMBER(dport.last), MEMBER(sport_mask), MEMBER(dport_mask), MEMBER(dscp),
+		MEMBER(dscp_mask), MEMBER(flowlabel), MEMBER(flowlabel_mask), MEMBER(tun_id),
+		MEMBER(from.len), MEMBER(from.ip.byte[0]), MEMBER(to.len),
+		MEMBER(to.ip.byte[15]), MEMBER(iif[0]), MEMBER(oif[0]), MEMBER(unknown[0]),
+		MEMBER(invert), MEMBER(find_saddr), MEMBER(l3mdev), MEMBER(has_mark),
+		MEMBER(has_uid), MEMBER(has_sport), MEMBER(has_dport), MEMBER(has_dscp),
+	};
+	/* clang-format on */
+#undef MEMBER
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+		struct rule r = some_rule(), other;
+
+		r.from = r.to = (struct prefix){ .ip.family = AF_INET6, .len = 128 };
+		other = r;
+		assert_true(snapshot_same_rule(&r, &other));
+		((uint8_t *)&other)[members[i]] ^= 1;
+		if (snapshot_same_rule(&r, &other))
+			fail_msg("the member at %zu", members[i]);
+		other = r;
+		other.flags ^= 1;
+		assert_true(snapshot_same_rule(&r, &other));
 	}
 }
 
@@ -497,6 +534,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_route_comes_back_as_it_went),
 		cmocka_unit_test(a_rule_comes_back_as_it_went),
+		cmocka_unit_test(a_rule_that_differs_in_one_word_is_another),
 		cmocka_unit_test(an_address_comes_back_as_it_went),
 		cmocka_unit_test(a_link_is_read),
 		cmocka_unit_test(what_a_rule_says_beyond_us_is_noted),

@@ -23,6 +23,7 @@ CUT = '''
 nft add table inet evil
 nft add chain inet evil out '{ type filter hook output priority 0; }'
 ip rule add from all lookup 4242 priority 5
+ip rule add ipproto tcp sport 7778 lookup 4242 priority 6
 ip route add 192.0.2.128/25 dev eth0
 ip addr add 192.0.2.9/32 dev eth0
 echo nameserver 192.0.2.53 > /etc/resolv.conf
@@ -35,6 +36,8 @@ exec sleep 1000
 @pytest.fixture(scope='module')
 def net(world):
     world.ssh = SshServer(world.servera, world.dir)
+    # Of the client's it differs by a port only.
+    world.servera.ip('rule add ipproto tcp sport 7777 lookup 4242 priority 6')
     hosts.keep(world.servera.path('/etc/resolv.conf'), 'nameserver 192.0.2.1\n')
     child = world.serve(world.servera, 'host', 80)
     yield world
