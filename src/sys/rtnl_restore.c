@@ -88,7 +88,9 @@ static bool has_route(const struct snapshot *s, const struct route *r)
 		const struct route *x = &s->routes[i];
 
 		if (x->family == r->family && x->table == r->table && x->metric == r->metric &&
-		    x->type == r->type && x->tos == r->tos && prefix_equal(&x->dst, &r->dst) &&
+		    x->type == r->type && x->tos == r->tos && x->scope == r->scope &&
+		    x->protocol == r->protocol && prefix_equal(&x->dst, &r->dst) &&
+		    prefix_equal(&x->src, &r->src) && ip_equal(&x->prefsrc, &r->prefsrc) &&
 		    snapshot_same_hops(x, r))
 			return true;
 	}

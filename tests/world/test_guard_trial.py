@@ -19,13 +19,14 @@ CONFIRM = 6  # s
 
 # A VPN client that keeps everybody out in spite of all rules and routes, and
 # leaves a route, an address and a resolv.conf behind as well.
-CUT = '''
+CUT = f'''
 nft add table inet evil
-nft add chain inet evil out '{ type filter hook output priority 0; }'
+nft add chain inet evil out '{{ type filter hook output priority 0; }}'
 ip rule add from all lookup 4242 priority 5
 ip rule add ipproto tcp sport 7778 lookup 4242 priority 6
 ip route add 192.0.2.128/25 dev eth0
 ip addr add 192.0.2.9/32 dev eth0
+ip route change default via 172.16.5.1 dev eth0 src {A4}
 echo nameserver 192.0.2.53 > /etc/resolv.conf
 nft add rule inet evil out tcp sport 22 drop
 nft add rule inet evil out icmp type echo-reply drop
