@@ -312,8 +312,8 @@ def test_what_cannot_be_attached_to(world, sallyport, docker):
         docker.remove('plain', 'hosted')
 
 
-def laptop_is_answered(world):
-    return probe.ask(world.laptop, 'udp', A4, 80, seconds=probe.SILENCE).answered
+def laptop_is_answered(world, **kw):
+    return probe.ask(world.laptop, 'udp', A4, 80, **kw).answered
 
 
 # Root, but without the right to open what is others', and in no group.
@@ -339,7 +339,7 @@ def test_dockers_group_is_needed_for_the_socket_alone(world, sallyport, deployed
                 'group may ask for "vpn" (ls -l shows them); for the number of a process '
                 'of the container nobody needs to be asked\n')
         for word in pid, f'/proc/{pid}/ns/net':
-            assert not laptop_is_answered(world)
+            assert not laptop_is_answered(world, seconds=probe.SILENCE)
             assert bare('attach', word).returncode == 0
             assert laptop_is_answered(world)
             assert bare('detach', word).returncode == 0
@@ -355,7 +355,7 @@ def test_no_engine_is_needed_for_a_process_or_a_path(world, sallyport, deployed)
     try:
         assert 'no container engine answers' in refused(sallyport, 'vpn')
         for word in pid, f'/proc/{pid}/ns/net':
-            assert not laptop_is_answered(world)
+            assert not laptop_is_answered(world, seconds=probe.SILENCE)
             sallyport('attach', word, ok=True)
             assert laptop_is_answered(world)
             sallyport('detach', word, ok=True)

@@ -78,6 +78,7 @@ def test_networkd_inside_takes_strangers_rules_and_leaves_ours(world, sallyport,
     until(lambda: STRANGER not in machine.out('ip', 'rule'), 'networkd takes it', PATIENCE)
     until(settled, lambda: machine.journal('systemd-networkd'), PATIENCE)
     assert ours(machine) == rules
-    assert answers(world.laptop, INSIDE) and answers(world.serverb, A_VPN4)
+    until(lambda: answers(world.laptop, INSIDE) and answers(world.serverb, A_VPN4),
+          'both answer')
     got = probe.ask(world.laptop, 'tcp', INSIDE, 80)
     assert got.saw == LAPTOP4
