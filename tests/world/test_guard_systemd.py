@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A guarded host whose network is systemd's: networkd, which removes rules that
 are not its own, DHCP, and units that start at boot."""
-import os
-
 import pytest
 
-from lab import host as hosts
 from lab import probe
+from lab.dhcp import Dhcp
 from lab.guard import Guard, Sessions, lived_in
 from lab.host import PATIENCE, until
 from lab.machine import Machine
@@ -189,33 +187,6 @@ def test_rules_that_are_taken_come_back_and_the_drop_in_is_named(net, boot):
         until(lambda: rules(machine) == before, guard.log.text, PATIENCE)
         lines.wait_lines()
     assert lines.wrong() == []
-
-
-class Dhcp:
-    """A DHCP server on Server A's LAN that has one address to give."""
-
-    def __init__(self, net, address):
-        self.net = net
-        self.serve(address)
-
-    def serve(self, address):
-        d = f'{self.net.dir}/dhcp'
-        os.makedirs(d, exist_ok=True)
-        open(f'{d}/leases', 'w').close()
-        conf = hosts.keep(f'{d}/conf', f'''
-start {address}
-end {address}
-interface br5
-lease_file {d}/leases
-pidfile {d}/pid
-option subnet 255.255.255.0
-option router 172.16.5.1
-option lease 600
-''')
-        self.child = self.net.core.popen(['busybox', 'udhcpd', '-f', conf])
-
-    def close(self):
-        hosts.stop(self.child)
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ BESIDE = '/var/lib/sallyport-tests'
 
 
 class Machine:
-    """Boots when it is made; close() ends it and its files are gone."""
+    """Boots when it is made; close() ends it and its files are gone. Of @files a
+    text, or a text and its mode, for each path."""
 
     FLAGS = ()  # of systemd-nspawn(1), besides
 
@@ -48,7 +49,7 @@ class Machine:
         self.child = self.leader = None
         self._lay(program, packages)
         for path, text in (files or {}).items():
-            self.write(path, text)
+            self.write(path, *([text] if isinstance(text, str) else text))
         for path, target in (links or {}).items():
             self.link(path, target)
         for unit in enable:
