@@ -68,9 +68,11 @@ static int inspect(struct arena *a, const char *socket, const char *word,
 {
 	struct engine_answer answer;
 	const char *words;
-	int r = engine_ask(a, socket, "GET",
-			   arena_printf(a, "/containers/%s/json", http_escape(a, word)), NULL,
-			   ENGINE_LIMIT_MS, &answer, e);
+	const struct engine_request q = {
+		.path = arena_printf(a, "/containers/%s/json", http_escape(a, word)),
+		.timeout_ms = ENGINE_LIMIT_MS,
+	};
+	int r = engine_ask(a, socket, &q, &answer, e);
 
 	if (r < 0)
 		return r;

@@ -94,11 +94,10 @@ static void remember(struct engine_watcher *w, const struct engine_listed *c)
 
 /* --- asking and telling the engine --------------------------------------------------------- */
 
-static int ask(struct engine_watcher *w, struct arena *a, const char *method, const char *path,
-	       const char *content, struct engine_answer *ret, struct err *e)
+static int ask(struct engine_watcher *w, struct arena *a, const struct engine_request *q,
+	       struct engine_answer *ret, struct err *e)
 {
-	int limit = str_eq(method, "GET") ? ASK_MS : ACT_MS;
-	int r = engine_ask(a, w->o->socket, method, path, content, limit, ret, e);
+	int r = engine_ask(a, w->o->socket, q, ret, e);
 	const char *words;
 
 	if (r < 0 || ret->status / 100 == 2 || ret->status == 304)
@@ -111,17 +110,24 @@ static int ask(struct engine_watcher *w, struct arena *a, const char *method, co
 static int tell(struct engine_watcher *w, struct arena *a, const char *method, const char *id,
 		const char *what, struct err *e)
 {
+	const struct engine_request q = {
+		.method = method,
+		.path = arena_printf(a, "/containers/%s%s", http_escape(a, id), what),
+		.timeout_ms = ACT_MS,
+	};
 	struct engine_answer ignored;
 
-	return ask(w, a, method, arena_printf(a, "/containers/%s%s", http_escape(a, id), what),
-		   NULL, &ignored, e);
+	return ask(w, a, &q, &ignored, e);
 }
 
 static int inspect(struct engine_watcher *w, struct arena *a, const char *id,
 		   struct engine_answer *ret_raw, struct engine_container *ret, struct err *e)
 {
-	int r = ask(w, a, "GET", arena_printf(a, "/containers/%s/json", http_escape(a, id)), NULL,
-		    ret_raw, e);
+	const struct engine_request q = {
+		.path = arena_printf(a, "/containers/%s/json", http_escape(a, id)),
+		.timeout_ms = ASK_MS,
+	};
+	int r = ask(w, a, &q, ret_raw, e);
 
 	return r < 0 ? r : engine_read_container(a, ret_raw->body, ret_raw->size, ret, e);
 }
@@ -138,14 +144,17 @@ static int create_like(struct engine_watcher *w, struct arena *a, const struct e
 		       const struct engine_answer *raw, const struct engine_listed *joins,
 		       struct err *e)
 {
+	struct engine_request q = {
+		.method = "POST",
+		.path = arena_printf(a, "/containers/create?name=%s", http_escape(a, c->name)),
+		.timeout_ms = ACT_MS,
+	};
 	struct engine_answer answer;
-	const char *body, *id;
-	int r = engine_write_like(a, raw->body, raw->size, joins->id, &body, e);
+	const char *id;
+	int r = engine_write_like(a, raw->body, raw->size, joins->id, &q.body, e);
 
 	if (r == 0)
-		r = ask(w, a, "POST",
-			arena_printf(a, "/containers/create?name=%s", http_escape(a, c->name)),
-			body, &answer, e);
+		r = ask(w, a, &q, &answer, e);
 	if (r < 0)
 		return r;
 	id = engine_read_id(a, answer.body, answer.size);
@@ -318,7 +327,8 @@ static void find_mode(struct engine_watcher *w, struct arena *a, struct engine_l
 static int list(struct engine_watcher *w, struct arena *a, struct all *ret, struct err *e)
 {
 	struct engine_answer answer;
-	int r = ask(w, a, "GET", "/containers/json?all=1", NULL, &answer, e);
+	const struct engine_request q = { .path = "/containers/json?all=1", .timeout_ms = ASK_MS };
+	int r = ask(w, a, &q, &answer, e);
 
 	if (r == 0)
 		r = engine_read_list(a, answer.body, answer.size, &ret->items, &ret->n, e);

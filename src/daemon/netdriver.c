@@ -30,6 +30,7 @@
 #define ROOM_LEN  10 /* of an endpoint's ID: its room's name */
 #define ROOMS_MS  20000
 #define STATUS_MS 5000
+#define ENGINE_MS 2000
 #define STALE_S   60 /* an endpoint whose container never came, or went untold */
 #define FILE_MAX  ((size_t)1 << 16)
 
@@ -464,7 +465,8 @@ static int program(struct arena *a, const struct netdriver_request *q, const cha
 static int ask_engine(struct arena *a, const char *engine, const char *path,
 		      struct engine_answer *ret, struct err *e)
 {
-	int r = engine_ask(a, engine, "GET", path, NULL, 2000, ret, e);
+	const struct engine_request q = { .path = path, .timeout_ms = ENGINE_MS };
+	int r = engine_ask(a, engine, &q, ret, e);
 
 	return r < 0 || ret->status == 200 ? r : err_set(e, EIO, "status %d", ret->status);
 }

@@ -116,14 +116,15 @@ static int read_answer(int fd, struct http_reader *http, struct text *body, int6
 	return 0;
 }
 
-int engine_ask(struct arena *a, const char *socket, const char *method, const char *path,
-	       const char *content, int timeout_ms, struct engine_answer *ret, struct err *e)
+int engine_ask(struct arena *a, const char *socket, const struct engine_request *q,
+	       struct engine_answer *ret, struct err *e)
 {
+	const char *text = http_request(a, q->method ? q->method : "GET", q->path, q->body);
 	struct http_reader http CLEANUP_HTTP = { 0 };
 	struct text body CLEANUP_TEXT = { 0 };
-	int64_t until = clock_ms() + timeout_ms;
+	int64_t until = clock_ms() + q->timeout_ms;
 	int fd CLEANUP_FD = -1;
-	int r = start(socket, http_request(a, method, path, content), until, &fd, e);
+	int r = start(socket, text, until, &fd, e);
 
 	if (r == 0)
 		r = read_answer(fd, &http, &body, until, socket, e);

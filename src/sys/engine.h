@@ -22,9 +22,16 @@ struct engine_answer {
 	size_t size;
 };
 
-/* One request; @path and @body as http_request() takes them. */
-int engine_ask(struct arena *a, const char *socket, const char *method, const char *path,
-	       const char *body, int timeout_ms, struct engine_answer *ret, struct err *e) MUST_USE;
+/* As http_request() takes them. */
+struct engine_request {
+	const char *method; /* NULL: GET */
+	const char *path;
+	const char *body; /* NULL for none */
+	int timeout_ms;
+};
+
+int engine_ask(struct arena *a, const char *socket, const struct engine_request *q,
+	       struct engine_answer *ret, struct err *e) MUST_USE;
 
 /*
  * Sends the request and leaves the answer to be read, for what comes bit by bit
