@@ -126,6 +126,13 @@ def test_the_manual_has_the_options_of_each_verb_where_the_verb_is():
             for verb, words in usage.items()} == dict.fromkeys(usage, set())
 
 
+def test_the_manual_has_every_variable_that_an_image_takes():
+    known = set(re.findall(r'^\t\{ "([A-Z_]+)", ', text("src/wire/vpnenv.c"), re.M))
+    assert len(known) > 30
+    said = set(re.findall(r"[A-Z_]{4,}", text("man/sallyport.8").split(".Sh ENVIRONMENT")[1]))
+    assert known - said == set()
+
+
 def commands():
     """(where, verb, flags) of what the documents tell to type."""
     blocks = [("README.md", block) for block in text("README.md").split("```")[1::2]]
