@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The files of deploy/kubernetes and deploy/quadlet, run by podman."""
+"""The file of deploy/kubernetes, run by podman."""
 import os
-import shutil
 import signal
 
 import pytest
 import yaml
 
 from lab import container
-from lab import host as hosts
-from lab.deploy import (MOUNTS, SALLYPORT, SERVE, answered, build_image, for_podman_4,
+from lab.deploy import (SALLYPORT, answered, build_image, for_podman_4,
                         office_secret, read)
 from lab.host import until
 from lab.leak import Ear, Talker
@@ -73,78 +71,3 @@ def test_kubernetes_sidecar_by_podman(world, pod):
             talker.stop()
         answered(world, (LAN, VPN), (4, 6), log)
         assert ear.heard() == []
-
-
-# Quadlet: Debian 12's podman has no generator. What podman-systemd.unit(5) says
-# of a key is done here; of a key that is not here nothing is known.
-RUN = {'ContainerName': '--name', 'AddCapability': '--cap-add',
-       'AddDevice': '--device', 'Network': '--network',
-       'PublishPort': '--publish', 'Volume': '--volume',
-       'HealthCmd': '--health-cmd', 'HealthInterval': '--health-interval'}
-
-
-def unit(name):
-    """Of a unit file, (section, key, value) of each line that says something."""
-    section = None
-    for line in read('quadlet', name).splitlines():
-        if line.startswith('['):
-            section = line.strip('[]')
-        elif line and line[0] not in '#;':
-            key, _, value = line.partition('=')
-            yield section, key, value
-
-
-def quadlet_run(name, **changed):
-    """The arguments of podman-run(1) for a .container file."""
-    options, image = [], None
-    for section, key, value in unit(name):
-        if section != 'Container':
-            continue
-        value = changed.get(key, value)
-        if key == 'Image':
-            image = value
-        elif value.endswith('.network'):
-            options += ['--network', f'systemd-{value[:-8]}']
-        else:
-            options += [RUN[key], value]
-    return [*options, *(w for h, t in MOUNTS.items()
-                        for w in ('-v', f'{t}:{h}:ro'))], image
-
-
-@pytest.mark.parametrize('name', ('vpn.container', 'web.container'))
-def test_systemd_takes_the_rest_of_a_quadlet_file(world, name):
-    lines = []
-    for section, key, value in unit(name):
-        if section != 'Container':
-            lines += [f'[{section}]', f'{key}={value}']
-    path = hosts.keep(f'{world.dir}/{name.replace("container", "service")}',
-                      '\n'.join([*lines, '[Service]', 'ExecStart=/bin/true']))
-    done = world.servera.run('systemd-analyze', 'verify', '--man=no', path,
-                             ok=False)
-    assert [l for l in (done.stdout + done.stderr).splitlines()
-            if world.dir in l] == []
-
-
-@pytest.fixture
-def quadlet(world, podman):
-    shutil.copy(world.office, world.servera.path('/etc/sallyport/office.ovpn'))
-    assert list(unit('office.network'))[-1] == ('Network', 'IPv6', 'true')
-    podman('network', 'create', '--ipv6', 'systemd-office')
-    yield podman
-    podman('rm', '-f', '-t', '0', 'web', 'vpn', ok=False)
-    podman('network', 'rm', '-f', 'systemd-office', ok=False)
-
-
-def test_quadlet_files_by_podman(world, quadlet, ear):
-    # Health checks by timers of systemd, which is not there.
-    env = dict(os.environ, DISABLE_HC_SYSTEMD='true')
-    options, image = quadlet_run('vpn.container',
-                                 HealthCmd=f'{SALLYPORT} health')
-    quadlet('run', '-d', *options, image, env=env)
-    options, image = quadlet_run('web.container', Image=container.IMAGE)
-    quadlet('run', '-d', *options, image, *SERVE, env=env)
-    until(lambda: quadlet('healthcheck', 'run', 'vpn',
-                          ok=False).returncode == 0,
-          lambda: quadlet('logs', 'vpn').stderr, container.UP, 0.2)
-    answered(world, (LAN, VPN), (4, 6), lambda: quadlet('logs', 'vpn').stderr)
-    assert ear.heard() == []
