@@ -107,7 +107,7 @@ static void remember_sysctls(struct supervisor *s, struct arena *a, const struct
 static int apply_sysctls(struct place *p, struct arena *a, const struct want *w, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
-	const char *now;
+	const char *was;
 	int r;
 
 	if (p->netns) {
@@ -118,13 +118,13 @@ static int apply_sysctls(struct place *p, struct arena *a, const struct want *w,
 	for (size_t i = 0; i < w->n_sysctls; i++) {
 		const struct want_sysctl *x = &w->sysctls[i];
 
-		if (!sysctl_differs(p, a, x, &now))
+		if (!x->value)
 			continue;
-		r = sysctl_set_in(&p->sysctls, x->path, x->value, e);
+		r = sysctl_change_in(&p->sysctls, a, x->path, x->value, x->only_if, &was, e);
 		if (r < 0 && r != -ENOENT)
 			return r;
-		if (p->had_sysctls && !x->restore)
-			sup_repaired(p->sup, "%s: sysctl %s was %s", place_name(p), x->path, now);
+		if (was && p->had_sysctls && !x->restore)
+			sup_repaired(p->sup, "%s: sysctl %s was %s", place_name(p), x->path, was);
 	}
 	return 0;
 }

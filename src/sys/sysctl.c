@@ -45,20 +45,23 @@ static int open_at(struct sysctl_dirs *d, const char *path, int flags, struct er
 	return fd < 0 ? err_errno(e, errno, "sysctl net/%s", path) : fd;
 }
 
-static int read_value(struct sysctl_dirs *d, const char *path, char buf[VALUE_SIZE], struct err *e)
+static int read_open(int fd, const char *path, char buf[VALUE_SIZE], struct err *e)
 {
-	int fd CLEANUP_FD = open_at(d, path, O_RDONLY, e);
-	ssize_t len;
+	ssize_t len = read(fd, buf, VALUE_SIZE - 1);
 
-	if (fd < 0)
-		return fd;
-	len = read(fd, buf, VALUE_SIZE - 1);
 	if (len < 0)
 		return err_errno(e, errno, "sysctl net/%s", path);
 	while (len > 0 && strchr(" \t\n", buf[len - 1]))
 		len--;
 	buf[len] = 0;
 	return 0;
+}
+
+static int read_value(struct sysctl_dirs *d, const char *path, char buf[VALUE_SIZE], struct err *e)
+{
+	int fd CLEANUP_FD = open_at(d, path, O_RDONLY, e);
+
+	return fd < 0 ? fd : read_open(fd, path, buf, e);
 }
 
 int sysctl_set_in(struct sysctl_dirs *d, const char *path, const char *value, struct err *e)
@@ -82,6 +85,28 @@ int sysctl_get_in(struct sysctl_dirs *d, struct arena *a, const char *path, cons
 		return r;
 	*ret = arena_strdup(a, buf);
 	return 0;
+}
+
+int sysctl_change_in(struct sysctl_dirs *d, struct arena *a, const char *path, const char *value,
+		     const char *only_if, const char **ret_was, struct err *e)
+{
+	int both CLEANUP_FD = open_at(d, path, O_RDWR, e);
+	char buf[VALUE_SIZE];
+	int r;
+
+	/* What is as it must be need not be writable. */
+	r = both < 0 ? read_value(d, path, buf, e) : read_open(both, path, buf, e);
+	*ret_was = NULL;
+	if (r < 0 || str_eq(buf, value) || (only_if && !str_eq(buf, only_if)))
+		return 0;
+	if (both < 0)
+		r = sysctl_set_in(d, path, value, e);
+	/* From the beginning: these files take a value only there. */
+	else if (pwrite(both, value, strlen(value), 0) < 0)
+		r = err_errno(e, errno, "set sysctl net/%s to \"%s\"", path, value);
+	if (r == 0)
+		*ret_was = arena_strdup(a, buf);
+	return r;
 }
 
 int sysctl_get(struct arena *a, const char *path, const char **ret, struct err *e)

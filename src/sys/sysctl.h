@@ -27,6 +27,12 @@ int sysctl_get_in(struct sysctl_dirs *d, struct arena *a, const char *path, cons
 		  struct err *e) MUST_USE;
 int sysctl_set_in(struct sysctl_dirs *d, const char *path, const char *value,
 		  struct err *e) MUST_USE;
+/*
+ * Sets it to @value if it is another one (and @only_if, unless that is NULL).
+ * *@ret_was: what it was then; NULL if it stays, as one that cannot be read does.
+ */
+int sysctl_change_in(struct sysctl_dirs *d, struct arena *a, const char *path, const char *value,
+		     const char *only_if, const char **ret_was, struct err *e) MUST_USE;
 
 int sysctl_get(struct arena *a, const char *path, const char **ret, struct err *e) MUST_USE;
 /* Writes only if it differs; *ret_changed (may be NULL) tells. */

@@ -8,13 +8,6 @@
 #include <linux/netlink.h>
 #include <string.h>
 
-static void pad(struct text *t)
-{
-	static const char zeros[NLMSG_ALIGNTO] = { 0 };
-
-	text_add_len(t, zeros, NLMSG_ALIGN(t->len) - t->len);
-}
-
 static size_t begin(struct text *t, uint16_t type, uint16_t flags, uint8_t family, uint16_t id)
 {
 	const struct nlmsghdr head = { .nlmsg_type = type,
@@ -46,18 +39,20 @@ void nft_message_bound(struct text *t, uint16_t type)
 	nft_message_end(t, begin(t, type, 0, NFPROTO_UNSPEC, NFNL_SUBSYS_NFTABLES));
 }
 
-static size_t put_head(struct text *t, uint16_t type, size_t size)
+/* The head of an attribute with @size bytes inside. */
+static void put_head(struct text *t, uint16_t type, size_t size)
 {
 	const struct nlattr head = { .nla_len = (uint16_t)(sizeof(head) + size), .nla_type = type };
-	size_t at = t->len;
 
 	text_add_len(t, (const char *)&head, sizeof(head));
-	return at;
 }
 
 size_t nft_nest_begin(struct text *t, uint16_t type)
 {
-	return put_head(t, type | NLA_F_NESTED, 0);
+	size_t at = t->len;
+
+	put_head(t, type | NLA_F_NESTED, 0);
+	return at;
 }
 
 bool nft_nest_end(struct text *t, size_t at)
@@ -70,9 +65,12 @@ bool nft_nest_end(struct text *t, size_t at)
 
 void nft_put(struct text *t, uint16_t type, const void *data, size_t size)
 {
+	static const char zeros[NLMSG_ALIGNTO] = { 0 };
+
 	put_head(t, type, size);
 	text_add_len(t, data, size);
-	pad(t);
+	if (NLMSG_ALIGN(size) != size)
+		text_add_len(t, zeros, NLMSG_ALIGN(size) - size);
 }
 
 void nft_put_text(struct text *t, uint16_t type, const char *s)

@@ -79,7 +79,8 @@ bool nft_at_end(const struct nft_words *w)
 
 bool nft_is(const struct nft_words *w, const char *word)
 {
-	return w->kind == NFT_WORD && str_eq(w->word, word);
+	/* Of a row of words nearly all differ in the first letter. */
+	return w->kind == NFT_WORD && w->word[0] == word[0] && str_eq(w->word, word);
 }
 
 bool nft_take(struct nft_words *w, const char *word)
