@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "sys/fd.h"
 #include "sys/netns.h"
+#include "sys/nft_library.h"
 #include "sys/nft_raw.h"
 #include "sys/rtnl_sock.h"
 #include "wire/nft_encode.h"
@@ -11,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
-#include <nftables/libnftables.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,7 +21,8 @@
 
 struct nft {
 	struct rtnl raw;
-	struct nft_ctx *ctx; /* NULL: not needed yet */
+	const struct nft_library *library; /* NULL: not needed yet */
+	struct nft_ctx *ctx; /* likewise */
 	int netns_fd; /* for it */
 };
 
@@ -62,31 +63,24 @@ static int lowest_free_fd(void)
 	return fd;
 }
 
-static void context_free(struct nft_ctx **ctx)
+static int make_context(struct nft *n, struct err *e)
 {
-	if (*ctx)
-		nft_ctx_free(*ctx);
-}
-
-static int make_context(struct nft_ctx **ret, struct err *e)
-{
-	struct nft_ctx *ctx __attribute__((cleanup(context_free))) = NULL;
 	int lowest = lowest_free_fd();
 	int r;
 
 	if (lowest < 0)
 		return err_errno(e, errno, "nftables");
-	ctx = nft_ctx_new(NFT_CTX_DEFAULT);
-	if (!ctx)
+	n->ctx = n->library->ctx_new(NFT_CTX_DEFAULT);
+	if (!n->ctx)
 		return err_set(e, ENOMEM, "nftables: no context");
 	r = tame_socket(lowest, e);
-	if (r < 0)
-		return r;
-	if (nft_ctx_buffer_output(ctx) || nft_ctx_buffer_error(ctx))
-		return err_set(e, ENOMEM, "nftables: no buffers");
-	*ret = ctx;
-	ctx = NULL;
-	return 0;
+	if (r == 0 && (n->library->buffer_output(n->ctx) || n->library->buffer_error(n->ctx)))
+		r = err_set(e, ENOMEM, "nftables: no buffers");
+	if (r < 0) {
+		n->library->ctx_free(n->ctx);
+		n->ctx = NULL;
+	}
+	return r;
 }
 
 /* What libnftables reads and sets up before it is asked anything costs as much as a table of ours. */
@@ -97,12 +91,15 @@ static int need_context(struct nft *n, struct err *e)
 
 	if (n->ctx)
 		return 0;
+	r = nft_library_load(&n->library, e);
+	if (r < 0)
+		return r;
 	if (n->netns_fd >= 0) {
 		r = netns_enter(n->netns_fd, &visit, e);
 		if (r < 0)
 			return r;
 	}
-	return make_context(&n->ctx, e);
+	return make_context(n, e);
 }
 
 int nft_open(int netns_fd, struct nft **ret, struct err *e)
@@ -120,6 +117,9 @@ int nft_open(int netns_fd, struct nft **ret, struct err *e)
 		n->netns_fd = fcntl(netns_fd, F_DUPFD_CLOEXEC, 0);
 		if (n->netns_fd < 0)
 			return err_errno(e, errno, "nftables");
+		r = nft_library_check(e);
+		if (r < 0)
+			return r;
 	} else {
 		/* Who has no right to come back here later needs it now. */
 		r = need_context(n, e);
@@ -135,7 +135,8 @@ void nft_close(struct nft **n)
 {
 	if (!*n)
 		return;
-	context_free(&(*n)->ctx);
+	if ((*n)->ctx)
+		(*n)->library->ctx_free((*n)->ctx);
 	if ((*n)->raw.sock)
 		mnl_socket_close((*n)->raw.sock);
 	fd_close(&(*n)->netns_fd);
@@ -185,10 +186,10 @@ static int run_words(struct nft *n, const char *commands, struct err *e)
 
 	if (r < 0)
 		return r;
-	r = nft_run_cmd_from_buffer(n->ctx, commands);
-	words = nft_ctx_get_error_buffer(n->ctx);
+	r = n->library->run(n->ctx, commands);
+	words = n->library->error(n->ctx);
 	/* Reading a buffer empties it: what a success says must not stay for the next call. */
-	nft_ctx_get_output_buffer(n->ctx);
+	n->library->output(n->ctx);
 	return r ? error_of(words, e) : 0;
 }
 
@@ -212,12 +213,12 @@ static int run_for_output(struct nft *n, struct arena *a, unsigned int flags, co
 
 	if (r < 0)
 		return r;
-	before = nft_ctx_output_get_flags(n->ctx);
-	nft_ctx_output_set_flags(n->ctx, flags);
-	r = nft_run_cmd_from_buffer(n->ctx, command);
-	output = nft_ctx_get_output_buffer(n->ctx);
-	words = nft_ctx_get_error_buffer(n->ctx);
-	nft_ctx_output_set_flags(n->ctx, before);
+	before = n->library->get_flags(n->ctx);
+	n->library->set_flags(n->ctx, flags);
+	r = n->library->run(n->ctx, command);
+	output = n->library->output(n->ctx);
+	words = n->library->error(n->ctx);
+	n->library->set_flags(n->ctx, before);
 	if (r)
 		return error_of(words, e);
 	*ret = arena_strdup(a, output);

@@ -19,6 +19,22 @@ static const char table[] = "table inet sallyport-office {\n"
 			    "\t}\n"
 			    "}\n";
 
+/* Before the first of the others: once it is loaded it stays. */
+static void without_libnftables_nothing_begins(void **state)
+{
+	struct nft *n CLEANUP_NFT = NULL;
+	int fd CLEANUP_FD = -1;
+	struct err e;
+
+	(void)state;
+	assert_ok(netns_create("office", "sallyport office", &fd, &e));
+	assert_int_equal(mount("none", NFTABLES_LIBDIR, "tmpfs", 0, NULL), 0);
+	assert_int_equal(nft_open(fd, &n, &e), -ENOENT);
+	assert_non_null(strstr(e.text, "libnftables.so.1"));
+	assert_int_equal(umount(NFTABLES_LIBDIR), 0);
+	assert_ok(nft_open(fd, &n, &e));
+}
+
 static void a_table_is_listed_as_it_was_given(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -280,6 +296,7 @@ static void what_is_beside_our_table_does_not_matter(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(without_libnftables_nothing_begins, lab_enter),
 		cmocka_unit_test_setup(a_table_is_listed_as_it_was_given, lab_enter),
 		cmocka_unit_test_setup(a_transaction_is_done_whole_or_not_at_all, lab_enter),
 		cmocka_unit_test_setup(replacing_a_table_leaves_no_moment_without_it, lab_enter),
