@@ -3,13 +3,14 @@
  * What a user calls a namespace: the path of its file, the number of a process
  * that lives in it, the name or ID of a container.  Numbers are used again and
  * containers restart: a process is held by a pidfd before anything is asked of
- * it, and an engine is asked twice.
+ * it, and then it must be the container's still.
  */
 #include "daemon/attach.h"
 
 #include "daemon/supervisor.h"
 #include "sys/engine.h"
 #include "sys/fd.h"
+#include "sys/files.h"
 #include "sys/loop.h"
 #include "sys/netns.h"
 #include "wire/engine.h"
@@ -99,10 +100,40 @@ static int check_container(const struct engine_container *c, struct err *e)
 	return 0;
 }
 
+/* Do the control groups of process @pid say so?  No answer if they do not show it. */
+static bool is_in_container(struct arena *a, int pid, const char *id)
+{
+	const char *text;
+	struct err e;
+	size_t size;
+
+	return *id &&
+	       file_read(a, arena_printf(a, "/proc/%d/cgroup", pid), FILE_READ_MAX, &text, &size,
+			 &e) == 0 &&
+	       strstr(text, id);
+}
+
+/* While the pidfd holds its number: is the process the container's that the engine meant? */
+static int check_process(struct arena *a, const char *socket, const struct engine_container *c,
+			 const struct attach_target *t, struct err *e)
+{
+	struct engine_container again;
+	int r;
+
+	/* Asking once more takes as long as all the rest of attaching. */
+	if (is_in_container(a, c->pid, c->id) && is_alive(t->pidfd))
+		return 0;
+	r = inspect(a, socket, c->id, &again, e);
+	if (r == 0 && (!again.running || again.pid != c->pid))
+		r = err_set(e, EAGAIN, "container \"%s\" ended or restarted just now; try again",
+			    c->name);
+	return r;
+}
+
 static int open_container(struct arena *a, const char *socket, const char *word,
 			  struct attach_target *t, struct err *e)
 {
-	struct engine_container c, again;
+	struct engine_container c;
 	int r = inspect(a, socket, word, &c, e);
 
 	if (r == 0)
@@ -113,17 +144,14 @@ static int open_container(struct arena *a, const char *socket, const char *word,
 	if (r < 0)
 		return err_wrap(e, r, "container \"%s\"", c.name);
 	/* If it is the same now, the number meant it all the time. */
-	r = inspect(a, socket, c.id, &again, e);
-	if (r == 0 && (!again.running || again.pid != c.pid))
-		r = err_set(e, EAGAIN, "container \"%s\" ended or restarted just now; try again",
-			    c.name);
+	r = check_process(a, socket, &c, t, e);
 	if (r < 0) {
 		attach_target_close(t);
 		return r;
 	}
 	t->label = arena_printf(a, "container \"%s\"", c.name);
-	t->gateways = again.gateways;
-	t->n_gateways = again.n_gateways;
+	t->gateways = c.gateways;
+	t->n_gateways = c.n_gateways;
 	return 0;
 }
 
