@@ -15,6 +15,7 @@
 #include "sys/netns.h"
 #include "sys/notify.h"
 #include "sys/sysctl.h"
+#include "sys/xtables.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -198,12 +199,21 @@ static int set_sysctls(struct attached *x, const struct want *w, struct err *e)
 	return 0;
 }
 
+/* Each of our tables has this chain: the kernel is asked, which is much cheaper than a listing. */
+static bool has_table(const struct attached *x)
+{
+	return nft_has_chain(x->nft, PLAN_ATTACH_NFT, "before");
+}
+
 /* A tunnel that comes back with other addresses leaves the sets of the old ones. */
 static int with_stale(struct attached *x, struct arena *a, const char **text, struct err *e)
 {
 	const char *listed;
-	int r = nft_list_table(x->nft, a, PLAN_ATTACH_NFT, &listed, e);
+	int r;
 
+	if (!has_table(x))
+		return 0;
+	r = nft_list_table(x->nft, a, PLAN_ATTACH_NFT, &listed, e);
 	if (r == 0)
 		*text = arena_printf(a, "%s%s", plan_nft_attach_stale(a, listed, *text), *text);
 	return r == -ENOENT ? 0 : r;
@@ -223,7 +233,28 @@ static int set_nft(struct attached *x, const struct want *w, struct err *e)
 		r = nft_run(x->nft, text, e);
 	if (r < 0)
 		return err_wrap(e, r, "nft table inet " PLAN_ATTACH_NFT);
-	return own_table_keep(&x->table, x->nft, w->nft, e);
+	if (x->watched)
+		return own_table_keep(&x->table, x->nft, w->nft, e);
+	own_table_applied(&x->table, w->nft);
+	return 0;
+}
+
+/* Does somebody in the namespace translate addresses? */
+static int find_translation(struct attached *x, struct arena *a, bool *ret, struct err *e)
+{
+	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	struct nft_chain *chains;
+	size_t n;
+	int r = nft_chains(x->nft, a, PLAN_ATTACH_NFT, &chains, &n, e);
+
+	if (r == 0)
+		r = go_in(x, &visit, e);
+	if (r < 0)
+		return r;
+	*ret = xtables_translates(a);
+	for (size_t i = 0; i < n; i++)
+		*ret = *ret || chains[i].nat;
+	return 0;
 }
 
 static int look(struct attached *x, struct arena *a, struct snapshot *net, struct seen_doors *doors,
@@ -233,6 +264,8 @@ static int look(struct attached *x, struct arena *a, struct snapshot *net, struc
 
 	if (r == 0)
 		r = check_owner(x, net, e);
+	if (r == 0)
+		r = find_translation(x, a, &x->ask.translated, e);
 	if (r == 0)
 		doors_find(a, net, x->target->gateways, x->target->n_gateways, doors);
 	return r;
@@ -447,9 +480,7 @@ static int first_time(struct attached *x, struct err *e)
 	struct err ignored;
 	bool found;
 	int r = read_before(x, e);
-	bool fresh = r == 0 && !x->n_before &&
-		     nft_list_table(x->nft, &x->arena, PLAN_ATTACH_NFT, &(const char *){ NULL },
-				    &ignored) == -ENOENT;
+	bool fresh = r == 0 && !has_table(x);
 
 	if (r == 0)
 		r = reconcile_attached(x, e);
@@ -484,7 +515,7 @@ int attach_plan(struct arena *a, const struct attach_target *t, const struct att
 		r = check_doors(doors, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s", t->label);
-	plan_attach(a, net, doors, ask, ret);
+	plan_attach(a, net, doors, &x.ask, ret);
 	return 0;
 }
 
@@ -552,6 +583,7 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 {
 	struct attach_watch *w = source->ctx;
 	struct arena a CLEANUP_ARENA = { 0 };
+	bool translated = false;
 	const char *what;
 	struct err e;
 
@@ -562,6 +594,8 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 	}
 	if (*e.text)
 		say(&w->x, "%s", e.text);
+	if (find_translation(&w->x, &a, &translated, &e) == 0 && translated != w->x.ask.translated)
+		w->dirty = true;
 }
 
 static void process_ended(struct loop_source *source, uint32_t events)
@@ -672,6 +706,7 @@ int attach_watch_open(struct attach_watch *w, const struct attach_target *t,
 
 	w->x.target = t;
 	w->x.ask = *ask;
+	w->x.watched = true;
 	r = open_watch(w, e);
 	if (r == 0)
 		r = attached_open(&w->x, t, e);

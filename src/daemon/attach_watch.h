@@ -17,6 +17,7 @@ struct attached {
 	struct rtnl *rtnl;
 	struct nft *nft;
 	struct own_table table;
+	bool watched; /* what others do to the table will be heard of */
 	struct plan_sysctl *before;
 	size_t n_before, cap_before;
 	bool read_only; /* /proc/sys cannot be written, and that was said */

@@ -18,6 +18,12 @@ bool own_table_has(const struct own_table *t, const char *text)
 	return t->text && str_eq(t->text, text);
 }
 
+void own_table_applied(struct own_table *t, const char *text)
+{
+	own_table_free(t);
+	t->text = strdup(text);
+}
+
 int own_table_keep(struct own_table *t, struct nft *nft, const char *text, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -26,8 +32,7 @@ int own_table_keep(struct own_table *t, struct nft *nft, const char *text, struc
 
 	if (r < 0)
 		return r;
-	own_table_free(t);
-	t->text = strdup(text);
+	own_table_applied(t, text);
 	t->listed = strdup(listed);
 	return 0;
 }

@@ -23,6 +23,9 @@ bool own_table_has(const struct own_table *t, const char *text);
 /* @text was applied: takes down what the kernel makes of it. */
 int own_table_keep(struct own_table *t, struct nft *nft, const char *text, struct err *e) MUST_USE;
 
+/* The same where nobody hears of changes: a listing costs more than all the rest. */
+void own_table_applied(struct own_table *t, const char *text);
+
 /*
  * Reads the events of @w.  True if somebody else changed the table, which is to
  * be applied anew then; *ret_what, in @a, says how and, where it can be told, by

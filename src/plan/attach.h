@@ -34,6 +34,7 @@ struct attach_ask {
 	size_t n_servers;
 	const struct prefix *reach;
 	size_t n_reach;
+	bool translated; /* somebody in the namespace translates addresses */
 	const struct plan_sysctl *before; /* values before us */
 	size_t n_before;
 };
@@ -53,7 +54,7 @@ size_t attach_alias_nets(const struct seen_doors *doors, const struct snapshot *
 /* plan/attach_nft.c */
 const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 			    const struct seen_doors *doors, const struct attach_ask *ask);
-/* Commands that take out sets that the table has, as it is listed, and @text has not; or "". */
+/* Commands that take out what the table has, as it is listed, and @text has not; or "". */
 const char *plan_nft_attach_stale(struct arena *a, const char *listed, const char *text);
 
 #endif

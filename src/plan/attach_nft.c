@@ -4,6 +4,14 @@
  * never deleted to be written anew, only flushed: its sets remember who asked
  * whom.  Interfaces and addresses are those that stand now; whatever else
  * appears counts as a tunnel.
+ *
+ * There are two such tables.  Tracking connections costs every packet of the
+ * namespace more than all the rest, so the usual one does without: which door a
+ * packet belongs to is told by the address that it has here, each of which is
+ * reached by its own interface only.  What an address does not tell needs the
+ * connection's mark: the kill switch (answers go out, nothing else), aliases, and
+ * addresses that belong to no door.  Where somebody translates addresses, tracking
+ * costs no more than it does already.
  */
 #include "plan/attach.h"
 
@@ -34,6 +42,7 @@ static const struct family_words {
 };
 
 struct nft {
+	struct arena *arena;
 	struct text out;
 	const struct snapshot *net;
 	const struct seen_doors *doors;
@@ -171,7 +180,7 @@ static void answer_rules(struct nft *n, const struct family_words *f)
  * bound to the wildcard gets is of interest; and nobody can take over what the
  * namespace itself began from a port that the kernel chose.
  */
-static void learn(struct nft *n)
+static void ask_chains(struct nft *n)
 {
 	learn_family(n, &families[0]);
 	learn_family(n, &families[1]);
@@ -179,6 +188,20 @@ static void learn(struct nft *n)
 	ask_rules(n, &families[0]);
 	ask_rules(n, &families[1]);
 	line(n, "\t}");
+}
+
+static void answer(struct nft *n)
+{
+	line(n, "\tchain answer {");
+	line(n, "\t\ttype route hook output priority -310; policy accept;");
+	line(n, "\t\tmeta l4proto != udp accept");
+	answer_rules(n, &families[0]);
+	answer_rules(n, &families[1]);
+	line(n, "\t}");
+}
+
+static void learn(struct nft *n)
+{
 	line(n, "\tchain learn {");
 	line(n, "\t\ttype filter hook prerouting priority -310; policy accept;");
 	line(n, "\t\tmeta l4proto != udp accept");
@@ -186,12 +209,6 @@ static void learn(struct nft *n)
 	if (n->ask->alias) /* learn_old, when it is known who has an alias */
 		line(n, "\t\tiifname %s accept", n->lan);
 	line(n, "\t\tfib daddr type local goto asks");
-	line(n, "\t}");
-	line(n, "\tchain answer {");
-	line(n, "\t\ttype route hook output priority -310; policy accept;");
-	line(n, "\t\tmeta l4proto != udp accept");
-	answer_rules(n, &families[0]);
-	answer_rules(n, &families[1]);
 	line(n, "\t}");
 }
 
@@ -218,31 +235,43 @@ static void elsewhere(struct nft *n, int v, const char *tail)
 		line(n, "\t\tmeta nfproto ipv%d %s", v, tail);
 }
 
-/*
- * Each address is reached by its own interface only (a neighbour on the LAN
- * finds out the tunnel's, CVE-2019-14899; a VPN peer has the LAN answered); and
- * what arrives tells whose connection it is.
- */
-static void arrive(struct nft *n)
+static void forged_routes(struct nft *n)
 {
-	static const char weak[] =
-		"fib daddr type local fib daddr . iif type != local counter drop";
-
-	line(n, "\tchain arrive {");
-	line(n, "\t\ttype filter hook prerouting priority -150; policy accept;");
-	line(n, "\t\tiifname \"lo\" accept");
-	/* Most packets by far, looked at when they were new. */
-	line(n, "\t\tct state established ct mark and 0x%x != 0 accept", PLAN_MARK_MASK);
-	elsewhere(n, 4, weak);
-	elsewhere(n, 6, weak);
-	/* Errors about nothing that we sent (forged "fragmentation needed"), and forged routes. */
-	line(n, "\t\tmeta l4proto { icmp, icmpv6 } ct state invalid counter drop");
 	line(n, "\t\ticmp type redirect counter drop");
 	line(n, "\t\ticmpv6 type nd-redirect counter drop");
 	for (size_t i = 0; i < n->doors->n_lan; i++)
 		if (!n->doors->lan[i].by_ra)
 			line(n, "\t\tiifname \"%s\" icmpv6 type nd-router-advert counter drop",
 			     n->doors->lan[i].link->name);
+}
+
+/*
+ * Each address is reached by its own interface only: a neighbour on the LAN
+ * finds out the tunnel's, CVE-2019-14899; a VPN peer has the LAN answered.
+ */
+static void weak_host(struct nft *n)
+{
+	static const char weak[] =
+		"fib daddr type local fib daddr . iif type != local counter drop";
+
+	elsewhere(n, 4, weak);
+	elsewhere(n, 6, weak);
+}
+
+/* --- by connection ------------------------------------------------------------------ */
+
+/* What arrives tells whose connection it is. */
+static void arrive(struct nft *n)
+{
+	line(n, "\tchain arrive {");
+	line(n, "\t\ttype filter hook prerouting priority -150; policy accept;");
+	line(n, "\t\tiifname \"lo\" accept");
+	/* Most packets by far, looked at when they were new. */
+	line(n, "\t\tct state established ct mark and 0x%x != 0 accept", PLAN_MARK_MASK);
+	weak_host(n);
+	/* Errors about nothing that we sent (forged "fragmentation needed"), and forged routes. */
+	line(n, "\t\tmeta l4proto { icmp, icmpv6 } ct state invalid counter drop");
+	forged_routes(n);
 	for (size_t i = 0; i < n->doors->n_lan; i++)
 		line(n,
 		     "\t\tiifname \"%s\" ct direction original ct mark and 0x%x == 0 ct mark set ct mark and 0x%x or 0x%x accept",
@@ -334,6 +363,181 @@ static void leave(struct nft *n)
 	line(n, "\t}");
 }
 
+/* --- by address -------------------------------------------------------------------- */
+
+/* For each address of @doors, in the order of the doors: @rule(n, door, address). */
+static void each_address(struct nft *n, const struct seen_door *doors, size_t n_doors,
+			 void (*rule)(struct nft *n, const struct seen_door *d,
+				      const struct ip *ip))
+{
+	for (size_t i = 0; i < n_doors; i++)
+		for (size_t k = 0; k < n->net->n_addresses; k++)
+			if (door_has_address(&doors[i], &n->net->addresses[k]))
+				rule(n, &doors[i], &n->net->addresses[k].local);
+}
+
+static const char *ip_word(const struct ip *ip)
+{
+	return ip->family == AF_INET ? "ip" : "ip6";
+}
+
+static void asked_by_its_door(struct nft *n, const struct seen_door *d, const struct ip *ip)
+{
+	char text[IP_TEXT_SIZE];
+
+	line(n, "\t\tiifname \"%s\" %s daddr %s meta l4proto tcp accept", d->link->name,
+	     ip_word(ip), ip_text(ip, text));
+}
+
+static void said_by_its_door(struct nft *n, const struct seen_door *d, const struct ip *ip)
+{
+	char text[IP_TEXT_SIZE];
+
+	line(n, "\t\toifname \"%s\" %s saddr %s accept", d->link->name, ip_word(ip),
+	     ip_text(ip, text));
+}
+
+static void tunnels_stays_in(struct nft *n, const struct seen_door *d, const struct ip *ip)
+{
+	char text[IP_TEXT_SIZE];
+
+	(void)d;
+	line(n, "\t\toifname %s %s saddr %s counter drop", n->lan, ip_word(ip), ip_text(ip, text));
+}
+
+/* Behind the eight bytes of an error stands our packet: its source, as a number. */
+static void quotes(struct nft *n, const char *by, const struct ip *ip)
+{
+	size_t size = ip_bits(ip->family) / 8;
+
+	text_addf(&n->out, "\t\tmeta nfproto ipv%c %s @th,%d,%zu 0x",
+		  ip->family == AF_INET ? '4' : '6', by, ip->family == AF_INET ? 160 : 128,
+		  size * 8);
+	for (size_t i = 0; i < size; i++)
+		text_addf(&n->out, "%02x", ip->byte[i]);
+	line(n, " counter drop");
+}
+
+static void quoted_by_its_door(struct nft *n, const struct seen_door *d, const struct ip *ip)
+{
+	char by[64];
+
+	snprintf(by, sizeof(by), "iifname != \"%s\"", d->link->name);
+	quotes(n, by, ip);
+}
+
+/* The tunnel itself may have come again under another name. */
+static void quoted_by_no_lan(struct nft *n, const struct seen_door *d, const struct ip *ip)
+{
+	(void)d;
+	quotes(n, arena_printf(n->arena, "iifname %s", n->lan), ip);
+}
+
+/*
+ * An error ("fragmentation needed") comes by the door of the packet that it is
+ * about.  None is so long that it would have to come in pieces, of which the
+ * first shows nothing.
+ */
+static void errors(struct nft *n)
+{
+	line(n, "\tchain errors {");
+	line(n, "\t\tip frag-off & 0x3fff != 0 counter drop");
+	line(n, "\t\texthdr frag exists counter drop");
+	each_address(n, n->doors->lan, n->doors->n_lan, quoted_by_its_door);
+	each_address(n, n->doors->tunnels, n->doors->n_tunnels, quoted_by_no_lan);
+	line(n, "\t}");
+}
+
+/* All that can be told of what comes in, in one hook. */
+static void enter(struct nft *n)
+{
+	line(n, "\tchain enter {");
+	line(n, "\t\ttype filter hook prerouting priority -310; policy accept;");
+	/* Nearly every packet ends here. */
+	each_address(n, n->doors->lan, n->doors->n_lan, asked_by_its_door);
+	each_address(n, n->doors->tunnels, n->doors->n_tunnels, asked_by_its_door);
+	line(n, "\t\tiifname \"lo\" accept");
+	weak_host(n);
+	line(n,
+	     "\t\ticmp type { destination-unreachable, source-quench, time-exceeded, parameter-problem } goto errors");
+	line(n,
+	     "\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } goto errors");
+	forged_routes(n);
+	line(n, "\t\tmeta l4proto != udp accept");
+	/* The rest of a datagram in pieces, which shows no port. */
+	line(n, "\t\tip frag-off & 0x1fff != 0 accept");
+	line(n, "\t\tfrag frag-off != 0 accept");
+	line(n, "\t\tfib daddr type local goto asks");
+	line(n, "\t}");
+}
+
+/*
+ * Whom clients of the LAN doors asked through this namespace, and which of our
+ * addresses tunnels have that were not there when this was written.
+ */
+static void open_sets(struct nft *n)
+{
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		const struct family_words *f = &families[i];
+
+		line(n, "\tset passed%c { type %s . %s . inet_proto; " CLIENTS "; }", f->digit,
+		     f->type, f->type);
+		line(n,
+		     "\tset tunnels%c { type %s; flags dynamic,timeout; timeout 1d; size 1024; }",
+		     f->digit, f->type);
+	}
+}
+
+/* The namespace is no router for who is behind a tunnel, but for answers to who asked by a door. */
+static void through(struct nft *n)
+{
+	line(n, "\tchain through {");
+	line(n, "\t\ttype filter hook forward priority 0; policy accept;");
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		const struct family_words *f = &families[i];
+
+		line(n,
+		     "\t\tiifname %s oifname != %s %s daddr . %s saddr . meta l4proto @passed%c counter drop",
+		     n->lan, n->lan, f->ip, f->ip, f->digit);
+		line(n,
+		     "\t\tiifname %s update @passed%c { %s saddr . %s daddr . meta l4proto } accept",
+		     n->lan, f->digit, f->ip, f->ip);
+	}
+	line(n, "\t\toifname != %s accept", n->lan);
+	line(n, "\t\ttcp flags & (fin | syn | rst | ack) == syn counter drop");
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		line(n, "\t\t%s daddr . %s saddr . meta l4proto @passed%c accept", families[i].ip,
+		     families[i].ip, families[i].digit);
+	line(n, "\t\tcounter drop");
+	line(n, "\t}");
+}
+
+/*
+ * In postrouting, for a packet that `answer` gave another source shows its old
+ * interface in output.  What has a tunnel's address never goes by a lan door:
+ * not when the tunnel loses its route, and not when it is gone with its address,
+ * which IPv6 does not mind.
+ */
+static void leave_by_address(struct nft *n)
+{
+	line(n, "\tchain leave {");
+	line(n, "\t\ttype filter hook postrouting priority 0; policy accept;");
+	each_address(n, n->doors->lan, n->doors->n_lan, said_by_its_door);
+	line(n, "\t\toifname \"lo\" accept");
+	own_sources(n);
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		line(n,
+		     "\t\toifname != %s fib saddr type local update @tunnels%c { %s saddr } accept",
+		     n->lan, families[i].digit, families[i].ip);
+	each_address(n, n->doors->tunnels, n->doors->n_tunnels, tunnels_stays_in);
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		line(n, "\t\toifname %s %s saddr @tunnels%c counter drop", n->lan, families[i].ip,
+		     families[i].digit);
+	line(n, "\t\toifname %s fib saddr type local fib saddr . oif type != local counter drop",
+	     n->lan);
+	line(n, "\t}");
+}
+
 static void alias_rule(struct nft *n, const struct seen_door *d, const struct ip *x)
 {
 	static const char *const from[] = { "10.0.0.0/8", "172.16.0.0/12", "100.64.0.0/10",
@@ -388,10 +592,18 @@ static void before(struct nft *n)
 	line(n, "\t}");
 }
 
+/* Is more to be told of a packet than its addresses tell? */
+static bool tracks(const struct nft *n)
+{
+	return n->ask->closed || n->ask->alias || n->ask->translated || n->doors->n_elsewhere;
+}
+
 const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 			    const struct seen_doors *doors, const struct attach_ask *ask)
 {
-	struct nft n = { .net = s, .doors = doors, .ask = ask, .lan = lan_names(a, doors) };
+	struct nft n = {
+		.arena = a, .net = s, .doors = doors, .ask = ask, .lan = lan_names(a, doors)
+	};
 	const char *text;
 
 	line(&n, "add table inet " PLAN_ATTACH_NFT);
@@ -399,10 +611,21 @@ const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 	line(&n, "table inet " PLAN_ATTACH_NFT " {");
 	client_sets(&n, &families[0]);
 	client_sets(&n, &families[1]);
+	if (!tracks(&n))
+		open_sets(&n);
 	before(&n);
-	learn(&n);
-	arrive(&n);
-	leave(&n);
+	ask_chains(&n);
+	answer(&n);
+	if (tracks(&n)) {
+		learn(&n);
+		arrive(&n);
+		leave(&n);
+	} else {
+		errors(&n);
+		enter(&n);
+		through(&n);
+		leave_by_address(&n);
+	}
 	if (ask->alias)
 		aliases(&n);
 	line(&n, "}");
@@ -411,11 +634,9 @@ const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 	return text;
 }
 
-/* Is set @name, @len bytes long, declared in @text? */
-static bool declares(const char *text, const char *name, size_t len)
+/* Is @name, @len bytes long, declared in @text behind @head? */
+static bool declares(const char *text, const char *head, const char *name, size_t len)
 {
-	static const char head[] = "\tset ";
-
 	for (const char *at = strstr(text, head); at; at = strstr(at + 1, head))
 		if (strncmp(at + strlen(head), name, len) == 0 && at[strlen(head) + len] == ' ')
 			return true;
@@ -424,17 +645,19 @@ static bool declares(const char *text, const char *name, size_t len)
 
 const char *plan_nft_attach_stale(struct arena *a, const char *listed, const char *text)
 {
+	/* Chains first: they speak of sets. */
+	static const char *const heads[] = { "\tchain ", "\tset " };
 	struct text out CLEANUP_TEXT = { 0 };
-	static const char head[] = "\tset ";
 
-	for (const char *at = strstr(listed, head); at; at = strstr(at + 1, head)) {
-		const char *name = at + strlen(head);
-		size_t len = strcspn(name, " ");
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
+		for (const char *at = strstr(listed, heads[i]); at; at = strstr(at + 1, heads[i])) {
+			const char *name = at + strlen(heads[i]);
+			size_t len = strcspn(name, " ");
 
-		if (!declares(text, name, len))
-			text_addf(&out, "delete set inet " PLAN_ATTACH_NFT " %.*s\n", (int)len,
-				  name);
-	}
+			if (!declares(text, heads[i], name, len))
+				text_addf(&out, "delete %.*s inet " PLAN_ATTACH_NFT " %.*s\n",
+					  (int)strlen(heads[i]) - 2, heads[i] + 1, (int)len, name);
+		}
 	return out.len ? arena_printf(a, "flush table inet " PLAN_ATTACH_NFT "\n%s", text_str(&out))
 		       : "";
 }

@@ -48,6 +48,7 @@ struct nft_chain {
 	const char *name;
 	bool forward; /* a base chain at the forward hook */
 	bool drops; /* by its policy */
+	bool nat; /* a base chain that translates addresses, or may */
 };
 /* All but those of table inet @but. */
 int nft_chains(struct nft *n, struct arena *a, const char *but, struct nft_chain **ret,

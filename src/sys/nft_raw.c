@@ -171,6 +171,7 @@ static int take_chain(const struct nlmsghdr *nlh, void *ctx)
 				 .name = arena_strdup(c->arena, text_of(found[NFTA_CHAIN_NAME])) };
 	x->forward = number_of(hook_number(found[NFTA_CHAIN_HOOK])) == NF_INET_FORWARD;
 	x->drops = x->forward && number_of(found[NFTA_CHAIN_POLICY]) == NF_DROP;
+	x->nat = str_eq(text_of(found[NFTA_CHAIN_TYPE]), "nat");
 	return 0;
 }
 

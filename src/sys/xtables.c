@@ -35,6 +35,14 @@ static bool is_there(struct arena *a, const struct family *f, const char *name)
 	       (str_starts(names, line + 1) || strstr(names, line));
 }
 
+bool xtables_translates(struct arena *a)
+{
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		if (is_there(a, &families[i], "nat"))
+			return true;
+	return false;
+}
+
 static int read_table(struct arena *a, int fd, const struct family *f, const char *name,
 		      struct xtables_table *ret)
 {

@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "wire/xtables.h"
 
+#include <stdbool.h>
+
 /*
  * Table @name of the old iptables(8) in this network namespace, which nftables
  * does not show: 1, or 0 if there is none.  Nobody is told when it changes.
@@ -14,6 +16,8 @@
  */
 int xtables_read(struct arena *a, sa_family_t family, const char *name, struct xtables_table *ret,
 		 struct err *e) MUST_USE;
+/* Is there a table `nat` of the old iptables(8) or ip6tables(8)? */
+bool xtables_translates(struct arena *a);
 
 /* "iptables-legacy" */
 const char *xtables_tool(sa_family_t family);

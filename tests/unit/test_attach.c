@@ -320,6 +320,46 @@ static void aliases_of_each_address_are_apart(void **state)
 	arena_free(&s.arena);
 }
 
+static bool tracks(struct scene *s, const struct attach_ask *ask)
+{
+	const char *text;
+
+	find(s);
+	text = plan_nft_attach(&s->arena, &s->net, &s->doors, ask);
+	assert_true(!strstr(text, "\tchain arrive {") == !!strstr(text, "\tchain enter {"));
+	assert_true(!strstr(text, "ct mark") == !!strstr(text, "\tchain enter {"));
+	return strstr(text, "ct mark");
+}
+
+static void connections_are_tracked_where_an_address_does_not_tell(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	container(&s);
+	tunnel(&s);
+	assert_false(tracks(&s, &(struct attach_ask){ 0 }));
+	assert_true(tracks(&s, &(struct attach_ask){ .closed = true }));
+	assert_true(tracks(&s, &(struct attach_ask){ .alias = true }));
+	assert_true(tracks(&s, &(struct attach_ask){ .translated = true }));
+	add_address(&s, 1, "192.0.2.7", 32);
+	assert_true(tracks(&s, &(struct attach_ask){ 0 }));
+	arena_free(&s.arena);
+}
+
+static void chains_of_the_other_table_are_stale(void **state)
+{
+	struct arena a = { 0 };
+	const char *gone = plan_nft_attach_stale(
+		&a, "\tset passed4 {\n\tchain enter {\n\tchain leave {\n", "\tchain leave { }");
+
+	(void)state;
+	assert_string_equal(gone, "flush table inet sallyport-attach\n"
+				  "delete chain inet sallyport-attach enter\n"
+				  "delete set inet sallyport-attach passed4\n");
+	arena_free(&a);
+}
+
 static void sets_of_addresses_that_went_are_stale(void **state)
 {
 	struct arena a = { 0 };
@@ -346,6 +386,8 @@ int main(void)
 		cmocka_unit_test(a_door_without_gateway_knows_mains_networks),
 		cmocka_unit_test(router_advertisements_are_heard_where_a_door_lives_by_them),
 		cmocka_unit_test(aliases_of_each_address_are_apart),
+		cmocka_unit_test(connections_are_tracked_where_an_address_does_not_tell),
+		cmocka_unit_test(chains_of_the_other_table_are_stale),
 		cmocka_unit_test(sets_of_addresses_that_went_are_stale),
 	};
 

@@ -5,14 +5,16 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
 from lab import container, probe
 from lab.host import until
-from lab.leak import Ear, Talker
+from lab.leak import SECRET, Ear, Talker
+from lab.sniff import Sniffer
 from lab.state import difference, hoststate
-from lab.world import A4, LAN, LAPTOP4, VPN, wrong_answers
+from lab.world import A4, B_VPN4, B_VPN6, LAN, LAPTOP4, VPN, wrong_answers
 
 SERVER = '198.51.100.2:1194/udp'
 
@@ -168,6 +170,60 @@ def test_an_open_connection_of_the_laptop_survives_the_tunnel(
         docker.remove('web', 'vpn')
 
 
+# --- others' firewalls ------------------------------------------------------------
+
+# As images of this job have it: answers by their state, the rest by the tunnel.
+FIREWALL = '''
+for t in iptables ip6tables; do
+    $t -P INPUT DROP; $t -P OUTPUT DROP
+    $t -A INPUT -i lo -j ACCEPT; $t -A OUTPUT -o lo -j ACCEPT
+    $t -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+    $t -A OUTPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+    $t -A INPUT -p tcp --dport 80 -j ACCEPT
+    $t -A INPUT -p udp --dport 80 -j ACCEPT
+    $t -A OUTPUT -o tun+ -j ACCEPT
+done
+ip6tables -I INPUT -p icmpv6 -j ACCEPT; ip6tables -I OUTPUT -p icmpv6 -j ACCEPT
+iptables -A OUTPUT -d 198.51.100.2 -p udp --dport 1194 -j ACCEPT
+'''
+NAT = 'table ip theirs { chain nat { type nat hook postrouting priority 100; }; }'
+
+
+def ours(inner):
+    return inner.out('nft', 'list', 'table', 'inet', 'sallyport-attach')
+
+
+@pytest.mark.parametrize('first', ['theirs', 'ours'])
+def test_a_firewall_inside_that_asks_for_the_state(world, sallyport, deployed,
+                                                   first):
+    with deployed.inside('vpn') as inner:
+        if first == 'theirs':
+            inner.run('sh', '-ec', FIREWALL)
+        sallyport('attach', 'vpn', ok=True)
+        flow = probe.Flow(world.laptop, A4, 80)
+        until(lambda: flow.count > 20, 'it goes')
+        if first == 'ours':
+            inner.run('sh', '-ec', FIREWALL)
+        assert 'ct state' not in ours(inner)
+        assert wrong_answers(world, doors=(LAN, VPN)) == []
+        count = flow.count
+        until(lambda: flow.count > count + 20 or flow.error, 'it goes on')
+        assert flow.stop().error is None
+
+
+def test_the_watch_tracks_connections_where_somebody_translates(
+        world, sallyport, deployed):
+    with Watch(sallyport, 'vpn'), deployed.inside('vpn') as inner:
+        flow = probe.Flow(world.laptop, A4, 80)
+        for command, chain in ((NAT, 'arrive'),
+                               ('delete table ip theirs', 'enter')):
+            inner.run('nft', command)
+            until(lambda: f'chain {chain} ' in ours(inner), chain,
+                  container.UP)
+            answered(world)
+        assert flow.stop().error is None
+
+
 # --- the guard -----------------------------------------------------------------
 
 
@@ -197,33 +253,58 @@ def test_with_its_server_named_nothing_leaks(world, sallyport, deployed):
     assert wrong_answers(world, doors=(LAN,)) == []
 
 
-def go_on_without_tunnel(world, docker):
-    """A socket that is connected by the tunnel when its routes go."""
-    with Ear(world) as ear, docker.inside('vpn') as inner:
-        s = inner.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        s.connect(('172.20.0.30', 4444))
-        s.send(b'said-in-the-room')
-        inner.run('sh', '-c', 'ip route del 172.16.0.0/12; '
-                              'ip route del 172.20.0.0/16; '
-                              'ip rule del from 172.20.0.10; true')
-        for _ in range(20):
+WITHOUT = {
+    'its routes': 'ip route del 172.16.0.0/12; ip route del 172.20.0.0/16; '
+                  'ip rule del from 172.20.0.10; '
+                  'ip -6 route flush dev tun0; '
+                  'ip -6 rule del from fd00:16:20::10; true',
+    'its link': 'ip link del tun0',
+}
+
+
+def go_on_without_tunnel(world, docker, v, what, seconds):
+    """A socket that is connected by the tunnel when that goes: is it heard
+    within @seconds on the container's network?"""
+    peer = B_VPN4 if v == 4 else B_VPN6
+    with Sniffer(world.servera, 'docker0') as ear, \
+            docker.inside('vpn') as inner:
+        s = inner.socket(probe.family_of(peer), socket.SOCK_DGRAM)
+        s.connect((peer, 4444))
+        s.send(SECRET)
+        inner.run('sh', '-c', WITHOUT[what])
+        end = time.monotonic() + seconds
+        heard = []
+        while not heard and time.monotonic() < end:
             try:
-                s.send(b'said-in-the-room')
+                s.send(SECRET)
             except OSError:
                 pass  # refused is as good as dropped
+            heard = ear.wait_for(lambda p: p.payload == SECRET, 0.02)
         s.close()
-        return ear.heard()
+        return bool(heard)
 
 
-def test_control_without_attach_a_connection_leaks(world, deployed):
-    assert go_on_without_tunnel(world, deployed) != []
+# Linux does not send what says an IPv4 address that nobody has any more.
+GOES = [(4, 'its routes'), (6, 'its routes'), (6, 'its link')]
 
 
-def test_what_went_by_the_tunnel_never_goes_by_the_lan(world, sallyport,
-                                                       deployed):
-    """Without a server's name the guard knows connections, not aims."""
-    sallyport('attach', 'vpn', ok=True)
-    assert go_on_without_tunnel(world, deployed) == []
+@pytest.mark.parametrize('v, what', GOES)
+def test_control_without_attach_a_connection_leaks(world, deployed, v, what):
+    assert go_on_without_tunnel(world, deployed, v, what, container.UP)
+
+
+@pytest.mark.parametrize('when', ['before it was there', 'after'])
+@pytest.mark.parametrize('v, what', GOES)
+def test_what_went_by_the_tunnel_never_goes_by_the_lan(world, sallyport, docker,
+                                                       v, what, when):
+    """Without a server's name the guard knows addresses, not aims."""
+    try:
+        docker.vpn('vpn', world.office, container.PORTS, wait=when == 'after')
+        sallyport('attach', 'vpn', ok=True)
+        docker.wait_vpn('vpn')
+        assert not go_on_without_tunnel(world, docker, v, what, 0.7)
+    finally:
+        docker.remove('vpn')
 
 
 # --- the watch -----------------------------------------------------------------
@@ -237,7 +318,7 @@ HURTS = {
                           'ip rule add pref 0 from 172.17.0.2 lookup 5901',
     'the table': 'ip route flush table 5901',
     'the nft table': 'nft delete table inet sallyport-attach',
-    'an nft rule': 'nft flush chain inet sallyport-attach learn',
+    'an nft rule': 'nft flush chain inet sallyport-attach answer',
     'the link': 'ip link set eth0 down; ip link set eth0 up; '
                 'ip route add default via 172.17.0.1; '
                 'ip -6 address replace fd00:17::242:ac11:2/64 dev eth0 nodad; '

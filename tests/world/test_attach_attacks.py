@@ -8,12 +8,14 @@ import struct
 import pytest
 
 from lab import container, probe
+from lab import host as hosts
 from lab.host import until
 from lab.leak import SECRET, Ear
-from lab.sniff import (ETH_P_ARP, TCP, UDP, Sniffer, icmp_packet, inject,
-                       inject_tun, ip_packet, pton, tcp_packet, udp_packet)
-from lab.world import (A4, A_VPN4, A_VPN6, B_VPN4, LAPTOP4, MALLORY4,
-                       wrong_answers)
+from lab.sniff import (ETH_P_ARP, TCP, UDP, Sniffer, checksum, icmp_packet,
+                       inject, inject_tun, ip_packet, pton, tcp_packet,
+                       udp_packet)
+from lab.world import (A4, A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP4, LAPTOP6,
+                       MALLORY4, wrong_answers)
 
 SYN, SYN_ACK = 0x02, 0x12
 
@@ -44,24 +46,32 @@ def docker(world):
     engine = container.Docker(world.servera, f'{world.dir}/docker')
     container.deployment(engine, world, options=(
         *container.PORTS, '--sysctl', 'net.ipv4.ip_forward=1'))
-    engine.run('mallet', 'sleep', '1000', options=(
+    engine.service('mallet', 8088, by='mallet', options=(
         '--cap-add', 'NET_ADMIN', '--cap-add', 'NET_RAW'))
     yield engine
     engine.close()
     world.openvpn.give_a()
 
 
-@pytest.fixture(params=['control', 'attached'])
+# Where somebody translates addresses, connections are tracked.
+NAT = 'table ip theirs { chain nat { type nat hook postrouting priority 100; }; }'
+
+
+@pytest.fixture(params=['control', 'attached', 'tracked'])
 def scene(request, docker, sallyport):
     """`succeeds` is what an attack must do here."""
     scene = Scene(docker)
     scene.succeeds = request.param == 'control'
+    if request.param == 'tracked':
+        scene.inner.run('nft', NAT)
     if not scene.succeeds:
         sallyport('attach', 'vpn', ok=True)
     yield scene
-    scene.close()
     if not scene.succeeds:
         sallyport('detach', 'vpn', ok=True)
+    if request.param == 'tracked':
+        scene.inner.run('nft', 'delete table ip theirs')
+    scene.close()
 
 
 @pytest.mark.parametrize('v', [4, 6])
@@ -105,22 +115,53 @@ def test_the_vpn_has_the_container_answer_a_neighbour(world, scene):
     assert bool(seen) == scene.succeeds
 
 
-def test_the_vpn_spoils_the_path_to_the_laptop(world, scene):
+def pieces(packet):
+    """Of the first nothing is seen but eight bytes: no packet that is quoted."""
+    v6 = packet[0] >> 4 == 6
+    head = packet[:40 if v6 else 20]
+    for data, at, more in ((packet[len(head):][:8], 0, 1),
+                           (packet[len(head):][8:], 1, 0)):
+        if v6:
+            yield (head[:4] + struct.pack('!HB', 8 + len(data), 44) + head[7:] +
+                   struct.pack('!BBHI', head[6], 0, at << 3 | more, 1) + data)
+        else:
+            new = (head[:2] + struct.pack('!HHH', 20 + len(data), 77,
+                                          more << 13 | at) + head[8:10] +
+                   bytes(2) + head[12:])
+            yield (new[:10] + struct.pack('!H', checksum(new)) + new[12:] +
+                   data)
+
+
+def too_big(scene, v):
+    """The laptop's datagrams are too big for somebody: says the VPN."""
+    if v == 4:
+        return icmp_packet(
+            '192.0.2.1', A_VPN4, 3, 4, struct.pack('!HH', 0, 600),
+            ip_packet(scene.v4, LAPTOP4, UDP,
+                      struct.pack('!HHHH', 80, 5555, 8, 0)))
+    return icmp_packet(
+        B_VPN6, A_VPN6, 2, 0, struct.pack('!I', 1300),
+        ip_packet(scene.v6, LAPTOP6, UDP, struct.pack('!HHHH', 80, 5555, 8, 0)))
+
+
+@pytest.mark.parametrize('how', ['whole', 'in pieces'])
+@pytest.mark.parametrize('v', [4, 6])
+def test_the_vpn_spoils_the_path_to_the_laptop(world, scene, v, how):
     """A forged "fragmentation needed" about the laptop's packets."""
-    quoted = ip_packet(scene.v4, LAPTOP4, UDP,
-                       struct.pack('!HHHH', 80, 5555, 8, 0))
+    laptop, own = (LAPTOP4, scene.v4) if v == 4 else (LAPTOP6, scene.v6)
 
     def mtu():
-        inject_tun(world.vpnsrv, 'tun0', icmp_packet(
-            '192.0.2.1', A_VPN4, 3, 4, struct.pack('!HH', 0, 600), quoted))
-        return 'mtu 600' in scene.inner.run(
-            'ip', 'route', 'get', LAPTOP4, 'from', scene.v4).stdout
+        packet = too_big(scene, v)
+        for part in [packet] if how == 'whole' else pieces(packet):
+            inject_tun(world.vpnsrv, 'tun0', part)
+        return 'mtu' in scene.inner.run('ip', f'-{v}', 'route', 'get', laptop,
+                                        'from', own).stdout
     if scene.succeeds:
         until(mtu, 'the path is spoilt', container.UP)
-        scene.inner.run('ip', 'route', 'flush', 'cache')
+        scene.inner.run('ip', f'-{v}', 'route', 'flush', 'cache')
     else:
         assert [mtu() for _ in range(20)] == [False] * 20
-        assert wrong_answers(world, protos=('tcp',), families=(4,)) == []
+        assert wrong_answers(world, protos=('tcp',), families=(v,)) == []
 
 
 def test_a_vpn_peer_uses_the_container_as_a_router(world, scene):
@@ -140,6 +181,33 @@ def test_a_vpn_peer_uses_the_container_as_a_router(world, scene):
         s.sendto(SECRET, (MALLORY4, 4444))
         s.close()
         assert ear.wait_for(lambda p: p.payload == SECRET)
+
+
+@pytest.fixture
+def router(world, scene):
+    """The neighbour asks Server B through the container; both have a service."""
+    world.vpnsrv.ip('route replace 172.17.0.0/16 dev tun0')
+    scene.mallet.run('ip', 'route', 'replace', B_VPN4, 'via', scene.v4)
+    service = world.serve(world.serverb, 'b', 8088)
+    yield scene
+    hosts.stop(service)
+    scene.mallet.run('ip', 'route', 'del', B_VPN4)
+    world.vpnsrv.ip('route del 172.17.0.0/16 dev tun0')
+
+
+def test_a_neighbour_is_led_into_the_tunnel_and_nobody_out_of_it(world, router):
+    def asks(where, proto, to):
+        return probe.ask(where, proto, to, 8088, seconds=2).answered
+
+    def b_asks():
+        return {proto: asks(world.serverb, proto, router.m4)
+                for proto in ('tcp', 'udp')}
+    until(lambda: asks(router.mallet, 'tcp', B_VPN4), 'Server B answers')
+    assert asks(router.mallet, 'udp', B_VPN4)
+    # Of who spoke with it last over UDP, the VPN may say what it likes.
+    assert b_asks()['tcp'] == router.succeeds
+    if router.succeeds:
+        assert b_asks()['udp']
 
 
 @pytest.mark.parametrize('first', ['ours', 'theirs'])
