@@ -19,7 +19,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define READS_MAX 4096
 #define NAME_SIZE 32
 
 /* The inode of the first pid namespace is fixed (linux/proc_ns.h). */
@@ -224,33 +223,30 @@ static void note(struct nft_watch *w, const struct nlmsghdr *nlh, bool *foreign,
 	memcpy(who, m.name, NAME_SIZE);
 }
 
+struct reading {
+	struct nft_watch *w;
+	bool foreign;
+	char who[NAME_SIZE];
+};
+
+static void take(const struct nlmsghdr *nlh, void *ctx)
+{
+	struct reading *x = ctx;
+
+	note(x->w, nlh, &x->foreign, x->who);
+}
+
 int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32], struct err *e)
 {
-	char who[NAME_SIZE] = "";
-	_Alignas(8) char buf[32768];
-	bool foreign = false, lost = false;
+	struct reading x = { .w = w };
+	bool lost;
+	int r = netlink_news(w->sock, "nftables", take, &x, &lost, e);
 
-	for (int i = 0; i < READS_MAX; i++) {
-		ssize_t got = mnl_socket_recvfrom(w->sock, buf, sizeof(buf));
-		const struct nlmsghdr *nlh;
-		int size = (int)got;
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0 && errno == EAGAIN)
-			break;
-		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-			lost = true;
-			continue;
-		}
-		if (got < 0)
-			return err_errno(e, errno, "changes of nftables");
-		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size))
-			note(w, nlh, &foreign, who);
-	}
+	if (r < 0)
+		return r;
 	w->touched = w->touched || lost;
-	*ret_foreign = foreign || lost;
-	memcpy(ret_who, lost ? "" : who, lost ? 1 : NAME_SIZE);
+	*ret_foreign = x.foreign || lost;
+	memcpy(ret_who, lost ? "" : x.who, lost ? 1 : NAME_SIZE);
 	return 0;
 }
 

@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#define READS_MAX 4096
+
 int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
@@ -79,6 +81,31 @@ int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, const cha
 	else
 		*ret = sock;
 	return r;
+}
+
+int netlink_news(struct mnl_socket *sock, const char *what, netlink_news_fn fn, void *ctx,
+		 bool *ret_lost, struct err *e)
+{
+	_Alignas(8) char buf[32768];
+
+	*ret_lost = false;
+	for (int i = 0; i < READS_MAX; i++) {
+		ssize_t got = mnl_socket_recvfrom(sock, buf, sizeof(buf));
+		const struct nlmsghdr *nlh;
+		int size = (int)got;
+
+		if (got < 0 && errno == EAGAIN)
+			break;
+		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC))
+			*ret_lost = true;
+		else if (got < 0 && errno != EINTR)
+			return err_errno(e, errno, "changes of %s", what);
+		if (got < 0)
+			continue;
+		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size))
+			fn(nlh, ctx);
+	}
+	return 0;
 }
 
 int rtnl_open(int netns_fd, struct rtnl **ret, struct err *e)

@@ -27,6 +27,15 @@ int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, const cha
 		   struct mnl_socket **ret, struct err *e) MUST_USE;
 
 /*
+ * Shows @fn each message that has come, up to a limit, so that a flood cannot
+ * keep the loop here: the socket stays readable.  *ret_lost: there were more,
+ * which the kernel threw away.
+ */
+typedef void (*netlink_news_fn)(const struct nlmsghdr *nlh, void *ctx);
+int netlink_news(struct mnl_socket *sock, const char *what, netlink_news_fn fn, void *ctx,
+		 bool *ret_lost, struct err *e) MUST_USE;
+
+/*
  * Sends @nlh and gives each answer to @fn (may be NULL), which returns 0 or
  * -errno to fail.  Ends with the acknowledgement or the end of the dump; every
  * answer is waited for RTNL_TIMEOUT_S.  -EAGAIN: the kernel interrupted a dump

@@ -18,9 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* So that a flood cannot keep the loop here: the socket stays readable. */
-#define READS_MAX 4096
-
 struct rtnl_watch {
 	struct mnl_socket *sock;
 	char own_link[LINK_NAME_SIZE]; /* on a host with other gates; "": hear of everything */
@@ -279,31 +276,27 @@ static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_n
 	}
 }
 
+struct reading {
+	struct rtnl_watch *w;
+	struct rtnl_news news;
+};
+
+static void take(const struct nlmsghdr *nlh, void *ctx)
+{
+	struct reading *x = ctx;
+
+	note(x->w, nlh, &x->news);
+}
+
 int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
 {
-	struct rtnl_news news = { 0 };
-	_Alignas(8) char buf[32768];
+	struct reading x = { .w = w };
+	bool lost;
+	int r = netlink_news(w->sock, "the network", take, &x, &lost, e);
 
-	for (int i = 0; i < READS_MAX; i++) {
-		ssize_t got = mnl_socket_recvfrom(w->sock, buf, sizeof(buf));
-		const struct nlmsghdr *nlh;
-		int size = (int)got;
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0 && errno == EAGAIN)
-			break;
-		if (got < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-			news = (struct rtnl_news){ true, true, true, true, true, true, "" };
-			continue;
-		}
-		if (got < 0)
-			return err_errno(e, errno, "changes of the network");
-		for (nlh = (void *)buf; mnl_nlmsg_ok(nlh, size); nlh = mnl_nlmsg_next(nlh, &size))
-			note(w, nlh, &news);
-	}
-	*ret = news;
-	return 0;
+	if (r == 0)
+		*ret = lost ? (struct rtnl_news){ true, true, true, true, true, true, "" } : x.news;
+	return r;
 }
 
 void rtnl_watch_close(struct rtnl_watch **w)
