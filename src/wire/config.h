@@ -57,6 +57,9 @@ int config_server(struct arena *a, const char *word, struct door_server *ret,
  */
 int config_check_name(const char *name, size_t max, const char *what, struct err *e) MUST_USE;
 
+/* Could it be a host's name?  Letters, digits, "-", "." and "_", and no flag. */
+bool config_is_host(const char *name);
+
 /* DOOR_WIREGUARD if it has an [Interface] section, else DOOR_OPENVPN if it looks like one. */
 int config_vpn_kind(const char *file, const char *text, size_t size, enum door_kind *ret,
 		    struct err *e) MUST_USE;

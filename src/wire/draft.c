@@ -6,7 +6,6 @@
 #include "wire/ini.h"
 #include "wire/near.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -346,12 +345,7 @@ static bool split_host(char *text, char **ret_host, char **ret_port)
 		*end = 0;
 		*ret_port = end + 1;
 	}
-	if (!*text || *text == '-')
-		return false;
-	for (; *text; text++)
-		if (!isalnum((unsigned char)*text) && !strchr("-._", *text))
-			return false;
-	return true;
+	return config_is_host(text);
 }
 
 int config_server(struct arena *a, const char *word, struct door_server *ret, struct err *e)

@@ -39,3 +39,13 @@ int config_check_name(const char *name, size_t max, const char *what, struct err
 			       name, strlen(name), max);
 	return 0;
 }
+
+bool config_is_host(const char *name)
+{
+	if (!*name || *name == '-')
+		return false;
+	for (; *name; name++)
+		if (!is_name_byte((unsigned char)*name) && *name != '.')
+			return false;
+	return true;
+}

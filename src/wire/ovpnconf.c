@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "wire/ovpnlex.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -208,15 +207,7 @@ static bool is_host(const char *s)
 {
 	struct ip ip;
 
-	if (ip_parse(s, &ip))
-		return true;
-	if (!*s || *s == '-')
-		return false;
-	for (; *s; s++)
-		if ((unsigned char)*s >= 0x80 ||
-		    (!isalnum((unsigned char)*s) && !strchr("-._", *s)))
-			return false;
-	return true;
+	return ip_parse(s, &ip) || config_is_host(s);
 }
 
 static struct remote *current(struct reader *r)

@@ -5,7 +5,6 @@
 #include "wire/ini.h"
 #include "wire/near.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,17 +163,6 @@ static int read_address(struct reader *r, const struct ini_entry *entry)
 	return 0;
 }
 
-static bool is_host_name(const char *s)
-{
-	if (!*s || *s == '-')
-		return false;
-	for (; *s; s++)
-		if ((unsigned char)*s >= 0x80 ||
-		    (!isalnum((unsigned char)*s) && !strchr("-._", *s)))
-			return false;
-	return true;
-}
-
 static int read_dns(struct reader *r, const struct ini_entry *entry)
 {
 	struct wg_conf *c = &r->conf;
@@ -186,7 +174,7 @@ static int read_dns(struct reader *r, const struct ini_entry *entry)
 
 		if (ip_parse(word, &ip)) {
 			*arena_push(r->a, c->dns, c->n_dns, c->cap_dns) = ip;
-		} else if (is_host_name(word)) {
+		} else if (config_is_host(word)) {
 			*arena_push(r->a, c->search, c->n_search, c->cap_search) = word;
 		} else {
 			err_set(r->e, EINVAL,
@@ -279,7 +267,7 @@ static bool endpoint_parse(char *text, struct wg_peer *peer)
 		text++;
 		is_host = ip_parse(text, &ip) && ip.family == AF_INET6;
 	} else {
-		is_host = is_host_name(text);
+		is_host = config_is_host(text);
 	}
 	peer->endpoint_host = is_host ? text : NULL;
 	peer->endpoint_port = (uint16_t)port;
