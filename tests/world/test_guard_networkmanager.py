@@ -8,12 +8,11 @@ import pytest
 
 from lab import probe
 from lab.dhcp import Dhcp
-from lab.guard import Guard, Sessions
+from lab.guard import Guard, Sessions, lived_in
 from lab.host import PATIENCE, until
 from lab.machine import Machine
-from lab.ssh import SshServer
 from lab.state import difference, hoststate
-from lab.world import A4, A6, LAPTOP4, MALLORY4
+from lab.world import A4, A6, LAPTOP4
 
 OFFICE = '/etc/openvpn/client/office.conf'
 CONNECTION = '/etc/NetworkManager/system-connections/lan.nmconnection'
@@ -59,14 +58,8 @@ CONNECTED = '100 (connected)'
 
 @pytest.fixture(scope='module')
 def net(world):
-    world.ssh = SshServer(world.servera, world.dir)
-    world.beside = SshServer(world.mallory, world.dir)
-    world.beside.address = MALLORY4
-    child = world.serve(world.servera, 'host', 80)
-    yield world
-    child.kill()
-    world.ssh.close()
-    world.beside.close()
+    with lived_in(world) as net:
+        yield net
 
 
 @pytest.fixture

@@ -80,7 +80,26 @@ mount --make-rshared / && echo ready && exec sleep infinity
 '''
 
 
-class Host:
+class Commands:
+    """What is run where @enter_argv leads."""
+
+    def run(self, *argv, ok=True, timeout=PATIENCE, input=None, env=None):
+        argv = [str(a) for a in argv]
+        done = subprocess.run(self.enter_argv(argv), text=True, input=input,
+                              capture_output=True, timeout=timeout, env=env)
+        if ok and done.returncode:
+            raise Failed(self.name, argv, done)
+        return done
+
+    def out(self, *argv, **kw):
+        return self.run(*argv, **kw).stdout
+
+    def ip(self, *lines):
+        """Lines of ip(8), all in one process."""
+        self.run('ip', '-batch', '-', input='\n'.join(lines) + '\n')
+
+
+class Host(Commands):
     """See the module's comment. close() ends its processes."""
 
     def __init__(self, name, mounts=False):
@@ -130,21 +149,6 @@ class Host:
         self.children.append(child)
         return child
 
-    def run(self, *argv, ok=True, timeout=PATIENCE, input=None, env=None):
-        argv = [str(a) for a in argv]
-        done = subprocess.run(self.enter_argv(argv), text=True, input=input,
-                              capture_output=True, timeout=timeout, env=env)
-        if ok and done.returncode:
-            raise Failed(self.name, argv, done)
-        return done
-
-    def out(self, *argv, **kw):
-        return self.run(*argv, **kw).stdout
-
-    def ip(self, *lines):
-        """Lines of ip(8), all in one process."""
-        self.run('ip', '-batch', '-', input='\n'.join(lines) + '\n')
-
     def nft(self, text):
         self.run('nft', '-f', '-', input=text)
 
@@ -185,7 +189,7 @@ class Host:
             self.fd = -1
 
 
-class Within:
+class Within(Commands):
     """A namespace inside a host, by the name under which it stands in that
     host's /run/netns: a gate or a room. Sockets and commands go there."""
 
@@ -209,20 +213,8 @@ class Within:
         s.setblocking(False)
         return s
 
-    def run(self, *argv, ok=True, timeout=PATIENCE, input=None):
-        argv = [str(a) for a in argv]
-        done = subprocess.run(
-            self.host.enter_argv(argv, f'/proc/{os.getpid()}/fd/{self.fd}'),
-            text=True, capture_output=True, timeout=timeout, input=input)
-        if ok and done.returncode:
-            raise Failed(self.name, argv, done)
-        return done
-
-    def out(self, *argv, **kw):
-        return self.run(*argv, **kw).stdout
-
-    def ip(self, *lines):
-        self.run('ip', '-batch', '-', input='\n'.join(lines) + '\n')
+    def enter_argv(self, argv):
+        return self.host.enter_argv(argv, f'/proc/{os.getpid()}/fd/{self.fd}')
 
     def sysctl(self, key, value=None):
         return Host.sysctl(self, key, value)
