@@ -95,7 +95,7 @@ static void door_table(struct work *w, const struct seen_door *d, sa_family_t fa
 	for (size_t i = 0; i < w->net->n_addresses; i++) {
 		const struct address *x = &w->net->addresses[i];
 
-		if (x->local.family != family || !door_has_address(d, x))
+		if (x->local.family != family || !door_is_asked_at(d, x))
 			continue;
 		connected_route(w, d, x);
 		alias_routes(w, d, x);
@@ -113,7 +113,7 @@ static void source_rules(struct work *w, const struct seen_door *d, sa_family_t 
 	for (size_t i = 0; i < w->net->n_addresses; i++) {
 		const struct address *x = &w->net->addresses[i];
 
-		if (x->local.family == family && door_has_address(d, x))
+		if (x->local.family == family && door_is_asked_at(d, x))
 			want_add_rule(w->arena, w->want, family, table_of(d))->from =
 				prefix_host(&x->local);
 	}

@@ -89,7 +89,7 @@ static bool is_asked(const struct nft *n, const struct address *x, sa_family_t f
 	if (x->local.family != family)
 		return false;
 	for (size_t i = 0; i < doors->n_lan; i++)
-		if (door_has_address(&doors->lan[i], x))
+		if (door_is_asked_at(&doors->lan[i], x))
 			return true;
 	for (size_t i = 0; i < doors->n_tunnels; i++)
 		if (door_has_address(&doors->tunnels[i], x))
@@ -326,7 +326,7 @@ static void own_sources(struct nft *n)
 		char ip[IP_TEXT_SIZE];
 
 		for (size_t d = 0; d < n->doors->n_lan; d++)
-			if (door_has_address(&n->doors->lan[d], x))
+			if (door_is_asked_at(&n->doors->lan[d], x))
 				line(n, "\t\toifname != \"%s\" ip%s saddr %s counter drop",
 				     n->doors->lan[d].link->name,
 				     x->local.family == AF_INET ? "" : "6", ip_text(&x->local, ip));

@@ -27,6 +27,13 @@ bool door_has_address(const struct seen_door *d, const struct address *x)
 	       !ip_is_loopback(&x->local);
 }
 
+bool door_is_asked_at(const struct seen_door *d, const struct address *x)
+{
+	return door_has_address(d, x) ||
+	       (d->carried && x->link == d->link->index && x->local.family == AF_INET6 &&
+		ip_is_link_local(&x->local));
+}
+
 static bool has_any_address(const struct snapshot *s, const struct link *l)
 {
 	const struct seen_door d = { .link = l };
@@ -229,7 +236,9 @@ static void add_lan(struct search *w, const struct link *l)
 	if (out->n_lan == DOORS_LAN_MAX)
 		return;
 	d = arena_push(w->arena, out->lan, out->n_lan, out->cap_lan);
-	*d = (struct seen_door){ .link = l, .number = number, .by_ra = lives_by_ra(w, l) };
+	*d = (struct seen_door){
+		.link = l, .number = number, .by_ra = lives_by_ra(w, l), .carried = is_carried(l)
+	};
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		d->gateway[family_index(families[i])] = find_gateway(w, d, families[i]);
 }

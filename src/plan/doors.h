@@ -19,6 +19,7 @@ struct seen_door {
 	uint32_t number; /* its table is PLAN_TABLE_DOOR + number; the same as long as it lives */
 	struct ip gateway[2]; /* of IPv4 and IPv6, none if nothing tells */
 	bool by_ra; /* it has its IPv6 from router advertisements */
+	bool carried; /* by a program, such as pasta(1) */
 };
 
 struct seen_doors {
@@ -40,5 +41,10 @@ void doors_find(struct arena *a, const struct snapshot *s, const struct ip *gate
 
 /* Does @x belong to the door, and can packets from elsewhere be meant for it? */
 bool door_has_address(const struct seen_door *d, const struct address *x);
+/*
+ * Do packets from elsewhere come to @x, meant for it or not?  A program that carries
+ * a door may send them to its link-local address: pasta(1) does, by IPv6.
+ */
+bool door_is_asked_at(const struct seen_door *d, const struct address *x);
 
 #endif

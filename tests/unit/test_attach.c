@@ -209,6 +209,41 @@ static void a_source_leads_to_its_door(void **state)
 	arena_free(&s.arena);
 }
 
+static void a_door_that_a_program_carries_is_asked_at_its_link_local_address(void **state)
+{
+	struct scene s;
+	struct want w;
+
+	(void)state;
+	container(&s);
+	add_address(&s, 2, "2001:db8::2", 64);
+	add_address(&s, 2, "fe80::2", 64);
+	plan(&s, &w);
+	assert_false(has_rule(&w, "fe80::2/128", "", 5901));
+	assert_null(strstr(w.nft, "fe80::2"));
+	snprintf(s.net.links[1].kind, sizeof(s.net.links[1].kind), "tun"); /* pasta(1) */
+	plan(&s, &w);
+	assert_true(has_rule(&w, "fe80::2/128", "", 5901));
+	assert_non_null(strstr(w.nft, "ip6 saddr set fe80::2"));
+	arena_free(&s.arena);
+}
+
+/* The kernel takes no route by an address of this namespace's own. */
+static void a_gateway_whose_address_a_tunnel_has_is_no_way(void **state)
+{
+	struct scene s;
+	struct want w;
+
+	(void)state;
+	container(&s);
+	tunnel(&s);
+	add_address(&s, 3, "172.17.0.1", 32);
+	plan(&s, &w);
+	assert_null(default_of(&w, 5901));
+	assert_true(has_rule(&w, "172.17.0.2/32", "", 5901));
+	arena_free(&s.arena);
+}
+
 static struct ip gateway_with(struct scene *s, const char *told)
 {
 	struct ip t = *told ? ip(told) : (struct ip){ 0 };
@@ -381,6 +416,8 @@ int main(void)
 		cmocka_unit_test(what_has_no_address_or_a_master_is_no_door),
 		cmocka_unit_test(virtual_addresses_are_reached_by_every_door),
 		cmocka_unit_test(a_source_leads_to_its_door),
+		cmocka_unit_test(a_door_that_a_program_carries_is_asked_at_its_link_local_address),
+		cmocka_unit_test(a_gateway_whose_address_a_tunnel_has_is_no_way),
 		cmocka_unit_test(a_gateway_is_found_though_the_vpn_took_the_default),
 		cmocka_unit_test(a_door_keeps_its_number_when_another_goes),
 		cmocka_unit_test(a_door_without_gateway_knows_mains_networks),

@@ -14,7 +14,8 @@ from lab.deploy import (SALLYPORT, SERVE, SERVER, THEIRS, answered, build_image,
                         office_secret, read)
 from lab.host import until
 from lab.leak import Ear
-from lab.world import A4, LAN, LAPTOP4, MALLORY4, VPN, wrong_answers
+from lab.world import (A4, A6, LAN, LAPTOP4, LAPTOP6, MALLORY4, MALLORY6, VPN,
+                       wrong_answers)
 
 RIGHTS = ('--cap-add', 'NET_ADMIN', '--device', '/dev/net/tun', '--sysctl',
           'net.ipv6.conf.default.disable_ipv6=0')
@@ -161,13 +162,13 @@ def test_kubernetes_sidecar_by_podman_kube_play(world, played):
 # Podman has pasta from 4.4 on, and starts it like this: the container has the
 # host's own addresses, and clients keep theirs. That of Debian 12 says nothing
 # to a service's SYN-ACK until the client has spoken, and sends what comes by
-# IPv6 to the container's link-local address, which no rule of ours is about.
+# IPv6 to the container's link-local address.
 PASTA = ('pasta', '--config-net', '-q', '-f', '-t', '80', '-u', '80',
          '--no-map-gw')
 
 
-def client_speaks_first(host):
-    with probe.connect(host, A4, 80, seconds=container.UP) as s:
+def client_speaks_first(host, address):
+    with probe.connect(host, address, 80, seconds=container.UP) as s:
         s.sendall(b'hello\n')
         return probe.line(s).split()[:2]
 
@@ -183,10 +184,11 @@ def test_pasta(world, podman, pod):
         with Ear(world) as ear:
             pod(('--network', 'container:pause'), (), 'sallyport')
             answered(world, (VPN,), (4, 6), lambda: logs(podman))
-            answered(world, (LAN,), (4,), lambda: logs(podman), protos=('udp',))
-            for host, seen_as in (world.laptop, LAPTOP4), (world.mallory,
-                                                           MALLORY4):
-                assert client_speaks_first(host) == ['room', seen_as]
+            answered(world, (LAN,), (4, 6), lambda: logs(podman), protos=('udp',))
+            for host, address, seen_as in (
+                    (world.laptop, A4, LAPTOP4), (world.mallory, A4, MALLORY4),
+                    (world.laptop, A6, LAPTOP6), (world.mallory, A6, MALLORY6)):
+                assert client_speaks_first(host, address) == ['room', seen_as]
             assert ear.heard() == []
     finally:
         hosts.stop(pasta)
