@@ -27,6 +27,13 @@ static const char *net_text(const struct prefix *p, char buf[PREFIX_TEXT_SIZE])
 	return buf;
 }
 
+void words_ip(struct text *t, const struct ip *ip)
+{
+	char buf[IP_TEXT_SIZE];
+
+	text_add(t, ip_text(ip, buf));
+}
+
 void words_proto(struct text *t, uint8_t proto)
 {
 	static const struct {

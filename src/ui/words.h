@@ -16,6 +16,7 @@ const char *words_table(uint32_t table, char buf[TABLE_TEXT_SIZE]);
 void words_rule(struct text *t, const struct rule *r, const struct snapshot *net);
 /* "172.16.0.0/12 via 172.20.0.1 dev tun0 metric 50", without the table. */
 void words_route(struct text *t, const struct route *r, const struct snapshot *net);
+void words_ip(struct text *t, const struct ip *ip);
 /* "tcp", "udp", "icmp" or the number. */
 void words_proto(struct text *t, uint8_t proto);
 /*
