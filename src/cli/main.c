@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,12 +67,37 @@ static void open_standard_fds(void)
 			_exit(1);
 }
 
-int main(int argc, char **argv)
+static int help_verb(const struct verb *v)
+{
+	printf("usage: sallyport %s\n%s; sallyport(8) tells the rest\n", v->usage, v->words);
+	return 0;
+}
+
+static bool asks_for_help(const char *word)
+{
+	return str_eq(word, "--help") || str_eq(word, "-h");
+}
+
+/* Half of the data and exit status 0 would be believed. */
+static int check_stdout(int status)
+{
+	bool failed = ferror(stdout);
+
+	if (fflush(stdout) == 0 && !failed)
+		return status;
+	return cli_fail(status ? status : 1, "standard output could not be written%s%s",
+			failed ? "" : ": ", failed ? "" : strerror(errno));
+}
+
+static int run_verb(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
-	open_standard_fds();
-	if (str_eq(name, "help") || str_eq(name, "--help") || str_eq(name, "-h"))
+	for (size_t i = 0; i < ARRAY_LEN(verbs) && argc == 3; i++)
+		if ((str_eq(name, verbs[i]->name) && asks_for_help(argv[2])) ||
+		    (str_eq(name, "help") && str_eq(argv[2], verbs[i]->name)))
+			return help_verb(verbs[i]);
+	if (str_eq(name, "help") || asks_for_help(name))
 		return help(stdout);
 	if (str_eq(name, "--version") || str_eq(name, "version"))
 		return printf("sallyport %s\n", SALLYPORT_VERSION) < 0;
@@ -85,4 +111,10 @@ int main(int argc, char **argv)
 		cli_fail(EXIT_USAGE, "no such command: %s", name);
 	help(stderr);
 	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	open_standard_fds();
+	return check_stdout(run_verb(argc, argv));
 }

@@ -107,8 +107,22 @@ static bool is_free(struct arena *a, const char *name)
 	       netns_open(arena_printf(a, "%s.gate", name), &gate, &e) == -ENOENT;
 }
 
-/* Called as its command, with a number when that is taken: nginx, nginx2, ... */
-static const char *name_from(struct arena *a, const char *command)
+/*
+ * No namespace of this name, nor a supervisor that is about to make one: of two
+ * that start at the same time only one gets its socket.
+ */
+static bool take_name(struct arena *a, const char *name, int *ret_lock)
+{
+	struct err e;
+
+	return is_free(a, name) && control_bind(name, ret_lock, &e) == 0;
+}
+
+/*
+ * Called as its command, with a number when that is taken: nginx, nginx2, ...
+ * @ret_lock: the socket of that name; -1 if it was not asked for.
+ */
+static const char *name_from(struct arena *a, const char *command, bool dry, int *ret_lock)
 {
 	const char *slash = strrchr(command, '/');
 	char base[GATE_NAME_MAX - 2] = "";
@@ -120,7 +134,7 @@ static const char *name_from(struct arena *a, const char *command)
 			base[len++] = *c;
 	if (!len)
 		snprintf(base, sizeof(base), "run");
-	for (int i = 2; i < 1000 && !is_free(a, name); i++)
+	for (int i = 2; i < 1000 && !(dry ? is_free(a, name) : take_name(a, name, ret_lock)); i++)
 		name = arena_printf(a, "%s%d", base, i);
 	return arena_strdup(a, name);
 }
@@ -128,7 +142,9 @@ static const char *name_from(struct arena *a, const char *command)
 static int load(struct supervisor *s, const struct run_options *o, const char *command,
 		struct err *e)
 {
-	const char *name = o->name ? o->name : name_from(&s->arena, command ? command : "run");
+	int lock CLEANUP_FD = -1;
+	const char *name = o->name ? o->name
+				   : name_from(&s->arena, command ? command : "run", o->dry, &lock);
 	struct config_flags flags = {
 		.publish = o->publish.items,
 		.n_publish = o->publish.n,
@@ -144,7 +160,11 @@ static int load(struct supervisor *s, const struct run_options *o, const char *c
 		r = config_from_flags(&s->arena, name, &flags, &s->gate, e);
 	if (r == 0 && o->user)
 		r = find_user(s, o->user_name, e);
-	return r == 0 ? supervisor_prepare(s, e) : r;
+	if (r == 0)
+		r = supervisor_prepare(s, e);
+	if (r == 0)
+		s->lock = fd_take(&lock);
+	return r;
 }
 
 static int run(int argc, char **argv)

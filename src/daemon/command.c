@@ -24,6 +24,8 @@ static void signal_came(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGPIPE)
+		return; /* of our own log, which nobody reads any more */
 	if (c->pid > 0) {
 		if (info.ssi_code != SI_KERNEL)
 			kill(c->pid, (int)info.ssi_signo);

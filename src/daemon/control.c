@@ -143,9 +143,10 @@ int control_bind(const char *name, int *ret_fd, struct err *e)
 
 int control_listen(struct supervisor *s, struct err *e)
 {
-	int fd;
-	int r = control_bind(s->gate.name, &fd, e);
+	int fd = s->lock;
+	int r = fd < 0 ? control_bind(s->gate.name, &fd, e) : 0;
 
+	s->lock = -1;
 	if (r == -EADDRINUSE)
 		return err_set(e, EADDRINUSE,
 			       "is up already; take it down first: sallyport down %s",

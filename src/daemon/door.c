@@ -7,6 +7,7 @@
 #include "daemon/supervisor.h"
 
 #include "sys/fd.h"
+#include "sys/files.h"
 #include "sys/netns.h"
 #include "sys/proc.h"
 
@@ -285,6 +286,8 @@ static void begin(struct door_run *d)
 	int fd;
 
 	sup_log(d->sup, "%s: connecting", d->door->name);
+	if (file_mkdirs(d->dir, 0700, &e) < 0) /* somebody may have tidied up there */
+		sup_log(d->sup, "%s: %s", d->door->name, e.text);
 	text_clear(&d->names);
 	arena_free(&d->arena);
 	d->servers = NULL;

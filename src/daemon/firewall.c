@@ -213,6 +213,25 @@ static int open_chain(struct supervisor *s, struct arena *a, const struct chains
 	return r;
 }
 
+/* Those chains where there is a place for our rules (Docker's), or the others. */
+static int open_chains(struct supervisor *s, struct arena *a, const struct chains *all,
+		       bool with_place, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < all->n; i++) {
+		const struct nft_chain *c = &all->items[i];
+		const char *how;
+
+		if (!c->forward || (docker_user(all, c) != NULL) != with_place)
+			continue;
+		r = how_it_drops(s->host.nft, c, &how, e);
+		if (r == 0 && how)
+			r = open_chain(s, a, all, c, how, e);
+	}
+	return r;
+}
+
 int firewall_open(struct supervisor *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -223,16 +242,11 @@ int firewall_open(struct supervisor *s, struct err *e)
 	if (r < 0 || s->firewall_known)
 		return r;
 	r = nft_chains(s->host.nft, &a, PLAN_NFT_HOST, &all.items, &all.n, e);
-	for (size_t i = 0; r == 0 && i < all.n; i++) {
-		const struct nft_chain *c = &all.items[i];
-		const char *how;
-
-		if (!c->forward)
-			continue;
-		r = how_it_drops(s->host.nft, c, &how, e);
-		if (r == 0 && how)
-			r = open_chain(s, &a, &all, c, how, e);
-	}
+	/* What only a person can open comes first: where that fails, nothing is changed. */
+	if (r == 0)
+		r = open_chains(s, &a, &all, false, e);
+	if (r == 0)
+		r = open_chains(s, &a, &all, true, e);
 	s->firewall_known = r == 0;
 	return r;
 }

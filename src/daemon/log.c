@@ -3,9 +3,35 @@
 
 #include "daemon/supervisor.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* How long the first line waits for a reader that has fallen behind, in ms. */
+#define READER_MS 200
+
+/*
+ * A pager, a terminal that was stopped with Ctrl-S, a logger that hangs: what they
+ * do not take is lost, and not the repairs of the gate.  Of a pipe, what can be
+ * written at all takes a line (PIPE_BUF).
+ */
+static bool is_read(void)
+{
+	static unsigned int lost;
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (poll(&p, 1, lost ? 0 : READER_MS) == 0) {
+		lost++;
+		return false;
+	}
+	if (lost)
+		dprintf(STDERR_FILENO, "sallyport: %u lines were lost here: nobody read them\n",
+			lost);
+	lost = 0;
+	return true;
+}
 
 void log_say_v(const char *who, const char *fmt, va_list ap)
 {
@@ -13,7 +39,9 @@ void log_say_v(const char *who, const char *fmt, va_list ap)
 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	/* In one piece: others write there, too. */
-	fprintf(stderr, "sallyport: %s%s%s\n", who ? who : "", who ? ": " : "", text);
+	if (is_read())
+		dprintf(STDERR_FILENO, "sallyport: %s%s%s\n", who ? who : "", who ? ": " : "",
+			text);
 }
 
 void log_say(const char *who, const char *fmt, ...)

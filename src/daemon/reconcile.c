@@ -80,11 +80,7 @@ static bool sysctl_differs(struct place *p, struct arena *a, const struct want_s
 	return !x->only_if || str_eq(*ret_now, x->only_if);
 }
 
-/*
- * Notes the values that the host had, before anything is written: they go into
- * the nft table first, so that whoever takes us away finds them there.
- */
-static void remember_sysctls(struct supervisor *s, struct arena *a, const struct want *w)
+void sup_remember(struct supervisor *s, struct arena *a, const struct want *w)
 {
 	bool change = false;
 	const char *now;
@@ -273,6 +269,16 @@ static int snapshot_gate(struct supervisor *s, struct arena *a, struct snapshot 
 	return rtnl_snapshot_tables(s->inner.rtnl, a, PLAN_TABLE_ROOMS, PLAN_TABLE_LAST, ret, e);
 }
 
+/* A room's link under another name: its address of the slot would look like a VPN's. */
+static bool is_renamed(const struct supervisor *s, struct arena *a, const struct link *l)
+{
+	bool known = str_eq(l->name, "lo") || str_eq(l->name, "lan");
+
+	for (size_t i = 0; !known && i < s->gate.n_rooms; i++)
+		known = str_eq(l->name, plan_room_link(a, &s->gate, i));
+	return !known && plan_link_is_of(l, s->gate.name);
+}
+
 /*
  * An end whose other end is not where it belongs comes from a gate or a room
  * that was taken apart: the kernel will remove it, at a time of its own.
@@ -292,6 +298,11 @@ static int drop_stale_links(struct supervisor *s, struct arena *a, struct snapsh
 		    snapshot_link_by_name(gate, plan_room_link(a, &s->gate, i)) &&
 		    rtnl_counters(s->rooms[i].rtnl, "eth0", &ignored, &away) == -ENODEV) {
 			r = rtnl_link_delete(s->inner.rtnl, plan_room_link(a, &s->gate, i), e);
+			dropped = true;
+		}
+	for (size_t i = 0; r == 0 && i < gate->n_links; i++)
+		if (is_renamed(s, a, &gate->links[i])) {
+			r = rtnl_link_delete(s->inner.rtnl, gate->links[i].name, e);
 			dropped = true;
 		}
 	return r < 0 || !dropped ? r : snapshot_gate(s, a, gate, e);
@@ -379,6 +390,30 @@ static struct plan_facts facts_of(struct supervisor *s, struct arena *a,
 	return f;
 }
 
+static bool is_one(struct supervisor *s, struct arena *a, const char *path)
+{
+	const char *now;
+	struct err e;
+
+	return sysctl_get_in(&s->host.sysctls, a, path, &now, &e) == 0 && str_eq(now, "1");
+}
+
+/* A link that is there has its own switch, which it got from `default` when it was made. */
+static bool host_refuses_ipv6(struct supervisor *s, struct arena *a)
+{
+	bool off =
+		is_one(s, a, "ipv6/conf/default/disable_ipv6") ||
+		is_one(s, a,
+		       arena_printf(a, "ipv6/conf/%s/disable_ipv6", plan_host_link(a, &s->gate)));
+
+	for (size_t i = 0; !off && i < s->gate.n_rooms; i++)
+		off = plan_room_is_short(&s->gate, i) &&
+		      is_one(s, a,
+			     arena_printf(a, "ipv6/conf/%s/disable_ipv6",
+					  plan_short_link(a, &s->slot, i)));
+	return off;
+}
+
 void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 	      const struct snapshot *host, struct want *ret)
 {
@@ -386,6 +421,8 @@ void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 
 	switch (p->kind) {
 	case PLACE_HOST:
+		f.forwards4 = is_one(s, a, "ipv4/ip_forward");
+		f.host_no_ipv6 = s->ipv6 && host_refuses_ipv6(s, a);
 		plan_host(a, &s->gate, &f, ret);
 		break;
 	case PLACE_GATE:
@@ -515,7 +552,7 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	r = merge_before(s, a, e);
 	if (r < 0)
 		return r;
-	remember_sysctls(s, a, ret);
+	sup_remember(s, a, ret);
 	r = before_keep(s, e);
 	if (r < 0)
 		return r;
@@ -553,6 +590,8 @@ static bool is_without_host(const struct supervisor *s, int round)
 /*
  * Gate's and rooms' sysctls are of all links and those to come: the first round is enough
  * for them, and they come before any link.  The gate makes the rooms' ends as well.
+ * Whoever is root in a room can make it fail there; that is told, and the others
+ * are put right all the same.
  */
 static int one_round(struct supervisor *s, int round, size_t *ret_steps, struct err *e)
 {
@@ -561,7 +600,8 @@ static int one_round(struct supervisor *s, int round, size_t *ret_steps, struct 
 	struct snapshot gate = { 0 };
 	struct want want = { 0 };
 	bool first = round == 0;
-	int r;
+	struct err why;
+	int r, of_room, rooms = 0;
 
 	r = observe(s, &a, &gate, e);
 	if (r < 0)
@@ -583,14 +623,20 @@ static int one_round(struct supervisor *s, int round, size_t *ret_steps, struct 
 		if (s->gate.rooms[i].sandbox && !s->rooms[i].sandbox.ours)
 			continue; /* the engine's */
 		sup_want(s, &a, &s->rooms[i], &none, &want);
-		r = s->gate.rooms[i].sandbox ? apply_sysctls(&s->rooms[i], &a, &want, e) : 0;
-		if (r == 0)
-			r = apply_place(&s->rooms[i], &a, &want, none, ret_steps, e);
+		of_room = s->gate.rooms[i].sandbox ? apply_sysctls(&s->rooms[i], &a, &want, &why)
+						   : 0;
+		if (of_room == 0)
+			of_room = apply_place(&s->rooms[i], &a, &want, none, ret_steps, &why);
+		if (of_room < 0) {
+			rooms = of_room;
+			*e = why;
+		}
 	}
 	if (r == 0 && !is_without_host(s, round))
-		return host_round(s, &a, ret_steps, e);
-	*ret_steps += 1;
-	return r;
+		r = host_round(s, &a, ret_steps, e);
+	else
+		*ret_steps += 1;
+	return r < 0 ? r : rooms;
 }
 
 static int keep_names(struct supervisor *s, struct err *e)

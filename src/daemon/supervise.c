@@ -31,11 +31,25 @@
 
 /* --- before anything is changed --------------------------------------------- */
 
+/* The program without which a door of this kind never opens, and Debian's package of it. */
+static int check_program(const struct door *d, struct err *e)
+{
+	const char *program = d->kind == DOOR_OPENVPN ? "openvpn" : "wg";
+	const char *package = d->kind == DOOR_OPENVPN ? "openvpn" : "wireguard-tools";
+
+	if (d->kind == DOOR_COMMAND || proc_is_installed(program))
+		return 0;
+	return err_set(e, ENOENT, "door \"%s\": %s is not installed (try: apt-get install %s)",
+		       d->name, program, package);
+}
+
 static int check_tools(struct supervisor *s, struct err *e)
 {
 	for (size_t i = 1; i < s->gate.n_doors; i++) {
 		const struct door *d = &s->gate.doors[i];
 
+		if (check_program(d, e) < 0)
+			return -ENOENT;
 		if (access("/dev/net/tun", R_OK | W_OK) < 0 && d->kind != DOOR_WIREGUARD)
 			return err_errno(e, errno,
 					 "door \"%s\": /dev/net/tun, which VPN clients need (try: "
@@ -102,7 +116,11 @@ int supervisor_prepare(struct supervisor *s, struct err *e)
 					   .n_own_rooms = s->gate.n_rooms,
 					   .own_publish = s->gate.publish,
 					   .n_own_publish = s->gate.n_publish };
-	s->host.fd = s->inner.fd = -1;
+	s->host = place_none(s, PLACE_HOST, 0, NULL);
+	s->inner = place_none(s, PLACE_GATE, 0, NULL);
+	for (size_t i = 0; i < GATE_ROOMS_MAX; i++)
+		s->rooms[i] = place_none(s, PLACE_ROOM, i, NULL);
+	s->lock = -1;
 	s->control.fd = s->dirs.fd = -1;
 	s->child = COMMAND_NONE;
 	s->down_client = -1;
@@ -156,6 +174,14 @@ static int open_places(struct supervisor *s, struct err *e)
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++)
 		r = place_open(&s->rooms[i], s, PLACE_ROOM, i, plan_room_netns(a, &s->gate, i), e);
 	return r;
+}
+
+static void close_places(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->gate.n_rooms; i++)
+		place_close(&s->rooms[i]);
+	place_close(&s->inner);
+	place_close(&s->host);
 }
 
 /* VPN clients of a supervisor that was killed: their doors are started anew. */
@@ -249,6 +275,7 @@ static int build(struct supervisor *s, struct err *e)
 		bool found;
 
 		fd_close(&lock);
+		close_places(s); /* there may have been too few descriptors */
 		if (teardown(s->gate.name, &found, &ignored) < 0)
 			sup_log(s, "%s", ignored.text);
 	}
@@ -439,10 +466,7 @@ static int take_away(struct supervisor *s, struct err *e)
 
 	stop_doors(s);
 	sandboxes_close(s);
-	for (size_t i = 0; i < s->gate.n_rooms; i++)
-		place_close(&s->rooms[i]);
-	place_close(&s->inner);
-	place_close(&s->host);
+	close_places(s);
 	r = teardown(s->gate.name, &found, e);
 	ports_release(&s->held);
 	if (s->down_client >= 0) {

@@ -134,6 +134,7 @@ struct supervisor {
 	size_t n_before, cap_before;
 	size_t n_before_kept; /* so many of them are in the copy */
 	struct repairs repairs;
+	int lock; /* the control socket, if it is bound already; -1 */
 	struct loop_source control;
 	struct loop_source dirs; /* /run/netns and /etc */
 	int netns_dir; /* the former's number in it */
@@ -179,6 +180,12 @@ void reconcile_soon(struct supervisor *s);
 void reconcile_if_dirty(struct supervisor *s);
 /* The same for what cannot have hurt us (a VPN client adds routes): in a moment. */
 void reconcile_later(struct supervisor *s);
+/*
+ * Notes the values that the host has of the sysctls which @host would change, before
+ * anything is written: the next plan has them in the nft table, and whoever takes us
+ * away finds them there.
+ */
+void sup_remember(struct supervisor *s, struct arena *a, const struct want *host);
 /* The plan of one place as it is now. */
 void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 	      const struct snapshot *host, struct want *ret);

@@ -30,6 +30,26 @@ static const char *link_name(const struct snapshot *s, int index)
 	return l ? l->name : "";
 }
 
+/* The least that IPv6 lives with (RFC 8200, 5): below it the kernel takes its addresses away. */
+#define LEAST_MTU 1280u
+#define USUAL_MTU 1500u
+
+/* What is not told to have a certain size may have any that works. */
+static bool is_too_small(const struct want_link *x, const struct link *l)
+{
+	return x->mtu ? l->mtu != x->mtu : !x->optional && l->mtu < LEAST_MTU;
+}
+
+static const struct want_link *with_mtu(struct work *w, const struct want_link *x)
+{
+	struct want_link *ret = arena_new(w->arena, struct want_link);
+
+	*ret = *x;
+	if (!ret->mtu)
+		ret->mtu = USUAL_MTU;
+	return ret;
+}
+
 static void diff_links(struct work *w)
 {
 	for (size_t i = 0; i < w->want->n_links; i++) {
@@ -40,8 +60,10 @@ static void diff_links(struct work *w)
 			add_op(w, OP_LINK_ADD)->want_link = x;
 		if (!l && !x->peer_name)
 			continue; /* the other end's namespace makes it */
-		if (!l || (x->up && !(l->flags & IFF_UP)) || (x->mtu && l->mtu != x->mtu) ||
-		    (x->alias && !str_eq(l->alias, x->alias)))
+		if (l && is_too_small(x, l))
+			add_op(w, OP_LINK_SET)->want_link = with_mtu(w, x);
+		else if (!l || (x->up && !(l->flags & IFF_UP)) ||
+			 (x->alias && !str_eq(l->alias, x->alias)))
 			add_op(w, OP_LINK_SET)->want_link = x;
 	}
 }
@@ -459,7 +481,7 @@ const char *diff_op_text(struct arena *a, const struct op *op)
 	case OP_LINK_ADD:
 		return arena_printf(a, "link %s was missing", op->want_link->name);
 	case OP_LINK_SET:
-		return arena_printf(a, "link %s was not as it must be (up, alias)",
+		return arena_printf(a, "link %s was not as it must be (up, alias, size)",
 				    op->want_link->name);
 	case OP_ADDRESS_ADD:
 		return arena_printf(a, "address %s on %s was missing",

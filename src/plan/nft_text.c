@@ -262,7 +262,9 @@ static const struct shared_chain {
 	{ "forward", "filter hook forward priority 0",
 	  "\t\tct state established accept\n"
 	  "\t\toifname vmap @into\n"
-	  "\t\tiifname vmap @lan\n" },
+	  "\t\tiifname vmap @lan\n"
+	  "\t\toifname != \"sp-*\" meta nfproto ipv4 iifname @still4 counter drop\n"
+	  "\t\tmeta nfproto ipv6 iifname @still6 oifname @still6 counter drop\n" },
 	/*
 	 * A segment outside of its window is invalid to conntrack and not translated: the
 	 * host, where nobody listens on that port, would reset a conversation of the room's.
@@ -319,12 +321,62 @@ static void host_answer(struct nft_text *n)
 	end_chain(n);
 }
 
+/* The interface of "ipvN/conf/INTERFACE/forwarding"; NULL: another sysctl, or not of one. */
+static const char *forwarding_of(struct arena *a, const char *path, int v)
+{
+	const char *head = v == 4 ? "ipv4/conf/" : "ipv6/conf/";
+	const char *name = path + strlen(head);
+	const char *end = str_starts(path, head) ? strchr(name, '/') : NULL;
+	const char *link = end && str_eq(end, "/forwarding")
+				   ? arena_strndup(a, name, (size_t)(end - name))
+				   : NULL;
+
+	return link && !str_eq(link, "all") && !str_eq(link, "default") ? link : NULL;
+}
+
+static bool was(const struct plan_facts *f, const char *path, const char *value)
+{
+	for (size_t i = 0; i < f->n_before; i++)
+		if (str_eq(f->before[i].path, path))
+			return str_eq(f->before[i].value, value);
+	return false;
+}
+
+/*
+ * We switch forwarding on so that a gate is reached, and for the kernel that makes
+ * the host a router for whoever is near it.  The sets name the interfaces where it
+ * was off: by them nothing goes on but to a gate.  IPv6 has but one switch for all,
+ * so what appears later (containers' bridges) is not held back there.  They are all
+ * gates' and end with the table: who comes second finds it switched on.
+ */
+static void host_still(struct nft_text *n)
+{
+	const struct plan_facts *f = n->facts;
+	bool off6 = was(f, "ipv6/conf/all/forwarding", "0");
+
+	for (size_t i = 0; i < f->n_before; i++) {
+		const char *link4 = forwarding_of(n->arena, f->before[i].path, 4);
+		const char *link6 = forwarding_of(n->arena, f->before[i].path, 6);
+
+		if (!str_eq(f->before[i].value, "0"))
+			continue;
+		if (link4 && !f->forwards4)
+			line(n, "add element inet " PLAN_NFT_HOST " still4 { \"%s\" }", link4);
+		if (link6 && off6)
+			line(n, "add element inet " PLAN_NFT_HOST " still6 { \"%s\" }", link6);
+	}
+}
+
 /* Every command does no harm where it was done before, and makes what is missing. */
 static void host_frame(struct nft_text *n)
 {
 	line(n, "add table inet " PLAN_NFT_HOST);
 	for (size_t i = 0; i < ARRAY_LEN(shared_maps); i++)
 		line(n, "add map inet " PLAN_NFT_HOST " %s", shared_maps[i]);
+	line(n, "add set inet " PLAN_NFT_HOST " still4 { type ifname; }");
+	line(n, "add set inet " PLAN_NFT_HOST " still6 { type ifname; }");
+	if (n->facts->forwards4) /* somebody wants it to be a router */
+		line(n, "flush set inet " PLAN_NFT_HOST " still4");
 	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++) {
 		const struct shared_chain *c = &shared_chains[i];
 
@@ -590,6 +642,7 @@ const char *plan_nft_host(struct arena *a, const struct gate *g, const struct pl
 	host_before(&n);
 	line(&n, "}");
 	host_elements(&n);
+	host_still(&n);
 	return end(&n);
 }
 

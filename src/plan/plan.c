@@ -24,6 +24,12 @@ static size_t n_families(const struct plan_facts *f)
 	return f->ipv6 ? 2 : 1;
 }
 
+/* Of a host that has switched IPv6 off it is not asked for; gate and rooms are ours. */
+static size_t n_host_families(const struct plan_facts *f)
+{
+	return f->ipv6 && !f->host_no_ipv6 ? 2 : 1;
+}
+
 uint32_t plan_door_mark(size_t door)
 {
 	return (PLAN_TABLE_DOOR + (uint32_t)door) << 16;
@@ -185,7 +191,7 @@ static void host_forwarding(struct arena *a, const struct plan_facts *f, struct 
 			    const char *own)
 {
 	const struct link *mine = snapshot_link_by_name(f->host, own);
-	bool ipv6 = f->ipv6 && host_has_ipv6(f->host, mine ? mine->index : -1);
+	bool ipv6 = n_host_families(f) == 2 && host_has_ipv6(f->host, mine ? mine->index : -1);
 
 	/* Remembered: if it is on at the end and was not, somebody else needs it now. */
 	add_host_sysctl(a, w, "ipv4/ip_forward", NULL);
@@ -252,7 +258,7 @@ static struct want_link *add_host_link(struct arena *a, const struct gate *g,
 	l->alias = plan_alias(a, g);
 	l->mac = host_mac(a, &f->slot);
 	want_add_address(a, w, name, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
-	if (f->ipv6)
+	if (n_host_families(f) == 2)
 		want_add_address(a, w, name, link_local(1), RT_SCOPE_LINK);
 	host_link_sysctls(a, f, w, name);
 	return l;
@@ -269,7 +275,7 @@ static void host_short(struct arena *a, const struct gate *g, const struct plan_
 	l->peer_place = PLACE_ROOM;
 	l->peer_room = room;
 	l->peer_netns = plan_room_netns(a, g, room);
-	for (size_t i = 0; i < n_families(f); i++) {
+	for (size_t i = 0; i < n_host_families(f); i++) {
 		struct ip to = slot_short(&f->slot, families[i], room);
 
 		want_add_route(a, w, w->table_first, prefix_host(&to), link, (struct ip){ 0 });
@@ -371,7 +377,7 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 	l->peer_name = "lan";
 	l->peer_place = PLACE_GATE;
 	l->peer_netns = plan_gate_netns(a, g);
-	for (size_t i = 0; i < n_families(f); i++) {
+	for (size_t i = 0; i < n_host_families(f); i++) {
 		sa_family_t family = families[i];
 		struct ip gate = slot_gate(&f->slot, family);
 		struct ip via = family == AF_INET ? gate : link_local(2);
@@ -615,6 +621,14 @@ static void gate_rules(struct arena *a, const struct gate *g, const struct plan_
 		want_add_rule(a, w, family, RT_TABLE_DEFAULT)->priority = 32767;
 }
 
+/* `all` does not tell that somebody switched it off for one link. */
+static void ipv6_on(struct arena *a, const struct plan_facts *f, struct want *w, const char *link)
+{
+	if (f->ipv6)
+		want_add_sysctl(a, w, arena_printf(a, "ipv6/conf/%s/disable_ipv6", link), "0")
+			->of_link = true;
+}
+
 void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f, struct want *ret)
 {
 	/* `default` first: links made later start with it. */
@@ -659,6 +673,9 @@ void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f
 		gate_routes(a, g, f, &w, families[i]);
 		gate_rules(a, g, f, &w, families[i]);
 	}
+	ipv6_on(a, f, &w, "lan");
+	for (size_t i = 0; i < g->n_rooms; i++)
+		ipv6_on(a, f, &w, plan_room_link(a, g, i));
 	w.nft = plan_nft_gate(a, g, f);
 	*ret = w;
 }
@@ -747,8 +764,11 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 		want_add_sysctl(a, &w, sysctls6[i][0], sysctls6[i][1]);
 	want_add_link(a, &w, "lo")->alias = plan_alias(a, g);
 	want_add_link(a, &w, "eth0");
-	if (plan_room_is_short(g, room))
+	ipv6_on(a, f, &w, "eth0");
+	if (plan_room_is_short(g, room)) {
 		want_add_link(a, &w, PLAN_SHORT_END);
+		ipv6_on(a, f, &w, PLAN_SHORT_END);
+	}
 	for (size_t i = 0; i < n_families(f); i++) {
 		sa_family_t family = families[i];
 		struct ip gate = slot_gate(&f->slot, family);

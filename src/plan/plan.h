@@ -57,11 +57,13 @@ struct plan_sysctl {
 struct plan_facts {
 	struct slot slot;
 	bool ipv6; /* the kernel has it */
+	bool host_no_ipv6; /* but the host does not want it on our links (disable_ipv6) */
 	struct plan_door *doors; /* one per gate.doors; [0] unused */
 	struct plan_sandbox *sandboxes; /* one per gate.rooms; NULL: as if none were there */
 	/* Door whose client replaced main's default in the gate; 0: none did. */
 	size_t claims_all;
 	const struct snapshot *host; /* for the interfaces that must forward */
+	bool forwards4; /* the host is a router by its own will (ip_forward) */
 	const struct plan_sysctl *before; /* values the host had before us */
 	size_t n_before;
 };

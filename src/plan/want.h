@@ -70,6 +70,7 @@ struct want_sysctl {
 	const char *path; /* below /proc/sys/net/ */
 	const char *value; /* NULL: only remembered, a write to another one changes it too */
 	const char *only_if; /* set it only when it has this value; NULL: always */
+	bool of_link; /* a new link has it by itself, from `default`: not for a first start */
 	bool restore; /* host: remember the old value and put it back at the end */
 };
 

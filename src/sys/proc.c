@@ -25,6 +25,7 @@
 /* From fork to execve: mounts, name services and a slow disk. */
 #define START_LIMIT_MS 15000
 #define OUTPUT_MAX     (64 * 1024)
+#define ADMIN_PATH     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define GROUPS_MAX     1024
 
 struct identity {
@@ -140,6 +141,32 @@ static int prepare(const struct proc_spec *s, struct arena *a, struct identity *
 	return r;
 }
 
+/*
+ * VPN clients and their scripts are administrators' programs: cron(8), su(1) and an
+ * empty environment have no directory of theirs in PATH.
+ */
+static const char *clients_path(struct arena *a)
+{
+	const char *own = getenv("PATH");
+
+	return arena_printf(a, "%s%s" ADMIN_PATH, own ? own : "", own && *own ? ":" : "");
+}
+
+bool proc_is_installed(const char *program)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	bool found = false;
+
+	for (const char *at = clients_path(&a); *at && !found;) {
+		size_t len = strcspn(at, ":");
+		const char *path = arena_printf(&a, "%.*s/%s", (int)len, at, program);
+
+		found = len && access(path, X_OK) == 0;
+		at += len + (at[len] == ':');
+	}
+	return found;
+}
+
 static int become(const struct proc_spec *s, bool forked, struct err *e)
 {
 	struct arena arena CLEANUP_ARENA = { 0 };
@@ -157,6 +184,8 @@ static int become(const struct proc_spec *s, bool forked, struct err *e)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (forked)
 		prctl(PR_SET_PDEATHSIG, 0);
+	if (s->client && setenv("PATH", clients_path(&arena), 1) < 0)
+		return err_errno(e, errno, "PATH");
 	execvpe(s->argv[0], (char *const *)s->argv, make_env(s, &arena, &id));
 	return err_errno(e, errno, "%s", s->argv[0]);
 }

@@ -65,6 +65,9 @@ int proc_exec(const struct proc_spec *s, struct err *e) MUST_USE;
 int proc_run(const struct proc_spec *s, const char *input, int timeout_ms, struct arena *a,
 	     const char **ret_output, int *ret_status, struct err *e) MUST_USE;
 
+/* Would a VPN client of this name (without a slash) be found? */
+bool proc_is_installed(const char *program);
+
 /* The name of process @pid as comm of proc(5) has it; "" if there is none. */
 void proc_name(pid_t pid, char *ret, size_t size);
 

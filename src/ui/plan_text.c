@@ -44,7 +44,7 @@ static void sysctl_lines(struct text *t, const struct want *w)
 		const struct want_sysctl *s = &w->sysctls[i];
 		const char *quote = strpbrk(s->value ? s->value : "", " \t") ? "'" : "";
 
-		if (!s->value)
+		if (!s->value || s->of_link)
 			continue;
 		shell_in(t, w);
 		text_addf(t, "sysctl -w net/%s=%s%s%s%s\n", s->path, quote, s->value, quote,

@@ -218,6 +218,18 @@ static void add_element(struct nft_coder *c)
 		nft_unknown(&c->words);
 }
 
+/* A deletion that names no element is of all. */
+static void flush_set(struct nft_coder *c)
+{
+	struct text *out = &c->parts[NFT_RULES];
+	size_t at = nft_message_begin(out, NFT_MSG_DELSETELEM, 0);
+
+	take_table(c);
+	nft_put_text(out, NFTA_SET_ELEM_LIST_TABLE, c->table);
+	nft_put_text(out, NFTA_SET_ELEM_LIST_SET, nft_name(&c->words, c->arena));
+	nft_message_end(out, at);
+}
+
 static const struct command {
 	const char *words[3];
 	void (*code)(struct nft_coder *c);
@@ -230,6 +242,7 @@ static const struct command {
 	{ { "add", "map" }, add_set },
 	{ { "add", "set" }, add_set },
 	{ { "add", "element" }, add_element },
+	{ { "flush", "set" }, flush_set },
 };
 
 static bool take_words(struct nft_words *w, const char *const words[3])

@@ -86,14 +86,18 @@ static struct snapshot *host_of_its_own(struct arena *a, struct dice *d)
 
 static struct random_gate any_gate(struct arena *a, struct dice *d)
 {
-	static const struct plan_sysctl before[] = { { "ipv4/ip_forward", "0" },
-						     { "ipv4/conf/eth0/forwarding", "0" } };
+	static const struct plan_sysctl before[] = {
+		{ "ipv4/ip_forward", "0" },           { "ipv4/conf/eth0/forwarding", "0" },
+		{ "ipv6/conf/all/forwarding", "0" },  { "ipv4/conf/eth1.5/forwarding", "0" },
+		{ "ipv6/conf/eth0/forwarding", "0" }, { "ipv6/conf/eth1.5/accept_ra", "1" },
+	};
 	struct slot slot = slot_of(1 + roll_below(d, 900));
 	struct random_gate g = random_gate(a, d, &slot, true, NULL);
 
 	g.facts.host = one_in(d, 3) ? host_of_its_own(a, d) : NULL;
 	g.facts.before = before;
-	g.facts.n_before = roll_below(d, 3);
+	g.facts.n_before = roll_below(d, 1 + ARRAY_LEN(before));
+	g.facts.forwards4 = one_in(d, 3);
 	listen_on(a, d, &g.gate.doors[0]);
 	for (size_t i = 0; i < g.gate.n_rooms; i++) {
 		reach_rooms(a, d, &g.gate, i);

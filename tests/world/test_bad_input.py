@@ -108,6 +108,28 @@ def test_no_dev_net_tun(world, sallyport):
     assert done.returncode == 1 and '/dev/net/tun' in done.stderr
 
 
+def test_a_client_that_is_not_installed(world, sallyport):
+    path = world.servera.out('sh', '-c', 'command -v openvpn').strip()
+    done = world.servera.run(
+        'unshare', '-m', 'sh', '-c', f'mount --bind /dev/null {path} && exec '
+        f'{sallyport.program} run --name noclient --vpn {world.office} -- true',
+        ok=False)
+    assert done.returncode == 1
+    assert 'openvpn is not installed' in done.stderr, done.stderr
+    assert 'apt-get install openvpn' in done.stderr
+
+
+@pytest.mark.parametrize('argv', [
+    ['run', '--help'], ['up', '-h'], ['down', '--help'], ['exec', '--help'],
+    ['status', '-h'], ['help', 'guard'], ['--help'], ['help']])
+def test_who_asks_how_is_told(sallyport, argv):
+    done = sallyport(*argv)
+    verb = argv[-1] if argv[0] == 'help' else argv[0]
+    assert done.returncode == 0 and not done.stderr
+    assert 'usage: ' in done.stdout or '  sallyport run' in done.stdout
+    assert verb.startswith(('-', 'help')) or f'sallyport {verb} ' in done.stdout
+
+
 def test_a_namespace_of_that_name_that_is_not_ours(world, sallyport):
     world.servera.run('ip', 'netns', 'add', 'mine')
     try:

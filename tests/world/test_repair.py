@@ -193,6 +193,36 @@ def test_a_link_that_is_deleted_is_made_again(world, gate, place):
     assert gate.log.text()[since:].strip()
 
 
+@pytest.mark.parametrize('place, link', [
+    ('gate', 'lan'), ('gate', 'room'), ('host', 'sp-main'), ('room', 'eth0'),
+    ('room', 'lan0')])
+@pytest.mark.parametrize('how', ['mtu 1000', 'name other'])
+def test_a_link_that_is_made_small_or_called_otherwise(world, gate, place, link,
+                                                       how):
+    """Below 1280 bytes the kernel takes IPv6 away. Small once more by hand: the
+    next repair does not wait for that link."""
+    since = len(gate.log.text())
+    with gate.inner as inner, gate.room() as room:
+        where = {'gate': inner, 'host': gate.host, 'room': room}[place]
+        if how.startswith('name'):
+            where.run('ip', 'link', 'set', link, 'down')
+        # Down it is not for long: then there is nothing to be called otherwise.
+        where.run('ip', 'link', 'set', link, *how.split(),
+                  ok=how.startswith('mtu'))
+    until(lambda: gate.log.text()[since:].strip(), 'the log says so')
+    until(lambda: wrong_answers(world, seconds=1) == [],
+          lambda: 'everybody is answered: ' + gate.log.text()[since:][-2000:])
+
+
+@pytest.mark.parametrize('link', ['eth0', 'lan0'])
+def test_ipv6_that_is_switched_off_in_a_room_comes_back(world, gate, link):
+    """Whoever is root there cannot keep the others from being repaired."""
+    with gate.room() as room:
+        room.sysctl(f'net/ipv6/conf/{link}/disable_ipv6', 1)
+    until(lambda: wrong_answers(world, seconds=1) == [],
+          lambda: 'everybody is answered: ' + gate.log.text()[-2000:])
+
+
 @pytest.mark.parametrize('place', ['gate', 'host'])
 @pytest.mark.parametrize('how', ['delete table inet {}',
                                  'flush table inet {}',

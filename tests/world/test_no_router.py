@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A gate needs the host to forward; that does not make the host a router for its
+neighbours. Here a network behind its second interface is nobody's business."""
+import pytest
+
+from lab import probe
+from lab.host import Host, join, until
+from lab.probe import How
+from lab.state import difference, hoststate
+from lab.world import A4, A6, LAPTOP4, wrong_answers
+
+CONF = '''
+[room]
+publish = 80 80/udp
+[door office]
+vpn = {office}
+'''
+IN4, IN6 = '192.168.50.1', 'fd00:50::1'
+ASKED = pytest.mark.parametrize('proto, dst', [
+    (proto, dst) for proto in ('tcp', 'udp') for dst in (IN4, IN6)])
+
+
+@pytest.fixture(scope='module')
+def inside(world):
+    """A server that only Server A is to reach, and mallory's wish to."""
+    a, host = world.servera, Host('inside')
+    join(a, 'eth1', host, 'eth0')
+    a.ip('addr add 192.168.50.10/24 dev eth1',
+         'addr add fd00:50::10/64 dev eth1 nodad')
+    host.ip(f'addr add {IN4}/24 dev eth0', f'addr add {IN6}/64 dev eth0 nodad',
+            'route add default via 192.168.50.10',
+            'route add default via fd00:50::10')
+    child = world.serve(host, 'inside', 7000)
+    routes = [f'{IN4}/32 via {A4}', f'{IN6}/128 via {A6}']
+    world.mallory.ip(*[f'route add {r}' for r in routes])
+    yield host
+    world.mallory.ip(*[f'route del {r}' for r in routes])
+    child.kill()
+    a.ip('link del eth1')
+    host.close()
+
+
+@pytest.fixture(scope='module')
+def gate(world, sallyport, inside):
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        yield gate
+
+
+@pytest.fixture
+def router(world):
+    """Whoever administers Server A wants it to be one."""
+    switches = 'net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'
+    for key in switches:
+        world.servera.sysctl(key, 1)
+    yield
+    for key in switches:
+        world.servera.sysctl(key, 0)
+
+
+def ask(world, proto, dst, seconds=probe.SILENCE):
+    return probe.ask(world.mallory, proto, dst, 7000, seconds=seconds)
+
+
+@ASKED
+def test_control_a_router_lets_a_neighbour_in(world, inside, router, proto, dst):
+    assert ask(world, proto, dst, probe.PATIENCE).by == 'inside'
+
+
+@ASKED
+def test_a_router_goes_on_to_be_one(world, sallyport, inside, router, proto, dst):
+    with sallyport.up('main', CONF.format(office=world.office)):
+        assert ask(world, proto, dst, probe.PATIENCE).by == 'inside'
+
+
+@ASKED
+def test_the_host_of_a_gate_does_not_become_one(world, gate, proto, dst):
+    assert ask(world, proto, dst).how in (How.SILENT, How.UNREACHABLE)
+    assert probe.ask(world.servera, 'tcp', dst, 7000).by == 'inside'
+
+
+def test_everybody_is_answered_on_either_side(world, gate, inside):
+    assert wrong_answers(world) == []
+    assert probe.ask(inside, 'tcp', '192.168.50.10', 80).saw == IN4
+    assert probe.ask(inside, 'udp', 'fd00:50::10', 80).saw == IN6
+
+
+def test_of_two_gates_the_first_ends(world, sallyport, gate, inside):
+    """Who switched it on is gone, and it is still on."""
+    with sallyport.up('other', '[room]\npublish = 8000:80\n') as other:
+        other.serve('other', 80)
+        gate.stop()
+        assert probe.ask(world.laptop, 'tcp', A4, 8000).saw == LAPTOP4
+        for dst in IN4, IN6:
+            assert ask(world, 'tcp', dst).how in (How.SILENT, How.UNREACHABLE)
+
+
+def test_it_becomes_one_when_somebody_says_so(world, sallyport, inside):
+    """As dockerd does when it starts. Of IPv6 the kernel tells nobody."""
+    with sallyport.up('main', CONF.format(office=world.office)):
+        assert ask(world, 'tcp', IN4).how is How.SILENT
+        before = hoststate(world.servera)
+        world.servera.sysctl('net/ipv4/ip_forward', 1)
+        until(lambda: ask(world, 'tcp', IN4).by == 'inside', 'it forwards')
+        world.servera.sysctl('net/ipv4/ip_forward', 0)
+        until(lambda: ask(world, 'tcp', IN4).how is How.SILENT, 'no longer')
+        until(lambda: difference(before, hoststate(world.servera)) == '',
+              lambda: difference(before, hoststate(world.servera)))

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hosts and hands that nobody planned for: output that nobody reads, many starts
+at once, somebody who tidies up below /run. One clear error, or it works; and
+nothing is left behind either way."""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from lab import probe
+from lab.gate import Sallyport
+from lab.host import Host, join, stop, until
+from lab.state import difference, hoststate
+from lab.world import (A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP4, LAPTOP6,
+                       wrong_answers)
+
+PLAIN = '[room]\npublish = 80\n'
+CONF = '''
+[room]
+publish = 80 80/udp
+[door office]
+vpn = {office}
+'''
+SAYS_READY = ['sh', '-c', 'echo ready; exec sleep 600']
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(world):
+    before = hoststate(world.servera)
+    yield
+    left = difference(before, hoststate(world.servera))
+    if left:
+        pytest.fail(left, pytrace=False)
+
+
+def is_up(sallyport, name):
+    return [g for g in sallyport.status()['gates']
+            if g['name'] == name and g['state'] == 'up']
+
+
+# Output -----------------------------------------------------------------------
+
+@pytest.mark.parametrize('words', [
+    'status --json', 'status', 'run --dry-run -p 80 -- true', '--version',
+    'help', 'snapshot', 'explain 172.16.9.20 172.16.5.10:22',
+    'rehearse --routes 172.16.0.0/12'])
+def test_what_cannot_be_written_is_no_success(sallyport, words):
+    """A full disk: half of the data and exit status 0 would be believed."""
+    done = sallyport.host.run('sh', '-c', f'{sallyport.program} {words} >/dev/full',
+                              ok=False)
+    assert done.returncode != 0
+    assert 'standard output' in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize('closed', ['<&-', '>&-', '2>&-', '<&- >&- 2>&-',
+                                    '>/dev/full 2>/dev/full'])
+def test_a_command_runs_whatever_its_output_is(sallyport, closed):
+    done = sallyport.host.run(
+        'sh', '-c', f'{sallyport.program} run --name mute -- sh -c "exit 7" {closed}',
+        ok=False)
+    assert done.returncode == 7
+
+
+def test_a_reader_who_goes_away_does_not_end_the_service(world, sallyport):
+    """run ... 2>&1 | head: the next line of our log finds nobody, and the service
+    has no part in that."""
+    read, write = os.pipe()
+    child = world.servera.popen(
+        [sallyport.program, 'run', '--name', 'piped', '--vpn', world.office, '--',
+         *SAYS_READY], stdout=subprocess.PIPE, stderr=write)
+    os.close(write)
+    try:
+        assert child.stdout.readline() == 'ready\n'
+        os.close(read)
+        # Which the log tells.
+        until(lambda: child.poll() is not None or is_up(sallyport, 'piped'),
+              'the VPN door answers')
+        assert child.poll() is None
+    finally:
+        stop(child)
+
+
+def fill(pipe):
+    os.set_blocking(pipe, False)
+    for size in 4096, 1:
+        try:
+            while True:
+                os.write(pipe, b'x' * size)
+        except BlockingIOError:
+            pass
+    os.set_blocking(pipe, True)
+
+
+def rule_stands(world):
+    return 'lookup 5900' in world.servera.out('ip', '-4', 'rule')
+
+
+def take_rule_away(world):
+    world.servera.run('ip', 'rule', 'del', 'pref', '0', 'to', '198.18.0.0/15')
+    until(lambda: rule_stands(world), 'it is repaired')
+
+
+def test_a_log_that_nobody_reads_stops_nothing(world, sallyport):
+    """A pager, or a terminal after Ctrl-S."""
+    sallyport.write('stuck', PLAIN)
+    read, write = os.pipe()
+    child = world.servera.popen([sallyport.program, 'up', 'stuck'], stderr=write)
+    try:
+        until(lambda: is_up(sallyport, 'stuck'), 'it stands')
+        fill(write)
+        take_rule_away(world)
+        while os.read(read, 65536)[-1:] != b'x':  # as far as it was filled
+            pass
+        take_rule_away(world)
+        assert b'lines were lost' in os.read(read, 65536)
+        assert sallyport('down', 'stuck').returncode == 0
+        assert child.wait(60) == 0
+    finally:
+        os.close(read)
+        os.close(write)
+        stop(child)
+
+
+# Many at once -------------------------------------------------------------------
+
+def test_commands_that_start_at_once_all_get_a_gate(world, sallyport):
+    """Of one name each: the second is told apart by a number."""
+    children = [world.servera.popen([sallyport.program, 'run', '--', *SAYS_READY],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                for _ in range(5)]
+    try:
+        said = [c.stdout.readline() for c in children]
+        assert said == ['ready\n'] * 5, [c.stderr.read() for c, s in
+                                         zip(children, said) if not s]
+        names = {g['name'] for g in sallyport.status()['gates']}
+        assert names == {'sh', 'sh2', 'sh3', 'sh4', 'sh5'}
+    finally:
+        for child in children:
+            stop(child)
+
+
+def test_of_many_that_start_one_gate_one_has_it(world, sallyport):
+    sallyport.write('par', PLAIN)
+    children = [world.servera.popen([sallyport.program, 'up', 'par'],
+                                    stderr=subprocess.PIPE) for _ in range(6)]
+    try:
+        until(lambda: sum(c.poll() is not None for c in children) == 5,
+              'all but one have given up')
+        for child in children:
+            if child.poll() is not None:
+                assert child.returncode == 1
+                assert 'is up already' in child.stderr.read()
+        assert sallyport.status('par')['gates'][0]['state'] == 'up'
+        assert sallyport('down', 'par').returncode == 0
+    finally:
+        for child in children:
+            stop(child)
+
+
+def test_a_firewall_that_refuses_leaves_dockers_as_it_was(world, sallyport):
+    """Two chains drop: we have a place in the one, and the other is a person's."""
+    world.servera.nft('''
+        table ip filter {
+            chain DOCKER-USER { counter return; }
+            chain FORWARD { type filter hook forward priority 0; policy drop;
+                counter jump DOCKER-USER; }
+        }
+        table inet zfw {
+            chain forward { type filter hook forward priority 0; policy drop; }
+        }''')
+    try:
+        held = hoststate(world.servera)
+        sallyport.write('fw', PLAIN)
+        done = sallyport('up', 'fw')
+        assert done.returncode == 1 and 'inet zfw' in done.stderr
+        assert difference(held, hoststate(world.servera)) == ''
+    finally:
+        world.servera.nft('delete table ip filter; delete table inet zfw')
+
+
+# Hosts ----------------------------------------------------------------------------
+
+@pytest.mark.parametrize('where', ['all', 'default'])
+def test_a_host_that_wants_no_ipv6(world, sallyport, where):
+    """It gets none, and the VPN has it all the same."""
+    host = Host('four', mounts=True)
+    join(world.core, 'four', host, 'eth0')
+    try:
+        world.core.ip('link set four master br5')
+        host.ip('addr add 172.16.5.20/24 dev eth0',
+                'route add default via 172.16.5.1')
+        host.sysctl(f'net/ipv6/conf/{where}/disable_ipv6', 1)
+        before = hoststate(host)
+        tool = Sallyport(sallyport.program, world, host)
+        with tool.up('four', CONF.format(office=world.office)) as gate:
+            gate.serve('room', 80)
+            assert 'sp-' not in host.out('ip', '-6', 'addr')
+            for proto in 'tcp', 'udp':
+                got = [probe.ask(world.laptop, proto, '172.16.5.20', 80),
+                       probe.ask(world.serverb, proto, A_VPN4, 80),
+                       probe.ask(world.serverb, proto, A_VPN6, 80)]
+                assert [g.saw for g in got] == [LAPTOP4, B_VPN4, B_VPN6]
+        assert difference(before, hoststate(host)) == ''
+    finally:
+        host.close()
+
+
+def test_ipv6_that_is_switched_off_on_the_host_and_on_again(world, sallyport):
+    """All of its own addresses go with it, which are not ours to put back."""
+    a = world.servera
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        assert wrong_answers(world) == []
+        a.sysctl('net/ipv6/conf/all/disable_ipv6', 1)
+        assert wrong_answers(world, families=(4,)) == []
+        since = len(gate.log.text())
+        take_rule_away(world)
+        assert 'trying again' not in gate.log.text()[since:]
+        a.sysctl('net/ipv6/conf/all/disable_ipv6', 0)
+        a.ip('addr replace fd00:16:5::10/64 dev eth0 nodad',
+             'route replace default via fd00:16:5::1')
+        until(lambda: wrong_answers(world, seconds=1) == [], gate.log.text)
+
+
+@pytest.mark.parametrize('path', ['', 'PATH=/nowhere'])
+def test_an_environment_with_nothing_in_it(world, sallyport, path):
+    """As cron(8) and su(1) have it: VPN clients are in /usr/sbin."""
+    conf = sallyport.write('bare', CONF.format(office=world.office))
+    child = world.servera.popen(
+        ['env', '-i', *([path] if path else []), sallyport.program, 'up', conf],
+        stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: is_up(sallyport, 'bare'), 'every door answers')
+        assert sallyport('down', 'bare').returncode == 0
+        assert child.wait(60) == 0
+    finally:
+        stop(child)
+
+
+@pytest.mark.parametrize('limit', range(9, 27, 2))
+def test_so_few_descriptors_that_it_cannot_start(world, sallyport, limit):
+    """However far it came: what it made is gone again."""
+    conf = sallyport.write('few', CONF.format(office=world.office))
+    done = world.servera.run('sh', '-c', f'ulimit -n {limit}; '
+                             f'exec {sallyport.program} up {conf}', ok=False)
+    assert done.returncode == 1
+    assert 'Too many open files' in done.stderr
+
+
+def test_somebody_tidies_up_below_run(world, sallyport):
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        world.servera.run('rm', '-rf', '/run/sallyport')
+        since = len(gate.log.text())
+        os.kill(gate.vpn_pid(), signal.SIGKILL)
+        gate.wait_log('Initialization Sequence Completed', since=since)
+        until(lambda: wrong_answers(world, seconds=1) == [], gate.log.text)
+        assert gate.exec('cat', '/etc/resolv.conf').returncode == 0
