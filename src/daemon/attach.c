@@ -11,9 +11,7 @@
 #include "daemon/supervisor.h"
 #include "plan/diff.h"
 #include "sys/fd.h"
-#include "sys/memory.h"
 #include "sys/netns.h"
-#include "sys/notify.h"
 #include "sys/sysctl.h"
 #include "sys/xtables.h"
 
@@ -28,13 +26,9 @@
 /* Links and addresses may change while we look. */
 #define ROUNDS 6
 
-#define SWEEP_MS       30000
-#define FIRST_SWEEP_MS 1000 /* gives back what the start needed */
-#define LAZY_MS        50
-#define DETACH_MS      15000
+#define DETACH_MS 15000
 
-static void __attribute__((format(printf, 2, 3)))
-say(const struct attached *x, const char *fmt, ...)
+void attached_say(const struct attached *x, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -45,7 +39,7 @@ say(const struct attached *x, const char *fmt, ...)
 	va_end(ap);
 }
 
-static void attached_close(struct attached *x)
+void attached_close(struct attached *x)
 {
 	rtnl_close(&x->rtnl);
 	nft_close(&x->nft);
@@ -53,8 +47,6 @@ static void attached_close(struct attached *x)
 	free(x->said);
 	arena_free(&x->arena);
 }
-
-#define CLEANUP_ATTACHED __attribute__((cleanup(attached_close)))
 
 /* --- is it a namespace that can be attached to? ------------------------------------- */
 
@@ -96,7 +88,7 @@ static int check_doors(const struct seen_doors *doors, struct err *e)
  * Who could not come back from a visit, like the hook of a podman without root,
  * moves: what is done after this is done there.
  */
-static int go_near(struct attached *x, const struct attach_target *t, struct err *e)
+int attached_go_near(struct attached *x, const struct attach_target *t, struct err *e)
 {
 	int self CLEANUP_FD = -1;
 	int r;
@@ -114,19 +106,18 @@ static int go_near(struct attached *x, const struct attach_target *t, struct err
 	return r;
 }
 
-/* Where to work: -1 is here. */
-static int place_of(const struct attached *x)
+int attached_place(const struct attached *x)
 {
 	return x->inside ? -1 : x->target->fd;
 }
 
-static int attached_open(struct attached *x, const struct attach_target *t, struct err *e)
+int attached_open(struct attached *x, const struct attach_target *t, struct err *e)
 {
-	int r = go_near(x, t, e);
+	int r = attached_go_near(x, t, e);
 
 	if (r == 0)
-		r = rtnl_open(place_of(x), &x->rtnl, e);
-	return r < 0 ? r : nft_open(place_of(x), &x->nft, e);
+		r = rtnl_open(attached_place(x), &x->rtnl, e);
+	return r < 0 ? r : nft_open(attached_place(x), &x->nft, e);
 }
 
 static void remember(struct attached *x, const char *path, const char *value)
@@ -187,14 +178,15 @@ static int set_sysctls(struct attached *x, const struct want *w, struct err *e)
 		r = sysctl_set(w->sysctls[i].path, w->sysctls[i].value, &changed, e);
 		if (r == -EROFS || r == -EACCES || r == -EPERM) {
 			if (!x->read_only)
-				say(x, "%s; nothing that the rules do depends on it", e->text);
+				attached_say(x, "%s; nothing that the rules do depends on it",
+					     e->text);
 			x->read_only = true;
 			return 0;
 		}
 		if (r < 0 && r != -ENOENT)
 			return r;
 		if (changed && x->settled)
-			say(x, "repaired: sysctl %s", w->sysctls[i].path);
+			attached_say(x, "repaired: sysctl %s", w->sysctls[i].path);
 	}
 	return 0;
 }
@@ -239,8 +231,7 @@ static int set_nft(struct attached *x, const struct want *w, struct err *e)
 	return 0;
 }
 
-/* Does somebody in the namespace translate addresses? */
-static int find_translation(struct attached *x, struct arena *a, bool *ret, struct err *e)
+int attached_translation(struct attached *x, struct arena *a, bool *ret, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
 	struct nft_chain *chains;
@@ -265,7 +256,7 @@ static int look(struct attached *x, struct arena *a, struct snapshot *net, struc
 	if (r == 0)
 		r = check_owner(x, net, e);
 	if (r == 0)
-		r = find_translation(x, a, &x->ask.translated, e);
+		r = attached_translation(x, a, &x->ask.translated, e);
 	if (r == 0)
 		doors_find(a, net, x->target->gateways, x->target->n_gateways, doors);
 	return r;
@@ -283,7 +274,7 @@ static void tell_repairs(const struct attached *x, struct arena *a, const struct
 {
 	for (size_t i = 0; x->settled && i < d->n_ops; i++)
 		if (d->ops[i].kind != OP_RULE_DEL && d->ops[i].kind != OP_ROUTE_DEL)
-			say(x, "repaired: %s", diff_op_text(a, &d->ops[i]));
+			attached_say(x, "repaired: %s", diff_op_text(a, &d->ops[i]));
 }
 
 static int no_netns(void *ctx, enum want_place place, size_t room)
@@ -327,7 +318,7 @@ static int one_round(struct attached *x, size_t *ret_steps, struct err *e)
 }
 
 /* A link that goes while its routes are made is no failure: the next round knows better. */
-static int reconcile_attached(struct attached *x, struct err *e)
+int attached_reconcile(struct attached *x, struct err *e)
 {
 	size_t steps = 1;
 	int r = 0;
@@ -369,7 +360,7 @@ static int restore_sysctls(struct attached *x, struct err *e)
 }
 
 /* Rules and routes first: answers then go as they went before, guarded to the end. */
-static int remove_all(struct attached *x, bool *ret_found, struct err *e)
+int attached_remove(struct attached *x, bool *ret_found, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	const char *listed;
@@ -417,10 +408,11 @@ static void warn_gateway(const struct attached *x, const struct snapshot *net,
 			 const struct seen_door *d, sa_family_t family)
 {
 	if (speaks(net, d, family) && ip_is_none(&d->gateway[family == AF_INET6]))
-		say(x,
-		    "door %s: nothing tells of an IPv%d gateway there: only clients of its own "
-		    "network are answered",
-		    d->link->name, family == AF_INET ? 4 : 6);
+		attached_say(
+			x,
+			"door %s: nothing tells of an IPv%d gateway there: only clients of its own "
+			"network are answered",
+			d->link->name, family == AF_INET ? 4 : 6);
 }
 
 /* What rules cannot repair: the kernel looks for its own addresses before any of them. */
@@ -433,10 +425,11 @@ static void warn_address(const struct attached *x, const struct snapshot *net,
 		char ip[IP_TEXT_SIZE];
 
 		if (door_has_address(tunnel, y) && ip_equal(&y->local, gateway))
-			say(x,
-			    "tunnel %s has the address %s, which is the gateway of door %s: whoever "
-			    "comes from beyond it is not answered",
-			    tunnel->link->name, ip_text(&y->local, ip), lan->link->name);
+			attached_say(
+				x,
+				"tunnel %s has the address %s, which is the gateway of door %s: whoever "
+				"comes from beyond it is not answered",
+				tunnel->link->name, ip_text(&y->local, ip), lan->link->name);
 	}
 }
 
@@ -457,7 +450,7 @@ static void tell_doors(struct attached *x, struct arena *a, const struct snapsho
 		return;
 	free(x->said);
 	x->said = strdup(words);
-	say(x, "%s", words);
+	attached_say(x, "%s", words);
 	for (size_t i = 0; i < doors->n_lan; i++) {
 		warn_gateway(x, net, &doors->lan[i], AF_INET);
 		warn_gateway(x, net, &doors->lan[i], AF_INET6);
@@ -475,7 +468,7 @@ static bool has_ended(const struct attach_target *t)
 	return t->pidfd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-static int first_time(struct attached *x, struct err *e)
+int attached_first(struct attached *x, struct err *e)
 {
 	struct err ignored;
 	bool found;
@@ -483,11 +476,11 @@ static int first_time(struct attached *x, struct err *e)
 	bool fresh = r == 0 && !has_table(x);
 
 	if (r == 0)
-		r = reconcile_attached(x, e);
+		r = attached_reconcile(x, e);
 	if (has_ended(x->target))
 		return err_set(e, ESRCH, "ended while it was attached to");
 	if (r < 0 && fresh)
-		(void)!remove_all(x, &found, &ignored);
+		(void)!attached_remove(x, &found, &ignored);
 	return r;
 }
 
@@ -497,7 +490,7 @@ int attach(const struct attach_target *t, const struct attach_ask *ask, bool qui
 	int r = attached_open(&x, t, e);
 
 	if (r == 0)
-		r = first_time(&x, e);
+		r = attached_first(&x, e);
 	return r < 0 ? err_wrap(e, r, "%s", t->label) : 0;
 }
 
@@ -519,7 +512,7 @@ int attach_plan(struct arena *a, const struct attach_target *t, const struct att
 	return 0;
 }
 
-static const char *lock_name(struct arena *a, const struct attach_target *t)
+const char *attached_lock(struct arena *a, const struct attach_target *t)
 {
 	struct stat st = { 0 };
 
@@ -534,7 +527,8 @@ int detach(const struct attach_target *t, struct err *e)
 	struct attached x CLEANUP_ATTACHED = { 0 };
 	const char *answer;
 	bool found = false;
-	int r = control_ask(&x.arena, lock_name(&x.arena, t), "detach\n", DETACH_MS, &answer, e);
+	int r = control_ask(&x.arena, attached_lock(&x.arena, t), "detach\n", DETACH_MS, &answer,
+			    e);
 
 	if (r == 0 && str_eq(answer, "done"))
 		return 0;
@@ -542,202 +536,8 @@ int detach(const struct attach_target *t, struct err *e)
 		return err_set(e, EIO, "%s: %s", t->label, answer);
 	r = attached_open(&x, t, e);
 	if (r == 0)
-		r = remove_all(&x, &found, e);
+		r = attached_remove(&x, &found, e);
 	if (r == 0 && !found)
 		return err_set(e, ENOENT, "%s is not attached", t->label);
-	return r < 0 ? err_wrap(e, r, "%s", t->label) : 0;
-}
-
-/* --- the watch ------------------------------------------------------------------------------ */
-
-void attach_watch_close(struct attach_watch *w)
-{
-	rtnl_watch_close(&w->rtnl);
-	nft_watch_close(&w->nft);
-	fd_close(&w->signals.fd);
-	fd_close(&w->control.fd);
-	fd_close(&w->client);
-	loop_close(&w->loop);
-	attached_close(&w->x);
-}
-
-static void network_changed(struct loop_source *source, uint32_t events)
-{
-	struct attach_watch *w = source->ctx;
-	struct rtnl_news news = { 0 };
-	struct err e;
-
-	(void)events;
-	if (rtnl_watch_read(w->rtnl, &news, &e) < 0) {
-		say(&w->x, "%s", e.text);
-		news.lost = true;
-	}
-	/* Routes that a VPN client adds, by the thousand, cannot hurt: one look for all. */
-	if (news.links || news.addresses || news.rules || news.deletions || news.lost)
-		w->dirty = true;
-	else
-		loop_arm(&w->loop, &w->sweep, LAZY_MS);
-}
-
-static void nft_changed(struct loop_source *source, uint32_t events)
-{
-	struct attach_watch *w = source->ctx;
-	struct arena a CLEANUP_ARENA = { 0 };
-	bool translated = false;
-	const char *what;
-	struct err e;
-
-	(void)events;
-	if (own_table_changed(&w->x.table, w->x.nft, w->nft, &a, &what, &e)) {
-		say(&w->x, "repaired: nft table inet " PLAN_ATTACH_NFT " was %s", what);
-		w->dirty = true;
-	}
-	if (*e.text)
-		say(&w->x, "%s", e.text);
-	if (find_translation(&w->x, &a, &translated, &e) == 0 && translated != w->x.ask.translated)
-		w->dirty = true;
-}
-
-static void process_ended(struct loop_source *source, uint32_t events)
-{
-	struct attach_watch *w = source->ctx;
-
-	(void)events;
-	say(&w->x, "has ended");
-	w->loop.stop = true;
-}
-
-static void asked(struct loop_source *source, uint32_t events)
-{
-	struct attach_watch *w = source->ctx;
-	char line[CONTROL_LINE_SIZE];
-	int fd CLEANUP_FD = control_accept(source->fd, line);
-
-	(void)events;
-	if (fd >= 0 && w->request) {
-		w->request(w->request_ctx, line, fd);
-	} else if (fd >= 0 && w->client < 0 && str_eq(line, "detach")) {
-		w->client = fd_take(&fd);
-		w->loop.stop = true;
-	}
-}
-
-static bool path_is_gone(const struct attach_target *t)
-{
-	struct stat now, was;
-
-	return t->path &&
-	       (stat(t->path, &now) < 0 || fstat(t->fd, &was) < 0 || now.st_ino != was.st_ino);
-}
-
-static void sweep(struct loop_timer *timer)
-{
-	struct attach_watch *w = timer->ctx;
-
-	if (path_is_gone(w->x.target)) {
-		say(&w->x, "is gone");
-		w->loop.stop = true;
-		return;
-	}
-	w->dirty = w->swept = true;
-	loop_arm(&w->loop, &w->sweep, SWEEP_MS);
-}
-
-static void idle(void *ctx)
-{
-	struct attach_watch *w = ctx;
-	struct err e;
-
-	if (!w->dirty)
-		return;
-	w->dirty = false;
-	w->in_order = reconcile_attached(&w->x, &e) == 0;
-	if (!w->in_order)
-		say(&w->x, "%s", e.text);
-	if (w->swept)
-		memory_give_back();
-	w->swept = false;
-}
-
-static int add_source(struct attach_watch *w, struct loop_source *s, int fd,
-		      void (*ready)(struct loop_source *s, uint32_t events), struct err *e)
-{
-	*s = (struct loop_source){ .ready = ready, .ctx = w, .fd = -1 };
-	return loop_add(&w->loop, s, fd, e);
-}
-
-/* Watching begins before the first look, so that nothing is missed in between. */
-static int open_watch(struct attach_watch *w, struct err *e)
-{
-	const struct attach_target *t = w->x.target;
-	int control = -1;
-	int r = loop_open(&w->loop, e);
-
-	w->loop.idle = idle;
-	w->loop.idle_ctx = w;
-	w->sweep = (struct loop_timer){ .fire = sweep, .ctx = w };
-	if (r == 0)
-		r = control_bind(lock_name(&w->x.arena, t), &control, e);
-	if (r == -EADDRINUSE)
-		return err_set(e, EADDRINUSE, "is watched already by another sallyport attach");
-	if (r == 0)
-		r = add_source(w, &w->control, control, asked, e);
-	if (r == 0 && !w->signals_are_mine)
-		r = loop_end_by_signals(&w->loop, &w->signals, e);
-	if (r == 0)
-		r = go_near(&w->x, t, e);
-	if (r == 0)
-		r = rtnl_watch_open(place_of(&w->x), &w->rtnl, e);
-	if (r == 0)
-		r = add_source(w, &w->rtnl_source, rtnl_watch_fd(w->rtnl), network_changed, e);
-	if (r == 0)
-		r = nft_watch_open(place_of(&w->x), &w->nft, e);
-	if (r == 0)
-		r = add_source(w, &w->nft_source, nft_watch_fd(w->nft), nft_changed, e);
-	if (r == 0 && t->pidfd >= 0)
-		r = add_source(w, &w->ended, t->pidfd, process_ended, e);
-	return r;
-}
-
-int attach_watch_open(struct attach_watch *w, const struct attach_target *t,
-		      const struct attach_ask *ask, struct err *e)
-{
-	int r;
-
-	w->x.target = t;
-	w->x.ask = *ask;
-	w->x.watched = true;
-	r = open_watch(w, e);
-	if (r == 0)
-		r = attached_open(&w->x, t, e);
-	if (r == 0)
-		r = first_time(&w->x, e);
-	if (r < 0)
-		return err_wrap(e, r, "%s", t->label);
-	w->x.settled = w->in_order = true;
-	loop_arm(&w->loop, &w->sweep, FIRST_SWEEP_MS);
-	return 0;
-}
-
-void attach_watch_ask(struct attach_watch *w, const struct attach_ask *ask)
-{
-	w->x.ask = *ask;
-	w->dirty = true;
-}
-
-int attach_watch(const struct attach_target *t, const struct attach_ask *ask, struct err *e)
-{
-	struct attach_watch w CLEANUP_WATCH = ATTACH_WATCH_NONE;
-	bool found;
-	int r = attach_watch_open(&w, t, ask, e);
-
-	if (r < 0)
-		return r;
-	notify_send(getenv("NOTIFY_SOCKET"), "READY=1");
-	r = loop_run(&w.loop, e);
-	if (r == 0 && w.client >= 0) {
-		r = remove_all(&w.x, &found, e);
-		control_send(w.client, r < 0 ? e->text : "done");
-	}
 	return r < 0 ? err_wrap(e, r, "%s", t->label) : 0;
 }

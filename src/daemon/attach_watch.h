@@ -26,6 +26,25 @@ struct attached {
 	bool quiet;
 };
 
+/* daemon/attach.c; "sallyport: LABEL: ..." on stderr. */
+void attached_say(const struct attached *x, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* To where the work can be done from; for good, if there is no way back. */
+int attached_go_near(struct attached *x, const struct attach_target *t, struct err *e) MUST_USE;
+/* Where to work: -1 is here. */
+int attached_place(const struct attached *x);
+int attached_open(struct attached *x, const struct attach_target *t, struct err *e) MUST_USE;
+void attached_close(struct attached *x);
+#define CLEANUP_ATTACHED __attribute__((cleanup(attached_close)))
+/* Makes it so; takes all back if it was not attached to before and that fails. */
+int attached_first(struct attached *x, struct err *e) MUST_USE;
+int attached_reconcile(struct attached *x, struct err *e) MUST_USE;
+int attached_remove(struct attached *x, bool *ret_found, struct err *e) MUST_USE;
+/* Of the control socket by which one process at a time watches a namespace. */
+const char *attached_lock(struct arena *a, const struct attach_target *t);
+/* Does somebody in the namespace translate addresses? */
+int attached_translation(struct attached *x, struct arena *a, bool *ret, struct err *e) MUST_USE;
+
 /* The same with a loop that keeps it so. */
 struct attach_watch {
 	struct attached x;
