@@ -52,6 +52,26 @@ void nft_set_anonymous(struct nft_coder *c, struct nft_set *set);
 bool nft_verdict(struct nft_coder *c, int *ret_code, const char **ret_chain);
 
 /* One line: a rule of @chain. */
-void nft_rule(struct nft_coder *c, const char *chain);
+void nft_code_rule(struct nft_coder *c, const char *chain);
+
+struct nft_rule {
+	struct nft_coder *c;
+	struct nft_words *w;
+	struct text out; /* its expressions */
+	uint8_t network, transport; /* protocols that it has asked for */
+	const char *comment;
+};
+
+/* wire/nft_match.c: what a rule looks at, "ip daddr" and the like; NULL if no such words are next. */
+struct nft_field;
+const struct nft_field *nft_take_field(struct nft_words *w);
+/* Behind the words for @f: what it is compared with, looked up in, or set to. */
+void nft_match(struct nft_rule *r, const struct nft_field *f);
+/* "FIELD . FIELD" from @f on, which has been taken: as many as there are, side by side. */
+void nft_load_tuple(struct nft_rule *r, const struct nft_field *f, struct nft_tuple *ret);
+/* "@NAME" */
+const char *nft_take_set_name(struct nft_rule *r);
+/* Asks for @proto if that has not been done. */
+void nft_require_transport(struct nft_rule *r, uint8_t proto);
 
 #endif

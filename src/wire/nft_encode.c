@@ -145,7 +145,7 @@ static void chain_block(struct nft_coder *c)
 	put_chain(c, name);
 	nft_skip_lines(w);
 	while (w->kind != NFT_END && !nft_take(w, "}")) {
-		nft_rule(c, name);
+		nft_code_rule(c, name);
 		nft_skip_lines(w);
 	}
 }
@@ -245,22 +245,11 @@ static const struct command {
 	{ { "flush", "set" }, flush_set },
 };
 
-static bool take_words(struct nft_words *w, const char *const words[3])
-{
-	const char *start = w->start;
-
-	for (size_t i = 0; i < 3 && words[i]; i++)
-		if (!nft_take(w, words[i])) {
-			nft_back(w, start);
-			return false;
-		}
-	return true;
-}
-
 static void command(struct nft_coder *c)
 {
 	for (size_t i = 0; i < ARRAY_LEN(commands_known); i++)
-		if (take_words(&c->words, commands_known[i].words)) {
+		if (nft_take_all(&c->words, commands_known[i].words,
+				 ARRAY_LEN(commands_known[i].words))) {
 			commands_known[i].code(c);
 			nft_want_line(&c->words);
 			return;

@@ -92,6 +92,19 @@ bool nft_take(struct nft_words *w, const char *word)
 	return is;
 }
 
+bool nft_take_all(struct nft_words *w, const char *const *words, size_t n)
+{
+	const char *start = w->start;
+
+	for (size_t i = 0; i < n && words[i]; i++)
+		if (!nft_take(w, words[i])) {
+			if (i)
+				nft_back(w, start);
+			return false;
+		}
+	return true;
+}
+
 void nft_want(struct nft_words *w, const char *word)
 {
 	if (!nft_take(w, word))

@@ -32,13 +32,15 @@ struct nft_words {
 void nft_words_begin(struct nft_words *w, const char *text);
 void nft_unknown(struct nft_words *w);
 void nft_next(struct nft_words *w);
-/* Back to @start, which was the start of a word. */
+/* Back to @start, which was that of a word. */
 void nft_back(struct nft_words *w, const char *start);
 
 bool nft_at_end(const struct nft_words *w); /* of the line */
 bool nft_is(const struct nft_words *w, const char *word);
 /* Goes past @word if that is next. */
 bool nft_take(struct nft_words *w, const char *word);
+/* Goes past @words, at most @n or up to NULL, if all of them are next. */
+bool nft_take_all(struct nft_words *w, const char *const *words, size_t n);
 void nft_want(struct nft_words *w, const char *word);
 void nft_want_line(struct nft_words *w);
 void nft_skip_lines(struct nft_words *w);
