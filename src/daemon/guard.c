@@ -24,8 +24,6 @@
 /* What no event tells of is looked at this often, in ms. */
 #define SWEEP_MS       30000
 #define FIRST_SWEEP_MS 1000
-/* A command may hand its work to others and end before the tunnel is there. */
-#define HANDOVER_MS 60000
 
 void guard_log(const struct guard *g, const char *fmt, ...)
 {
@@ -98,10 +96,12 @@ static int listen_for_requests(struct guard *g, struct err *e)
 
 static void command_over(void *ctx)
 {
+	struct arena a CLEANUP_ARENA = { 0 };
 	struct guard *g = ctx;
 
 	g->ended = true;
-	g->ended_ms = clock_ms();
+	g->handover = (struct handover){ .hands_over = undo_command(&a, g->command),
+					 .ended = clock_ms() };
 	g->exit_status = g->child.status;
 	g->dirty = true;
 }
@@ -138,20 +138,17 @@ static const char *left_behind(struct guard *g, struct arena *a)
 	return before_left_policy(a, &g->before);
 }
 
-/*
- * No tunnel is there (any more), and yet one may come: `systemctl start openvpn`
- * is over before it is connected, and one that is connected starts again.
- */
-static bool is_under_way(const struct guard *g)
+static enum handover_action what_it_left(struct guard *g, bool tunnel)
 {
-	struct arena a CLEANUP_ARENA = { 0 };
+	enum handover_word word = HANDOVER_SAYS_NOTHING;
 	bool knows;
-	bool runs = undo_still_runs(&g->before, &knows);
 
-	if (knows)
-		return runs;
-	return !g->tunnel_seen && undo_command(&a, g->command) &&
-	       clock_ms() - g->ended_ms < HANDOVER_MS;
+	if (!tunnel) {
+		bool runs = undo_still_runs(&g->before, &knows);
+
+		word = !knows ? HANDOVER_SAYS_NOTHING : runs ? HANDOVER_SAYS_YES : HANDOVER_SAYS_NO;
+	}
+	return handover_step(&g->handover, tunnel, word, clock_ms());
 }
 
 static void look_after_command(struct guard *g)
@@ -167,19 +164,24 @@ static void look_after_command(struct guard *g)
 		return;
 	}
 	link = left_behind(g, &a);
-	g->tunnel_seen = g->tunnel_seen || link;
-	if (!link && is_under_way(g)) {
+	switch (what_it_left(g, link)) {
+	case HANDOVER_END:
+		g->loop.stop = true;
+		return;
+	case HANDOVER_WAIT:
 		if (!g->wait_said)
 			guard_log(g, "%s has ended, its tunnel is not there yet: the guard stands",
 				  g->command[0]);
 		g->wait_said = true;
 		loop_arm(&g->loop, &g->sweep, FIRST_SWEEP_MS);
-	} else if (!link) {
-		g->loop.stop = true;
-	} else if (!g->ready_said) {
-		guard_log(g, "%s has ended and left %s: the guard stands until that is gone",
-			  g->command[0], link);
+		return;
+	case HANDOVER_STAND:
+		if (!g->ready_said)
+			guard_log(g,
+				  "%s has ended and left %s: the guard stands until that is gone",
+				  g->command[0], link);
 		g->ready_said = true;
+		return;
 	}
 }
 
@@ -245,7 +247,8 @@ static void end_what_is_left(struct guard *g)
 	struct arena a CLEANUP_ARENA = { 0 };
 	const char *link = g->ended && g->rtnl ? left_behind(g, &a) : NULL;
 
-	if (!g->ended || (!link && !is_under_way(g)) || undo_run_command(&g->before) || !link)
+	if (!g->ended || what_it_left(g, link) == HANDOVER_END || undo_run_command(&g->before) ||
+	    !link)
 		return;
 	guard_log(g, "%s stays, and nothing guards the host any more", link);
 }

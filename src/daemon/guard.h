@@ -8,6 +8,7 @@
 #include "daemon/supervisor.h"
 #include "model/socket.h"
 #include "plan/guard.h"
+#include "super/handover.h"
 
 /*
  * The guard of a bare host: one process and one loop, as a supervisor is, for
@@ -54,8 +55,7 @@ struct guard {
 	const char *const *command; /* NULL: stands until it is told to go */
 	struct command child;
 	bool ended; /* the command has */
-	int64_t ended_ms; /* by clock_ms() */
-	bool tunnel_seen; /* since it has */
+	struct handover handover; /* since it has; by clock_ms() */
 	int exit_status;
 	struct host_before before; /* in arena */
 	struct loop_source etc; /* where name servers stand */

@@ -191,11 +191,11 @@ static int undo_policies(struct arena *a, const struct host_before *b, struct er
 /* --- processes ---------------------------------------------------------------------------- */
 
 /* What follows the word stays; "" ends the words. */
-struct handover {
+struct hander {
 	const char *program, *word, *undo, *ask;
 };
 
-static const struct handover handovers[] = {
+static const struct hander handovers[] = {
 	{ "wg-quick", "up", "down", NULL },
 	{ "systemctl", "start", "stop", "is-active" },
 	{ "systemctl", "restart", "stop", "is-active" },
@@ -210,7 +210,7 @@ static const struct handover handovers[] = {
 };
 
 /* The one that @command is, and the place of its word; NULL if it is none. */
-static const struct handover *find_handover(const char *const *command, size_t *ret_word)
+static const struct hander *find_handover(const char *const *command, size_t *ret_word)
 {
 	/* "env A=b wg-quick up x" */
 	for (size_t program = 0; command && command[program]; program++) {
@@ -247,7 +247,7 @@ static const char *const *with_word(struct arena *a, const char *const *command,
 const char *const *undo_command(struct arena *a, const char *const *command)
 {
 	size_t word;
-	const struct handover *h = find_handover(command, &word);
+	const struct hander *h = find_handover(command, &word);
 
 	return h ? with_word(a, command, word, h->undo) : NULL;
 }
@@ -269,7 +269,7 @@ bool undo_still_runs(const struct host_before *b, bool *ret_knows)
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct proc_spec spec = PROC_SPEC_NONE;
 	size_t word;
-	const struct handover *h = find_handover(b->command, &word);
+	const struct hander *h = find_handover(b->command, &word);
 	const char *states;
 	struct err e;
 	int status;
