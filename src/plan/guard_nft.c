@@ -30,6 +30,7 @@
 
 #include "base/text.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #define OURS     "and 0xff000000 == 0x27000000"
@@ -40,6 +41,7 @@
 #define CLIENTS "\t\tsize 65536\n\t\tflags dynamic,timeout\n\t\ttimeout 3m\n"
 
 struct nft {
+	struct arena *arena; /* for words of rules */
 	const struct guard_memory *m;
 	const struct snapshot *host;
 	const struct guard_wish *wish;
@@ -76,9 +78,48 @@ static bool strays(const struct nft *n, const struct guard_door *d)
 	return has_mark(d) && (d->tunnel || guard_leads_on(n->m, n->host, d));
 }
 
-static void set_mark(struct nft *n, uint32_t mark)
+/* One line inside of a chain. */
+static void rule(struct nft *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void rule(struct nft *n, const char *fmt, ...)
 {
-	text_addf(&n->t, "meta mark set meta mark and 0x%08x or 0x%08x", REST, mark);
+	va_list ap;
+
+	text_add(&n->t, "\t\t");
+	va_start(ap, fmt);
+	text_addv(&n->t, fmt, ap);
+	va_end(ap);
+	text_add(&n->t, "\n");
+}
+
+/* @hook "": others lead to it. */
+static void begin(struct nft *n, const char *chain, const char *hook)
+{
+	text_addf(&n->t, "\tchain %s {\n", chain);
+	if (*hook)
+		text_addf(&n->t, "\t\ttype %s; policy accept;\n", hook);
+}
+
+static void end(struct nft *n)
+{
+	text_add(&n->t, "\t}\n");
+}
+
+/* Statements that change our part of a packet's or a connection's mark. */
+static const char *marks(const struct nft *n, uint32_t mark)
+{
+	return arena_printf(n->arena, "meta mark set meta mark and 0x%08x or 0x%08x", REST, mark);
+}
+
+static const char *notes(const struct nft *n, uint32_t mark)
+{
+	return arena_printf(n->arena, "ct mark set ct mark and 0x%08x or 0x%08x", REST, mark);
+}
+
+/* "A, B" */
+static const char *listed(const struct nft *n, const char *list, const char *item)
+{
+	return *list ? arena_printf(n->arena, "%s, %s", list, item) : item;
 }
 
 static const char *ip_word(const struct address *x)
@@ -152,14 +193,14 @@ static void udp_learn_address(struct nft *n, const struct address *x)
 {
 	const struct udp_family *f = &udp_families[x->local.family != AF_INET];
 
-	text_addf(&n->t, "\tchain learn_%08x {\n\t\tupdate @spoken_%08x { %s }\n", id_of(x),
-		  id_of(x), f->asks);
+	begin(n, arena_printf(n->arena, "learn_%08x", id_of(x)), "");
+	rule(n, "update @spoken_%08x { %s }", id_of(x), f->asks);
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *y = &n->host->addresses[i];
 
 		if (is_here(y) && y->local.family == x->local.family)
-			text_addf(&n->t, "\t\t%s @last_%08x { %s }\n", x == y ? "update" : "delete",
-				  id_of(y), f->asks);
+			rule(n, "%s @last_%08x { %s }", x == y ? "update" : "delete", id_of(y),
+			     f->asks);
 	}
 	for (size_t i = 0; i < n->m->n_doors; i++) {
 		const struct guard_door *d = &n->m->doors[i];
@@ -168,12 +209,12 @@ static void udp_learn_address(struct nft *n, const struct address *x)
 			continue;
 		/* Rules ask nothing of a tunnel's address: its mark must tell. */
 		if (d->tunnel || !is_owner(n, d, x))
-			text_addf(&n->t, "\t\tiifname \"%s\" update @stray%c_%u { %s }\n", d->name,
-				  f->digit, d->number, f->comes);
-		text_addf(&n->t, "\t\tiifname != \"%s\" delete @stray%c_%u { %s }\n", d->name,
-			  f->digit, d->number, f->comes);
+			rule(n, "iifname \"%s\" update @stray%c_%u { %s }", d->name, f->digit,
+			     d->number, f->comes);
+		rule(n, "iifname != \"%s\" delete @stray%c_%u { %s }", d->name, f->digit, d->number,
+		     f->comes);
 	}
-	text_add(&n->t, "\t}\n");
+	end(n);
 }
 
 /*
@@ -184,62 +225,55 @@ static void udp_learn_address(struct nft *n, const struct address *x)
  */
 static void udp_learn(struct nft *n)
 {
-	text_add(&n->t, "\tchain learn {\n");
+	begin(n, "learn", "");
 	for (size_t f = 0; f < ARRAY_LEN(udp_families); f++) {
-		bool any = false;
+		const char *chains = "", *word = "";
 
-		text_addf(&n->t, "\t\t%s @asked%c return\n", udp_families[f].asks,
-			  udp_families[f].digit);
+		rule(n, "%s @asked%c return", udp_families[f].asks, udp_families[f].digit);
 		for (size_t i = 0; i < n->host->n_addresses; i++) {
 			const struct address *x = &n->host->addresses[i];
 			char ip[IP_TEXT_SIZE];
 
 			if (!is_here(x) || x->local.family != udp_families[f].family)
 				continue;
-			if (!any)
-				text_addf(&n->t, "\t\t%s daddr vmap { ", ip_word(x));
-			text_addf(&n->t, "%s%s : goto learn_%08x", any ? ", " : "",
-				  ip_text(&x->local, ip), id_of(x));
-			any = true;
+			word = ip_word(x);
+			chains = listed(n, chains,
+					arena_printf(n->arena, "%s : goto learn_%08x",
+						     ip_text(&x->local, ip), id_of(x)));
 		}
-		text_add(&n->t, any ? " }\n" : "");
+		if (*chains)
+			rule(n, "%s daddr vmap { %s }", word, chains);
 	}
-	text_add(&n->t, "\t}\n");
+	end(n);
 }
 
 static void udp_by_door(struct nft *n)
 {
-	text_add(&n->t, "\tchain by_door {\n");
+	begin(n, "by_door", "");
 	for (size_t i = 0; i < n->m->n_doors; i++) {
 		const struct guard_door *d = &n->m->doors[i];
 
-		for (size_t f = 0; strays(n, d) && f < ARRAY_LEN(udp_families); f++) {
-			text_addf(&n->t, "\t\t%s @stray%c_%u ", udp_families[f].goes,
-				  udp_families[f].digit, d->number);
-			set_mark(n, door_mark(d));
-			text_add(&n->t, " return\n");
-		}
+		for (size_t f = 0; strays(n, d) && f < ARRAY_LEN(udp_families); f++)
+			rule(n, "%s @stray%c_%u %s return", udp_families[f].goes,
+			     udp_families[f].digit, d->number, marks(n, door_mark(d)));
 	}
-	text_add(&n->t, "\t}\n");
+	end(n);
 }
 
 /* A socket that is bound to an address says the right one by itself. */
 static void udp_answer(struct nft *n)
 {
-	text_add(&n->t, "\tchain answer {\n"
-			"\t\ttype route hook output priority -310; policy accept;\n"
-			"\t\tmeta l4proto != udp return\n"
-			"\t\toifname \"lo\" return\n");
+	begin(n, "answer", "route hook output priority -310");
+	rule(n, "meta l4proto != udp return");
+	rule(n, "oifname \"lo\" return");
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *x = &n->host->addresses[i];
 		const struct udp_family *f = &udp_families[x->local.family != AF_INET];
 		char ip[IP_TEXT_SIZE];
 
 		if (is_here(x))
-			text_addf(
-				&n->t,
-				"\t\t%s saddr %s socket wildcard 0 %s @spoken_%08x goto by_door\n",
-				ip_word(x), ip_text(&x->local, ip), f->answers, id_of(x));
+			rule(n, "%s saddr %s socket wildcard 0 %s @spoken_%08x goto by_door",
+			     ip_word(x), ip_text(&x->local, ip), f->answers, id_of(x));
 	}
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *x = &n->host->addresses[i];
@@ -247,15 +281,15 @@ static void udp_answer(struct nft *n)
 		char ip[IP_TEXT_SIZE];
 
 		if (is_here(x))
-			text_addf(&n->t, "\t\t%s @last_%08x %s saddr set %s goto by_door\n",
-				  f->answers, id_of(x), ip_word(x), ip_text(&x->local, ip));
+			rule(n, "%s @last_%08x %s saddr set %s goto by_door", f->answers, id_of(x),
+			     ip_word(x), ip_text(&x->local, ip));
 	}
 	for (size_t f = 0; f < ARRAY_LEN(udp_families); f++)
-		text_addf(&n->t, "\t\tudp sport %u-%u update @asked%c { %s }\n",
-			  n->wish->clients_last ? n->wish->clients_first : 32768,
-			  n->wish->clients_last ? n->wish->clients_last : 60999,
-			  udp_families[f].digit, udp_families[f].answers);
-	text_add(&n->t, "\t}\n");
+		rule(n, "udp sport %u-%u update @asked%c { %s }",
+		     n->wish->clients_last ? n->wish->clients_first : 32768,
+		     n->wish->clients_last ? n->wish->clients_last : 60999, udp_families[f].digit,
+		     udp_families[f].answers);
+	end(n);
 }
 
 static void udp(struct nft *n)
@@ -289,27 +323,25 @@ static bool had(const struct nft *n, const char *what)
  */
 static void from_door(struct nft *n)
 {
-	bool any = false;
+	const char *doors = "";
 
-	text_add(&n->t, "\tchain from_door {\n");
+	begin(n, "from_door", "");
 	if (had(n, GUARD_ACCEPT))
-		text_add(&n->t,
-			 "\t\tmeta l4proto tcp meta mark != 0 meta mark " NOT_OURS " return\n");
+		rule(n, "meta l4proto tcp meta mark != 0 meta mark " NOT_OURS " return");
 	if (had(n, GUARD_REFLECT4))
-		text_add(&n->t,
-			 "\t\tmeta l4proto != tcp meta mark != 0 meta mark " NOT_OURS " return\n");
+		rule(n, "meta l4proto != tcp meta mark != 0 meta mark " NOT_OURS " return");
 	for (size_t i = 0; i < n->m->n_doors; i++) {
 		const struct guard_door *d = &n->m->doors[i];
 
-		if (!has_mark(d))
-			continue;
-		text_addf(&n->t, "%s\"%s\" : 0x%x", any ? ", " : "\t\tmeta mark set iifname map { ",
-			  d->name, door_mark(d));
-		any = true;
+		if (has_mark(d))
+			doors = listed(n, doors,
+				       arena_printf(n->arena, "\"%s\" : 0x%x", d->name,
+						    door_mark(d)));
 	}
-	if (any)
-		text_add(&n->t, " } return\n");
-	text_add(&n->t, "\t\tmeta l4proto tcp meta mark set 0\n\t}\n");
+	if (*doors)
+		rule(n, "meta mark set iifname map { %s } return", doors);
+	rule(n, "meta l4proto tcp meta mark set 0");
+	end(n);
 }
 
 /*
@@ -321,38 +353,35 @@ static void from_door(struct nft *n)
  */
 static void arrive(struct nft *n)
 {
-	text_add(&n->t, "\tchain arrive {\n"
-			"\t\ttype filter hook input priority 2147483646; policy accept;\n"
-			/* Nearly every packet ends here. */
-			"\t\ttcp flags & (fin | syn | rst | ack) != syn return\n");
+	begin(n, "arrive", "filter hook input priority 2147483646");
+	/* Nearly every packet ends here. */
+	rule(n, "tcp flags & (fin | syn | rst | ack) != syn return");
 	if (n->wish->ipsec)
-		text_add(&n->t, "\t\tmeta ipsec exists return\n");
-	text_add(&n->t, "\t\tiifname \"lo\" meta l4proto tcp meta mark set 0 return\n"
-			"\t\tiifname \"lo\" return\n");
-	text_addf(&n->t, "\t\tmeta l4proto udp socket wildcard <= 1 %s\n",
-		  n->wish->udp ? "goto learn" : "return");
-	text_add(&n->t, "\t\tmeta l4proto { tcp, udp } goto from_door\n"
-			"\t\ticmp type echo-request goto from_door\n"
-			"\t\ticmpv6 type echo-request goto from_door\n"
-			"\t}\n");
+		rule(n, "meta ipsec exists return");
+	rule(n, "iifname \"lo\" meta l4proto tcp meta mark set 0 return");
+	rule(n, "iifname \"lo\" return");
+	rule(n, "meta l4proto udp socket wildcard <= 1 %s", n->wish->udp ? "goto learn" : "return");
+	rule(n, "meta l4proto { tcp, udp } goto from_door");
+	rule(n, "icmp type echo-request goto from_door");
+	rule(n, "icmpv6 type echo-request goto from_door");
+	end(n);
 }
 
 /* What a connection's mark says, for a packet of it: chain KIND_NUMBER. */
 static void by_mark(struct nft *n, const char *kind)
 {
-	bool any = false;
+	const char *doors = "";
 
 	for (size_t i = 0; i < n->m->n_doors; i++) {
 		const struct guard_door *d = &n->m->doors[i];
 
-		if (!has_mark(d))
-			continue;
-		text_addf(&n->t, "%s0x%x : goto %s_%u",
-			  any ? ", " : "\t\tct mark and 0xffff0000 vmap { ", door_mark(d), kind,
-			  d->number);
-		any = true;
+		if (has_mark(d))
+			doors = listed(n, doors,
+				       arena_printf(n->arena, "0x%x : goto %s_%u", door_mark(d),
+						    kind, d->number));
 	}
-	text_add(&n->t, any ? " }\n" : "");
+	if (*doors)
+		rule(n, "ct mark and 0xffff0000 vmap { %s }", doors);
 }
 
 static void back_chains(struct nft *n)
@@ -362,9 +391,9 @@ static void back_chains(struct nft *n)
 
 		if (!has_mark(d))
 			continue;
-		text_addf(&n->t, "\tchain back_%u {\n\t\t", d->number);
-		set_mark(n, door_mark(d));
-		text_add(&n->t, "\n\t}\n");
+		begin(n, arena_printf(n->arena, "back_%u", d->number), "");
+		rule(n, "%s", marks(n, door_mark(d)));
+		end(n);
 	}
 }
 
@@ -375,11 +404,10 @@ static void back_chains(struct nft *n)
  */
 static void in_its_middle(struct nft *n)
 {
-	text_addf(&n->t,
-		  "\t\tct mark " NOT_OURS
-		  " ct direction reply tcp flags & syn == 0 meta ipsec missing "
-		  "fib daddr type local ct mark set ct mark and 0x%08x or 0x%08x\n",
-		  REST, GUARD_MARK_BEFORE);
+	rule(n,
+	     "ct mark " NOT_OURS " ct direction reply tcp flags & syn == 0 meta ipsec missing "
+	     "fib daddr type local %s",
+	     notes(n, GUARD_MARK_BEFORE));
 }
 
 /*
@@ -390,39 +418,33 @@ static void in_its_middle(struct nft *n)
 static void back(struct nft *n)
 {
 	back_chains(n);
-	text_add(&n->t, "\tchain back {\n"
-			"\t\ttype filter hook prerouting priority -149; policy accept;\n"
-			/* Nearly every packet ends here. */
-			"\t\tct direction original meta mark " NOT_OURS " return\n"
-			"\t\tiifname \"lo\" return\n");
-	text_addf(&n->t, "\t\tmeta mark " OURS " meta mark set meta mark and 0x%08x\n", REST);
-	text_add(&n->t, "\t\tct direction original return\n");
+	begin(n, "back", "filter hook prerouting priority -149");
+	/* Nearly every packet ends here. */
+	rule(n, "ct direction original meta mark " NOT_OURS " return");
+	rule(n, "iifname \"lo\" return");
+	rule(n, "meta mark " OURS " meta mark set meta mark and 0x%08x", REST);
+	rule(n, "ct direction original return");
 	by_mark(n, "back");
 	/* Not known by any door: it is older than the guard, or the host began it. */
 	if (n->wish->ipsec)
 		in_its_middle(n);
-	text_addf(&n->t,
-		  "\t\tct mark " OURS " return\n"
-		  "\t\tfib daddr type local ct mark set ct mark and 0x%08x or 0x%08x return\n\t\t",
-		  REST, GUARD_MARK_OTHER);
-	set_mark(n, GUARD_MARK_BEFORE);
-	text_add(&n->t, "\n\t}\n");
+	rule(n, "ct mark " OURS " return");
+	rule(n, "fib daddr type local %s return", notes(n, GUARD_MARK_OTHER));
+	rule(n, "%s", marks(n, GUARD_MARK_BEFORE));
+	end(n);
 }
 
 static void through(struct nft *n)
 {
-	text_add(&n->t, "\tchain through {\n"
-			"\t\ttype filter hook forward priority -150; policy accept;\n"
-			"\t\tct mark " OURS " return\n"
-			"\t\tct direction reply return\n");
+	begin(n, "through", "filter hook forward priority -150");
+	rule(n, "ct mark " OURS " return");
+	rule(n, "ct direction reply return");
 	for (size_t i = 0; i < n->m->n_doors; i++)
 		if (has_mark(&n->m->doors[i]))
-			text_addf(
-				&n->t,
-				"\t\tiifname \"%s\" ct mark set ct mark and 0x%08x or 0x%08x return\n",
-				n->m->doors[i].name, REST, door_mark(&n->m->doors[i]));
-	text_addf(&n->t, "\t\tct state new ct mark set ct mark and 0x%08x or 0x%08x\n\t}\n", REST,
-		  GUARD_MARK_OTHER);
+			rule(n, "iifname \"%s\" %s return", n->m->doors[i].name,
+			     notes(n, door_mark(&n->m->doors[i])));
+	rule(n, "ct state new %s", notes(n, GUARD_MARK_OTHER));
+	end(n);
 }
 
 /* While a trial has run out, all go the way that they went before. */
@@ -431,20 +453,18 @@ static void trial(struct nft *n)
 	text_add(&n->t, "\tset trial {\n\t\ttypeof meta nfproto\n\t\tflags timeout\n\t}\n");
 	if (!n->wish->trial)
 		return;
-	text_add(&n->t, "\tchain leave {\n"
-			"\t\ttype route hook output priority -140; policy accept;\n"
-			"\t\toifname != \"lo\" meta nfproto != @trial ");
-	set_mark(n, GUARD_MARK_BEFORE);
-	text_add(&n->t, "\n\t}\n");
+	begin(n, "leave", "route hook output priority -140");
+	rule(n, "oifname != \"lo\" meta nfproto != @trial %s", marks(n, GUARD_MARK_BEFORE));
+	end(n);
 }
 
 /* A packet of a connection that came in by @d, unless it goes there as it is. */
 static void xfrm_door(struct nft *n, const struct guard_door *d)
 {
-	text_addf(&n->t, "\tchain pass_%u {\n\t\toifname \"%s\" rt ipsec missing return\n\t\t",
-		  d->number, d->name);
-	set_mark(n, door_mark(d));
-	text_add(&n->t, "\n\t}\n");
+	begin(n, arena_printf(n->arena, "pass_%u", d->number), "");
+	rule(n, "oifname \"%s\" rt ipsec missing return", d->name);
+	rule(n, "%s", marks(n, door_mark(d)));
+	end(n);
 }
 
 /*
@@ -454,31 +474,21 @@ static void xfrm_door(struct nft *n, const struct guard_door *d)
  */
 static void xfrm_arrive(struct nft *n)
 {
-	text_add(&n->t, "\tchain arrive_xfrm {\n"
-			"\t\ttype filter hook prerouting priority -148; policy accept;\n"
-			"\t\tiifname \"lo\" return\n");
-	text_addf(&n->t,
-		  "\t\tmeta ipsec exists meta mark " OURS " meta mark set meta mark and 0x%08x\n",
-		  REST);
-	text_addf(&n->t,
-		  "\t\tmeta ipsec exists ct direction original ct mark set ct mark and "
-		  "0x%08x or 0x%08x\n",
-		  REST, GUARD_MARK_OTHER);
-	text_add(&n->t, "\t\tmeta ipsec exists return\n");
+	begin(n, "arrive_xfrm", "filter hook prerouting priority -148");
+	rule(n, "iifname \"lo\" return");
+	rule(n, "meta ipsec exists meta mark " OURS " meta mark set meta mark and 0x%08x", REST);
+	rule(n, "meta ipsec exists ct direction original %s", notes(n, GUARD_MARK_OTHER));
+	rule(n, "meta ipsec exists return");
 	for (size_t i = 0; i < n->m->n_doors; i++)
 		if (has_mark(&n->m->doors[i]))
-			text_addf(&n->t,
-				  "\t\tct mark " NOT_OURS " ct direction original iifname "
-				  "\"%s\" ct mark set ct mark and 0x%08x or 0x%08x\n",
-				  n->m->doors[i].name, REST, door_mark(&n->m->doors[i]));
+			rule(n, "ct mark " NOT_OURS " ct direction original iifname \"%s\" %s",
+			     n->m->doors[i].name, notes(n, door_mark(&n->m->doors[i])));
 	in_its_middle(n);
-	text_addf(&n->t,
-		  "\t\tct mark " NOT_OURS " return\n"
-		  "\t\tct mark and 0x%08x == 0x%08x return\n"
-		  "\t\tmeta mark " OURS " return\n\t\t",
-		  GUARD_MARK_MASK, GUARD_MARK_OTHER);
-	set_mark(n, GUARD_MARK_REQUEST);
-	text_add(&n->t, "\n\t}\n");
+	rule(n, "ct mark " NOT_OURS " return");
+	rule(n, "ct mark and 0x%08x == 0x%08x return", GUARD_MARK_MASK, GUARD_MARK_OTHER);
+	rule(n, "meta mark " OURS " return");
+	rule(n, "%s", marks(n, GUARD_MARK_REQUEST));
+	end(n);
 }
 
 /* What --lan names stays out of IPsec as it stays out of tunnels, and is answered so. */
@@ -487,12 +497,9 @@ static void xfrm_lan(struct nft *n)
 	char text[PREFIX_TEXT_SIZE];
 
 	for (size_t i = 0; i < n->wish->n_lan; i++)
-		text_addf(
-			&n->t,
-			"\t\tct direction original %s daddr %s fib daddr type != local ct mark set "
-			"ct mark and 0x%08x or 0x%08x\n",
-			n->wish->lan[i].ip.family == AF_INET ? "ip" : "ip6",
-			prefix_text(&n->wish->lan[i], text), REST, GUARD_MARK_BEFORE);
+		rule(n, "ct direction original %s daddr %s fib daddr type != local %s",
+		     n->wish->lan[i].ip.family == AF_INET ? "ip" : "ip6",
+		     prefix_text(&n->wish->lan[i], text), notes(n, GUARD_MARK_BEFORE));
 }
 
 /*
@@ -501,40 +508,31 @@ static void xfrm_lan(struct nft *n)
  */
 static void xfrm_older(struct nft *n)
 {
-	bool any = false;
+	const char *doors = "";
 
-	for (size_t i = 0; i < n->m->n_doors; i++) {
-		if (n->m->doors[i].tunnel)
-			continue;
-		text_addf(&n->t, "%s\"%s\"",
-			  any ? ", "
-			      : "\t\tct mark " NOT_OURS
-				" tcp flags & syn == 0 rt ipsec missing oifname { ",
-			  n->m->doors[i].name);
-		any = true;
-	}
-	if (any)
-		text_addf(&n->t, " } ct mark set ct mark and 0x%08x or 0x%08x\n", REST,
-			  GUARD_MARK_BEFORE);
+	for (size_t i = 0; i < n->m->n_doors; i++)
+		if (!n->m->doors[i].tunnel)
+			doors = listed(n, doors,
+				       arena_printf(n->arena, "\"%s\"", n->m->doors[i].name));
+	if (*doors)
+		rule(n,
+		     "ct mark " NOT_OURS " tcp flags & syn == 0 rt ipsec missing oifname { %s } %s",
+		     doors, notes(n, GUARD_MARK_BEFORE));
 }
 
 /* Packets of sockets that took a mark over are let pass by that, at the first lookup. */
 static void xfrm_leave(struct nft *n)
 {
-	text_add(&n->t, "\tchain leave_xfrm {\n"
-			"\t\ttype route hook output priority -139; policy accept;\n"
-			"\t\tmeta mark " OURS " return\n");
+	begin(n, "leave_xfrm", "route hook output priority -139");
+	rule(n, "meta mark " OURS " return");
 	xfrm_lan(n);
 	xfrm_older(n);
-	text_addf(&n->t, "\t\tct mark and 0x%08x == 0x%08x ", GUARD_MARK_MASK, GUARD_MARK_BEFORE);
-	set_mark(n, GUARD_MARK_BEFORE);
-	text_add(&n->t, " return\n");
-	text_addf(&n->t,
-		  "\t\tct mark " NOT_OURS
-		  " tcp flags & (syn | ack) == syn ct mark set ct mark and 0x%08x or 0x%08x\n",
-		  REST, GUARD_MARK_OTHER);
+	rule(n, "ct mark and 0x%08x == 0x%08x %s return", GUARD_MARK_MASK, GUARD_MARK_BEFORE,
+	     marks(n, GUARD_MARK_BEFORE));
+	rule(n, "ct mark " NOT_OURS " tcp flags & (syn | ack) == syn %s",
+	     notes(n, GUARD_MARK_OTHER));
 	by_mark(n, "pass");
-	text_add(&n->t, "\t}\n");
+	end(n);
 }
 
 /*
@@ -577,7 +575,7 @@ static bool has_tunnel(const struct nft *n)
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
 		      const struct guard_wish *wish)
 {
-	struct nft n = { .m = m, .host = host, .wish = wish };
+	struct nft n = { .arena = a, .m = m, .host = host, .wish = wish };
 	const char *text;
 
 	text_add(&n.t, "table inet " GUARD_NFT " {\n}\n"
