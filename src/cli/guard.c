@@ -150,6 +150,7 @@ static int status(const struct guard_options *o)
 static int off(void)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
+	struct resolver_before names;
 	bool found = false;
 	const char *answer;
 	struct err e;
@@ -163,6 +164,10 @@ static int off(void)
 		return cli_fail(1, "guard: %s", e.text);
 	/* Its process is gone: take away what it left. */
 	r = guard_remove(&found, &e);
+	if (r == 0 && resolver_recall(&a, &names)) {
+		found = true;
+		r = resolver_restore(&names, false, &e);
+	}
 	if (r < 0)
 		return cli_fail(1, "guard: %s", e.text);
 	return found ? 0 : cli_fail(1, "no guard stands here");

@@ -189,6 +189,7 @@ static void look_after_command(struct guard *g)
 static void look_after_resolver(struct guard *g)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
+	struct err e;
 	const char *now;
 
 	if (!g->command || !resolver_differs(&a, &g->before.resolver, &now) ||
@@ -197,6 +198,8 @@ static void look_after_resolver(struct guard *g)
 	free(g->resolver_seen);
 	g->resolver_seen = strdup(now);
 	guard_log(g, "%s; that is put back at the end", now);
+	if (resolver_save(&g->before.resolver, &e) < 0)
+		guard_log(g, "%s", e.text);
 }
 
 /* --- its life ---------------------------------------------------------------------------------- */
@@ -227,7 +230,8 @@ static void sweep(struct loop_timer *t)
 static int stand(struct guard *g, struct err *e)
 {
 	int r = host_before_take(&g->arena, g->rtnl, g->nft, &g->before, e);
-	if (g->command)
+	/* A guard that was killed knew what was before its command. */
+	if (g->command && !resolver_recall(&g->arena, &g->before.resolver))
 		resolver_take(&g->arena, &g->before.resolver);
 	g->before.command = g->command;
 	g->before.token = arena_printf(&g->arena, "SALLYPORT_GUARD=%d.%lld", (int)getpid(),

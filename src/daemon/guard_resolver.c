@@ -11,12 +11,15 @@
 #include "sys/files.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define RESOLV_CONF "/etc/resolv.conf"
+#define MEMORY      "/run/sallyport/guard.names" /* no gate can have a dot in its name */
 
 const char *const resolver_directories[] = {
 	"/etc",
@@ -166,6 +169,96 @@ static int restore_links(struct arena *a, const struct resolved *b, struct resol
 	return r;
 }
 
+/* --- what outlives a guard --------------------------------------------------------------- */
+
+static json_t *encode(const struct resolver_before *b)
+{
+	json_t *links = json_array(), *said = json_array();
+
+	for (size_t i = 0; i < b->resolved.n_links; i++)
+		json_array_append_new(links,
+				      json_pack("{siss}", "index", b->resolved.links[i].index,
+						"kept", b->resolved.links[i].kept));
+	for (size_t i = 0; i < RESOLVED_SETTINGS && b->resolved.said[i]; i++)
+		json_array_append_new(said, json_string(b->resolved.said[i]));
+	return json_pack("{ss?ss?soso}", "conf", b->conf, "target", b->target, "links", links,
+			 "said", said);
+}
+
+static const char *decode_text(struct arena *a, const json_t *value)
+{
+	const char *s = json_string_value(value);
+
+	return s ? arena_strdup(a, s) : NULL;
+}
+
+static void decode(struct arena *a, const json_t *from, struct resolver_before *ret)
+{
+	const json_t *item;
+	size_t i;
+
+	*ret = (struct resolver_before){ 0 };
+	ret->conf = decode_text(a, json_object_get(from, "conf"));
+	ret->target = decode_text(a, json_object_get(from, "target"));
+	json_array_foreach(json_object_get(from, "links"), i, item)
+	{
+		struct resolved *r = &ret->resolved;
+		const char *kept = decode_text(a, json_object_get(item, "kept"));
+
+		if (kept)
+			*arena_push(a, r->links, r->n_links, r->cap_links) = (struct resolved_link){
+				.index = (int)json_integer_value(json_object_get(item, "index")),
+				.kept = kept
+			};
+	}
+	json_array_foreach(json_object_get(from, "said"), i, item) if (i < RESOLVED_SETTINGS)
+		ret->resolved.said[i] = decode_text(a, item);
+}
+
+int resolver_save(const struct resolver_before *b, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct resolver_before now = { 0 };
+	json_t *root;
+	char *text;
+	int r;
+
+	take_files(&a, &now);
+	root = json_pack("{soso}", "before", encode(b), "now", encode(&now));
+	text = root ? json_dumps(root, 0) : NULL;
+	json_decref(root);
+	if (!text) /* no UTF-8 */
+		return err_set(e, EILSEQ, "cannot keep the name servers in " MEMORY);
+	r = file_mkdirs("/run/sallyport", 0755, e);
+	if (r == 0)
+		r = file_write(MEMORY, text, e);
+	free(text);
+	return r;
+}
+
+bool resolver_recall(struct arena *a, struct resolver_before *ret)
+{
+	struct resolver_before then, now = { 0 };
+	const char *text;
+	struct err ignored;
+	json_t *root;
+	size_t size;
+	bool same;
+
+	if (file_read(a, MEMORY, FILE_READ_MAX, &text, &size, &ignored) < 0)
+		return false;
+	root = json_loads(text, 0, NULL);
+	decode(a, json_object_get(root, "before"), ret);
+	decode(a, json_object_get(root, "now"), &then);
+	take_files(a, &now);
+	same = root && !conf_differs(&then, &now) &&
+	       !*links_that_differ(a, &then.resolved, &now.resolved);
+	json_decref(root);
+	if (!same)
+		(void)unlink(MEMORY);
+	return same;
+}
+
 int resolver_restore(const struct resolver_before *b, bool all, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -177,5 +270,6 @@ int resolver_restore(const struct resolver_before *b, bool all, struct err *e)
 	if (conf_differs(b, &now))
 		r = restore_conf(b, e);
 	links = restore_links(&a, &b->resolved, &now.resolved, all, &later);
+	(void)unlink(MEMORY);
 	return links < 0 && r == 0 ? err_set(e, -links, "%s", later.text) : r;
 }

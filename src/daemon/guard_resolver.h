@@ -31,6 +31,14 @@ bool resolver_differs(struct arena *a, const struct resolver_before *b, const ch
  */
 int resolver_restore(const struct resolver_before *b, bool all, struct err *e) MUST_USE;
 
+/*
+ * What was before @b's command, and what that has made of it as seen now, stand in
+ * a file until resolver_restore(): it outlives a guard that is killed.
+ */
+int resolver_save(const struct resolver_before *b, struct err *e) MUST_USE;
+/* True if a killed guard has left one, and nobody has changed anything since. */
+bool resolver_recall(struct arena *a, struct resolver_before *ret);
+
 /* The directories in which something changes then; ends with NULL. */
 extern const char *const resolver_directories[];
 

@@ -391,15 +391,22 @@ def test_what_resolved_was_told_before_is_told_again(net, boot):
           lambda: difference(before, names(machine)) + guard.log.text(), PATIENCE)
 
 
-def test_resolved_forgets_a_client_that_is_killed_with_its_guard(net, boot):
+@pytest.mark.parametrize('others', [False, True],
+                         ids=["the tunnel's", "the tunnel's and eth0's"])
+def test_what_resolved_was_told_by_a_client_that_is_killed_is_undone(net, boot,
+                                                                    others):
+    """With its guard; what was before stands in a file."""
     machine = resolved(net, boot)
     before = names(machine)
-    with with_names(machine, net) as guard:
+    with with_names(machine, net, others) as guard:
         guard.connected()
-        guard.wait_log('systemd-resolved was told', 'tun0')
+        guard.wait_log('systemd-resolved was told', 'tun0',
+                       *(['10.8.0.54'] if others else []))
         pids = machine.out('pidof', 'sallyport', 'openvpn').split()
         machine.run('kill', '-9', *pids)
         guard.child.wait(PATIENCE)
+        until(lambda: '10.8.0.53' not in machine.out('resolvectl', 'dns'),
+              'the tunnel is forgotten', PATIENCE)
         guard.off()
     until(lambda: names(machine) == before,
           lambda: difference(before, names(machine)), PATIENCE)

@@ -233,3 +233,42 @@ def test_what_a_client_does_to_resolv_conf_is_told_and_undone(net, program):
         guard.stop()
     with open(net.servera.path('/etc/resolv.conf')) as f:
         assert f.read() == 'nameserver 192.0.2.1\n'
+
+
+CHANGES = 'echo nameserver 192.0.2.53 > /etc/resolv.conf; exec sleep 1000'
+
+
+@pytest.mark.parametrize('how', ['off', 'the next guard'])
+def test_what_a_killed_client_did_to_resolv_conf_is_undone(net, program, how):
+    """Its guard is killed as well: what was before stands in a file."""
+    def text():
+        with open(net.servera.path('/etc/resolv.conf')) as f:
+            return f.read()
+    first = Guard(program, net.servera, net.dir, ['sh', '-c', CHANGES])
+    first.wait_log('name servers: 192.0.2.53')
+    os.kill(first.command_pid(), signal.SIGKILL)
+    first.kill9()
+    assert text() == 'nameserver 192.0.2.53\n'
+    if how == 'off':
+        first.off()
+    else:
+        with Guard(program, net.servera, net.dir, ['sleep', '1000']) as second:
+            second.wait_log('name servers: 192.0.2.53')
+            second.stop()
+    assert text() == 'nameserver 192.0.2.1\n'
+    assert 'guard.names' not in net.servera.out('ls', '/run/sallyport')
+    first.close()
+
+
+def test_what_somebody_wrote_since_stays(net, program):
+    path = net.servera.path('/etc/resolv.conf')
+    guard = Guard(program, net.servera, net.dir, ['sh', '-c', CHANGES])
+    guard.wait_log('name servers: 192.0.2.53')
+    os.kill(guard.command_pid(), signal.SIGKILL)
+    guard.kill9()
+    hosts.keep(path, 'nameserver 192.0.2.99\n')
+    guard.off()
+    with open(path) as f:
+        assert f.read() == 'nameserver 192.0.2.99\n'
+    hosts.keep(path, 'nameserver 192.0.2.1\n')
+    guard.close()
