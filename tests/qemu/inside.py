@@ -403,8 +403,29 @@ def esp_is_answered_by_esp(world):
     assert not plain, plain
 
 
+def refused_without_a_module(world):
+    """The kernel takes the guard's table whole or not at all: that is tried
+    before anything is changed, also what only a VPN will need."""
+    rule = '/run/modprobe.d/sallyport-test.conf'
+    before = hoststate(world.servera)
+    subprocess.run(['modprobe', '-r', 'nft_socket'], check=True)
+    os.makedirs(os.path.dirname(rule), exist_ok=True)
+    hosts.keep(rule, 'install nft_socket /bin/false\n')
+    try:
+        done = world.servera.run(PROGRAM, 'guard', '--', 'true', ok=False,
+                                 timeout=SLOW)
+    finally:
+        os.unlink(rule)
+        subprocess.run(['modprobe', 'nft_socket'], check=True)
+    assert done.returncode == 1 and 'modprobe nft_socket' in done.stderr, done
+    left = difference(before, hoststate(world.servera))
+    assert not left, left
+
+
 def guard(tap):
     world = GuardedWorld()
+    tap.check('a guard refuses a kernel that lacks what it needs',
+              refused_without_a_module, world)
     conf = take_the_lan(world)
     tap.check('without a guard wg-quick cuts a session',
               without_guard_wg_quick_cuts, world, conf)
