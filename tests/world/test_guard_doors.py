@@ -105,6 +105,36 @@ def test_a_vpn_peers_connection_that_is_older_than_the_guard_goes_on(
     client.close()
 
 
+def test_where_marks_were_taken_over_before_they_still_are(program, net):
+    """Somebody has set these sysctls and rules by the mark. Answers of others
+    are the guard's."""
+    before = {s: net.servera.sysctl(s) for s in SYSCTLS}
+    for sysctl in SYSCTLS:
+        net.servera.sysctl(sysctl, 1)
+    net.servera.nft('''table inet others { chain them {
+        type filter hook prerouting priority -150;
+        ip saddr 172.16.9.20 meta mark set 0x5; }; chain answers {
+        type filter hook output priority 0;
+        icmp type echo-reply meta mark 0x5 counter; }; }''')
+    with guarded(program, net) as guard:
+        guard.connected()
+        until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+              'the tunnel is a door', PATIENCE)
+        with probe.connect(net.laptop, A4, 80) as s:
+            assert probe.line(s)
+            assert fwmarks(net, 80) == ['0x5']
+        assert probe.ping(net.laptop, A4)
+        assert 'counter packets 0 ' not in net.servera.out(
+            'nft', 'list', 'chain', 'inet', 'others', 'answers')
+        with probe.connect(net.serverb, LAN4, 80) as s:
+            assert probe.line(s)
+            mark, = fwmarks(net, 80)
+            assert mark.startswith('0x27')
+    net.servera.run('nft', 'delete', 'table', 'inet', 'others')
+    for sysctl, value in before.items():
+        net.servera.sysctl(sysctl, value)
+
+
 @pytest.fixture(scope='module')
 def guard(program, net):
     with guarded(program, net) as guard:

@@ -29,7 +29,7 @@ PermitRootLogin yes
 UsePAM no
 UseDNS no
 PidFile none
-''')
+{self._environment()}''')
         host.run('mkdir', '-p', '/run/sshd')
         self.log = Log(f'{self.dir}/log')
         self.child = host.popen(['/usr/sbin/sshd', '-D', '-e', '-f', conf],
@@ -37,6 +37,12 @@ PidFile none
         until(lambda: 'listening' in self.log.text()
               or self.child.poll() is not None, 'sshd listens')
         assert self.child.poll() is None, self.log.text()
+
+    @staticmethod
+    def _environment():
+        """What tests/mutants/run has for a program that is started in a session."""
+        without = os.environ.get('SALLYPORT_WITHOUT')
+        return f'SetEnv SALLYPORT_WITHOUT={without}\n' if without else ''
 
     def session(self, client, address):
         return SshSession(client, address, f'{self.dir}/user')
