@@ -191,12 +191,15 @@ static int hold(struct port_hold *held, const struct publish *p, const struct ip
 	return 0;
 }
 
-/* Our own ends of links are nobody's to listen on, and as many as there are gates. */
+/*
+ * Our own ends of links are nobody's to listen on, and as many as there are gates:
+ * those of others are not in the list of links.
+ */
 static bool is_gates(const struct snapshot *host, const struct address *x)
 {
 	const struct link *l = snapshot_link_by_index(host, x->link);
 
-	return l && plan_link_is_ours(l);
+	return !l || plan_link_is_ours(l);
 }
 
 /* On which of the host's addresses: that of @p alone, or all of the lan door's. */

@@ -194,6 +194,9 @@ static int apply_nft(struct place *p, struct arena *a, const struct want *w, str
 static int take_snapshot(struct place *p, struct arena *a, const struct want *w,
 			 struct snapshot *ret, struct err *e)
 {
+	if (p->kind == PLACE_HOST)
+		return rtnl_snapshot_near(p->rtnl, a, plan_host_link(a, &p->sup->gate),
+					  w->table_first, w->table_last, ret, e);
 	return rtnl_snapshot_tables(p->rtnl, a, w->table_first, w->table_last, ret, e);
 }
 
@@ -541,7 +544,8 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 		*host = *s->seen;
 		s->seen = NULL;
 	} else {
-		r = rtnl_snapshot_tables(s->host.rtnl, a, SLOT_TABLE, SLOT_TABLE, host, e);
+		r = rtnl_snapshot_near(s->host.rtnl, a, plan_host_link(a, &s->gate), SLOT_TABLE,
+				       SLOT_TABLE, host, e);
 		if (r < 0)
 			return r;
 	}

@@ -38,6 +38,7 @@ struct loading {
 	struct arena arena;
 	struct gate gate; /* with the rooms so far */
 	struct place rooms[GATE_ROOMS_MAX]; /* of those that are new, or were there */
+	struct arena once; /* of the host, which is listed when the first port is held */
 	struct snapshot host;
 };
 
@@ -68,6 +69,17 @@ static bool same_ports(const struct supervisor *s, size_t old, const struct publ
 	return same == n && n_old == n;
 }
 
+static int hold_ports(struct loading *l, const struct publish *ports, size_t n,
+		      struct port_hold *ret, struct err *e)
+{
+	int r = l->host.n_links
+			? 0
+			: rtnl_snapshot_tables(l->sup->host.rtnl, &l->once, 0, 0, &l->host, e);
+
+	*ret = (struct port_hold){ 0 };
+	return r < 0 ? r : ports_hold(l->sup, &l->host, ports, n, ret, e);
+}
+
 /* Its ports are held before it is taken, and let go when it is not. */
 static int take_room(struct loading *l, const struct room *room, const struct publish *ports,
 		     size_t n, struct err *e)
@@ -82,8 +94,7 @@ static int take_room(struct loading *l, const struct room *room, const struct pu
 	if (!was || !same_ports(s, old, ports, n)) {
 		if (was)
 			ports_release(&s->rooms[old].held);
-		p->held = (struct port_hold){ 0 };
-		r = ports_hold(s, &l->host, ports, n, &p->held, e);
+		r = hold_ports(l, ports, n, &p->held, e);
 		if (r < 0)
 			return r;
 	}
@@ -211,19 +222,17 @@ static void take_over(struct loading *l)
 
 int sandboxes_load(struct supervisor *s, const char *only, struct err *e)
 {
-	struct arena a CLEANUP_ARENA = { 0 };
 	struct loading l = { .sup = s, .gate = s->gate };
 	const struct sandboxes *own = &s->sandboxes;
-	int r = rtnl_snapshot_tables(s->host.rtnl, &a, 0, 0, &l.host, e);
+	int r;
 
-	if (r < 0)
-		return r;
 	l.gate.rooms = own->own_rooms;
 	l.gate.n_rooms = l.gate.cap_rooms = own->n_own_rooms;
 	l.gate.publish = own->own_publish;
 	l.gate.n_publish = l.gate.cap_publish = own->n_own_publish;
 	r = load_files(&l, only, e);
 	take_over(&l);
+	arena_free(&l.once);
 	return r;
 }
 

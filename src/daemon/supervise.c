@@ -217,9 +217,10 @@ static int check_host(struct supervisor *s, struct arena *a, struct snapshot *ho
 	struct err ignored;
 	int r = place_open(&s->host, s, PLACE_HOST, 0, NULL, e);
 
-	s->ipv6 = sysctl_get(a, "ipv6/conf/all/forwarding", &value, &ignored) == 0;
+	s->ipv6 = sysctl_get_in(&s->host.sysctls, a, "ipv6/conf/all/forwarding", &value,
+				&ignored) == 0;
 	if (r == 0)
-		r = rtnl_snapshot(s->host.rtnl, a, host, e);
+		r = rtnl_snapshot_near(s->host.rtnl, a, plan_host_link(a, &s->gate), 0, 0, host, e);
 	if (r == 0)
 		r = choose_slot(s, host, e);
 	if (r == 0)

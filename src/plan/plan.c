@@ -157,11 +157,18 @@ static const uint8_t *host_mac(struct arena *a, const struct slot *slot)
 	return mac;
 }
 
+bool plan_mac_slot(const uint8_t mac[6], uint32_t *ret)
+{
+	*ret = (uint32_t)mac[4] << 8 | mac[5];
+	return memcmp(mac, mac_head, sizeof(mac_head)) == 0;
+}
+
 bool plan_link_is_ours(const struct link *l)
 {
+	uint32_t slot;
+
 	return str_starts(l->alias, "sallyport ") ||
-	       (l->has_mac && memcmp(l->mac, mac_head, sizeof(mac_head)) == 0 &&
-		str_eq(l->kind, "veth"));
+	       (l->has_mac && plan_mac_slot(l->mac, &slot) && str_eq(l->kind, "veth"));
 }
 
 bool plan_link_is_of(const struct link *l, const char *gate)

@@ -28,6 +28,15 @@ int rtnl_snapshot(struct rtnl *r, struct arena *a, struct snapshot *ret, struct 
 int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, uint32_t table_last,
 			 struct snapshot *ret, struct err *e) MUST_USE;
 
+/*
+ * A host as one of its gates needs it, whatever number of others there is: without
+ * their links, and without the addresses and routes on these.  @own is the gate's
+ * link ("sp-NAME").  Tables as above; with 0 all of them, and then every IPv4
+ * address and route is listed, so that a range can be found that is nobody's.
+ */
+int rtnl_snapshot_near(struct rtnl *r, struct arena *a, const char *own, uint32_t table_first,
+		       uint32_t table_last, struct snapshot *ret, struct err *e) MUST_USE;
+
 /* Next-hop objects, in order of their ids; none if the kernel has no such thing. */
 int rtnl_nexthops(struct rtnl *r, struct arena *a, struct nexthop_seen **ret, size_t *ret_n,
 		  struct err *e) MUST_USE;

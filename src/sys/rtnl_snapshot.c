@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/rtnl.h"
 
+#include "sys/rtnl_gates.h"
 #include "sys/rtnl_sock.h"
 #include "wire/rtnl_decode.h"
 
@@ -15,6 +16,7 @@ struct take {
 	sa_family_t family; /* a kernel without IPv6 answers with IPv4's */
 	bool some_tables;
 	uint32_t table_first, table_last; /* and main */
+	struct rtnl_links links; /* of a host with gates */
 };
 
 static int take_link(const struct nlmsghdr *nlh, void *ctx)
@@ -23,9 +25,16 @@ static int take_link(const struct nlmsghdr *nlh, void *ctx)
 	struct link link;
 	int r = rtnl_decode_link(nlh, &link);
 
-	if (r == 1)
+	if (r == 1 && !rtnl_is_others(&t->links, link.index))
 		*arena_push(t->arena, t->to.links, t->to.n_links, t->to.cap_links) = link;
 	return r < 0 ? r : 0;
+}
+
+/* All of IPv4 when it is all tables: who looks for a free range looks at both. */
+static bool wants_address(const struct take *t, const struct address *x)
+{
+	return (x->local.family == AF_INET && !t->some_tables) ||
+	       !rtnl_is_others(&t->links, x->link);
 }
 
 static int take_address(const struct nlmsghdr *nlh, void *ctx)
@@ -34,7 +43,7 @@ static int take_address(const struct nlmsghdr *nlh, void *ctx)
 	struct address addr;
 	int r = rtnl_decode_address(nlh, &addr);
 
-	if (r == 1 && addr.local.family == t->family)
+	if (r == 1 && addr.local.family == t->family && wants_address(t, &addr))
 		*arena_push(t->arena, t->to.addresses, t->to.n_addresses, t->to.cap_addresses) =
 			addr;
 	return r < 0 ? r : 0;
@@ -51,8 +60,14 @@ static int take_route(const struct nlmsghdr *nlh, void *ctx)
 	struct take *t = ctx;
 	struct route route;
 	uint32_t table;
-	int r = rtnl_decode_route_table(nlh, &table);
+	int link = 0;
+	int r = t->some_tables && t->links.n_others ? rtnl_decode_route_link(nlh, &link) : 0;
 
+	if (r < 0)
+		return r;
+	if (rtnl_is_others(&t->links, link))
+		return 0;
+	r = rtnl_decode_route_table(nlh, &table);
 	if (r < 0)
 		return r;
 	if (!wants_table(t, table))
@@ -74,39 +89,79 @@ static int take_rule(const struct nlmsghdr *nlh, void *ctx)
 	return r < 0 ? r : 0;
 }
 
-/*
- * One dump (of routes with @table not 0: of that table), again when the kernel
- * was interrupted; what came before stands.
- */
-static int dump(struct rtnl *r, struct take *t, uint16_t type, uint32_t table, rtnl_answer_fn fn,
-		struct err *e)
+/* One dump, again when the kernel was interrupted; what came before stands. */
+static int dump_message(struct rtnl *r, struct take *t, struct nlmsghdr *nlh, rtnl_answer_fn fn,
+			struct err *e)
 {
 	const struct snapshot before = t->to;
-	struct rtnl_message m;
-	int status = 0;
+	int status = -EAGAIN;
 
-	for (int i = 0; i < TRIES; i++) {
+	for (int i = 0; status == -EAGAIN && i < TRIES; i++) {
 		/* Arrays may have moved: only the counts go back. */
 		t->to.n_links = before.n_links;
 		t->to.n_addresses = before.n_addresses;
 		t->to.n_routes = before.n_routes;
 		t->to.n_rules = before.n_rules;
-		status = rtnl_talk(r,
-				   table ? rtnl_encode_dump_table(&m, t->family, table)
-					 : rtnl_encode_dump(&m, type, t->family),
-				   0, fn, t, e);
-		if (status != -EAGAIN)
-			break;
+		status = rtnl_talk(r, nlh, 0, fn, t, e);
 	}
 	/* A kernel booted with ipv6.disable=1. */
 	if (t->family == AF_INET6 && (status == -EAFNOSUPPORT || status == -EOPNOTSUPP))
 		return 0;
+	return status;
+}
+
+/* Of routes with @table not 0: of that table. */
+static int dump(struct rtnl *r, struct take *t, uint16_t type, uint32_t table, rtnl_answer_fn fn,
+		struct err *e)
+{
+	struct rtnl_message m;
+	int status = dump_message(r, t,
+				  table ? rtnl_encode_dump_table(&m, t->family, table)
+					: rtnl_encode_dump(&m, type, t->family),
+				  fn, e);
+
 	/* A table is made by its first route. */
 	return table && status == -ENOENT ? 0 : status;
 }
 
+/*
+ * On a host with many gates few links are near, and are asked for one by one.  One
+ * that is gone by then is in no list.
+ */
+static bool one_by_one(const struct take *t)
+{
+	return t->links.n_others > t->links.n_near;
+}
+
+static int list_links(struct rtnl *r, struct take *t, struct err *e)
+{
+	struct rtnl_message m;
+	int status = 0;
+
+	if (!one_by_one(t))
+		return dump(r, t, RTM_GETLINK, 0, take_link, e);
+	for (size_t i = 0; i < t->links.n_near && (status == 0 || status == -ENODEV); i++)
+		status =
+			rtnl_talk(r, rtnl_encode_link_at(&m, t->links.near[i]), 0, take_link, t, e);
+	return status == -ENODEV ? 0 : status;
+}
+
+static int list_addresses(struct rtnl *r, struct take *t, struct err *e)
+{
+	struct rtnl_message m;
+	int status = 0;
+
+	if (!one_by_one(t) || (t->family == AF_INET && !t->some_tables))
+		return dump(r, t, RTM_GETADDR, 0, take_address, e);
+	for (size_t i = 0; i < t->links.n_near && (status == 0 || status == -ENODEV); i++)
+		status = dump_message(r, t,
+				      rtnl_encode_dump_addresses(&m, t->family, t->links.near[i]),
+				      take_address, e);
+	return status == -ENODEV ? 0 : status;
+}
+
 /* Of a host with many gates most routes are in the table `local`. */
-static int dump_routes(struct rtnl *r, struct take *t, struct err *e)
+static int list_routes(struct rtnl *r, struct take *t, struct err *e)
 {
 	const uint32_t first = t->table_first, last = t->table_last;
 	int status;
@@ -117,31 +172,34 @@ static int dump_routes(struct rtnl *r, struct take *t, struct err *e)
 	return status < 0 ? status : dump(r, t, RTM_GETROUTE, first, take_route, e);
 }
 
+static int list_rules(struct rtnl *r, struct take *t, struct err *e)
+{
+	return dump(r, t, RTM_GETRULE, 0, take_rule, e);
+}
+
 static const struct {
-	uint16_t type;
 	sa_family_t family;
-	rtnl_answer_fn fn; /* NULL: routes */
+	int (*list)(struct rtnl *r, struct take *t, struct err *e);
 	const char *what;
-} dumps[] = {
-	{ RTM_GETLINK, AF_UNSPEC, take_link, "list links" },
-	{ RTM_GETADDR, AF_INET, take_address, "list IPv4 addresses" },
-	{ RTM_GETADDR, AF_INET6, take_address, "list IPv6 addresses" },
-	{ RTM_GETROUTE, AF_INET, NULL, "list IPv4 routes" },
-	{ RTM_GETROUTE, AF_INET6, NULL, "list IPv6 routes" },
-	{ RTM_GETRULE, AF_INET, take_rule, "list IPv4 rules" },
-	{ RTM_GETRULE, AF_INET6, take_rule, "list IPv6 rules" },
+} lists[] = {
+	{ AF_UNSPEC, list_links, "list links" },
+	{ AF_INET, list_addresses, "list IPv4 addresses" },
+	{ AF_INET6, list_addresses, "list IPv6 addresses" },
+	{ AF_INET, list_routes, "list IPv4 routes" },
+	{ AF_INET6, list_routes, "list IPv6 routes" },
+	{ AF_INET, list_rules, "list IPv4 rules" },
+	{ AF_INET6, list_rules, "list IPv6 rules" },
 };
 
 static int take_all(struct rtnl *r, struct take *t, struct snapshot *ret, struct err *e)
 {
-	for (size_t i = 0; i < sizeof(dumps) / sizeof(*dumps); i++) {
+	for (size_t i = 0; i < sizeof(lists) / sizeof(*lists); i++) {
 		int status;
 
-		t->family = dumps[i].family;
-		status = dumps[i].fn ? dump(r, t, dumps[i].type, 0, dumps[i].fn, e)
-				     : dump_routes(r, t, e);
+		t->family = lists[i].family;
+		status = lists[i].list(r, t, e);
 		if (status < 0)
-			return err_wrap(e, status, "%s", dumps[i].what);
+			return err_wrap(e, status, "%s", lists[i].what);
 	}
 	*ret = t->to;
 	return 0;
@@ -163,6 +221,18 @@ int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, 
 			  .table_last = table_last };
 
 	return take_all(r, &t, ret, e);
+}
+
+int rtnl_snapshot_near(struct rtnl *r, struct arena *a, const char *own, uint32_t table_first,
+		       uint32_t table_last, struct snapshot *ret, struct err *e)
+{
+	struct take t = { .arena = a,
+			  .some_tables = table_first != 0,
+			  .table_first = table_first,
+			  .table_last = table_last };
+	int status = rtnl_find_links(r, a, own, &t.links, e);
+
+	return status < 0 ? status : take_all(r, &t, ret, e);
 }
 
 struct nexthops {

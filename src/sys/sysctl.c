@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #define VALUE_SIZE 4096
 
@@ -21,6 +22,44 @@ static int open_whole(const char *path, int flags, struct err *e)
 	snprintf(whole, sizeof(whole), "/proc/sys/net/%s", path);
 	fd = open(whole, flags | O_CLOEXEC);
 	return fd < 0 ? err_errno(e, errno, "sysctl %s", whole) : fd;
+}
+
+/* fsopen(2), fsmount(2): a file system of processes that nobody else sees; -1 if it may not be. */
+static int mount_proc(void)
+{
+	int made CLEANUP_FD = fsopen("proc", FSOPEN_CLOEXEC);
+
+	if (made < 0 || fsconfig(made, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	return fsmount(made, FSMOUNT_CLOEXEC, 0);
+}
+
+/*
+ * In /proc the directories of all namespaces have one name and one parent, so they
+ * stand in one chain of the kernel's cache of names, and each way through it walks
+ * past all of them.  In one of our own are only those that we have opened.  It is
+ * there until the process ends.
+ */
+static int own_proc(void)
+{
+	static int fd = -2;
+
+	if (fd == -2)
+		fd = mount_proc();
+	return fd;
+}
+
+static int open_dir(const char *name, struct err *e)
+{
+	char path[32];
+	int proc = own_proc();
+	int fd;
+
+	if (proc < 0)
+		return open_whole(name, O_PATH | O_DIRECTORY, e);
+	snprintf(path, sizeof(path), "sys/net/%s", name);
+	fd = openat(proc, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_errno(e, errno, "sysctl net/%s", name) : fd;
 }
 
 void sysctl_dirs_close(struct sysctl_dirs *d)
@@ -38,7 +77,7 @@ static int open_at(struct sysctl_dirs *d, const char *path, int flags, struct er
 	if (!d || !str_starts(path, names[i]) || strstr(path, ".."))
 		return open_whole(path, flags, e);
 	if (d->fd[i] < 0)
-		d->fd[i] = open_whole(names[i], O_PATH | O_DIRECTORY, e);
+		d->fd[i] = open_dir(names[i], e);
 	if (d->fd[i] < 0)
 		return d->fd[i];
 	fd = openat(d->fd[i], path + strlen(names[i]), flags | O_CLOEXEC);

@@ -11,6 +11,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
+#include <linux/netconf.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -51,6 +52,20 @@ int rtnl_decode_link(const struct nlmsghdr *nlh, struct link *ret)
 	if (t.bad || info.bad)
 		return -EBADMSG;
 	*ret = l;
+	return 1;
+}
+
+int rtnl_decode_settings(const struct nlmsghdr *nlh, int *ret)
+{
+	struct attrs t;
+	int index;
+
+	if (!attrs_of_message(&t, nlh, sizeof(struct netconfmsg)))
+		return -EBADMSG;
+	index = (int)attrs_u32(&t, NETCONFA_IFINDEX, 0);
+	if (t.bad || !index)
+		return -EBADMSG;
+	*ret = index;
 	return 1;
 }
 
@@ -166,6 +181,25 @@ int rtnl_decode_route_table(const struct nlmsghdr *nlh, uint32_t *ret)
 	if (t.bad)
 		return -EBADMSG;
 	*ret = table;
+	return 1;
+}
+
+int rtnl_decode_route_link(const struct nlmsghdr *nlh, int *ret)
+{
+	const struct nlattr *a;
+	int link = 0;
+
+	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct rtmsg)))
+		return -EBADMSG;
+	mnl_attr_for_each(a, nlh, sizeof(struct rtmsg))
+	{
+		if (mnl_attr_get_type(a) != RTA_OIF)
+			continue;
+		if (mnl_attr_validate(a, MNL_TYPE_U32) < 0)
+			return -EBADMSG;
+		link = (int)mnl_attr_get_u32(a);
+	}
+	*ret = link;
 	return 1;
 }
 

@@ -31,6 +31,15 @@ int rtnl_decode_rule(const struct nlmsghdr *nlh, struct rule *ret);
 /* A next-hop object. */
 int rtnl_decode_nexthop(struct arena *a, const struct nlmsghdr *nlh, struct nexthop_seen *ret);
 
+/* The link of which an RTM_NEWNETCONF tells: NETCONFA_IFINDEX_ALL or _DEFAULT if of none. */
+int rtnl_decode_settings(const struct nlmsghdr *nlh, int *ret);
+
+/*
+ * The link by which a route leads, 0 if it does not say one; only that, to pass over
+ * many routes without decoding them.
+ */
+int rtnl_decode_route_link(const struct nlmsghdr *nlh, int *ret);
+
 struct link_stats {
 	uint64_t packets_in, packets_out, bytes_in, bytes_out;
 };

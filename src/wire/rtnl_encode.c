@@ -10,6 +10,7 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/netconf.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -40,6 +41,7 @@ struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_fami
 	struct ifinfomsg *ifi;
 	struct ifaddrmsg *ifa;
 	struct rtmsg *rtm;
+	struct netconfmsg *ncm;
 	struct fib_rule_hdr *frh;
 	struct nhmsg *nhm;
 
@@ -66,7 +68,20 @@ struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_fami
 		nhm = mnl_nlmsg_put_extra_header(nlh, sizeof(*nhm));
 		nhm->nh_family = (unsigned char)family;
 		break;
+	case RTM_GETNETCONF:
+		ncm = mnl_nlmsg_put_extra_header(nlh, sizeof(*ncm));
+		ncm->ncm_family = (unsigned char)family;
+		break;
 	}
+	return nlh;
+}
+
+struct nlmsghdr *rtnl_encode_dump_addresses(struct rtnl_message *m, sa_family_t family, int index)
+{
+	struct nlmsghdr *nlh = rtnl_encode_dump(m, RTM_GETADDR, family);
+	struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+
+	ifa->ifa_index = (unsigned int)index;
 	return nlh;
 }
 
@@ -317,6 +332,15 @@ struct nlmsghdr *rtnl_encode_link_get(struct rtnl_message *m, const char *name)
 
 	start_link(m, RTM_GETLINK, 0, &nlh);
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	return nlh;
+}
+
+struct nlmsghdr *rtnl_encode_link_at(struct rtnl_message *m, int index)
+{
+	struct nlmsghdr *nlh;
+
+	start_link(m, RTM_GETLINK, index, &nlh);
+	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	return nlh;
 }
 

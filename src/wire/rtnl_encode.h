@@ -17,10 +17,13 @@ struct rtnl_message {
 
 #define RTNL_HOPS_MAX 128
 
-/* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE or RTM_GETRULE of everything. */
+/* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETRULE and the like, of everything. */
 struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_family_t family);
 /* RTM_GETROUTE of one table, of a socket with NETLINK_GET_STRICT_CHK. */
 struct nlmsghdr *rtnl_encode_dump_table(struct rtnl_message *m, sa_family_t family, uint32_t table);
+
+/* RTM_GETADDR of one link, likewise. */
+struct nlmsghdr *rtnl_encode_dump_addresses(struct rtnl_message *m, sa_family_t family, int index);
 
 /* @type is RTM_NEWADDR or RTM_DELADDR. */
 struct nlmsghdr *rtnl_encode_address(struct rtnl_message *m, uint16_t type,
@@ -38,6 +41,8 @@ struct nlmsghdr *rtnl_encode_listed_rule(struct rtnl_message *m, uint16_t type,
 
 /* RTM_GETLINK of one, by name. */
 struct nlmsghdr *rtnl_encode_link_get(struct rtnl_message *m, const char *name);
+/* The same by index, and without its counters. */
+struct nlmsghdr *rtnl_encode_link_at(struct rtnl_message *m, int index);
 /* RTM_NEWLINK: IPv6 gives it no address by itself (before it is up). */
 struct nlmsghdr *rtnl_encode_link_plain(struct rtnl_message *m, int index);
 struct nlmsghdr *rtnl_encode_link_delete(struct rtnl_message *m, int index);

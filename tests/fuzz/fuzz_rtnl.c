@@ -22,10 +22,13 @@ static void decode_all(const struct nlmsghdr *nlh)
 	struct rule rule;
 	uint32_t table;
 	char text[64];
+	int index;
 
 	rtnl_decode_error(nlh, text, sizeof(text));
 	rtnl_decode_stats(nlh, &stats);
 	rtnl_decode_route_table(nlh, &table);
+	rtnl_decode_route_link(nlh, &index);
+	rtnl_decode_settings(nlh, &index);
 	rtnl_decode_link(nlh, &link);
 	rtnl_decode_nexthop(&a, nlh, &nexthop);
 	/* What was read can be written, and what was written can be read. */

@@ -161,6 +161,39 @@ static void a_visit_ends_at_home_and_sysctls_are_those_of_the_place(void **state
 	assert_true(sysctl_set("ipv4/ip_local_port_range", "rubbish", NULL, &e) < 0);
 }
 
+/* Opened once and used with the thread elsewhere in between, as a supervisor does. */
+static void sysctls_below_an_open_directory_are_those_of_the_place(void **state)
+{
+	struct sysctl_dirs here = SYSCTL_DIRS_NONE, there = SYSCTL_DIRS_NONE;
+	struct arena a CLEANUP_ARENA = { 0 };
+	int fd CLEANUP_FD = -1;
+	const char *value;
+	struct err e;
+
+	(void)state;
+	assert_ok(netns_create("office", "x", &fd, &e));
+	assert_ok(sysctl_set_in(&here, "ipv4/ip_forward", "0", &e));
+	{
+		struct netns_visit v CLEANUP_VISIT = NETNS_VISIT_NONE;
+
+		assert_ok(netns_enter(fd, &v, &e));
+		assert_ok(sysctl_set_in(&there, "ipv4/ip_forward", "1", &e));
+		assert_ok(sysctl_set_in(&there, "ipv6/conf/all/forwarding", "1", &e));
+		assert_ok(sysctl_get(&a, "ipv6/conf/all/forwarding", &value, &e));
+		assert_string_equal(value, "1");
+	}
+	assert_ok(sysctl_get_in(&here, &a, "ipv4/ip_forward", &value, &e));
+	assert_string_equal(value, "0");
+	assert_ok(sysctl_get(&a, "ipv6/conf/all/forwarding", &value, &e));
+	assert_string_equal(value, "0");
+	assert_int_equal(sysctl_get_in(&here, &a, "ipv4/conf/absent/forwarding", &value, &e),
+			 -ENOENT);
+	assert_int_equal(sysctl_get_in(&here, &a, "ipv4/../../kernel/hostname", &value, &e),
+			 -EINVAL);
+	sysctl_dirs_close(&here);
+	sysctl_dirs_close(&there);
+}
+
 static void the_processes_of_a_namespace_are_found(void **state)
 {
 	const char *const argv[] = { "sleep", "100", NULL };
@@ -200,6 +233,8 @@ int main(void)
 		cmocka_unit_test_setup(what_iproute2_made_is_found_and_listed, lab_enter),
 		cmocka_unit_test_setup(a_name_that_was_taken_away_is_put_back, lab_enter),
 		cmocka_unit_test_setup(a_visit_ends_at_home_and_sysctls_are_those_of_the_place,
+				       lab_enter),
+		cmocka_unit_test_setup(sysctls_below_an_open_directory_are_those_of_the_place,
 				       lab_enter),
 		cmocka_unit_test_setup(the_processes_of_a_namespace_are_found, lab_enter),
 	};

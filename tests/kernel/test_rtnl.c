@@ -444,6 +444,119 @@ static void some_tables_are_main_and_the_range(void **state)
 	assert_true(have.n_rules > 0);
 }
 
+/* One end of a gate's link: with its address and routes, as a supervisor makes it. */
+static void make_end(const char *link, unsigned int slot, const char *ip, const char *net)
+{
+	char command[512];
+
+	snprintf(
+		command, sizeof(command),
+		"ip link add %s address 02:5a:11:79:%02x:%02x type veth peer name to%s && "
+		"ip link set %s up && ip addr add %s/32 dev %s && ip addr add fe80::1/64 dev %s && "
+		"ip route add %s dev %s table 5900",
+		link, slot >> 8, slot & 0xff, link, link, ip, link, link, net, link);
+	run(command);
+}
+
+static struct snapshot near(struct scene *s, uint32_t table)
+{
+	struct snapshot snap;
+	struct err e;
+
+	assert_ok(rtnl_snapshot_near(s->rt, &s->arena, "sp-mine", table, table, &snap, &e));
+	return snap;
+}
+
+static bool has_ip(const struct snapshot *s, const char *text)
+{
+	struct ip x = ip(text);
+
+	return snapshot_has_address(s, &x);
+}
+
+static bool has_route(const struct snapshot *s, uint32_t table, const char *dst)
+{
+	struct prefix p = prefix(dst);
+
+	for (size_t i = 0; i < s->n_routes; i++)
+		if (s->routes[i].table == table && prefix_equal(&s->routes[i].dst, &p))
+			return true;
+	return false;
+}
+
+static size_t count_addresses(const struct snapshot *s, const char *link)
+{
+	const struct link *l = snapshot_link_by_name(s, link);
+	size_t n = 0;
+
+	for (size_t i = 0; l && i < s->n_addresses; i++)
+		n += s->addresses[i].link == l->index;
+	return n;
+}
+
+/* What is near is listed in whole; the rest is not, but its ranges are to be had. */
+static void assert_near(struct scene *s, const char *other)
+{
+	struct snapshot have = near(s, 5900);
+
+	assert_null(snapshot_link_by_name(&have, other));
+	assert_string_equal(snapshot_link_by_name(&have, "sp-mine")->alias, "sallyport mine");
+	assert_non_null(snapshot_link_by_name(&have, "lo"));
+	assert_string_equal(snapshot_link_by_name(&have, "sp-1.0")->kind, "veth");
+	assert_int_equal(snapshot_link_by_name(&have, "eth7")->mtu, 1400);
+	/* Nobody's: its slot is no gate's, its name no gate's address, its gate of old. */
+	assert_non_null(snapshot_link_by_name(&have, "sp-9.0"));
+	assert_non_null(snapshot_link_by_name(&have, "sp-admins"));
+	assert_true(has_ip(&have, "198.18.0.65"));
+	assert_true(has_ip(&have, "192.0.2.7"));
+	assert_true(has_ip(&have, "2001:db8::7"));
+	assert_false(has_ip(&have, "198.18.0.129"));
+	/* IPv6 may give links addresses of its own besides. */
+	assert_true(count_addresses(&have, "sp-mine") >= 2);
+	assert_true(count_addresses(&have, "eth7") >= 2);
+	assert_true(has_route(&have, 5900, "198.18.0.64/26"));
+	assert_true(has_route(&have, 5900, "198.18.9.0/26"));
+	assert_true(has_route(&have, RT_TABLE_MAIN, "10.7.0.0/16"));
+	assert_false(has_route(&have, 5900, "198.18.0.128/26"));
+	assert_false(has_route(&have, 77, "10.8.0.0/16"));
+	assert_true(have.n_rules > 0);
+	have = near(s, 0);
+	assert_null(snapshot_link_by_name(&have, other));
+	assert_true(has_ip(&have, "198.18.0.129"));
+	assert_true(has_route(&have, 5900, "198.18.0.128/26"));
+	assert_true(has_route(&have, 77, "10.8.0.0/16"));
+}
+
+static void of_other_gates_only_the_ranges_are_listed(void **state)
+{
+	struct scene s CLEANUP_SCENE = scene_open();
+
+	(void)state;
+	run("ip link add eth7 mtu 1400 type veth peer name eth8 && ip link set eth7 up && "
+	    "ip addr add 192.0.2.7/24 dev eth7 && ip addr add 2001:db8::7/64 dev eth7 nodad && "
+	    "ip route add 10.7.0.0/16 dev eth7 && ip route add 10.8.0.0/16 dev eth7 table 77 && "
+	    "ip link add sp-admins type veth peer name admins");
+	make_end("sp-mine", 1, "198.18.0.65", "198.18.0.64/26");
+	run("ip link set sp-mine alias 'sallyport mine'");
+	make_end("sp-1.0", 1, "198.18.0.66", "198.18.0.70/32");
+	make_end("sp-9.0", 9, "198.18.9.1", "198.18.9.0/26");
+	/* One other gate: everything is listed and what is its own left out. */
+	make_end("sp-other", 2, "198.18.0.129", "198.18.0.128/26");
+	assert_near(&s, "sp-other");
+	/* More of them than anything else: what is near is asked for one by one. */
+	for (unsigned int i = 0; i < 16; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "sp-%c", 'a' + (int)i);
+		make_end(name, 100 + i, "203.0.113.1", "203.0.113.0/26");
+		run("ip route del 203.0.113.0/26 table 5900");
+	}
+	make_end("sp-2.0", 2, "198.18.0.130", "198.18.0.134/32");
+	assert_near(&s, "sp-other");
+	assert_near(&s, "sp-2.0");
+	assert_near(&s, "sp-p");
+}
+
 static void links_are_made_counted_and_deleted(void **state)
 {
 	struct scene s CLEANUP_SCENE = scene_open();
@@ -753,6 +866,7 @@ int main(void)
 		cmocka_unit_test_setup(random_rules_come_back_from_the_kernel, lab_enter),
 		cmocka_unit_test_setup(what_iproute2_sets_is_read, lab_enter),
 		cmocka_unit_test_setup(some_tables_are_main_and_the_range, lab_enter),
+		cmocka_unit_test_setup(of_other_gates_only_the_ranges_are_listed, lab_enter),
 		cmocka_unit_test_setup(links_are_made_counted_and_deleted, lab_enter),
 		cmocka_unit_test_setup(of_another_gates_link_nothing_is_heard, lab_enter),
 		cmocka_unit_test_setup(of_ones_own_links_and_of_the_hosts_everything_is_heard,
