@@ -43,9 +43,15 @@ static void make_sandbox(struct arena *a, struct dice *d, struct random_gate *g,
 	if (one_in(d, 2))
 		s->address6 = random_ip(d, AF_INET6);
 	g->gate.rooms[room].sandbox = s;
-	for (size_t i = 0; i < g->gate.n_publish; i++)
-		if (g->gate.publish[i].room == room)
-			g->gate.publish[i].by_gate = true;
+	for (size_t i = 0; i < g->gate.n_publish; i++) {
+		struct publish *p = &g->gate.publish[i];
+
+		if (p->room != room)
+			continue;
+		p->by_gate = true;
+		if (p->door == 0 && one_in(d, 2))
+			p->host = random_ip(d, random_family(d));
+	}
 }
 
 static void servers(struct arena *a, struct dice *d, struct random_gate *g, size_t door)
