@@ -4,7 +4,7 @@ and one port out of several."""
 import pytest
 
 from lab import container, probe
-from lab.driver import again
+from lab.driver import again, answered
 from lab.host import until
 from lab.world import A4, A6, A_VPN4, A_VPN6
 from test_network_driver import (  # noqa: F401 (fixtures)
@@ -176,6 +176,15 @@ def test_nobody_names_the_port(world, office, gate, driver):  # noqa: F811
     assert asked('web', 'room') == ports
     web(office, *expose, name='second', by='second')
     assert not set(asked('second', 'second').items()) & set(ports.items())
+
+
+def test_a_port_that_nobody_named_is_one_for_all_doors(
+        world, engine, driver, gate):  # noqa: F811
+    driver.network(engine, 'every', gate='office', doors='all')
+    web(engine, '-P', '--expose', '80/tcp', '--expose', '80/udp', network='every')
+    until(lambda: len(gate.status()['ports']) == 4, gate.log.text, container.UP)
+    (port,) = {p['port'] for p in gate.status()['ports']}
+    answered(world, gate, port=port)
 
 
 def test_one_port_out_of_several(world, office, gate):  # noqa: F811
