@@ -2,7 +2,6 @@
 #ifndef MODEL_OVPNCONF_H
 #define MODEL_OVPNCONF_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,7 +19,6 @@ struct ovpn_conf {
 	struct ovpn_remote *remotes; /* <connection> blocks too */
 	size_t n_remotes, cap_remotes;
 	const char *auth_user_pass; /* file, "" when inline; NULL when not asked for */
-	bool dev_is_tap; /* never true of a configuration that was read without error */
 	const char *cd; /* directory of relative paths, NULL: that of the file */
 	const char **warnings; /* options we override or ignore, in words with the line */
 	size_t n_warnings, cap_warnings;

@@ -115,7 +115,7 @@ struct clash_report {
 	const struct snapshot *host;
 	struct snapshot *after;
 	int tunnel; /* index of the link in @after */
-	struct push_result *results; /* one for each of push->routes */
+	enum push_outcome *results; /* one for each of push->routes */
 	struct clash_connection *connections; /* mine, SSH, then the rest; cut ones first */
 	size_t n_connections, cap_connections;
 	struct clash_loss *losses;

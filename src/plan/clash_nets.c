@@ -32,9 +32,9 @@ const char *clash_engine_of(const char *link)
 	return NULL;
 }
 
-static bool stands(const struct push_result *r)
+static bool stands(enum push_outcome outcome)
 {
-	return r->outcome == PUSH_STANDS || r->outcome == PUSH_WINS;
+	return outcome == PUSH_STANDS || outcome == PUSH_WINS;
 }
 
 static void add_bounds(struct clash_work *w, const struct snapshot *net)
@@ -96,7 +96,7 @@ void clash_find_bounds(struct clash_work *w)
 	w->parents = prefixes_parents(w->a, &w->bounds);
 	w->own = prefixes_own_addresses(w->a, &w->bounds, w->parents);
 	for (size_t i = 0; i < push->n_routes; i++)
-		if (stands(&w->out->results[i])) {
+		if (stands(w->out->results[i])) {
 			prefixes_add(w->a, &w->touched, &push->routes[i].dst);
 			if (push->routes[i].way != PUSH_AROUND)
 				prefixes_add(w->a, &w->by_tunnel, &push->routes[i].dst);
@@ -512,7 +512,7 @@ static bool is_tie(const struct clash_work *w, const struct prefix *net)
 	const struct push *push = w->in->push;
 
 	for (size_t i = 0; i < push->n_routes; i++)
-		if (push->routes[i].way != PUSH_AROUND && !stands(&w->out->results[i]) &&
+		if (push->routes[i].way != PUSH_AROUND && !stands(w->out->results[i]) &&
 		    prefix_equal(&push->routes[i].dst, net))
 			return true;
 	return false;

@@ -107,8 +107,8 @@ static bool has_metric(const struct route *const *end, const struct route *first
 	return false;
 }
 
-static struct push_result judge(const struct by_prefix *s, const struct push *push,
-				const struct push_route *r, const struct route *gateway)
+static enum push_outcome judge(const struct by_prefix *s, const struct push *push,
+			       const struct push_route *r, const struct route *gateway)
 {
 	const struct route *const *end;
 	const struct route *equal = find_equal(s, &r->dst, &end);
@@ -116,15 +116,15 @@ static struct push_result judge(const struct by_prefix *s, const struct push *pu
 	bool first;
 
 	if (r->way == PUSH_AROUND && !gateway)
-		return (struct push_result){ .outcome = PUSH_NO_GATEWAY };
+		return PUSH_NO_GATEWAY;
 	if (!equal)
-		return (struct push_result){ .outcome = PUSH_STANDS };
+		return PUSH_STANDS;
 	if (push->tie == PUSH_REFUSED && r->way != PUSH_CONNECTED &&
 	    has_metric(end, equal, s, metric))
-		return (struct push_result){ .outcome = PUSH_NOT_TAKEN, .equal = equal };
+		return PUSH_NOT_TAKEN;
 	first = metric < equal->metric || (metric == equal->metric && r->dst.ip.family == AF_INET &&
 					   r->way != PUSH_CONNECTED);
-	return (struct push_result){ .outcome = first ? PUSH_WINS : PUSH_LOSES, .equal = equal };
+	return first ? PUSH_WINS : PUSH_LOSES;
 }
 
 /* --- the host with the push -------------------------------------------------- */
@@ -220,7 +220,7 @@ static struct route pushed_route(struct arena *a, const struct push *push,
 
 /* Among routes that the metric does not tell apart the kernel takes the first in the list. */
 static void add_routes(struct arena *a, struct snapshot *net, const struct push *push, int link,
-		       const struct push_result *results, const struct route *const gateways[2])
+		       const enum push_outcome *results, const struct route *const gateways[2])
 {
 	size_t n = net->n_routes + push->n_routes + push->n_addresses;
 	struct route *all = arena_alloc(a, (n + 1) * sizeof(*all));
@@ -231,8 +231,7 @@ static void add_routes(struct arena *a, struct snapshot *net, const struct push 
 			const struct push_route *p = &push->routes[i];
 			bool v6 = p->dst.ip.family == AF_INET6;
 
-			if (results[i].outcome == PUSH_NOT_TAKEN ||
-			    results[i].outcome == PUSH_NO_GATEWAY ||
+			if (results[i] == PUSH_NOT_TAKEN || results[i] == PUSH_NO_GATEWAY ||
 			    (p->way == PUSH_CONNECTED || v6) != behind)
 				continue;
 			all[at++] = pushed_route(a, push, p, link, gateways[v6]);
@@ -294,9 +293,9 @@ static bool has_default(const struct push *push, sa_family_t family)
 }
 
 void push_apply(struct arena *a, const struct snapshot *host, const struct push *push,
-		struct snapshot *ret, struct push_result **ret_results)
+		struct snapshot *ret, enum push_outcome **ret_results)
 {
-	struct push_result *results = arena_alloc(a, (push->n_routes + 1) * sizeof(*results));
+	enum push_outcome *results = arena_alloc(a, (push->n_routes + 1) * sizeof(*results));
 	const struct route *const gateways[] = { push_default_route(host, AF_INET),
 						 push_default_route(host, AF_INET6) };
 	struct by_prefix sorted = sort_main(a, host);
@@ -308,7 +307,7 @@ void push_apply(struct arena *a, const struct snapshot *host, const struct push 
 		results[i] = judge(&sorted, push, p, gateways[p->dst.ip.family == AF_INET6]);
 		/* Another table knows no other default. */
 		if (push->own_table && !p->dst.len)
-			results[i] = (struct push_result){ .outcome = PUSH_STANDS };
+			results[i] = PUSH_STANDS;
 	}
 	*ret = *host;
 	add_link(a, ret, push->link, link);

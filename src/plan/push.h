@@ -16,17 +16,12 @@ enum push_outcome {
 	PUSH_NO_GATEWAY, /* PUSH_AROUND, and the host has no default gateway */
 };
 
-struct push_result {
-	enum push_outcome outcome;
-	const struct route *equal; /* of the host, of WINS, LOSES and NOT_TAKEN */
-};
-
 /*
  * @host as it is once a client has installed @push on it.  @ret_results has one
  * for each route of @push.  The result points into @host.
  */
 void push_apply(struct arena *a, const struct snapshot *host, const struct push *push,
-		struct snapshot *ret, struct push_result **ret_results);
+		struct snapshot *ret, enum push_outcome **ret_results);
 
 /* The way out for everything else: the best default in main; NULL if there is none. */
 const struct route *push_default_route(const struct snapshot *net, sa_family_t family);

@@ -61,8 +61,7 @@ static int read_table(struct arena *a, int fd, const struct family *f, const cha
 		return -errno;
 	*ret = (struct xtables_table){ .family = f->family,
 				       .entries = all->entrytable,
-				       .size = info.size,
-				       .hooks = info.valid_hooks };
+				       .size = info.size };
 	memcpy(ret->first, info.hook_entry, sizeof(ret->first));
 	memcpy(ret->policy, info.underflow, sizeof(ret->policy));
 	return 1;

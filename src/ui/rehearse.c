@@ -414,7 +414,7 @@ static void add_ties(struct text *t, const struct clash_report *r)
 	char dst[PREFIX_TEXT_SIZE];
 
 	for (size_t i = 0; i < r->push->n_routes; i++) {
-		if (r->results[i].outcome != PUSH_NOT_TAKEN)
+		if (r->results[i] != PUSH_NOT_TAKEN)
 			continue;
 		if (!refused++)
 			text_add(t, "\nwg-quick would give up (\"File exists\"), for this host has "

@@ -43,13 +43,13 @@ static json_t *way_json(const struct snapshot *net, const struct fib_result *way
 			 (json_int_t)way->table);
 }
 
-static json_t *route_json(const struct push_route *p, const struct push_result *r)
+static json_t *route_json(const struct push_route *p, enum push_outcome outcome)
 {
 	static const char *const ways[] = { "tunnel", "connected", "around" };
 
 	return json_pack("{s:o, s:I, s:s, s:s}", "prefix", prefix_json(&p->dst), "metric",
 			 (json_int_t)p->metric, "way", ways[p->way], "outcome",
-			 rehearse_outcome_word(r->outcome));
+			 rehearse_outcome_word(outcome));
 }
 
 static json_t *connection_json(const struct clash_report *r, const struct clash_connection *c)
@@ -159,7 +159,7 @@ static json_t *push_json(const struct clash_report *r)
 	json_t *routes = json_array(), *addresses = json_array();
 
 	for (size_t i = 0; i < push->n_routes; i++)
-		json_array_append_new(routes, route_json(&push->routes[i], &r->results[i]));
+		json_array_append_new(routes, route_json(&push->routes[i], r->results[i]));
 	for (size_t i = 0; i < push->n_addresses; i++) {
 		struct prefix p = { .ip = push->addresses[i].ip, .len = push->addresses[i].len };
 

@@ -171,8 +171,7 @@ int sock_diag_decode_counts(const struct nlmsghdr *nlh, struct tcp_counts *ret)
 			       ? mnl_attr_get_payload_len(attr)
 			       : sizeof(info));
 		*ret = (struct tcp_counts){ .sent = info.tcpi_bytes_sent - info.tcpi_bytes_retrans,
-					    .acked = info.tcpi_bytes_acked,
-					    .received = info.tcpi_bytes_received };
+					    .acked = info.tcpi_bytes_acked };
 		return 1;
 	}
 	return 0;

@@ -31,7 +31,6 @@ struct nlmsghdr *sock_diag_encode_one(struct sock_diag_message *m, const struct 
 struct tcp_counts {
 	uint64_t sent; /* for the first time: what was sent again does not count */
 	uint64_t acked;
-	uint64_t received;
 };
 /* 1 and the counts, 0 if the kernel tells none, -EBADMSG as above. */
 int sock_diag_decode_counts(const struct nlmsghdr *nlh, struct tcp_counts *ret);

@@ -19,7 +19,6 @@ struct xtables_table {
 	sa_family_t family;
 	const void *entries;
 	size_t size; /* bytes */
-	uint32_t hooks; /* a bit for each NF_INET_... that it has a chain for */
 	uint32_t first[XTABLES_HOOKS]; /* offset of the first rule of each chain */
 	uint32_t policy[XTABLES_HOOKS]; /* and of its last, which is the policy */
 };

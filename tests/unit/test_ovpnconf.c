@@ -415,7 +415,6 @@ static void understand(void **state)
 		fail_msg("%s", e.text);
 	describe(&t, &c);
 	assert_string_equal(text_str(&t), good->conf);
-	assert_false(c.dev_is_tap);
 }
 
 static void a_rewritten_file_keeps_its_lines_and_loses_what_sallyport_sets(void **state)
