@@ -20,6 +20,7 @@ struct look {
 	const struct attach_target *target;
 	struct snapshot host;
 	struct fib *fib;
+	struct forwarding firewalls;
 	struct host published; /* its ports only, when they are asked for */
 	bool has_published;
 };
@@ -83,7 +84,7 @@ static const char *dropped(struct look *x, const struct forwarded *f)
 	const char *words;
 	struct err ignored;
 
-	return forwarded_check(&x->arena, f, &words, &ignored) == 0 ? words : NULL;
+	return forwarding_check(&x->firewalls, f, &words, &ignored) == 0 ? words : NULL;
 }
 
 /*
@@ -128,19 +129,28 @@ static void tell_address(struct look *x, const struct ip *to)
 	tell_way(x, &f);
 }
 
+static void tell_doors(struct look *x, const struct snapshot *inside)
+{
+	struct seen_doors doors;
+
+	doors_find(&x->arena, inside, x->target->gateways, x->target->n_gateways, &doors);
+	for (size_t i = 0; i < doors.n_lan; i++)
+		for (size_t k = 0; k < inside->n_addresses; k++)
+			if (door_has_address(&doors.lan[i], &inside->addresses[k]))
+				tell_address(x, &inside->addresses[k].local);
+}
+
 void attach_tell_firewall(const struct attach_target *t)
 {
 	struct look x = { .target = t };
 	struct snapshot inside = { 0 };
-	struct seen_doors doors;
+	struct err ignored;
 
-	if (look_at(&x, t->fd, &inside) == 0 && look_at(&x, -1, &x.host) == 0) {
+	if (look_at(&x, t->fd, &inside) == 0 && look_at(&x, -1, &x.host) == 0 &&
+	    forwarding_open(&x.arena, &x.firewalls, &ignored) == 0) {
 		x.fib = fib_new(&x.arena, &x.host);
-		doors_find(&x.arena, &inside, t->gateways, t->n_gateways, &doors);
-		for (size_t i = 0; i < doors.n_lan; i++)
-			for (size_t k = 0; k < inside.n_addresses; k++)
-				if (door_has_address(&doors.lan[i], &inside.addresses[k]))
-					tell_address(&x, &inside.addresses[k].local);
+		tell_doors(&x, &inside);
 	}
+	forwarding_close(&x.firewalls);
 	arena_free(&x.arena);
 }

@@ -127,9 +127,32 @@ static const char *line_to_add(struct arena *a, const struct nft_judge *j, const
 			    to_let_on(a, f, false));
 }
 
+/* --- all of a host's --------------------------------------------------------------- */
+
+struct forwarding_table {
+	const char *family, *name;
+	const char *text; /* NULL: without it there are only more rules that nobody can judge */
+};
+
+/* Listed once, for all chains and questions. */
+static const char *table_text(struct forwarding *x, const char *family, const char *name)
+{
+	struct forwarding_table *t;
+	struct err ignored;
+
+	for (size_t i = 0; i < x->n_tables; i++)
+		if (str_eq(x->tables[i].family, family) && str_eq(x->tables[i].name, name))
+			return x->tables[i].text;
+	t = arena_push(x->arena, x->tables, x->n_tables, x->cap_tables);
+	*t = (struct forwarding_table){ .family = arena_strdup(x->arena, family),
+					.name = arena_strdup(x->arena, name) };
+	if (nft_list_handles(x->nft, x->arena, family, name, &t->text, &ignored) < 0)
+		t->text = NULL;
+	return t->text;
+}
+
 struct search {
-	struct arena *arena;
-	struct nft *nft;
+	struct forwarding *all;
 	const char *words; /* of the chain that drops the request; NULL: none yet */
 };
 
@@ -138,44 +161,59 @@ static int judge(struct nft_judge *j, const json_t *chain, void *ctx, struct err
 {
 	const struct forwarded *f = j->packet;
 	struct search *s = ctx;
-	const char *how, *name = nft_member(chain, "name");
+	struct arena *a = s->all->arena;
+	const char *how;
 	char ip[IP_TEXT_SIZE];
 
 	(void)e;
 	if (!str_eq(j->family, "inet") &&
 	    !str_eq(j->family, f->to.family == AF_INET ? "ip" : "ip6"))
 		return 0;
-	/* Without it there are only more rules that nobody can judge. */
-	if (nft_list_handles(s->nft, s->arena, j->family, j->table, &j->text, e) < 0)
-		j->text = NULL;
-	how = nft_judge_drop(s->arena, j, chain,
-			     arena_printf(s->arena, "what %s %s",
-					  f->back ? "comes from" : "goes to", ip_text(&f->to, ip)));
+	j->text = table_text(s->all, j->family, j->table);
+	how = nft_judge_drop(a, j, chain,
+			     arena_printf(a, "what %s %s", f->back ? "comes from" : "goes to",
+					  ip_text(&f->to, ip)));
 	if (!how)
 		return 0;
-	s->words = arena_printf(s->arena, "chain %s of table %s %s %s. Type:\n  %s", name,
-				j->family, j->table, how, line_to_add(s->arena, j, name));
+	s->words = arena_printf(a, "chain %s of table %s %s %s. Type:\n  %s",
+				nft_member(chain, "name"), j->family, j->table, how,
+				line_to_add(a, j, nft_member(chain, "name")));
 	return 1;
 }
 
-int forwarded_check(struct arena *a, const struct forwarded *f, const char **ret, struct err *e)
+int forwarding_open(struct arena *a, struct forwarding *ret, struct err *e)
+{
+	int r;
+
+	*ret = (struct forwarding){ .arena = a };
+	r = nft_open(-1, &ret->nft, e);
+	return r < 0 ? r : nft_list_json(ret->nft, a, "ruleset", &ret->ruleset, e);
+}
+
+void forwarding_close(struct forwarding *x)
+{
+	nft_close(&x->nft);
+}
+
+int forwarding_check(struct forwarding *x, const struct forwarded *f, const char **ret,
+		     struct err *e)
 {
 	static const char *const hooks[] = { "forward", NULL };
 	struct nft_judge j = { .state = f->back ? "established" : "new",
 			       .match = match_fits,
 			       .packet = f };
-	struct nft *nft CLEANUP_NFT = NULL;
-	struct search s = { .arena = a };
-	const char *text;
-	int r = nft_open(-1, &nft, e);
+	struct search s = { .all = x };
+	int r = nft_judge_ruleset(x->ruleset, hooks, &j, judge, &s, e);
 
-	if (r == 0)
-		r = nft_list_json(nft, a, "ruleset", &text, e);
-	if (r < 0)
-		return r;
-	s.nft = nft;
-	r = nft_judge_ruleset(text, hooks, &j, judge, &s, e);
 	if (r >= 0)
 		*ret = s.words;
 	return r < 0 ? r : 0;
+}
+
+int forwarded_check(struct arena *a, const struct forwarded *f, const char **ret, struct err *e)
+{
+	struct forwarding x CLEANUP_FORWARDING = { 0 };
+	int r = forwarding_open(a, &x, e);
+
+	return r < 0 ? r : forwarding_check(&x, f, ret, e);
 }

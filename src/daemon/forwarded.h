@@ -17,10 +17,26 @@ struct forwarded {
 	int in_index;
 };
 
+/* The firewalls of the caller's namespace as they are when they are read, for several questions. */
+struct forwarding {
+	struct arena *arena;
+	struct nft *nft;
+	const char *ruleset; /* JSON */
+	struct forwarding_table *tables; /* those that were looked at, as text */
+	size_t n_tables, cap_tables;
+};
+/* Errors of nft(8).  @a must outlive it, and what it says lies there. */
+int forwarding_open(struct arena *a, struct forwarding *ret, struct err *e) MUST_USE;
+void forwarding_close(struct forwarding *x);
+#define CLEANUP_FORWARDING __attribute__((cleanup(forwarding_close)))
+
 /*
- * Does a firewall drop it?  In *@ret, of @a, which chain does, and the line to
- * add; NULL if none does as far as its rules can be read.  Errors of nft(8).
+ * Does a firewall drop it?  In *@ret which chain does, and the line to add; NULL if
+ * none does as far as its rules can be read.
  */
+int forwarding_check(struct forwarding *x, const struct forwarded *f, const char **ret,
+		     struct err *e) MUST_USE;
+/* The same for a single question. */
 int forwarded_check(struct arena *a, const struct forwarded *f, const char **ret,
 		    struct err *e) MUST_USE;
 
