@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/mount.h>
 
 #define VALUE_SIZE 4096
@@ -141,7 +142,7 @@ int sysctl_change_in(struct sysctl_dirs *d, struct arena *a, const char *path, c
 	if (both < 0)
 		r = sysctl_set_in(d, path, value, e);
 	/* From the beginning: these files take a value only there. */
-	else if (pwrite(both, value, strlen(value), 0) < 0)
+	else if (lseek(both, 0, SEEK_SET) < 0 || write(both, value, strlen(value)) < 0)
 		r = err_errno(e, errno, "set sysctl net/%s to \"%s\"", path, value);
 	if (r == 0)
 		*ret_was = arena_strdup(a, buf);
