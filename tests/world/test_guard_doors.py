@@ -122,14 +122,13 @@ def test_where_marks_were_taken_over_before_they_still_are(program, net):
               'the tunnel is a door', PATIENCE)
         with probe.connect(net.laptop, A4, 80) as s:
             assert probe.line(s)
-            assert fwmarks(net, 80) == ['0x5']
+            assert fwmark(net, s) == '0x5'
         assert probe.ping(net.laptop, A4)
         assert 'counter packets 0 ' not in net.servera.out(
             'nft', 'list', 'chain', 'inet', 'others', 'answers')
         with probe.connect(net.serverb, LAN4, 80) as s:
             assert probe.line(s)
-            mark, = fwmarks(net, 80)
-            assert mark.startswith('0x27')
+            assert fwmark(net, s).startswith('0x27')
     net.servera.run('nft', 'delete', 'table', 'inet', 'others')
     for sysctl, value in before.items():
         net.servera.sysctl(sysctl, value)
@@ -203,11 +202,12 @@ def test_whom_the_host_asked_is_no_client_of_it(net, guard):
     s.close()
 
 
-def fwmarks(net, port):
-    """Of the sockets of connections to @port here."""
-    text = net.servera.out('ss', '-Htne', 'state', 'established', 'sport',
-                           f'= :{port}')
-    return re.findall(r'fwmark:(\S+)', text)
+def fwmark(net, client):
+    """Of our end of the connection: others of the same port may be ending yet."""
+    text = net.servera.out('ss', '-Htne', 'state', 'established', 'dport',
+                           f'= :{client.getsockname()[1]}')
+    mark, = re.findall(r'fwmark:(\S+)', text)
+    return mark
 
 
 def test_a_mark_that_others_give_a_packet_does_not_become_the_sockets(net,
@@ -222,7 +222,7 @@ def test_a_mark_that_others_give_a_packet_does_not_become_the_sockets(net,
         for host, dst in ((net.laptop, A4), (net.serverb, LAN4)):
             with probe.connect(host, dst, 80) as s:
                 assert probe.line(s)
-                mark, = fwmarks(net, 80)
+                mark = fwmark(net, s)
                 assert mark.startswith('0x27') and mark.endswith('0000')
     finally:
         net.servera.ip('rule del pref 9')
