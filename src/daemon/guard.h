@@ -50,6 +50,8 @@ struct guard {
 	struct loop_source xfrm_source;
 	bool xfrm_stands; /* the guard's own policies do */
 	char *xfrm_told; /* of policies that drop replies; malloc'ed */
+	bool xfrm_none; /* there was no policy when they were looked at last */
+	struct arena plain_arena; /* of wish.plain */
 	struct repairs repairs;
 
 	const char *const *command; /* NULL: stands until it is told to go */

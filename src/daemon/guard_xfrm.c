@@ -8,12 +8,17 @@
 #include "daemon/guard.h"
 
 #include "plan/guard_xfrm.h"
+#include "sys/sock_diag.h"
 #include "sys/xfrm.h"
 
 #include <errno.h>
 #include <linux/xfrm.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* More of them is no host that somebody works on. */
+#define PLAIN_MAX 4096
 
 static void policies_changed(struct loop_source *source, uint32_t events)
 {
@@ -98,16 +103,52 @@ static void tell_rivals(struct guard *g, struct arena *a, const struct snapshot 
 	g->xfrm_told = strdup(all);
 }
 
+/* A socket that no packet tells of before it says something itself: a quiet session's. */
+static void look_at_plain(struct guard *g)
+{
+	struct socket_seen *all;
+	struct err e;
+	size_t n, kept = 0;
+
+	if (sock_diag_list_of(&g->plain_arena, IPPROTO_TCP, &all, &n, &e) < 0)
+		return;
+	for (size_t i = 0; i < n && kept < PLAIN_MAX; i++)
+		if (all[i].state == SOCKET_CONNECTED && !ip_is_loopback(&all[i].peer))
+			all[kept++] = all[i];
+	g->wish.plain = all;
+	g->wish.n_plain = kept;
+}
+
+static void forget_plain(struct guard *g)
+{
+	arena_free(&g->plain_arena);
+	g->plain_arena = (struct arena){ 0 };
+	g->wish.plain = NULL;
+	g->wish.n_plain = 0;
+}
+
+/* Who was connected while there was no policy is so unencrypted. */
+static void follow_plain(struct guard *g, bool none)
+{
+	if (!g->wish.xfrm)
+		forget_plain(g);
+	else if (!g->wish.plain && (none || g->xfrm_none))
+		look_at_plain(g);
+	g->xfrm_none = none;
+}
+
 int guard_xfrm_look(struct guard *g, struct arena *a, const struct snapshot *host, struct err *e)
 {
 	struct xfrm_policy *list;
-	bool spoken;
+	bool spoken, none = true;
 	size_t n;
 	int r;
 
 	g->wish.xfrm = false;
-	if (!xfrm_is_there(g->xfrm ? xfrm_watch_port(g->xfrm) : 0, &spoken))
+	if (!xfrm_is_there(g->xfrm ? xfrm_watch_port(g->xfrm) : 0, &spoken)) {
+		follow_plain(g, true);
 		return 0;
+	}
 	r = watch_policies(g, e);
 	if (r == 0)
 		r = xfrm_list(a, &list, &n, e);
@@ -116,9 +157,10 @@ int guard_xfrm_look(struct guard *g, struct arena *a, const struct snapshot *hos
 		return 0;
 	if (r < 0)
 		return r;
-	g->wish.xfrm = spoken;
 	for (size_t i = 0; i < n; i++)
-		g->wish.xfrm = g->wish.xfrm || !guard_xfrm_is_ours(&list[i]);
+		none = none && guard_xfrm_is_ours(&list[i]);
+	g->wish.xfrm = spoken || !none;
+	follow_plain(g, none);
 	tell_rivals(g, a, host, list, n);
 	return 0;
 }
@@ -199,6 +241,7 @@ void guard_xfrm_close(struct guard *g)
 {
 	loop_remove(&g->loop, &g->xfrm_source);
 	xfrm_watch_close(&g->xfrm);
+	forget_plain(g);
 	free(g->xfrm_told);
 	g->xfrm_told = NULL;
 }

@@ -100,6 +100,8 @@ struct guard_wish {
 	const struct guard_older *older;
 	size_t n_older;
 	bool xfrm; /* policies of IPsec are passed by (plan/guard_xfrm.h) */
+	const struct socket_seen *plain; /* TCP connections that are older than the policies */
+	size_t n_plain;
 	bool trial; /* output goes the way it was before unless set `trial` says otherwise */
 };
 

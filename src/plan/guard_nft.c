@@ -520,6 +520,55 @@ static void xfrm_older(struct nft *n)
 		     doors, notes(n, GUARD_MARK_BEFORE));
 }
 
+/*
+ * One that was silent since before there were policies: its first packet already
+ * has a route of theirs, and only its ends tell that it went unencrypted.
+ */
+static void xfrm_plain_set(struct nft *n, const struct udp_family *f)
+{
+	const char *ends = "";
+
+	for (size_t i = 0; i < n->wish->n_plain; i++) {
+		const struct socket_seen *s = &n->wish->plain[i];
+		char peer[IP_TEXT_SIZE], local[IP_TEXT_SIZE];
+
+		if (s->local.family != f->family)
+			continue;
+		text_addf(&n->t, "%s%s . %u . %s . %u",
+			  *ends ? ", "
+				: arena_printf(n->arena,
+					       "\tset plain%c {\n\t\ttype %s . "
+					       "inet_service . %s . inet_service\n"
+					       "\t\telements = { ",
+					       f->digit, f->type, f->type),
+			  ip_text(&s->peer, peer), s->peer_port, ip_text(&s->local, local),
+			  s->local_port);
+		ends = " }\n\t}\n";
+	}
+	text_add(&n->t, ends);
+}
+
+static bool has_plain(const struct nft *n, sa_family_t family)
+{
+	for (size_t i = 0; i < n->wish->n_plain; i++)
+		if (n->wish->plain[i].local.family == family)
+			return true;
+	return false;
+}
+
+static void xfrm_plain(struct nft *n)
+{
+	if (has_plain(n, AF_INET))
+		rule(n,
+		     "ct mark " NOT_OURS " ip daddr . tcp dport . ip saddr . tcp sport @plain4 %s",
+		     notes(n, GUARD_MARK_BEFORE));
+	if (has_plain(n, AF_INET6))
+		rule(n,
+		     "ct mark " NOT_OURS
+		     " ip6 daddr . tcp dport . ip6 saddr . tcp sport @plain6 %s",
+		     notes(n, GUARD_MARK_BEFORE));
+}
+
 /* Packets of sockets that took a mark over are let pass by that, at the first lookup. */
 static void xfrm_leave(struct nft *n)
 {
@@ -527,6 +576,7 @@ static void xfrm_leave(struct nft *n)
 	rule(n, "meta mark " OURS " return");
 	xfrm_lan(n);
 	xfrm_older(n);
+	xfrm_plain(n);
 	rule(n, "ct mark and 0x%08x == 0x%08x %s return", GUARD_MARK_MASK, GUARD_MARK_BEFORE,
 	     marks(n, GUARD_MARK_BEFORE));
 	rule(n, "ct mark " NOT_OURS " tcp flags & (syn | ack) == syn %s",
@@ -544,6 +594,8 @@ static void xfrm(struct nft *n)
 	for (size_t i = 0; i < n->m->n_doors; i++)
 		if (has_mark(&n->m->doors[i]))
 			xfrm_door(n, &n->m->doors[i]);
+	for (size_t f = 0; f < ARRAY_LEN(udp_families); f++)
+		xfrm_plain_set(n, &udp_families[f]);
 	xfrm_arrive(n);
 	xfrm_leave(n);
 }

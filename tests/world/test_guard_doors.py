@@ -165,12 +165,14 @@ def test_and_it_is_refused_by_the_vpn_where_nobody_listens(net, guard, proto,
     assert probe.ask(net.serverb, proto, dst, 4999).how is How.REFUSED
 
 
+@pytest.mark.parametrize('near, far', [(A4, A_VPN4), (LAN4, LAN4)],
+                         ids=['each its own', 'the same'])
 def test_one_client_on_two_doors_is_answered_by_the_one_that_it_asks_by(
-        net, guard):
-    """UDP, from one address and port: it asks for one address by the LAN and
-    by the VPN in turns."""
+        net, guard, near, far):
+    """UDP, from one address and port: it asks by the LAN and by the VPN in
+    turns, for addresses of their own or for the same."""
     for host in (net.laptop, net.twin) * 3:
-        got = probe.udp(host, A4 if host is net.laptop else A_VPN4, 80,
+        got = probe.udp(host, near if host is net.laptop else far, 80,
                         src=LAPTOP4, sport=40123)
         assert (got.how, got.saw) == (How.ANSWERED, LAPTOP4)
 

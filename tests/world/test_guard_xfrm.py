@@ -6,6 +6,7 @@ what comes unencrypted where they want it encrypted is dropped. tests/qemu has
 strongSwan and the kernel's ESP.
 """
 import re
+import socket
 
 import pytest
 
@@ -131,6 +132,28 @@ def test_nothing_is_lost_to_policies_that_come_and_go(program, net, ike):
         assert guard.stop() == 0
     assert lines.wrong() == []
     assert difference(before, whole_state(net)) == ''
+
+
+@pytest.mark.parametrize('here', [A4, A6])
+def test_an_older_connection_in_which_the_host_speaks_first_goes_on(program, net,
+                                                                  here):
+    """It was silent while the guard came, and the policies."""
+    listener = net.servera.socket(probe.family_of(here), socket.SOCK_STREAM)
+    listener.bind((here, 5000))
+    listener.listen()
+    with probe.connect(net.laptop, here, 5000) as client, \
+            guarded(program, net) as guard:
+        server, _ = listener.accept()
+        server.settimeout(PATIENCE)
+        guard.wait_stands()
+        add_policies(net)
+        guard.wait_log('IPsec is at work here')
+        server.sendall(b'first\n')
+        assert probe.line(client) == 'first\n'
+        client.sendall(b'then\n')
+        assert probe.line(server) == 'then\n'
+        server.close()
+    listener.close()
 
 
 def test_a_host_without_ipsec_gets_no_policies(program, net):
