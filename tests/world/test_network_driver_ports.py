@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`sallyport driver`: ports of one address of the host, ports that nobody named,
 and one port out of several."""
+import json
+
 import pytest
 
 from lab import container, probe
 from lab.driver import again, answered
 from lab.host import until
-from lab.world import A4, A6, A_VPN4, A_VPN6
+from lab.world import A4, A6, A_VPN4, A_VPN6, LAPTOP4, LAPTOP6
 from test_network_driver import (  # noqa: F401 (fixtures)
     docker, driver, engine, gate, office, refused, web)
 
@@ -68,6 +70,16 @@ def test_one_address_answers_and_no_other(two, office, gate, driver,  # noqa: F8
     again(gate)
     driver.start()
     only_ours()
+
+
+def test_explain_knows_whose_the_one_address_is(two, office, gate):  # noqa: F811
+    web(office, *published(A4), *published(A6))
+    answer(two, gate, LAN, A4)
+    for client, server, ours in ((LAPTOP4, A4, True), (LAPTOP4, OTHER4, False),
+                                 (LAPTOP6, f'[{A6}]', True), (LAPTOP6, f'[{OTHER6}]', False)):
+        done = gate.tool('explain', '--json', client, f'{server}:80')
+        legs = [leg['place'] for leg in json.loads(done.stdout)['legs']]
+        assert ('gate office' in legs) == ours, done.stdout
 
 
 def test_two_containers_have_one_port_of_two_addresses(two, office, gate):  # noqa: F811
