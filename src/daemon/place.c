@@ -97,8 +97,8 @@ static void network_changed(struct loop_source *source, uint32_t events)
 	}
 	if (news.links || news.addresses || news.rules || news.deletions || news.lost)
 		reconcile_soon(p->sup);
-	else if (news.routes && p->kind == PLACE_GATE)
-		reconcile_later(p->sup);
+	else if (news.routes && p->kind != PLACE_ROOM)
+		reconcile_later(p->sup); /* on the host, another way out (plan/sides.c) */
 }
 
 const char *place_nft_table(const struct place *p, struct arena *a)

@@ -209,7 +209,8 @@ static void report(struct place *p, struct arena *a, const struct diff *d)
 {
 	struct supervisor *s = p->sup;
 
-	if (!s->settled || s->facts_changed || s->sandboxes.changed)
+	if (!s->settled || s->facts_changed || s->sandboxes.changed ||
+	    (p->kind == PLACE_HOST && s->sides_changed))
 		return;
 	for (size_t i = 0; i < d->n_ops; i++) {
 		if (d->ops[i].kind == OP_RULE_DEL)
@@ -533,6 +534,26 @@ static bool watch_host(struct supervisor *s, struct arena *a, const struct snaps
 	return rtnl_watch_own(s->host.watch, s->slot.number, own, n_own, others, n_others);
 }
 
+/* Another way out of the host is nobody's damage. */
+static void note_sides(struct supervisor *s, const struct want *w)
+{
+	char text[PREFIX_TEXT_SIZE + IP_TEXT_SIZE + LINK_NAME_SIZE + 32];
+	char dst[PREFIX_TEXT_SIZE], via[IP_TEXT_SIZE];
+	uint64_t h = 1;
+
+	for (size_t i = 0; i < w->n_routes; i++) {
+		const struct want_route *r = &w->routes[i];
+
+		if (!plan_is_side_table(r->table))
+			continue;
+		snprintf(text, sizeof(text), "%s %s %s %u", prefix_text(&r->dst, dst),
+			 ip_text(&r->via, via), r->link, r->metric);
+		h = str_hash(text, h);
+	}
+	s->sides_changed = h != s->sides_hash;
+	s->sides_hash = h;
+}
+
 /* The host's plan, with the old sysctls noted in it before they are changed. */
 static int want_host(struct supervisor *s, struct arena *a, struct want *ret, struct snapshot *host,
 		     struct err *e)
@@ -562,7 +583,10 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 		return r;
 	if (s->n_before != n_before)
 		sup_want(s, a, &s->host, host, ret);
-	return drop_short_links(s, a, host, ret, e);
+	note_sides(s, ret);
+	if (ret->table_last != ret->table_first) /* more tables than were looked at */
+		r = take_snapshot(&s->host, a, ret, host, e);
+	return r < 0 ? r : drop_short_links(s, a, host, ret, e);
 }
 
 static int host_round(struct supervisor *s, struct arena *a, size_t *ret_steps, struct err *e)

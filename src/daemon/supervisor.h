@@ -130,6 +130,8 @@ struct supervisor {
 	struct loop_timer lazy;
 	struct loop_timer sweep;
 	uint64_t facts_hash;
+	bool sides_changed; /* plan/sides.c: likewise of the host */
+	uint64_t sides_hash;
 	struct plan_sysctl *before;
 	size_t n_before, cap_before;
 	size_t n_before_kept; /* so many of them are in the copy */
@@ -263,6 +265,9 @@ int ports_hold(const struct supervisor *s, const struct snapshot *host, const st
 void ports_release(struct port_hold *held);
 /* A socket bound to it, and to no other of the host's addresses; -EADDRINUSE if somebody has it. */
 int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd) MUST_USE;
+
+/* daemon/strict.c: tells of interfaces where a strict rp_filter drops requests from afar. */
+void strict_warn(const struct supervisor *s, struct arena *a, const struct snapshot *host);
 
 /* daemon/control.c */
 #define CONTROL_LINE_SIZE 64

@@ -2,6 +2,7 @@
 #include "plan/diff.h"
 
 #include "base/text.h"
+#include "plan/plan.h"
 #include "plan/slot.h"
 
 #include <linux/fib_rules.h>
@@ -157,8 +158,8 @@ static bool route_is_ours(const struct work *w, const struct route *r)
 
 	if (r->flags & RTM_F_CLONED)
 		return false;
-	if (in_our_tables(want, r->table))
-		return !want->shared || leads_to_us(w, r);
+	if (in_our_tables(want, r->table)) /* of sides every gate wants the same */
+		return !want->shared || plan_is_side_table(r->table) || leads_to_us(w, r);
 	return want->place != PLACE_HOST && r->table == RT_TABLE_MAIN &&
 	       r->protocol == want->protocol;
 }
@@ -276,8 +277,8 @@ static bool rule_is_ours(const struct want *w, const struct rule *r)
 /* `to POOL` or `from POOL`, of gates on the host. */
 static bool is_gates(const struct rule *r)
 {
-	return is_way_past(r) ||
-	       (r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT && r->to.ip.family);
+	return is_way_past(r) || (r->table >= SLOT_TABLE && r->table < SLOT_TABLE + SLOT_COUNT &&
+				  (r->to.ip.family || r->has_mark));
 }
 
 static bool may_overlap(const struct prefix *a, const struct prefix *b)

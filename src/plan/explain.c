@@ -519,17 +519,23 @@ static struct flow reply_turned_round(const struct explain_work *w,
 	return reply;
 }
 
+static bool tells_by_mark(uint32_t table)
+{
+	return plan_is_side_table(table) || (table >= GUARD_TABLE_DOOR && table < GUARD_TABLE_LAST);
+}
+
 /*
- * The mark of door @link where a guard stands (plan/guard_nft.c), known by its
- * rules: "fwmark TABLE<<16 lookup TABLE", and the table leads by the door.
+ * The mark of door @link where a guard stands (plan/guard_nft.c) or rooms' replies
+ * are told apart (plan/sides.c), known by its rules: "fwmark TABLE<<16 lookup TABLE",
+ * and the table leads by the door.
  */
 static uint32_t guard_mark(const struct snapshot *net, const struct link *link, sa_family_t family)
 {
 	for (size_t i = 0; i < net->n_rules; i++) {
 		const struct rule *rule = &net->rules[i];
 
-		if (rule->family != family || rule->table < GUARD_TABLE_DOOR ||
-		    rule->table >= GUARD_TABLE_LAST || rule->mark != rule->table << 16)
+		if (rule->family != family || rule->mark != rule->table << 16 ||
+		    !tells_by_mark(rule->table))
 			continue;
 		for (size_t j = 0; j < net->n_routes; j++)
 			if (net->routes[j].table == rule->table && net->routes[j].n_hops &&

@@ -301,13 +301,45 @@ const char *plan_nft_chain_gate(const char *chain)
  */
 #define ANSWER "answer"
 
+static bool has_answers(struct nft_text *n)
+{
+	size_t n_sides;
+
+	plan_sides(n->arena, n->facts->host, &n_sides);
+	return n_sides || plan_has_own_ways(n->facts->host);
+}
+
+/* Replies get the mark that their connection has from the interface where it came in. */
+static void answer_sides(struct nft_text *n)
+{
+	size_t n_sides;
+	const struct link *const *sides = plan_sides(n->arena, n->facts->host, &n_sides);
+
+	for (size_t i = 0; i < n_sides; i++)
+		line(n,
+		     "\t\tiifname \"sp-*\" ct direction reply ct mark and 0x%x == 0x%x meta mark set meta mark and 0x%x or 0x%x",
+		     PLAN_MARK_MASK, plan_side_mark(sides[i]), ~PLAN_MARK_MASK,
+		     plan_side_mark(sides[i]));
+}
+
+static void publish_sides(struct nft_text *n)
+{
+	size_t n_sides;
+	const struct link *const *sides = plan_sides(n->arena, n->facts->host, &n_sides);
+
+	for (size_t i = 0; i < n_sides; i++)
+		line(n, "\t\tiifname \"%s\" ct mark set ct mark and 0x%x or 0x%x", sides[i]->name,
+		     ~PLAN_MARK_MASK, plan_side_mark(sides[i]));
+}
+
 static void host_answer(struct nft_text *n)
 {
 	const struct snapshot *host = n->facts->host;
 
-	if (!plan_has_own_ways(host))
+	if (!has_answers(n))
 		return;
 	line(n, "\tchain " ANSWER " {");
+	answer_sides(n);
 	for (size_t i = 0; i < host->n_addresses; i++) {
 		const struct ip *own = &host->addresses[i].local;
 		const char *v = own->family == AF_INET ? "ip" : "ip6";
@@ -384,7 +416,7 @@ static void host_frame(struct nft_text *n)
 		     c->base);
 		line(n, "flush chain inet " PLAN_NFT_HOST " %s", c->name);
 	}
-	if (plan_has_own_ways(n->facts->host)) {
+	if (has_answers(n)) {
 		line(n, "add chain inet " PLAN_NFT_HOST " " ANSWER
 			" { type filter hook prerouting priority -150; policy accept; }");
 		line(n, "flush chain inet " PLAN_NFT_HOST " " ANSWER);
@@ -496,6 +528,7 @@ static void host_publish(struct nft_text *n)
 		if (plan_room_is_short(n->gate, i))
 			line(n, "\t\tiifname \"%s\" return",
 			     plan_short_link(n->arena, &n->facts->slot, i));
+	publish_sides(n);
 	publish_family(n, AF_INET, true);
 	publish_family(n, AF_INET6, true);
 	publish_family(n, AF_INET, false);

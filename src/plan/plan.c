@@ -393,6 +393,7 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 			want_add_route(a, &w, table, prefix_host(&gate), link, (struct ip){ 0 });
 		want_add_route(a, &w, table, slot_net(&f->slot, family), link, via);
 		host_rules(a, f, &w, family);
+		plan_want_sides(a, f->host, family, &w);
 	}
 	for (size_t i = 0; i < g->n_rooms; i++)
 		if (plan_room_is_short(g, i))

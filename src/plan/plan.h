@@ -124,6 +124,18 @@ bool plan_has_own_way(const struct snapshot *host, const struct address *x);
 /* Of any address; false for no host. */
 bool plan_has_own_ways(const struct snapshot *host);
 
+/*
+ * plan/sides.c: interfaces of the host from where replies of rooms are told apart by
+ * the mark of their connection; none where main leaves no choice.  Arena.
+ */
+const struct link *const *plan_sides(struct arena *a, const struct snapshot *host, size_t *ret_n);
+uint32_t plan_side_table(const struct link *l);
+uint32_t plan_side_mark(const struct link *l);
+bool plan_is_side_table(uint32_t table);
+/* Their rules and tables. */
+void plan_want_sides(struct arena *a, const struct snapshot *host, sa_family_t family,
+		     struct want *w);
+
 /* plan/nft_text.c */
 #define PLAN_NFT_HOST "sallyport" /* the table that all gates share on the host */
 const char *plan_nft_host(struct arena *a, const struct gate *g, const struct plan_facts *f);

@@ -150,9 +150,22 @@ static void addresses(struct code *c, const struct rtnl_filter *f)
 	by_name(c, f);
 }
 
+/* Ways out of the host: few, and seldom. */
+static void defaults(struct code *c, const struct rtnl_filter *f)
+{
+	(void)f;
+	add(c, BPF_LD | BPF_B | BPF_ABS, IN(struct rtmsg, rtm_dst_len));
+	add(c, BPF_JMP | BPF_JEQ | BPF_K, 0)->jf = 1;
+	accept_it(c);
+	drop_it(c);
+}
+
 /* Only those by our links are ours. */
 static void routes(struct code *c, const struct rtnl_filter *f)
 {
+	add(c, BPF_LD | BPF_B | BPF_ABS, IN(struct rtmsg, rtm_dst_len));
+	add(c, BPF_JMP | BPF_JEQ | BPF_K, 0)->jf = 1;
+	accept_it(c);
 	find_attr(c, AFTER(struct rtmsg), RTA_OIF);
 	add(c, BPF_LD | BPF_W | BPF_IND, NLA_HDRLEN);
 	accept_indices(c, f->own, f->n_own);
@@ -176,8 +189,8 @@ static const struct {
 	uint16_t type;
 	void (*part)(struct code *c, const struct rtnl_filter *f); /* NULL: not of interest */
 } parts[] = {
-	{ RTM_NEWLINK, links },       { RTM_DELLINK, links },   { RTM_NEWADDR, addresses },
-	{ RTM_DELADDR, addresses },   { RTM_NEWROUTE, NULL },   { RTM_DELROUTE, routes },
+	{ RTM_NEWLINK, links },       { RTM_DELLINK, links },     { RTM_NEWADDR, addresses },
+	{ RTM_DELADDR, addresses },   { RTM_NEWROUTE, defaults }, { RTM_DELROUTE, routes },
 	{ RTM_NEWNETCONF, settings }, { RTM_DELNETCONF, NULL },
 };
 

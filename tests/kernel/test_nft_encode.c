@@ -13,6 +13,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <linux/fib_rules.h>
+#include <linux/if.h>
 #include <linux/rtnetlink.h>
 
 /* --- gates with everything that a plan knows ---------------------------------- */
@@ -90,6 +91,30 @@ static struct snapshot *host_of_its_own(struct arena *a, struct dice *d)
 	return s;
 }
 
+/* One with two routers (plan/sides.c). */
+static struct snapshot *host_with_sides(struct arena *a)
+{
+	struct snapshot *s = arena_new(a, struct snapshot);
+
+	for (int i = 1; i <= 2; i++) {
+		struct link *l = arena_push(a, s->links, s->n_links, s->cap_links);
+		struct route *r = arena_push(a, s->routes, s->n_routes, s->cap_routes);
+		struct hop *h = arena_new(a, struct hop);
+
+		*l = (struct link){ .index = i, .flags = IFF_UP };
+		snprintf(l->name, sizeof(l->name), "eth%d", i);
+		*h = (struct hop){ .link = i, .weight = 1 };
+		assert_true(ip_parse("192.0.2.1", &h->via));
+		*r = (struct route){ .family = AF_INET,
+				     .type = RTN_UNICAST,
+				     .table = RT_TABLE_MAIN,
+				     .dst.ip.family = AF_INET,
+				     .hops = h,
+				     .n_hops = 1 };
+	}
+	return s;
+}
+
 static struct random_gate any_gate(struct arena *a, struct dice *d)
 {
 	static const struct plan_sysctl before[] = {
@@ -100,7 +125,9 @@ static struct random_gate any_gate(struct arena *a, struct dice *d)
 	struct slot slot = slot_of(1 + roll_below(d, 900));
 	struct random_gate g = random_gate(a, d, &slot, true, NULL);
 
-	g.facts.host = one_in(d, 3) ? host_of_its_own(a, d) : NULL;
+	g.facts.host = one_in(d, 3)   ? host_of_its_own(a, d)
+		       : one_in(d, 3) ? host_with_sides(a)
+				      : NULL;
 	g.facts.before = before;
 	g.facts.n_before = roll_below(d, 1 + ARRAY_LEN(before));
 	g.facts.forwards4 = one_in(d, 3);
