@@ -67,7 +67,7 @@ int place_open(struct place *p, struct supervisor *s, enum want_place kind, size
 	r = rtnl_open(p->fd, &p->rtnl, e);
 	if (r < 0 || kind == PLACE_ROOM)
 		return r;
-	return nft_open(p->fd, &p->nft, e);
+	return nft_open_as_gate(p->fd, &p->nft, e);
 }
 
 void place_close(struct place *p)
@@ -149,10 +149,8 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 		sup_log(s, "%s", e.text);
 	if (!foreign || !p->nft_text)
 		return;
-	if (is_sibling(p, who)) {
-		s->before_doubt = true;
+	if (is_sibling(p, who))
 		return;
-	}
 	if (nft_watch_touched(p->nft_watch))
 		table_changed(p, who);
 	s->before_known = s->before_known && p->kind != PLACE_HOST;
@@ -176,6 +174,8 @@ int place_watch_nft(struct place *p, struct err *e)
 
 	if (r < 0)
 		return r;
+	if (p->kind == PLACE_HOST)
+		nft_watch_without_gates(p->nft_watch);
 	nft_watch_own(p->nft_watch, place_nft_table(p, &p->sup->arena), p->sup->gate.name);
 	p->nft_source = (struct loop_source){ .ready = nft_changed, .ctx = p };
 	return loop_add(&p->sup->loop, &p->nft_source, nft_watch_fd(p->nft_watch), e);

@@ -572,8 +572,9 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	}
 	n_before = s->n_before;
 	sup_want(s, a, &s->host, host, ret);
-	if (s->before_doubt && writes_before(s, a, ret))
-		s->before_known = s->before_doubt = false;
+	/* Another gate may have left something there. */
+	if (writes_before(s, a, ret))
+		s->before_known = false;
 	r = merge_before(s, a, e);
 	if (r < 0)
 		return r;

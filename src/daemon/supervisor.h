@@ -125,7 +125,6 @@ struct supervisor {
 	bool trial; /* a throw-away gate: nobody comes in, only its client gets out */
 	bool firewall_known; /* the host's other chains were looked at since they changed */
 	bool before_known; /* likewise chain `before_NAME` */
-	bool before_doubt; /* another gate may have left something there since */
 	char *last_error; /* of reconcile(), so that it is said once */
 	struct loop_timer lazy;
 	struct loop_timer sweep;

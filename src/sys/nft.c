@@ -102,7 +102,7 @@ static int need_context(struct nft *n, struct err *e)
 	return make_context(n, e);
 }
 
-int nft_open(int netns_fd, struct nft **ret, struct err *e)
+static int open_at(int netns_fd, uint32_t ports, struct nft **ret, struct err *e)
 {
 	struct nft *n CLEANUP_NFT = calloc(1, sizeof(*n));
 	int r;
@@ -110,7 +110,7 @@ int nft_open(int netns_fd, struct nft **ret, struct err *e)
 	if (!n)
 		abort();
 	n->netns_fd = -1;
-	r = netlink_open(netns_fd, NETLINK_NETFILTER, &n->raw.sock, e);
+	r = netlink_open_at(netns_fd, NETLINK_NETFILTER, ports, &n->raw.sock, e);
 	if (r < 0)
 		return r;
 	if (netns_fd >= 0) {
@@ -129,6 +129,16 @@ int nft_open(int netns_fd, struct nft **ret, struct err *e)
 	*ret = n;
 	n = NULL;
 	return 0;
+}
+
+int nft_open(int netns_fd, struct nft **ret, struct err *e)
+{
+	return open_at(netns_fd, 0, ret, e);
+}
+
+int nft_open_as_gate(int netns_fd, struct nft **ret, struct err *e)
+{
+	return open_at(netns_fd, NFT_GATE_PORTS, ret, e);
 }
 
 void nft_close(struct nft **n)

@@ -16,6 +16,8 @@
 struct nft;
 
 int nft_open(int netns_fd, struct nft **ret, struct err *e) MUST_USE;
+/* For a supervisor, which changes its own part alone: see nft_watch_without_gates(). */
+int nft_open_as_gate(int netns_fd, struct nft **ret, struct err *e) MUST_USE;
 void nft_close(struct nft **n);
 #define CLEANUP_NFT __attribute__((cleanup(nft_close)))
 
@@ -69,6 +71,8 @@ int nft_watch_open(int netns_fd, struct nft_watch **ret, struct err *e) MUST_USE
 int nft_watch_fd(const struct nft_watch *w);
 int nft_watch_read(struct nft_watch *w, bool *ret_foreign,
 		   char ret_who[32] /* process name or "" */, struct err *e) MUST_USE;
+/* Nothing is heard any more of what was done by nft_open_as_gate(), nor does it wake anybody. */
+void nft_watch_without_gates(struct nft_watch *w);
 /*
  * Was something of @table of family inet among what nft_watch_read() told of since
  * the last question?  Chains that another gate has for itself alone

@@ -7,6 +7,10 @@
 #include "sys/nft.h"
 #include "wire/nft_encode.h"
 
+/* Port numbers of the sockets by which supervisors change nftables. No process has such a number. */
+#define NFT_GATE_PORTS 0x5a110000U
+#define NFT_GATE_MASK  0xffff0000U
+
 /* For sys/nft.c alone, whose header has the same questions. @r is a NETLINK_NETFILTER socket. */
 struct rtnl;
 

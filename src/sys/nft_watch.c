@@ -4,12 +4,14 @@
 #include "base/text.h"
 #include "plan/plan.h"
 #include "sys/fd.h"
+#include "sys/nft_raw.h"
 #include "sys/rtnl_sock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
+#include <linux/filter.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -68,6 +70,25 @@ int nft_watch_open(int netns_fd, struct nft_watch **ret, struct err *e)
 	know_self(w);
 	*ret = w;
 	return 0;
+}
+
+/*
+ * Every message of a transaction tells the port of the socket that made it.  Where
+ * the kernel refuses, more is heard, and nothing is wrong.
+ */
+void nft_watch_without_gates(struct nft_watch *w)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, htonl(NFT_GATE_MASK)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(NFT_GATE_PORTS), 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog program = { .len = ARRAY_LEN(code), .filter = code };
+
+	(void)setsockopt(mnl_socket_get_fd(w->sock), SOL_SOCKET, SO_ATTACH_FILTER, &program,
+			 sizeof(program));
 }
 
 int nft_watch_fd(const struct nft_watch *w)

@@ -14,10 +14,32 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 #define READS_MAX 4096
 
+/* Ports that others have already: processes of several pid namespaces meet in one of the network. */
+#define PORT_TRIES 64
+#define PORT_STEP  977
+
+/* netlink(7): any number that is free is a port; one that says who we are if @ports is not 0. */
+static int bind_port(struct mnl_socket *sock, uint32_t ports)
+{
+	for (uint32_t i = 0; ports && i < PORT_TRIES; i++) {
+		uint32_t port = ports | (((uint32_t)getpid() + i * PORT_STEP) & 0xffff);
+
+		if (mnl_socket_bind(sock, 0, (pid_t)port) == 0)
+			return 0;
+	}
+	return mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID);
+}
+
 int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e)
+{
+	return netlink_open_at(netns_fd, bus, 0, ret, e);
+}
+
+int netlink_open_at(int netns_fd, int bus, uint32_t ports, struct mnl_socket **ret, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
 	const struct timeval limit = { .tv_sec = RTNL_TIMEOUT_S };
@@ -37,9 +59,8 @@ int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e)
 	mnl_socket_setsockopt(sock, NETLINK_EXT_ACK, (void *)&on, sizeof(on));
 	mnl_socket_setsockopt(sock, NETLINK_CAP_ACK, (void *)&on, sizeof(on));
 	mnl_socket_setsockopt(sock, NETLINK_GET_STRICT_CHK, (void *)&on, sizeof(on));
-	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) <
-		    0) {
+	if (bind_port(sock, ports) < 0 || setsockopt(mnl_socket_get_fd(sock), SOL_SOCKET,
+						     SO_RCVTIMEO, &limit, sizeof(limit)) < 0) {
 		r = err_errno(e, errno, "netlink socket");
 		mnl_socket_close(sock);
 		return r;

@@ -18,6 +18,12 @@ struct rtnl {
 
 /* A NETLINK_ROUTE or other netlink socket of the namespace @netns_fd (-1: the caller's own). */
 int netlink_open(int netns_fd, int bus, struct mnl_socket **ret, struct err *e) MUST_USE;
+/*
+ * The same with a port out of the 65536 from @ports on, if one is free: whoever
+ * hears of what was done by this socket sees it in nlmsg_pid.
+ */
+int netlink_open_at(int netns_fd, int bus, uint32_t ports, struct mnl_socket **ret,
+		    struct err *e) MUST_USE;
 
 /*
  * The same as a socket to listen on: non-blocking, a member of @groups, with

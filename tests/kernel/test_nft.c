@@ -235,6 +235,38 @@ static void a_foreign_transaction_touches_what_it_names(void **state)
 	nft_watch_close(&w);
 }
 
+static bool is_readable(struct nft_watch *w)
+{
+	struct pollfd p = { .fd = nft_watch_fd(w), .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* Two hundred supervisors do not wake for each start of one. */
+static void what_gates_do_to_their_own_parts_wakes_nobody(void **state)
+{
+	struct nft *one CLEANUP_NFT = NULL, *two CLEANUP_NFT = NULL, *other CLEANUP_NFT = NULL;
+	struct nft_watch *w = NULL, *all = NULL;
+	struct err e;
+
+	(void)state;
+	/* Of one process, and so of one number to begin with. */
+	assert_ok(nft_open_as_gate(-1, &one, &e));
+	assert_ok(nft_open_as_gate(-1, &two, &e));
+	assert_ok(nft_open(-1, &other, &e));
+	assert_ok(nft_watch_open(-1, &w, &e));
+	assert_ok(nft_watch_open(-1, &all, &e));
+	nft_watch_without_gates(w);
+	assert_ok(nft_run(one, "add table inet sallyport\n", &e));
+	assert_ok(nft_run(two, "add map inet sallyport from { type ifname : verdict; }\n", &e));
+	assert_false(is_readable(w));
+	assert_true(is_readable(all));
+	assert_ok(nft_run(other, "add map inet sallyport lan { type ifname : verdict; }\n", &e));
+	assert_true(is_readable(w));
+	nft_watch_close(&w);
+	nft_watch_close(&all);
+}
+
 static void the_comments_of_one_chain_are_read(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -305,6 +337,7 @@ int main(void)
 		cmocka_unit_test_setup(no_socket_of_libnftables_reaches_a_child, lab_enter),
 		cmocka_unit_test_setup(the_watch_tells_own_transactions_from_others, lab_enter),
 		cmocka_unit_test_setup(a_foreign_transaction_touches_what_it_names, lab_enter),
+		cmocka_unit_test_setup(what_gates_do_to_their_own_parts_wakes_nobody, lab_enter),
 		cmocka_unit_test_setup(the_comments_of_one_chain_are_read, lab_enter),
 		cmocka_unit_test_setup(what_is_beside_our_table_does_not_matter, lab_enter),
 	};

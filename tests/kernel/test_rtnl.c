@@ -507,6 +507,7 @@ static void assert_near(struct scene *s, const char *other)
 	/* Nobody's: its slot is no gate's, its name no gate's address, its gate of old. */
 	assert_non_null(snapshot_link_by_name(&have, "sp-9.0"));
 	assert_non_null(snapshot_link_by_name(&have, "sp-admins"));
+	assert_non_null(snapshot_link_by_name(&have, "eth9"));
 	assert_true(has_ip(&have, "198.18.0.65"));
 	assert_true(has_ip(&have, "192.0.2.7"));
 	assert_true(has_ip(&have, "2001:db8::7"));
@@ -537,7 +538,8 @@ static void of_other_gates_only_the_ranges_are_listed(void **state)
 	    "ip route add 10.7.0.0/16 dev eth7 && ip route add 10.8.0.0/16 dev eth7 table 77 && "
 	    "ip link add sp-admins type veth peer name admins");
 	make_end("sp-mine", 1, "198.18.0.65", "198.18.0.64/26");
-	run("ip link set sp-mine alias 'sallyport mine'");
+	run("ip link set sp-mine alias 'sallyport mine' && "
+	    "ip link add eth9 address 02:5a:11:79:00:02 type veth peer name eth10");
 	make_end("sp-1.0", 1, "198.18.0.66", "198.18.0.70/32");
 	make_end("sp-9.0", 9, "198.18.9.1", "198.18.9.0/26");
 	/* One other gate: everything is listed and what is its own left out. */
@@ -654,11 +656,22 @@ static struct rtnl_news news_of(struct rtnl_watch *w, const char *command)
 	return read_news(w);
 }
 
+/* IPv6 tells of an address when it has done with duplicates, in its own time. */
+static struct rtnl_news address_news_of(struct rtnl_watch *w, const char *command)
+{
+	struct rtnl_news n = news_of(w, command);
+
+	while (!n.addresses)
+		n = read_news(w);
+	return n;
+}
+
 /* Everything that another gate's start and end changes on the host does not even wake us. */
 static void of_another_gates_link_nothing_is_heard(void **state)
 {
 	static const char *const own[] = { "sp-mine", "sp-1.0" };
 	struct rtnl_watch *w = NULL;
+	struct rtnl_news ignored;
 	struct err e;
 
 	(void)state;
@@ -669,6 +682,15 @@ static void of_another_gates_link_nothing_is_heard(void **state)
 	    "ip addr add 198.18.0.129/32 dev sp-other noprefixroute && "
 	    "ip addr add fe80::1/64 dev sp-other && ip -6 route add fd5a::/64 dev sp-other && "
 	    "ip route add 198.18.0.128/26 dev sp-other table 5900");
+	assert_false(is_readable(w));
+	/* Names that begin as ours do. */
+	run("ip link add sp-mine2 type veth peer name sp-11.0 && ip link set sp-mine2 up && "
+	    "ip addr add 198.18.0.193/32 dev sp-mine2");
+	assert_false(is_readable(w));
+	/* Nor that routes come, by whatever link. */
+	run("ip link set lo up");
+	assert_true(rtnl_watch_read(w, &ignored, &e) == 0);
+	run("ip route add 10.9.0.0/16 dev lo && ip route add unreachable 10.10.0.0/16");
 	assert_false(is_readable(w));
 	run("ip -6 addr flush dev sp-2.0; ip route del 198.18.0.128/26 dev sp-other table 5900; "
 	    "ip addr del 198.18.0.129/32 dev sp-other; ip link del sp-other");
@@ -698,8 +720,9 @@ static void of_ones_own_links_and_of_the_hosts_everything_is_heard(void **state)
 	assert_true(rtnl_watch_own(w, 1, own, 2, &eth, 1));
 	n = news_of(w, "ip link set sp-mine up && ip link set sp-1.0 up");
 	assert_true(n.links);
-	n = news_of(w, "ip addr add fe80::1/64 dev sp-mine nodad");
-	assert_true(n.addresses);
+	n = news_of(w, "ip link set sp-1.0 mtu 1400");
+	assert_true(n.links);
+	address_news_of(w, "ip addr add fe80::1/64 dev sp-mine nodad");
 	n = news_of(w, "ip -6 addr del fe80::1/64 dev sp-mine");
 	assert_true(n.addresses && n.deletions);
 	n = news_of(w, "ip addr add 198.18.0.66/32 dev sp-1.0");
@@ -724,8 +747,23 @@ static void of_ones_own_links_and_of_the_hosts_everything_is_heard(void **state)
 	assert_true(n.links && n.addresses);
 	n = news_of(w, "ip link add new0 type veth peer name new1");
 	assert_true(n.links);
-	n = news_of(w, "ip -6 addr add 2001:db8::1/64 dev new0");
+	/* A link that the filter does not know yet. */
+	n = news_of(w, "ip addr add 192.0.2.9/32 dev new0");
 	assert_true(n.addresses);
+	n = news_of(w, "ip addr add 192.0.2.10/32 dev new0 label new0:1");
+	assert_true(n.addresses);
+	address_news_of(w, "ip link set new0 up && ip link set new1 up && "
+			   "ip -6 addr add 2001:db8::1/64 dev new0 nodad");
+	n = news_of(w, "ip link set new0 name newer0");
+	assert_true(n.links);
+	/* On a link that it knows, IPv6's own addresses too. */
+	address_news_of(w, "ip -6 addr add fe80::7/64 dev eth7 nodad");
+	/* Routes that lead by no link. */
+	run("ip route add unreachable 198.18.0.64/26 table 5900");
+	n = news_of(w, "ip route del unreachable 198.18.0.64/26 table 5900");
+	assert_true(n.deletions);
+	n = news_of(w, "echo 0 >/proc/sys/net/ipv4/conf/default/forwarding");
+	assert_true(n.links);
 	n = news_of(w, "ip link del sp-mine");
 	assert_true(n.links && n.deletions);
 	rtnl_watch_close(&w);
