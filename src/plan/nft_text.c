@@ -222,6 +222,9 @@ static const char *const shared_maps[] = {
 	"leave6 { type ipv6_addr : verdict; }",
 };
 
+/* Three bytes are compared sooner than a name is looked up, and most packets are not ours. */
+#define BY_OURS "iifname \"sp-*\" iifname"
+
 /* Slots are all of one size. */
 #define SLOT4_OF(addr) "ip " addr " & 255.255.255.192"
 #define SLOT6_OF(addr) "ip6 " addr " & ffff:ffff:ffff:ffff::"
@@ -240,7 +243,7 @@ static const struct shared_chain {
 	{ "outside", "filter hook prerouting priority -300",
 	  "\t\tiifname \"lo\" accept\n"
 	  "\t\tip daddr 127.0.0.0/8 counter drop\n"
-	  "\t\tiifname vmap @from\n"
+	  "\t\t" BY_OURS " vmap @from\n"
 	  "\t\t" SLOT4_OF("daddr") " vmap @closed4\n"
 				   "\t\t" SLOT6_OF("daddr") " vmap @closed6\n" },
 	{ "publish", "nat hook prerouting priority -100",
@@ -270,7 +273,7 @@ static const struct shared_chain {
 	 * host, where nobody listens on that port, would reset a conversation of the room's.
 	 */
 	{ "input", "filter hook input priority 0",
-	  "\t\tiifname vmap @host\n"
+	  "\t\t" BY_OURS " vmap @host\n"
 	  "\t\tct state invalid meta l4proto . th dport vmap @stray\n"
 	  "\t\tct state invalid ip daddr . meta l4proto . th dport vmap @stray4\n"
 	  "\t\tct state invalid ip6 daddr . meta l4proto . th dport vmap @stray6\n" },
