@@ -272,7 +272,7 @@ static void assert_same(const char *text)
 static void the_kernel_has_the_same_of_us_and_of_nft(void **state)
 {
 	(void)state;
-	for (unsigned int i = 1; i <= rounds(40); i++) {
+	for (unsigned int i = 1; i <= rounds(15); i++) {
 		struct arena a CLEANUP_ARENA = { 0 };
 		struct dice d = dice_of(i);
 		struct random_gate g = any_gate(&a, &d);
