@@ -129,6 +129,18 @@ def test_control_a8_a_bare_router_forwards_for_vpn_peers(world, program, ear):
     assert seen
 
 
+def test_control_a11_a_route_from_a_rogue_dhcp_server_cuts_a_plain_room_off(
+        world, plain):
+    assert probe.ask(world.laptop, 'tcp', A4, 80).by == 'plain'
+    route = f'10.200.0.2/32 via {MALLORY4}'
+    world.servera.ip(f'route add {route}')
+    try:
+        got = probe.ask(world.laptop, 'tcp', A4, 80, seconds=probe.SILENCE)
+        assert not got.answered
+    finally:
+        world.servera.ip(f'route del {route}')
+
+
 def test_control_a14_a_plain_room_is_reached_past_its_published_ports(world,
                                                                      plain):
     with routed(world.mallory, '10.200.0.0/24', A4):
