@@ -752,12 +752,16 @@ static void of_ones_own_links_and_of_the_hosts_everything_is_heard(void **state)
 	assert_true(n.addresses);
 	n = news_of(w, "ip addr add 192.0.2.10/32 dev new0 label new0:1");
 	assert_true(n.addresses);
-	address_news_of(w, "ip link set new0 up && ip link set new1 up && "
-			   "ip -6 addr add 2001:db8::1/64 dev new0 nodad");
+	/* Those that come may be told of late, with others'; those that go are told of at once. */
+	address_news_of(w, "ip -6 addr add 2001:db8::1/64 dev new0 nodad");
+	n = news_of(w, "ip -6 addr del 2001:db8::1/64 dev new0");
+	assert_true(n.addresses && n.deletions);
 	n = news_of(w, "ip link set new0 name newer0");
 	assert_true(n.links);
 	/* On a link that it knows, IPv6's own addresses too. */
 	address_news_of(w, "ip -6 addr add fe80::7/64 dev eth7 nodad");
+	n = news_of(w, "ip -6 addr del fe80::7/64 dev eth7");
+	assert_true(n.addresses && n.deletions);
 	/* Routes that lead by no link. */
 	run("ip route add unreachable 198.18.0.64/26 table 5900");
 	n = news_of(w, "ip route del unreachable 198.18.0.64/26 table 5900");
