@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		{ .out = "sp-web" },
 		{ .out = "eth0", .answers = true, .state = 2 },
 	};
-	struct xtables_table t = { .hooks = 1 << NF_INET_FORWARD };
+	struct xtables_table t = { 0 };
 	enum xtables_way way;
 	uint8_t *copy;
 
