@@ -21,11 +21,16 @@ static json_t *ask(struct arena *a, const char *gate)
 	const char *answer = "";
 	json_t *root = NULL;
 	struct err e;
+	int r;
 
-	if (control_ask(a, gate, "status\n", ASK_LIMIT_MS, &answer, &e) == 0)
+	r = control_ask(a, gate, "status\n", ASK_LIMIT_MS, &answer, &e);
+	if (r == 0)
 		root = json_loads(answer, 0, NULL);
 	if (root)
 		return root;
+	if (r == -ETIMEDOUT)
+		return json_pack("{s:s, s:s, s:s}", "name", gate, "state", "not answering", "hint",
+				 e.text);
 	return json_pack("{s:s, s:s, s:s}", "name", gate, "state", "unsupervised", "hint",
 			 "its doors stand as they were; sallyport up takes it over, sallyport "
 			 "down takes it away");

@@ -157,6 +157,19 @@ int control_listen(struct supervisor *s, struct err *e)
 	return loop_add(&s->loop, &s->control, fd, e);
 }
 
+/* Whoever listens on the socket. */
+static int hangs(int fd, const char *gate, int timeout_ms, struct err *e)
+{
+	struct ucred c = { 0 };
+	socklen_t len = sizeof(c);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len);
+	return err_set(e, ETIMEDOUT,
+		       "the supervisor of gate %s (process %d) does not answer within %d s; if it "
+		       "hangs: kill -9 %d, then try again",
+		       gate, (int)c.pid, timeout_ms / 1000, (int)c.pid);
+}
+
 int control_ask(struct arena *a, const char *gate, const char *request, int timeout_ms,
 		const char **ret_answer, struct err *e)
 {
@@ -177,9 +190,7 @@ int control_ask(struct arena *a, const char *gate, const char *request, int time
 		ssize_t n;
 
 		if (left <= 0 || !readable_within(fd, (int)left))
-			return err_set(e, ETIMEDOUT,
-				       "the supervisor of gate %s does not answer within %d s",
-				       gate, timeout_ms / 1000);
+			return hangs(fd, gate, timeout_ms, e);
 		n = recv(fd, buf, sizeof(buf), 0);
 		if (n < 0 && errno != ECONNRESET)
 			return err_errno(e, errno, "recv");

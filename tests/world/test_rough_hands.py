@@ -257,3 +257,14 @@ def test_somebody_tidies_up_below_run(world, sallyport):
         gate.wait_log('Initialization Sequence Completed', since=since)
         until(lambda: wrong_answers(world, seconds=1) == [], gate.log.text)
         assert gate.exec('cat', '/etc/resolv.conf').returncode == 0
+
+
+def test_a_supervisor_that_hangs_is_told_with_what_to_do(world, sallyport):
+    with sallyport.up('stopped', PLAIN) as gate:
+        gate.child.send_signal(signal.SIGSTOP)
+        try:
+            text = sallyport('status', 'stopped', ok=True).stdout
+            assert 'not answering' in text
+            assert f'kill -9 {gate.child.pid}' in text
+        finally:
+            gate.child.send_signal(signal.SIGCONT)
