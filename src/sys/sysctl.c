@@ -8,8 +8,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #define VALUE_SIZE 4096
 
