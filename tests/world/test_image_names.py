@@ -96,9 +96,9 @@ def test_names_go_by_openvpns_servers(wide_world, docker, network,  # noqa: F811
     world = wide_world
     profile = world.openvpn.profile(f'{world.dir}/by-name.ovpn', 'servera',
                                     remotes=[f'{SERVER} 1194 udp'])
-    start(docker, *network, *RIGHTS, '-v',
-          f'{profile}:/etc/sallyport/vpn.ovpn:ro')
     with Ear(world) as ear:
+        start(docker, *network, *RIGHTS, '-v',
+              f'{profile}:/etc/sallyport/vpn.ovpn:ro')
         join(docker)
         look_up(docker)  # before the tunnel, perhaps
         wait_health(docker, 'ok\n')
