@@ -74,6 +74,18 @@ def reason(report):
     return getattr(report, "wasxfail", "") or "skipped"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--part", metavar="K/N",
+                     help="only each Nth test, the Kth and those after it")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    if config.option.part:
+        k, n = map(int, config.option.part.split("/"))
+        items[:] = items[k - 1::n]
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config):
     terminal = config.pluginmanager.getplugin("terminalreporter")

@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import os
+import subprocess
 import time
 
 import pytest
@@ -94,3 +95,17 @@ def test_the_last_words_of_a_program_are_heard(check):
 def test_many_failures_are_no_accident(check):
     bad = tap(*(f'not ok {n} - {n}' for n in range(check.SECOND_TRIES + 1)), status=1)
     assert run(check, bad, tap(GOOD)) == (0, check.SECOND_TRIES + 1, [])
+
+
+def test_the_parts_of_a_file_are_all_of_its_tests(tmp_path):
+    file = tmp_path / 'test_seven.py'
+    file.write_text('import pytest\n@pytest.mark.parametrize("n", range(7))\n'
+                    'def test_it(n):\n    pass\n')
+    ran = []
+    for part in '1/3', '2/3', '3/3':
+        done = subprocess.run(
+            ['/usr/bin/python3', '-m', 'pytest', '-p', 'pytest_tap', '--rootdir', tmp_path, file,
+             f'--part={part}'], env={'PYTHONPATH': f'{ROOT}/tools', 'PYTHONDONTWRITEBYTECODE': '1'},
+            cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
+        ran += [line.split(' - ')[1] for line in done.stdout.splitlines() if line.startswith('ok')]
+    assert sorted(ran) == [f'test_seven.py::test_it[{n}]' for n in range(7)]

@@ -53,6 +53,15 @@ def test_what_lists_its_sources_itself_is_linked(program):
     assert done.returncode == 0, done.stdout
 
 
+def test_known_survivors_are_lines_of_the_plan():
+    """Else the long check would say so, hours later."""
+    listed = run("tests/mutants/run", "--list")
+    assert listed.returncode == 0, listed.stdout
+    known = [line.strip() for line in text("tests/mutants/survivors").splitlines()
+             if line.startswith("\t")]
+    assert known and not set(known) - set(listed.stdout.splitlines())
+
+
 def test_c_is_formatted():
     sources = files("src/*.[ch]", "tests/*.[ch]")
     assert sources
