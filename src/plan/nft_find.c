@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Reads single lines out of a listing: a block is "\tKIND NAME {\n", lines that
- * are indented more, and "\t}\n".  What stands there is what plan/nft_text.c
- * wrote, as sys/nft.h lists it: numbers for everything that has one.
+ * are indented more, and "\t}\n".  What stands there is what plan/nft_host.c
+ * and nft_gate.c wrote, as sys/nft.h lists it: numbers for everything that has one.
  */
 #include "plan/nft_find.h"
 

@@ -136,7 +136,7 @@ bool plan_is_side_table(uint32_t table);
 void plan_want_sides(struct arena *a, const struct snapshot *host, sa_family_t family,
 		     struct want *w);
 
-/* plan/nft_text.c */
+/* plan/nft_host.c, plan/nft_gate.c, and plan/nft_frame.c, which all gates share */
 #define PLAN_NFT_HOST "sallyport" /* the table that all gates share on the host */
 const char *plan_nft_host(struct arena *a, const struct gate *g, const struct plan_facts *f);
 const char *plan_nft_gate(struct arena *a, const struct gate *g, const struct plan_facts *f);

@@ -82,7 +82,7 @@ int netdriver_check_pool(const struct netdriver_network *n, const struct netdriv
 
 /*
  * Where -P finds a port: from where Docker begins, to where the ports begin that
- * gates masquerade to (plan/nft_text.c).
+ * gates masquerade to (plan/nft_host.c).
  */
 #define NETDRIVER_ANY_FIRST 49153
 #define NETDRIVER_ANY_LAST  61000

@@ -12,8 +12,8 @@
  * them (linux/netfilter/nf_tables.h), one transaction.  libnftables(3) needs two
  * milliseconds of a start for each table, most of it before it speaks to the kernel.
  *
- * What plan/nft_text.c writes is known here, and no more: false for any other
- * command, which is then libnftables' to take or to refuse.
+ * What plan/nft_host.c and plan/nft_gate.c write is known here, and no more: false
+ * for any other command, which is then libnftables' to take or to refuse.
  */
 struct nft_batch {
 	char *bytes; /* in the arena; sequence numbers are the sender's */

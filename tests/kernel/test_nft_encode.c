@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Whatever plan/nft_text.c writes, the kernel has the same of our messages and of
- * nft's: everything that nft lists afterwards, its own bytecode included.
+ * Whatever plan/nft_host.c and nft_gate.c write, the kernel has the same of our
+ * messages and of nft's: everything that nft lists afterwards, its bytecode included.
  */
 #include "lab.h"
 
