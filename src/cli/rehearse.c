@@ -101,26 +101,6 @@ static const struct link_conf *confs_of(struct arena *a, const struct host *h)
 	return confs;
 }
 
-static void input_of(struct arena *a, const struct host *h, struct clash_input *in)
-{
-	*in = (struct clash_input){
-		.host = &h->net,
-		.confs = confs_of(a, h),
-		.sockets = h->sockets,
-		.n_sockets = h->n_sockets,
-		.flows = h->flows,
-		.n_flows = h->n_flows,
-		.publish = h->ports,
-		.n_publish = h->n_ports,
-		.pools = h->pools,
-		.n_pools = h->n_pools,
-		.dns = h->dns,
-		.n_dns = h->n_dns,
-		.ssh_peer = h->session_peer,
-		.ssh_peer_port = h->session_port,
-	};
-}
-
 static int look_at_host(struct arena *a, const struct rehearse_options *o, struct host *ret,
 			struct err *e)
 {
@@ -140,17 +120,11 @@ static int look_at_host(struct arena *a, const struct rehearse_options *o, struc
 }
 
 static int learn(struct arena *a, const struct rehearse_options *o, const struct snapshot *host,
-		 struct push *ret, const char **ret_how, struct err *e)
+		 struct learned *ret, struct err *e)
 {
-	struct text said CLEANUP_TEXT = { 0 };
-	int r;
-
 	if (o->routes)
-		return read_routes(a, o->routes, ret, e);
-	r = learn_push(a, o->file, host, (int)o->limit_s, ret, ret_how, &said, e);
-	if (r < 0)
-		fputs(text_str(&said), stderr);
-	return r;
+		return read_routes(a, o->routes, &ret->push, e);
+	return learn_push(a, o->file, host, (int)o->limit_s, ret, e);
 }
 
 /* --- the verb ----------------------------------------------------------------------- */
@@ -182,7 +156,7 @@ static int rehearse(int argc, char **argv)
 	struct clash_report report;
 	struct clash_input in;
 	struct host host = { 0 };
-	struct push push = { 0 };
+	struct learned learned = { 0 };
 	struct err e;
 	int r;
 
@@ -194,16 +168,18 @@ static int rehearse(int argc, char **argv)
 		return 1;
 	r = look_at_host(&a, &o, &host, &e);
 	if (r == 0)
-		r = learn(&a, &o, &host.net, &push, &title.learned, &e);
+		r = learn(&a, &o, &host.net, &learned, &e);
 	if (r < 0)
 		return cli_fail(r == -EINVAL  ? EXIT_USAGE
 				: r == -EINTR ? INTERRUPTED
 					      : 1,
 				"%s", e.text);
-	input_of(&a, &host, &in);
-	in.push = &push;
+	in = clash_input_of(&host);
+	in.confs = confs_of(&a, &host);
+	in.push = &learned.push;
 	clash_find(&a, &in, &report);
 	title.file = o.file;
+	title.learned = learned.how;
 	title.partly = (host.parts & WANTED) != WANTED;
 	print_report(&title, &report, o.json);
 	return report.cut;

@@ -4,7 +4,7 @@
  * the device is the host's and stands in the gate: its encrypted packets
  * keep leaving by the host (wireguard.com/netns), the gate never sees them.
  * Else wireguard-go runs in the gate, its socket marked like any client's.
- * Addresses and routes are the plan's (plan.c, wg_link and wg_routes).
+ * Addresses and routes are the plan's (plan/plan_gate.c, wg_link and wg_routes).
  */
 #include "daemon/supervisor.h"
 

@@ -25,11 +25,10 @@
 #define SWEEP_MS       30000
 #define FIRST_SWEEP_MS 1000
 
-void guard_log(const struct guard *g, const char *fmt, ...)
+void guard_log(const char *fmt, ...)
 {
 	va_list ap;
 
-	(void)g;
 	va_start(ap, fmt);
 	log_say_v(GUARD_WHO, fmt, ap);
 	va_end(ap);
@@ -170,15 +169,14 @@ static void look_after_command(struct guard *g)
 		return;
 	case HANDOVER_WAIT:
 		if (!g->wait_said)
-			guard_log(g, "%s has ended, its tunnel is not there yet: the guard stands",
+			guard_log("%s has ended, its tunnel is not there yet: the guard stands",
 				  g->command[0]);
 		g->wait_said = true;
 		loop_arm(&g->loop, &g->sweep, FIRST_SWEEP_MS);
 		return;
 	case HANDOVER_STAND:
 		if (!g->ready_said)
-			guard_log(g,
-				  "%s has ended and left %s: the guard stands until that is gone",
+			guard_log("%s has ended and left %s: the guard stands until that is gone",
 				  g->command[0], link);
 		g->ready_said = true;
 		return;
@@ -197,9 +195,9 @@ static void look_after_resolver(struct guard *g)
 		return;
 	free(g->resolver_seen);
 	g->resolver_seen = strdup(now);
-	guard_log(g, "%s; that is put back at the end", now);
+	guard_log("%s; that is put back at the end", now);
 	if (resolver_save(&g->before.resolver, &e) < 0)
-		guard_log(g, "%s", e.text);
+		guard_log("%s", e.text);
 }
 
 /* --- its life ---------------------------------------------------------------------------------- */
@@ -254,7 +252,7 @@ static void end_what_is_left(struct guard *g)
 	if (!g->ended || what_it_left(g, link) == HANDOVER_END || undo_run_command(&g->before) ||
 	    !link)
 		return;
-	guard_log(g, "%s stays, and nothing guards the host any more", link);
+	guard_log("%s stays, and nothing guards the host any more", link);
 }
 
 static int take_away(struct guard *g, struct err *e)
@@ -265,11 +263,11 @@ static int take_away(struct guard *g, struct err *e)
 	guard_trial_end(g);
 	/* Nobody has confirmed it, and nobody could any more. */
 	if (g->trial_ends && !g->kept && !g->undone && undo_all(&g->before, e) < 0)
-		guard_log(g, "%s", e->text);
+		guard_log("%s", e->text);
 	end_what_is_left(g);
 	guard_close(g);
 	if (g->resolver_seen && resolver_restore(&g->before.resolver, false, e) < 0)
-		guard_log(g, "%s", e->text);
+		guard_log("%s", e->text);
 	free(g->resolver_seen);
 	r = guard_remove(&found, e);
 	if (g->off_client >= 0) {
@@ -353,7 +351,7 @@ int guard_run(struct guard *g, struct err *e)
 	if (g->undone)
 		g->exit_status = 1;
 	if (take_away(g, &later) < 0) {
-		guard_log(g, "%s", later.text);
+		guard_log("%s", later.text);
 		return r < 0 ? r : err_set(e, EIO, "%s", later.text);
 	}
 	return r;

@@ -90,7 +90,7 @@ struct guard {
 			 .udp_alarms = { { .fd = -1 }, { .fd = -1 } } })
 
 /* "sallyport: guard: ..." on stderr. */
-void guard_log(const struct guard *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void guard_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void guard_repaired(struct guard *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Stands around g->command, or until it is told to go; then the host is as it was. */

@@ -388,7 +388,7 @@ void guard_reconcile_if_dirty(struct guard *g)
 		return;
 	}
 	if (!g->last_error || !str_eq(g->last_error, e.text)) {
-		guard_log(g, "%s; trying again every second", e.text);
+		guard_log("%s; trying again every second", e.text);
 		free(g->last_error);
 		g->last_error = strdup(e.text);
 	}
@@ -405,12 +405,12 @@ static void network_changed(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	if (rtnl_watch_read(g->watch, &news, &e) < 0) {
-		guard_log(g, "%s", e.text);
+		guard_log("%s", e.text);
 		news.lost = true;
 	}
 	if (news.lost)
-		guard_log(g, "the kernel had more news than room for them: everything is looked "
-			     "at anew");
+		guard_log("the kernel had more news than room for them: everything is looked "
+			  "at anew");
 	if (news.who[0])
 		snprintf(g->who, sizeof(g->who), "%s", news.who);
 	if (news.links || news.addresses || news.rules || news.deletions || news.lost)
@@ -432,7 +432,7 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 		g->dirty = true;
 	}
 	if (*e.text)
-		guard_log(g, "%s", e.text);
+		guard_log("%s", e.text);
 }
 
 int guard_watch(struct guard *g, struct err *e)

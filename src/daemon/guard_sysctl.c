@@ -201,8 +201,7 @@ int guard_sysctls_set(struct guard *g, struct err *e)
 		if (r == -ENOENT) /* its link has just gone */
 			r = 0;
 		if (r == 0 && changed && !is_switch(s->what))
-			guard_log(g,
-				  "%s: rp_filter is strict, which would silence published ports: "
+			guard_log("%s: rp_filter is strict, which would silence published ports: "
 				  "loose (2) while the guard stands, then %u again",
 				  s->what, s->was);
 		else if (r == 0 && changed && g->settled)

@@ -388,9 +388,9 @@ static void watchdog_over(struct loop_source *source, uint32_t events)
 	g->loop.stop = g->loop.stop || g->undone;
 	if (g->kept || g->loop.stop)
 		return;
-	guard_log(g, "the watchdog is dead: another one is started");
+	guard_log("the watchdog is dead: another one is started");
 	if (start_watchdog(g, &e) < 0)
-		guard_log(g, "%s", e.text);
+		guard_log("%s", e.text);
 }
 
 static void person_typed(struct loop_source *source, uint32_t events)
@@ -412,15 +412,14 @@ static void ask_person(struct guard *g)
 {
 	struct err e;
 
-	guard_log(g,
-		  "the network changed: kept if the way in is proved within %lld s, else undone; "
+	guard_log("the network changed: kept if the way in is proved within %lld s, else undone; "
 		  "to keep it now: sallyport guard --yes%s",
 		  (long long)(g->confirm_ms / 1000), isatty(0) ? ", or type yes" : "");
 	if (!isatty(0))
 		return;
 	g->person = (struct loop_source){ .fd = -1, .ready = person_typed, .ctx = g };
 	if (loop_add(&g->loop, &g->person, 0, &e) < 0)
-		guard_log(g, "%s", e.text);
+		guard_log("%s", e.text);
 }
 
 static void nudge(struct loop_timer *t)
@@ -430,7 +429,7 @@ static void nudge(struct loop_timer *t)
 
 	if (g->kept || g->undone)
 		return;
-	guard_log(g, "%lld s left to prove the way in", (long long)(left > 0 ? left / 1000 : 0));
+	guard_log("%lld s left to prove the way in", (long long)(left > 0 ? left / 1000 : 0));
 	loop_arm(&g->loop, t, g->confirm_ms / NUDGES);
 }
 

@@ -95,8 +95,7 @@ static void tell_rivals(struct guard *g, struct arena *a, const struct snapshot 
 						   : "priority 0, and older than the guard's");
 	}
 	if (*all && (!g->xfrm_told || !str_eq(g->xfrm_told, all)))
-		guard_log(g,
-			  "xfrm policies that no guard can pass by may take replies: %s; give "
+		guard_log("xfrm policies that no guard can pass by may take replies: %s; give "
 			  "them another priority or action (ip xfrm policy update)",
 			  all);
 	free(g->xfrm_told);
@@ -191,8 +190,8 @@ static int add_missing(struct guard *g, const struct xfrm_policy *list, size_t n
 	if (missing && g->xfrm_stands)
 		guard_repaired(g, "%zu xfrm policies of the guard were missing", missing);
 	else if (missing && g->settled)
-		guard_log(g, "IPsec is at work here: its policies are passed by for replies of "
-			     "the doors");
+		guard_log("IPsec is at work here: its policies are passed by for replies of "
+			  "the doors");
 	g->xfrm_stands = true;
 	return 0;
 }

@@ -20,6 +20,7 @@
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -42,7 +43,7 @@ struct trial {
 	pid_t pid;
 	int output;
 	int signals;
-	struct text *said;
+	struct text said; /* by the client and its supervisor */
 	struct ovpn_conf *ovpn;
 };
 
@@ -101,8 +102,8 @@ static int listen_to(struct trial *t, int ms)
 	n = read(t->output, buf, sizeof(buf));
 	if (n == 0)
 		return 2;
-	if (n > 0 && t->said->len < SAID_MAX)
-		text_add_len(t->said, buf, (size_t)n);
+	if (n > 0 && t->said.len < SAID_MAX)
+		text_add_len(&t->said, buf, (size_t)n);
 	return 0;
 }
 
@@ -158,7 +159,7 @@ static const char *interface_of(struct trial *t)
 static void note_server(struct trial *t, struct push *push)
 {
 	static const char words[] = "Peer Connection Initiated with [AF_INET";
-	const char *at = strstr(text_str(t->said), words);
+	const char *at = strstr(text_str(&t->said), words);
 	char ip[IP_TEXT_SIZE + 2] = "";
 	struct ip server;
 	char *colon;
@@ -311,13 +312,14 @@ static const char *name_of(struct arena *a, const char *file)
 }
 
 int learn_push(struct arena *a, const char *file, const struct snapshot *host, int limit_s,
-	       struct push *ret, const char **ret_how, struct text *said, struct err *e)
+	       struct learned *ret, struct err *e)
 {
 	const char *name = arena_printf(a, "rh%d", (int)getpid());
 	struct config_flags flags = { .vpn = &file, .n_vpn = 1 };
 	struct supervisor *s = arena_new(a, struct supervisor);
-	struct trial t = { .a = a, .name = name, .file = file, .output = -1, .said = said };
-	struct push push = { 0 };
+	struct trial t = { .a = a, .name = name, .file = file, .output = -1 };
+	struct learned learned = { 0 };
+	struct push *push = &learned.push;
 	struct door_run *d;
 	int r = config_from_flags(&s->arena, name, &flags, &s->gate, e);
 
@@ -328,17 +330,20 @@ int learn_push(struct arena *a, const char *file, const struct snapshot *host, i
 		return r;
 	d = &s->doors[1];
 	if (d->door->kind == DOOR_WIREGUARD) {
-		push_from_wg(a, &d->wg, &push);
-		push.link = name_of(a, file);
-		r = resolve_endpoints(a, &d->wg, &push, e);
-		*ret_how = "AllowedIPs of the file";
+		push_from_wg(a, &d->wg, push);
+		push->link = name_of(a, file);
+		r = resolve_endpoints(a, &d->wg, push, e);
+		learned.how = "AllowedIPs of the file";
 	} else {
 		t.ovpn = &d->ovpn;
-		r = try_out(&t, s, limit_s, &push, e);
-		push.link = push_tun_name(a, host);
-		*ret_how = "as told by the server";
+		r = try_out(&t, s, limit_s, push, e);
+		push->link = push_tun_name(a, host);
+		learned.how = "as told by the server";
 	}
 	if (r == 0)
-		*ret = push;
+		*ret = learned;
+	else
+		fputs(text_str(&t.said), stderr);
+	text_free(&t.said);
 	return r;
 }

@@ -4,19 +4,23 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "base/text.h"
 #include "model/push.h"
 #include "model/snapshot.h"
+
+struct learned {
+	struct push push;
+	const char *how; /* it is known, in words */
+};
 
 /*
  * What the client of the VPN file @file would install on @host.  A WireGuard
  * file says it itself.  For OpenVPN the client connects in a gate of its own
  * (as `run` would make it, without a published port), which is gone when this
- * returns; it may take @limit_s seconds.  @ret_how: how it is known, in words.
- * @said: what the client and its supervisor said, for when it fails.
+ * returns; it may take @limit_s seconds.  If it fails, what the client and its
+ * supervisor said is told on standard error.
  * -EINVAL: the file is wrong.  -EINTR: a signal came.
  */
 int learn_push(struct arena *a, const char *file, const struct snapshot *host, int limit_s,
-	       struct push *ret, const char **ret_how, struct text *said, struct err *e) MUST_USE;
+	       struct learned *ret, struct err *e) MUST_USE;
 
 #endif

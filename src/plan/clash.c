@@ -471,6 +471,25 @@ static void judge_ways_out(struct clash_work *w)
 	}
 }
 
+struct clash_input clash_input_of(const struct host *h)
+{
+	return (struct clash_input){
+		.host = &h->net,
+		.sockets = h->sockets,
+		.n_sockets = h->n_sockets,
+		.flows = h->flows,
+		.n_flows = h->n_flows,
+		.publish = h->ports,
+		.n_publish = h->n_ports,
+		.pools = h->pools,
+		.n_pools = h->n_pools,
+		.dns = h->dns,
+		.n_dns = h->n_dns,
+		.ssh_peer = h->session_peer,
+		.ssh_peer_port = h->session_port,
+	};
+}
+
 void clash_find(struct arena *a, const struct clash_input *in, struct clash_report *ret)
 {
 	struct clash_work w = { .a = a, .in = in, .out = ret };

@@ -87,6 +87,8 @@ const char *plan_sandbox_alias(struct arena *a, const struct gate *g);
  * address that a link has from its first moment, before it can have an alias.
  */
 bool plan_link_is_ours(const struct link *l);
+/* Six bytes, the hardware address of the host's ends of a gate with @slot. */
+const uint8_t *plan_host_mac(struct arena *a, const struct slot *slot);
 /* Is it the hardware address of a host's end of a gate with slot number *@ret? */
 bool plan_mac_slot(const uint8_t mac[6], uint32_t *ret);
 /* Is it the gate's called @gate, by the alias? */

@@ -35,24 +35,12 @@ static inline void judge_push(struct arena *a, const struct host *h)
 	struct push_route routes[2] = { 0 };
 	struct push push = { .link = "tun9", .routes = routes, .n_routes = 2 };
 	struct clash_report report;
-	struct clash_input in = { .host = &h->net,
-				  .push = &push,
-				  .sockets = h->sockets,
-				  .n_sockets = h->n_sockets,
-				  .flows = h->flows,
-				  .n_flows = h->n_flows,
-				  .publish = h->ports,
-				  .n_publish = h->n_ports,
-				  .pools = h->pools,
-				  .n_pools = h->n_pools,
-				  .dns = h->dns,
-				  .n_dns = h->n_dns,
-				  .ssh_peer = h->session_peer,
-				  .ssh_peer_port = h->session_port };
+	struct clash_input in = clash_input_of(h);
 
 	if (!prefix_parse("172.16.0.0/12", false, &routes[0].dst) ||
 	    !prefix_parse("2000::/3", false, &routes[1].dst))
 		abort();
+	in.push = &push;
 	clash_find(a, &in, &report);
 }
 

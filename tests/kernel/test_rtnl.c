@@ -163,7 +163,7 @@ static struct want gate(void)
 			      .table_last = 5999 };
 }
 
-/* A gate as plan/plan.c makes them, both families. */
+/* A gate as plan/plan_gate.c makes them, both families. */
 static struct want whole_gate(struct scene *s)
 {
 	struct want w = gate();
