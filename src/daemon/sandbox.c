@@ -4,9 +4,11 @@
  * file for each and says so by the control socket; a supervisor that was not
  * there finds the files when it comes.
  *
- * A link is made on the host, and the engine moves its end into the namespace
- * when it has made that.  A gate that is taken away takes the link with it: for
- * a container that still runs it is made anew, by us and in its namespace.
+ * A link is made on the host, and the engine moves its end into the namespace,
+ * which it makes before it asks for the link (Docker since 27, and always for a
+ * container that runs) or afterwards.  A gate that is taken away takes the link
+ * with it: for a container that still runs it is made anew, by us and in its
+ * namespace.
  */
 #include "daemon/supervisor.h"
 
@@ -82,7 +84,7 @@ static int hold_ports(struct loading *l, const struct publish *ports, size_t n,
 
 /* Its ports are held before it is taken, and let go when it is not. */
 static int take_room(struct loading *l, const struct room *room, const struct publish *ports,
-		     size_t n, struct err *e)
+		     size_t n, bool due, struct err *e)
 {
 	struct supervisor *s = l->sup;
 	size_t index = l->gate.n_rooms, old;
@@ -102,6 +104,7 @@ static int take_room(struct loading *l, const struct room *room, const struct pu
 		s->rooms[old] = place_none(s, PLACE_ROOM, old, NULL);
 	p->room = index;
 	p->netns = room->sandbox->path;
+	p->sandbox_due |= due && !was;
 	*arena_push(&l->arena, l->gate.rooms, l->gate.n_rooms, l->gate.cap_rooms) = *room;
 	for (size_t i = 0; i < n; i++)
 		*arena_push(&l->arena, l->gate.publish, l->gate.n_publish, l->gate.cap_publish) =
@@ -109,7 +112,8 @@ static int take_room(struct loading *l, const struct room *room, const struct pu
 	return 0;
 }
 
-static int load_file(struct loading *l, const char *path, struct err *e)
+/* @due: its engine waits for it. */
+static int load_file(struct loading *l, const char *path, bool due, struct err *e)
 {
 	struct sandbox_file *f = arena_new(&l->arena, struct sandbox_file);
 	struct publish *ports;
@@ -123,7 +127,7 @@ static int load_file(struct loading *l, const char *path, struct err *e)
 	if (r < 0 || !f->sandbox.path) /* nothing is to be seen of it yet */
 		return r;
 	r = sandbox_room(&l->arena, &l->gate, f, &room, &ports, &n, e);
-	return r < 0 ? r : take_room(l, &room, ports, n, e);
+	return r < 0 ? r : take_room(l, &room, ports, n, due, e);
 }
 
 static int no_dots(const struct dirent *d)
@@ -149,12 +153,13 @@ static int load_some(struct loading *l, const char *dir, struct dirent **entries
 
 	for (int i = 0; i < n; i++) {
 		const char *name = entries[i]->d_name;
+		bool meant = only && str_eq(name, only);
 		int r;
 
 		if (is_in(&l->sup->gate, own, name) != known)
 			continue;
-		r = load_file(l, arena_printf(&l->arena, "%s/%s", dir, name), &why);
-		if (r < 0 && only && str_eq(name, only))
+		r = load_file(l, arena_printf(&l->arena, "%s/%s", dir, name), meant, &why);
+		if (r < 0 && meant)
 			ret = err_set(e, -r, "%s", why.text);
 		else if (r < 0 && r != -ENOENT)
 			sup_log(l->sup, "room \"%s\": %s", name, why.text);
@@ -352,6 +357,7 @@ static int look_inside(struct place *p, struct arena *a, const struct snapshot *
 	} else {
 		free_name(&in, p->sandbox_link);
 	}
+	p->sandbox_due = false;
 	p->sandbox.link = p->sandbox_link;
 	p->sandbox.ours = !end || !str_eq(end->alias, alias);
 	p->sandbox.default4 = has_default(&in, AF_INET, end ? end->index : 0);
@@ -371,8 +377,8 @@ static int look(struct supervisor *s, size_t index, struct arena *a, const struc
 		return r;
 	if (p->fd >= 0 && link && link->peer == p->sandbox_peer && !p->sandbox.ours)
 		return 0; /* the engine's, as it was */
-	p->sandbox = (struct plan_sandbox){ .on_host = p->fd < 0 && !link };
-	r = p->fd >= 0 ? look_inside(p, a, gate, link, e) : 0;
+	p->sandbox = (struct plan_sandbox){ .on_host = !link && (p->fd < 0 || p->sandbox_due) };
+	r = p->fd >= 0 && !p->sandbox.on_host ? look_inside(p, a, gate, link, e) : 0;
 	return r < 0 ? err_wrap(e, r, "room \"%s\"", s->gate.rooms[index].name) : 0;
 }
 

@@ -54,6 +54,7 @@ struct place {
 	struct plan_sandbox sandbox; /* as it was found */
 	char sandbox_link[LINK_NAME_SIZE];
 	int sandbox_peer; /* index there of the link that was found; 0: none */
+	bool sandbox_due; /* the engine was promised a link on the host, and has not taken it */
 };
 
 /* Rooms whose namespaces an engine makes: they come and go while the gate stands. */

@@ -43,7 +43,7 @@ struct plan_door {
 
 /* A sandbox as it was found. */
 struct plan_sandbox {
-	bool on_host; /* there is no namespace and no link yet: make one that the engine can take */
+	bool on_host; /* there is no link yet: make one that the engine can take */
 	const char *link; /* in the namespace; NULL: there is no namespace */
 	bool ours; /* the engine's link is gone: that one is ours to make and to furnish */
 	bool default4, default6; /* another network's link has the default route */

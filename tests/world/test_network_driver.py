@@ -206,6 +206,20 @@ def test_two_networks_behind_two_gates(world, engine, driver, sallyport, gate):
         driver.clear(engine)
 
 
+def test_a_running_container_is_connected(world, office, gate):
+    """Its namespace is there before the driver is asked, as with every container
+    of Docker 28."""
+    web(office, network='none')
+    office('network', 'disconnect', 'none', 'web')
+    for _ in range(2):
+        office('network', 'connect', '--driver-opt', ALL, 'office', 'web')
+        answered(world, gate)
+        again(gate)
+        answered(world, gate)
+        office('network', 'disconnect', 'office', 'web')
+        until(lambda: len(gate.status()['rooms']) == 1, 'its room is gone')
+
+
 def test_default_lan_and_reach_are_the_networks(world, engine, driver, gate):
     driver.network(engine, 'office', gate='office',
                    reach=f'{LAPTOP2_4}/32,{LAPTOP2_6}/128')
