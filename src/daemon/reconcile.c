@@ -760,6 +760,8 @@ void reconcile_if_dirty(struct supervisor *s)
 		return;
 	s->dirty = false;
 	if (reconcile(s, &e) == 0) {
+		if (s->last_error)
+			sup_log(s, "in order again");
 		free(s->last_error);
 		s->last_error = NULL;
 		return;

@@ -19,13 +19,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What no event tells of (arp_ignore and the like) is looked at this often, in ms. */
-#define SWEEP_MS       30000
-#define FIRST_SWEEP_MS 1000
+/* So long after something was done it is looked at what must be watched now, in ms. */
+#define REST_MS 1000
+/* Where nobody tells of sysctls and of iptables-legacy they are looked at this often, in ms. */
+#define SWEEP_MS 30000
 /* VPN clients may take this long to say goodbye, in ms. */
 #define FAREWELL_MS 3000
 
@@ -121,7 +121,7 @@ int supervisor_prepare(struct supervisor *s, struct err *e)
 	for (size_t i = 0; i < GATE_ROOMS_MAX; i++)
 		s->rooms[i] = place_none(s, PLACE_ROOM, i, NULL);
 	s->lock = -1;
-	s->control.fd = s->dirs.fd = -1;
+	s->control.fd = s->files.source.fd = s->files.lock = -1;
 	s->child = COMMAND_NONE;
 	s->down_client = -1;
 	for (size_t i = 0; r == 0 && i < s->gate.n_doors; i++)
@@ -303,87 +303,28 @@ static void idle(void *ctx)
 {
 	struct supervisor *s = ctx;
 
+	if (s->dirty && !s->rest.at_ms)
+		loop_arm(&s->loop, &s->rest, REST_MS);
 	reconcile_if_dirty(s);
 	say_ready(s);
-	if (s->swept)
+	if (s->rested)
 		memory_give_back();
-	s->swept = false;
+	s->rested = false;
 }
 
-static void sweep(struct loop_timer *t)
+/* Nothing has to be done by the clock, unless what changes cannot be heard. */
+static void rest(struct loop_timer *t)
 {
 	struct supervisor *s = t->ctx;
+	struct err ignored;
+	bool new;
+	bool hears = files_watch_sysctls(s, &new, &ignored) == 0;
 
-	reconcile_soon(s);
-	s->swept = true;
-	loop_arm(&s->loop, t, SWEEP_MS);
-}
-
-/* Of the names in /run/netns only our own; whatever happens in /etc, and that events were lost. */
-static bool concerns_us(const struct supervisor *s, const struct inotify_event *x)
-{
-	bool ours = x->wd != s->netns_dir || !x->len || str_eq(x->name, s->inner.netns);
-
-	for (size_t i = 0; !ours && i < s->gate.n_rooms; i++)
-		ours = str_eq(x->name, s->rooms[i].netns);
-	return ours;
-}
-
-/* Reads what is there: is anything among it that is not another gate's? */
-static bool read_names(const struct supervisor *s, int fd)
-{
-	_Alignas(struct inotify_event) char buf[4096];
-	bool ours = false;
-	ssize_t size;
-
-	while ((size = read(fd, buf, sizeof(buf))) > 0)
-		for (char *p = buf; p < buf + size;) {
-			const struct inotify_event *x = (const void *)p;
-
-			ours |= concerns_us(s, x);
-			p += sizeof(*x) + x->len;
-		}
-	return ours;
-}
-
-static void dirs_changed(struct loop_source *source, uint32_t events)
-{
-	struct supervisor *s = source->ctx;
-	struct err e;
-
-	(void)events;
-	if (!read_names(s, source->fd))
-		return;
-	if (resolv_renew(s, &e) < 0)
-		sup_log(s, "%s", e.text);
-	reconcile_soon(s); /* the host's name servers may be others now */
-}
-
-/*
- * Somebody may take a namespace's name away (ip netns del); the host may
- * replace its resolv.conf (a DHCP client does).  One instance for both: root
- * has but 128 of them for all gates and everybody else, and a gate that gets
- * none works without.
- */
-static int watch_dirs(struct supervisor *s, struct err *e)
-{
-	int fd CLEANUP_FD = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-
-	if (fd < 0 && errno == EMFILE) {
-		sup_log(s, "does not hear of a new /etc/resolv.conf or of removed namespaces: "
-			   "fs.inotify.max_user_instances is used up");
-		return 0;
-	}
-	if (fd < 0)
-		return err_errno(e, errno, "inotify");
-	s->netns_dir = inotify_add_watch(fd, NETNS_DIR, IN_DELETE | IN_MOVED_FROM);
-	if (s->netns_dir < 0)
-		return err_errno(e, errno, "inotify " NETNS_DIR);
-	if (inotify_add_watch(fd, "/etc", IN_MOVED_TO | IN_CREATE | IN_DELETE) < 0)
-		return err_errno(e, errno, "inotify /etc");
-	s->dirs.ready = dirs_changed;
-	s->dirs.ctx = s;
-	return loop_add(&s->loop, &s->dirs, fd_take(&fd), e);
+	if (new || !hears)
+		reconcile_soon(s);
+	s->rested = true;
+	if (!hears)
+		loop_arm(&s->loop, t, SWEEP_MS);
 }
 
 static void command_over(void *ctx)
@@ -452,7 +393,7 @@ static void stop_doors(struct supervisor *s)
 	for (size_t i = 1; i < s->gate.n_doors; i++)
 		door_stop(&s->doors[i], false);
 	loop_disarm(&s->loop, &s->lazy);
-	loop_disarm(&s->loop, &s->sweep);
+	loop_disarm(&s->loop, &s->rest);
 	s->loop.stop = false;
 	s->loop.idle = stop_when_alone;
 	s->loop.idle_ctx = s;
@@ -483,7 +424,7 @@ static int take_away(struct supervisor *s, struct err *e)
 
 static int run_loop(struct supervisor *s, struct err *e)
 {
-	int r = watch_dirs(s, e);
+	int r = files_watch_open(s, e);
 
 	if (r == 0)
 		r = start_command(s, e);
@@ -491,8 +432,8 @@ static int run_loop(struct supervisor *s, struct err *e)
 		return r;
 	for (size_t i = 1; i < s->gate.n_doors; i++)
 		door_start(&s->doors[i]);
-	s->sweep = (struct loop_timer){ .fire = sweep, .ctx = s };
-	loop_arm(&s->loop, &s->sweep, FIRST_SWEEP_MS);
+	s->rest = (struct loop_timer){ .fire = rest, .ctx = s };
+	loop_arm(&s->loop, &s->rest, REST_MS);
 	s->loop.idle = idle;
 	return loop_run(&s->loop, e);
 }

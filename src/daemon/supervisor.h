@@ -57,6 +57,21 @@ struct place {
 	bool sandbox_due; /* the engine was promised a link on the host, and has not taken it */
 };
 
+/* A directory of sysctls that is watched. */
+struct files_kept {
+	int fd, wd;
+};
+
+/* One instance of inotify(7), and the numbers of what it watches; -1: not watched. */
+struct files_watch {
+	struct loop_source source;
+	int netns, etc, run;
+	int lock; /* of iptables-legacy; there may be none yet */
+	struct files_kept kept[128];
+	size_t n_kept;
+	uint64_t directories; /* which they are; 0: none yet */
+};
+
 /* Rooms whose namespaces an engine makes: they come and go while the gate stands. */
 struct sandboxes {
 	struct arena arena; /* of rooms and ports as they were read last */
@@ -118,7 +133,7 @@ struct supervisor {
 	bool ipv6;
 	bool settled; /* the first reconcile is done: differences are repairs from now on */
 	bool dirty;
-	bool swept; /* the sweep was just done: what it needed can be given back */
+	bool rested; /* what a reconcile() needed can be given back */
 	bool facts_changed;
 	const struct snapshot
 		*seen; /* the host as a start has just seen it, until something changes */
@@ -128,7 +143,7 @@ struct supervisor {
 	bool before_known; /* likewise chain `before_NAME` */
 	char *last_error; /* of reconcile(), so that it is said once */
 	struct loop_timer lazy;
-	struct loop_timer sweep;
+	struct loop_timer rest; /* armed when something was done */
 	uint64_t facts_hash;
 	bool sides_changed; /* plan/sides.c: likewise of the host */
 	uint64_t sides_hash;
@@ -138,8 +153,7 @@ struct supervisor {
 	struct repairs repairs;
 	int lock; /* the control socket, if it is bound already; -1 */
 	struct loop_source control;
-	struct loop_source dirs; /* /run/netns and /etc */
-	int netns_dir; /* the former's number in it */
+	struct files_watch files;
 	struct port_hold held;
 	struct sandboxes sandboxes;
 	int64_t since;
@@ -268,6 +282,15 @@ int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd) MU
 
 /* daemon/strict.c: tells of interfaces where a strict rp_filter drops requests from afar. */
 void strict_warn(const struct supervisor *s, struct arena *a, const struct snapshot *host);
+
+/* daemon/files_watch.c: what changes without a word of netlink. */
+/* Names in /run/netns, resolv.conf, iptables-legacy; without any where root has none left. */
+int files_watch_open(struct supervisor *s, struct err *e) MUST_USE;
+/*
+ * Those sysctls that the plan sets now; @ret_new: not the same as before, and nobody
+ * has heard what happened to them meanwhile.  On an error none is watched.
+ */
+int files_watch_sysctls(struct supervisor *s, bool *ret_new, struct err *e) MUST_USE;
 
 /* daemon/control.c */
 #define CONTROL_LINE_SIZE 64

@@ -144,6 +144,23 @@ def test_an_old_iptables_that_drops_forwarded_packets(world, sallyport, legacy,
         assert wrong_answers(world) == []
 
 
+def test_an_old_iptables_that_drops_while_a_gate_stands(world, sallyport, legacy):
+    """Its lock is what tells: the file is made by whoever comes first."""
+    lock = world.servera.path('/run/xtables.lock')
+    if os.path.exists(lock):
+        os.unlink(lock)
+    with sallyport.up('main', '[room]\npublish = 80 80/udp\n') as gate:
+        gate.serve('room', 80)
+        for _ in range(2):
+            gate.wait_idle()
+            since = len(gate.log.text())
+            legacy('iptables-legacy', ['-P FORWARD DROP'])
+            gate.wait_log('filter of iptables-legacy has policy DROP', since=since)
+            legacy('iptables-legacy', ['-P FORWARD ACCEPT'])
+            gate.wait_log('in order again', since=since)
+        assert wrong_answers(world, doors=('lan',)) == []
+
+
 @pytest.mark.parametrize('rules', [
     ['-A FORWARD -p tcp -j DROP'], ['-A FORWARD -i eth9 -j DROP'],
     ['-N fw', '-A FORWARD -j fw', '-A fw -j RETURN', '-A fw -j DROP'],

@@ -319,20 +319,31 @@ def test_forwarding_that_is_switched_off_is_switched_on(world, gate):
                                 seconds=0.5) == [], 'it is put right')
 
 
-@pytest.mark.parametrize('key', ['net/ipv4/ip_forward',
-                                 'net/ipv4/conf/all/rp_filter',
-                                 'net/ipv6/conf/all/forwarding'])
-def test_sysctls_of_the_gate_come_back_at_once(world, gate, key):
-    """The kernel tells of these; of others nobody does, and they are looked
-    at now and then."""
-    since = len(gate.log.text())
-    with gate.inner as inner:
-        value = inner.sysctl(key)
-        for _ in range(2):  # the first may be by chance, after 30 s is the next look
-            inner.sysctl(key, 1 if value == '0' else 0)
-            until(lambda: inner.sysctl(key) == value, 'it is as it was', 15)
-    gate.wait_log('sysctl', since=since)
-    assert wrong_answers(world) == []
+@pytest.fixture(scope='module')
+def plain(world, sallyport):
+    """Without a VPN, whose client is asked now and then whether it is well."""
+    with sallyport.up('plain', '[room]\npublish = 8061:80\n') as plain:
+        yield plain
+
+
+@pytest.mark.parametrize('place, key', [
+    ('gate', 'net/ipv4/ip_forward'), ('gate', 'net/ipv4/conf/all/rp_filter'),
+    ('gate', 'net/ipv4/conf/all/arp_ignore'), ('gate', 'net/ipv4/fwmark_reflect'),
+    ('gate', 'net/ipv6/conf/default/accept_ra'),
+    ('gate', 'net/ipv6/conf/all/forwarding'),
+    ('room', 'net/ipv4/ip_unprivileged_port_start'),
+    ('host', 'net/ipv4/conf/sp-plain/arp_announce')])
+def test_sysctls_come_back(plain, place, key):
+    """Of some the kernel tells by netlink, of others by inotify; there is no clock
+    that has it look."""
+    since = len(plain.log.text())
+    with plain.inner as inner, plain.room() as room:
+        where = {'gate': inner, 'host': plain.host, 'room': room}[place]
+        value = where.sysctl(key)
+        plain.wait_idle()
+        where.sysctl(key, 1 if value in '02' else 0)
+        until(lambda: where.sysctl(key) == value, 'it is as it was')
+    plain.wait_log('sysctl', since=since)
 
 
 def test_repairs_are_counted_in_status(gate):

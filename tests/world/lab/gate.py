@@ -119,6 +119,14 @@ class Gate:
     def wait_log(self, *words, seconds=PATIENCE, since=0):
         return self.log.wait(*words, seconds=seconds, since=since)
 
+    def wait_idle(self):
+        """Until only an event can wake it: the last argument of epoll_wait(2)."""
+        def idle():
+            with open(f'/proc/{self.child.pid}/syscall') as f:
+                words = f.read().split()
+            return len(words) > 4 and int(words[4], 16) & 0xffffffff == 0xffffffff
+        until(idle, 'it waits without a limit')
+
     def status(self):
         gates = self.tool.status(self.name)['gates']
         return gates[0] if gates else None
