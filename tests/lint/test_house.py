@@ -153,6 +153,8 @@ def commands():
                 r"(?:^|[#$=/] *|sudo |unshare )sallyport ([a-z-]+)(.*)$", block, re.M):
             words = re.split(r" -- |#", words)[0]
             yield where, verb, set(re.findall(r"--([a-z][a-z-]+)", words))
+        for verb in re.findall(r'/sbin/sallyport"?, "?([a-z-]+)', block):  # as a list of words
+            yield where, verb, set()
 
 
 def test_what_the_documents_tell_to_type_exists():

@@ -10,7 +10,7 @@ import pytest
 
 from lab import probe
 from lab.host import PATIENCE
-from lab.leak import Talker
+from lab.leak import SECRET, Talker
 from lab.probe import How
 from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
                        inject_tun, ip_packet, mac, pton, tcp_packet,
@@ -20,6 +20,8 @@ from lab.world import (A4, A6, A_VPN4, A_VPN6, B_INET4, B_VPN4, B_VPN6,
                        LAPTOP2_4, LAPTOP4, MALLORY4, MALLORY6, wrong_answers)
 
 SYN, SYN_ACK = 0x02, 0x12
+VPN_SERVER4 = '198.51.100.2'
+OTHER_INET4 = '192.0.2.10'  # nobody's
 
 CONF = '''
 [room]
@@ -127,6 +129,45 @@ def test_control_a8_a_bare_router_forwards_for_vpn_peers(world, program, ear):
     world.servera.sysctl('net/ipv4/ip_forward', 0)
     world.openvpn.give_a()
     assert seen
+
+
+@pytest.fixture
+def all_by_vpn(program, world):
+    """The bare host, whose VPN takes everything."""
+    world.openvpn.give_a(('redirect-gateway def1',))
+    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
+    yield world.servera
+    client.close()
+    world.openvpn.give_a()
+
+
+@pytest.fixture
+def numbered_lan(world):
+    """The rogue LAN is numbered like the victim, and answers for it."""
+    world.servera.ip('addr add 203.0.113.9/24 dev eth0')
+    world.mallory.ip(f'addr add {B_INET4}/32 dev eth0')
+    yield
+    world.mallory.ip(f'addr del {B_INET4}/32 dev eth0')
+    world.servera.ip('addr del 203.0.113.9/24 dev eth0')
+
+
+def heard_in_clear(ear, host, aim, other):
+    """Of what @host says to both, that to @aim and no more: the tunnel has the rest."""
+    talker = Talker(host, (aim, other))
+    said = ear.wait_for(lambda p: SECRET in p.payload and p.dst == aim)
+    talker.said()
+    talker.stop()
+    return said and not ear.seen(lambda p: p.dst == other)
+
+
+def test_control_a9_a_bare_host_speaks_to_the_vpn_server_in_clear(all_by_vpn,
+                                                                  ear):
+    assert heard_in_clear(ear, all_by_vpn, VPN_SERVER4, B_INET4)
+
+
+def test_control_a10_a_bare_host_believes_a_lan_that_claims_public_addresses(
+        all_by_vpn, numbered_lan, ear):
+    assert heard_in_clear(ear, all_by_vpn, B_INET4, OTHER_INET4)
 
 
 def test_control_a11_a_route_from_a_rogue_dhcp_server_cuts_a_plain_room_off(
@@ -309,34 +350,31 @@ def test_a8_the_gate_is_no_router_for_neighbours(gate, world, tun, dst, via):
 def test_a9_a_room_does_not_reach_the_vpn_servers_address_in_clear(
         gate, world, ear, port):
     with gate.room() as room:
-        talker = Talker(room, ('198.51.100.2', '2001:db8:198::2'), port)
+        talker = Talker(room, (VPN_SERVER4, '2001:db8:198::2'), port)
         talker.said()
         talker.connect_all()
         s = room.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.bind(('0.0.0.0', 1194))
         try:
-            s.sendto(b'said-in-the-room', ('198.51.100.2', port))
+            s.sendto(SECRET, (VPN_SERVER4, port))
         except OSError:
             pass
         talker.stop()
         s.close()
-    heard = ear.seen(lambda p: b'said-in-the-room' in p.payload or
+    heard = ear.seen(lambda p: SECRET in p.payload or
                      (p.proto == TCP and p.dport == port))
     assert [str(p) for p in heard] == []
 
 
-def test_a10_a_lan_that_claims_public_addresses_gets_nothing(gate, world, ear):
-    """TunnelCrack LocalNet: the rogue LAN is numbered like the victim."""
-    world.servera.ip('addr add 203.0.113.9/24 dev eth0')
-    try:
-        with gate.room() as room:
-            talker = Talker(room, (B_INET4,))
-            talker.said()
-            talker.connect_all()
-            talker.stop()
-        assert ear.heard() == []
-    finally:
-        world.servera.ip('addr del 203.0.113.9/24 dev eth0')
+def test_a10_a_lan_that_claims_public_addresses_gets_nothing(gate, numbered_lan,
+                                                             ear):
+    """TunnelCrack LocalNet."""
+    with gate.room() as room:
+        talker = Talker(room, (B_INET4,))
+        talker.said()
+        talker.connect_all()
+        talker.stop()
+    assert ear.heard() == []
 
 
 def test_a11_routes_from_a_rogue_dhcp_server_change_nothing(gate, world):
