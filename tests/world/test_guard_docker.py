@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Ports that a real dockerd publishes keep answering while a VPN runs on the
 host beside it."""
+import fcntl
+import os
+import signal
+import struct
+import termios
+
 import pytest
 
 from lab import probe
 from lab.container import Docker
 from lab.guard import Guard
-from lab.host import PATIENCE, until
+from lab.host import PATIENCE, Host, join, until
 from lab.probe import How
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
@@ -92,16 +98,22 @@ def test_control_without_a_guard_they_do_not_answer(world, docker):
     without_a_guard_they_do_not(world)
 
 
-def test_a_silent_flow_that_is_older_than_the_guard_is_answered(program, world,
-                                                                docker):
-    """The container speaks first after the VPN is up: nothing came in by any
-    door since the guard stands."""
-    s = probe.connect(world.laptop, A4, 80)
-    with s, guarded(program, world) as guard:
-        line(s)
-        guard.connected()
-        s.sendall(b'still there?\n')
-        assert line(s).endswith(b' still there?\n')
+def test_a_conversation_goes_on_beside_wg_quicks_rules(program, world, docker):
+    """They give each UDP packet the mark of its connection, which is one of the
+    guard's: for a request it would mean to go back where it came from."""
+    world.openvpn.give_a(PUSHES['the enclosing prefix'])
+    world.servera.nft('''table ip wg-quick-wgx { chain premangle {
+        type filter hook prerouting priority -150;
+        meta l4proto udp meta mark set ct mark; }; }''')
+    try:
+        with guarded(program, world) as guard:
+            guard.connected()
+            for _ in range(3):
+                got = probe.udp(world.laptop, A4, 80, sport=40124)
+                assert (got.how, got.by, got.saw) == (How.ANSWERED, 'web', LAPTOP4)
+            assert guard.stop() == 0
+    finally:
+        world.servera.run('nft', 'delete', 'table', 'ip', 'wg-quick-wgx')
 
 
 LINKS = ('all', 'eth0', 'docker0')
@@ -199,3 +211,61 @@ def test_containers_reach_the_vpn_and_each_other(program, world, docker):
         assert probe.ask(world.servera, 'tcp', '172.17.0.2', 80,
                          src=A4, seconds=8).answered
     child.kill()
+
+
+B4, FAR4 = '192.168.50.10', '192.168.60.20'
+
+
+@pytest.fixture
+def far(world, docker):
+    """A client behind the gateway of a second LAN, which is no better than the first."""
+    a, router, client = world.servera, Host('router2'), Host('far')
+    join(a, 'eth1', router, 'eth0')
+    join(router, 'eth1', client, 'eth0')
+    router.router()
+    router.ip('addr add 192.168.50.1/24 dev eth0', 'addr add 192.168.60.1/24 dev eth1')
+    client.ip(f'addr add {FAR4}/24 dev eth0', 'route add default via 192.168.60.1')
+    a.ip(f'addr add {B4}/24 dev eth1',
+         'route add default via 192.168.50.1 dev eth1 metric 5000')
+    world.openvpn.give_a((*PUSHES['the enclosing prefix'],
+                          'route 192.168.50.0 255.255.255.128'))
+    client.router2 = router
+    yield client
+    a.ip('link del eth1')
+    client.close()
+    router.close()
+
+
+def test_who_comes_by_another_gateway_is_answered_by_it(program, world, far):
+    with guarded(program, world) as guard:
+        guard.connected()
+        for proto in 'tcp', 'udp':
+            got = probe.ask(far, proto, B4, 80)
+            assert (got.how, got.by, got.saw) == (How.ANSWERED, 'web', FAR4)
+        assert wrong(world) == []
+
+
+def test_a_silent_flow_that_is_older_than_the_guard_is_answered(program, world, docker,
+                                                                far):
+    """The container speaks first after the VPN is up: nothing came in by any
+    door since the guard stands. To a client behind the gateway, and to a
+    neighbour."""
+    flows = [probe.connect(world.laptop, A4, 80), probe.connect(far.router2, B4, 80)]
+    service = docker.pid('web')
+    for s in flows:
+        line(s)
+    os.kill(service, signal.SIGSTOP)
+    try:
+        for s in flows:
+            s.sendall(b'still there?\n')
+            until(lambda s=s: not struct.unpack(
+                'i', fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0], 'it has it', PATIENCE)
+        with guarded(program, world) as guard:
+            guard.connected()
+            os.kill(service, signal.SIGCONT)
+            for s in flows:
+                assert line(s).endswith(b' still there?\n')
+    finally:
+        os.kill(service, signal.SIGCONT)
+        for s in flows:
+            s.close()

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from lab import host as hosts
 from lab import probe
 from lab.guard import Guard
 from lab.host import PATIENCE, until
@@ -16,7 +17,7 @@ from lab.probe import How
 from lab.sniff import Sniffer, inject, inject_tun, mac, tcp_packet, udp_packet
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
-from lab.world import (A4, A_VPN4, B_VPN4, B_VPN6, LAPTOP4, MALLORY4)
+from lab.world import (A4, A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP4, MALLORY4)
 
 SYN, SYN_ACK = 0x02, 0x12
 LAN4, LAN6 = '172.16.5.12', 'fd00:16:5::12'
@@ -105,6 +106,20 @@ def test_a_vpn_peers_connection_that_is_older_than_the_guard_goes_on(
     client.close()
 
 
+@pytest.mark.parametrize('dst, lan', [(A_VPN4, '172.20.0.0/16'), (A_VPN6, 'fd00:16:20::/64')])
+def test_and_one_with_the_vpns_own_address_though_its_range_shall_be_on_the_lan(
+        program, net, dst, lan):
+    """--lan is for what the host begins."""
+    client = OpenVpnClient(net.servera, net.office, net.dir).wait()
+    with probe.connect(net.serverb, dst, 80) as s:
+        assert probe.line(s)
+        with Guard(program, net.servera, net.dir, [], ['--lan', lan]) as guard:
+            guard.wait_stands()
+            s.sendall(b'still there?\n')
+            assert probe.line(s).endswith(' still there?\n')
+    client.close()
+
+
 def test_where_marks_were_taken_over_before_they_still_are(program, net):
     """Somebody has set these sysctls and rules by the mark. Answers of others
     are the guard's."""
@@ -132,6 +147,44 @@ def test_where_marks_were_taken_over_before_they_still_are(program, net):
     net.servera.run('nft', 'delete', 'table', 'inet', 'others')
     for sysctl, value in before.items():
         net.servera.sysctl(sysctl, value)
+
+
+TAP4, FAR4 = '172.30.0.1', '172.31.0.5'
+
+
+@pytest.fixture
+def lan_of_the_vpn(net):
+    """The other end of a tunnel of Ethernet frames; and the client's command."""
+    key = f'{net.dir}/tap.key'
+    net.vpnsrv.run('openvpn', '--genkey', 'secret', key)
+    both = ['openvpn', '--secret', key, '--cipher', 'AES-256-CBC', '--port', '1199']
+    child = net.vpnsrv.popen([*both, '--dev', 'tap7', '--dev-type', 'tap',
+                              '--ifconfig', TAP4, '255.255.255.0'])
+    until(lambda: TAP4 in net.vpnsrv.out('ip', 'address'), 'the other end is there',
+          PATIENCE)
+    net.vpnsrv.ip(f'addr add {FAR4}/32 dev lo')
+    yield [*both, '--dev', 'tap7', '--dev-type', 'tap', '--remote', '198.51.100.2',
+           '--ifconfig', '172.30.0.10', '255.255.255.0']
+    net.vpnsrv.ip(f'addr del {FAR4}/32 dev lo')
+    hosts.stop(child)
+
+
+def test_who_comes_out_of_a_tunnel_with_neighbours_is_answered_by_it(
+        program, net, lan_of_the_vpn):
+    """Neighbours, as soon as it has an address; others by the gateway that its
+    client knows."""
+    with guarded(program, net, lan_of_the_vpn) as guard:
+        guard.connected()
+        net.vpnsrv.ip(f'route replace {LAN4}/32 via 172.30.0.10')
+        try:
+            got = probe.ask_until_answered(net.vpnsrv, 'tcp', LAN4, 80)
+            assert (got.by, got.saw) == ('host', TAP4)
+            net.servera.ip(f'route add 172.31.0.0/16 via {TAP4}')
+            got = probe.ask_until_answered(net.vpnsrv, 'tcp', LAN4, 80, src=FAR4)
+            assert (got.by, got.saw) == ('host', FAR4)
+        finally:
+            net.vpnsrv.ip(f'route replace {LAN4}/32 dev tun0')
+        assert guard.stop() == 0
 
 
 @pytest.fixture(scope='module')
@@ -229,6 +282,19 @@ def test_a_mark_that_others_give_a_packet_does_not_become_the_sockets(net,
     finally:
         net.servera.ip('rule del pref 9')
         net.servera.run('nft', 'delete', 'table', 'inet', 'others')
+
+
+def test_nor_does_that_of_a_client_on_the_host_itself(net, guard):
+    """On loopback a packet comes in with the mark of the socket at the other end."""
+    s = net.servera.socket(socket.AF_INET, socket.SOCK_STREAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0x5)
+    with s:
+        s.settimeout(PATIENCE)
+        s.connect((LAN4, 80))
+        assert probe.line(s)
+        ends = net.servera.out('ss', '-Htne', 'state', 'established', 'dport',
+                               f'= :{s.getsockname()[1]}')
+        assert ends and 'fwmark' not in ends
 
 
 def test_no_connection_is_tracked(net, guard):

@@ -132,7 +132,10 @@ class Gate:
         return gates[0] if gates else None
 
     def door(self, name):
-        return next(d for d in self.status()['doors'] if d['name'] == name)
+        """Its entry in status, once a busy supervisor answers."""
+        return until(lambda: next((d for d in self.status().get('doors', ())
+                                   if d['name'] == name), None),
+                     lambda: f'door {name} is listed\n{self.log.text()}', pause=0.05)
 
     def wait_door(self, name, state='up', seconds=PATIENCE):
         """The door's entry in status once it has @state."""
