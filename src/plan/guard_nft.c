@@ -19,9 +19,12 @@
  * addresses each UDP client spoke, and by which door where the address does not
  * tell, and puts that back before anybody else looks (a route hook: the kernel
  * asks for the way once more).  No hook is passed by UDP alone, so TCP pays for
- * these: of a round trip's time 1 % for both of them empty, 2.5 % with the one
- * rule in each that it meets, which stands first.  Chains of type filter, tables
- * of one family and bytes of headers in place of keywords are no cheaper.
+ * these.  Of the 6.0 us of CPU time that a round trip costs both its ends, two
+ * hooks with nothing in them take 1.3 % and more, what TCP meets in them the rest
+ * of 2.5 to 3 %: it meets as few expressions as can be, and none that ends in a
+ * verdict (that is a call more).  A chain of type filter is no cheaper, a table of
+ * each family by 10 ns a hook, tests of the version and the protocol in the
+ * header's bytes are dearer.
  *
  * Forwarded: whoever publishes ports of containers translates addresses, and
  * tracks connections for that.  A connection's mark tells the door.
@@ -263,8 +266,7 @@ static void udp_by_door(struct nft *n)
 /* A socket that is bound to an address says the right one by itself. */
 static void udp_answer(struct nft *n)
 {
-	begin(n, "answer", "route hook output priority -310");
-	rule(n, "meta l4proto != udp return");
+	begin(n, "answer_udp", "");
 	rule(n, "oifname \"lo\" return");
 	for (size_t i = 0; i < n->host->n_addresses; i++) {
 		const struct address *x = &n->host->addresses[i];
@@ -289,6 +291,9 @@ static void udp_answer(struct nft *n)
 		     n->wish->clients_last ? n->wish->clients_first : 32768,
 		     n->wish->clients_last ? n->wish->clients_last : 60999, udp_families[f].digit,
 		     udp_families[f].answers);
+	end(n);
+	begin(n, "answer", "route hook output priority -310");
+	rule(n, "meta l4proto udp goto answer_udp");
 	end(n);
 }
 
@@ -353,17 +358,25 @@ static void from_door(struct nft *n)
  */
 static void arrive(struct nft *n)
 {
-	begin(n, "arrive", "filter hook input priority 2147483646");
-	/* Nearly every packet ends here. */
-	rule(n, "tcp flags & (fin | syn | rst | ack) != syn return");
+	begin(n, "arrive_first", "");
 	if (n->wish->ipsec)
 		rule(n, "meta ipsec exists return");
-	rule(n, "iifname \"lo\" meta l4proto tcp meta mark set 0 return");
+	rule(n, "iifname \"lo\" meta mark set 0 return");
+	rule(n, "goto from_door");
+	end(n);
+	begin(n, "arrive_other", "");
+	if (n->wish->ipsec)
+		rule(n, "meta ipsec exists return");
 	rule(n, "iifname \"lo\" return");
 	rule(n, "meta l4proto udp socket wildcard <= 1 %s", n->wish->udp ? "goto learn" : "return");
-	rule(n, "meta l4proto { tcp, udp } goto from_door");
+	rule(n, "meta l4proto udp goto from_door");
 	rule(n, "icmp type echo-request goto from_door");
 	rule(n, "icmpv6 type echo-request goto from_door");
+	end(n);
+	begin(n, "arrive", "filter hook input priority 2147483646");
+	rule(n, "meta l4proto != tcp goto arrive_other");
+	/* The flags, without asking for the protocol again: SYN, and not FIN, RST or ACK. */
+	rule(n, "@th,104,8 & 0x17 == 0x02 goto arrive_first");
 	end(n);
 }
 

@@ -30,6 +30,9 @@ PROGRAM = os.environ.get('SALLYPORT') or os.path.join(ROOT, 'build/sallyport')
 # Everything that is measured shares this CPU; the other is for the rest.
 CPU = (os.cpu_count() or 1) - 1
 
+# Before all processes of others on that CPU.
+ALONE = ('chrt', '--fifo', '1')
+
 NEAR_A, NEAR_BARE, NEAR_WHALE = '10.50.1.2', '10.50.2.2', '10.50.3.2'
 
 CONF = '''
@@ -83,8 +86,9 @@ class Scene:
         return self.serve(lambda argv: self.servera.popen(
             [PROGRAM, 'exec', name, '--', *argv], stdout=subprocess.PIPE))
 
-    def measure(self, what, address, port=80, ms=1000):
-        return float(self.near.out(self.load, what, CPU, address, port, ms))
+    def measure(self, what, address, port=80, ms=1000, alone=False):
+        return float(self.near.out(*(ALONE if alone else ()), self.load, what,
+                                   CPU, address, port, ms))
 
     def rest(self):
         """Ends the services of one figure."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Figures as rows: a median, how far the rounds lie apart, and the goal."""
+import math
 import operator
 import statistics
 import time
@@ -13,10 +14,20 @@ class Row:
     unit: str = ''
     goal: float = None
     at_most: bool = False
+    sure: bool = False  # of many short rounds: how sure the median is
 
     @property
     def median(self):
         return statistics.median(self.values)
+
+    @property
+    def spread(self):
+        """Of all rounds, or of 19 in 20 medians that such rounds would give."""
+        ordered, skip = sorted(self.values), 0
+        if self.sure:  # ranks of a sign test, by the normal distribution
+            n = len(ordered)
+            skip = max(0, math.floor((n - 1.96 * math.sqrt(n)) / 2))
+        return ordered[skip], ordered[-1 - skip]
 
     @property
     def verdict(self):
@@ -29,15 +40,17 @@ class Row:
     def __str__(self):
         spread = ''
         if len(self.values) > 1:
-            spread = f'{number(min(self.values))} .. {number(max(self.values))}'
-        return (f'{self.title:48} {number(self.median):>9} {self.unit:7}'
+            spread = ' .. '.join(number(v, self.sure) for v in self.spread)
+        return (f'{self.title:48} {number(self.median, self.sure):>9} '
+                f'{self.unit:7}'
                 f'{spread:22} {self.verdict}').rstrip()
 
 
-def number(value):
-    if value == int(value) and abs(value) < 100:
+def number(value, sure=False):
+    if value == int(value) and abs(value) < 100 and not sure:
         return str(int(value))
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+    digits += sure
     return f'{value:.{digits}f}'
 
 
