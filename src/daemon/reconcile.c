@@ -82,35 +82,51 @@ static bool sysctl_differs(struct place *p, struct arena *a, const struct want_s
 
 void sup_remember(struct supervisor *s, struct arena *a, const struct want *w)
 {
-	bool change = false;
+	bool change = false, all6 = false;
 	const char *now;
 
 	for (size_t i = 0; i < w->n_sysctls; i++)
 		if (w->sysctls[i].restore && sysctl_differs(&s->host, a, &w->sysctls[i], &now)) {
 			remember(s, w->sysctls[i].path, now);
 			change = true;
+			all6 |= str_eq(w->sysctls[i].path, PLAN_FORWARDING6_ALL);
 		}
 	for (size_t i = 0; change && i < w->n_sysctls; i++) {
 		struct err e;
 
-		if (!w->sysctls[i].restore || w->sysctls[i].value)
+		/* Once that is written, a link's own is our doing. */
+		if (!w->sysctls[i].restore || w->sysctls[i].value ||
+		    (str_starts(w->sysctls[i].path, "ipv6/") && !all6))
 			continue;
 		if (sysctl_get_in(&s->host.sysctls, a, w->sysctls[i].path, &now, &e) == 0)
 			remember(s, w->sysctls[i].path, now);
 	}
 }
 
+/* Will the host's switch be written that other gates look at as well (router.c)? */
+static bool needs_lock(struct place *p, struct arena *a, const struct want *w)
+{
+	const char *now;
+
+	for (size_t i = 0; p->sup->settled && i < w->n_sysctls; i++)
+		if (w->sysctls[i].restore && str_eq(w->sysctls[i].path, PLAN_FORWARDING6_ALL))
+			return sysctl_differs(p, a, &w->sysctls[i], &now);
+	return false;
+}
+
 static int apply_sysctls(struct place *p, struct arena *a, const struct want *w, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	int lock CLEANUP_FD = -1;
 	const char *was;
 	int r;
 
-	if (p->netns) {
+	if (p->netns)
 		r = netns_enter(p->fd, &visit, e);
-		if (r < 0)
-			return r;
-	}
+	else
+		r = needs_lock(p, a, w) ? host_lock(&lock, e) : 0;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < w->n_sysctls; i++) {
 		const struct want_sysctl *x = &w->sysctls[i];
 
@@ -558,6 +574,7 @@ static void note_sides(struct supervisor *s, const struct want *w)
 static int want_host(struct supervisor *s, struct arena *a, struct want *ret, struct snapshot *host,
 		     struct err *e)
 {
+	bool adopted = false;
 	size_t n_before;
 	int r;
 
@@ -576,13 +593,15 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	if (writes_before(s, a, ret))
 		s->before_known = false;
 	r = merge_before(s, a, e);
+	if (r == 0)
+		r = router_look(s, a, &adopted, e);
 	if (r < 0)
 		return r;
 	sup_remember(s, a, ret);
 	r = before_keep(s, e);
 	if (r < 0)
 		return r;
-	if (s->n_before != n_before)
+	if (s->n_before != n_before || adopted)
 		sup_want(s, a, &s->host, host, ret);
 	note_sides(s, ret);
 	if (ret->table_last != ret->table_first) /* more tables than were looked at */
@@ -604,7 +623,10 @@ static int host_round(struct supervisor *s, struct arena *a, size_t *ret_steps, 
 		r = place_watch(&s->host, e);
 	if (r == 0 && watch_host(s, a, &host))
 		*ret_steps += 1;
-	return r < 0 ? r : apply_sysctls(&s->host, a, &want, e);
+	if (r == 0)
+		r = apply_sysctls(&s->host, a, &want, e);
+	router_note(s, a);
+	return r;
 }
 
 /*

@@ -144,6 +144,8 @@ struct supervisor {
 	char *last_error; /* of reconcile(), so that it is said once */
 	struct loop_timer lazy;
 	struct loop_timer rest; /* armed when something was done */
+	bool routes4; /* somebody's will, as seen last (router.c) */
+	bool loopback_is_still; /* by our doing: who switches IPv6 forwarding on is noticed */
 	uint64_t facts_hash;
 	bool sides_changed; /* plan/sides.c: likewise of the host */
 	uint64_t sides_hash;
@@ -205,6 +207,12 @@ void sup_remember(struct supervisor *s, struct arena *a, const struct want *host
 /* The plan of one place as it is now. */
 void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 	      const struct snapshot *host, struct want *ret);
+
+/* daemon/router.c: whether the host is to be a router. */
+/* Before the host is planned: what somebody wrote becomes what was before us (@ret_adopted). */
+int router_look(struct supervisor *s, struct arena *a, bool *ret_adopted, struct err *e) MUST_USE;
+/* After it was put in order. */
+void router_note(struct supervisor *s, struct arena *a);
 
 /* daemon/before.c: the host's sysctls as they were before us. */
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,

@@ -166,7 +166,7 @@ static const char *forwarding_of(struct arena *a, const char *path, int v)
 	return link && !str_eq(link, "all") && !str_eq(link, "default") ? link : NULL;
 }
 
-static bool was(const struct plan_facts *f, const char *path, const char *value)
+bool plan_was(const struct plan_facts *f, const char *path, const char *value)
 {
 	for (size_t i = 0; i < f->n_before; i++)
 		if (str_eq(f->before[i].path, path))
@@ -184,7 +184,7 @@ static bool was(const struct plan_facts *f, const char *path, const char *value)
 void frame_still(struct nft_text *n)
 {
 	const struct plan_facts *f = n->facts;
-	bool off6 = was(f, "ipv6/conf/all/forwarding", "0");
+	bool off6 = plan_was(f, PLAN_FORWARDING6_ALL, "0");
 
 	for (size_t i = 0; i < f->n_before; i++) {
 		const char *link4 = forwarding_of(n->arena, f->before[i].path, 4);
@@ -209,6 +209,8 @@ void frame_open(struct nft_text *n)
 	emit(n, "add set inet " PLAN_NFT_HOST " still6 { type ifname; }");
 	if (n->facts->forwards4) /* somebody wants it to be a router */
 		emit(n, "flush set inet " PLAN_NFT_HOST " still4");
+	if (plan_was(n->facts, PLAN_FORWARDING6_ALL, "1"))
+		emit(n, "flush set inet " PLAN_NFT_HOST " still6");
 	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++) {
 		const struct shared_chain *c = &shared_chains[i];
 

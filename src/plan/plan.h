@@ -54,6 +54,10 @@ struct plan_sysctl {
 	const char *value;
 };
 
+/* Sysctls: IPv6's forwarding of all, and loopback's, by which a write to that is noticed. */
+#define PLAN_FORWARDING6_ALL "ipv6/conf/all/forwarding"
+#define PLAN_FORWARDING6_LO  "ipv6/conf/lo/forwarding"
+
 struct plan_facts {
 	struct slot slot;
 	bool ipv6; /* the kernel has it */
@@ -67,6 +71,9 @@ struct plan_facts {
 	const struct plan_sysctl *before; /* values the host had before us */
 	size_t n_before;
 };
+
+/* Was that the value of @path before us? */
+bool plan_was(const struct plan_facts *f, const char *path, const char *value);
 
 /* Names: "sp-NAME", "room" or "room-X", "NAME" or "NAME.X", "NAME.gate". Arena strings. */
 const char *plan_host_link(struct arena *a, const struct gate *g);

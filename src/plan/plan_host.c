@@ -67,12 +67,15 @@ static void host_forwarding(struct arena *a, const struct plan_facts *f, struct 
 	for (size_t i = 0; i < f->host->n_links; i++) {
 		const struct link *l = &f->host->links[i];
 
-		if (!plan_link_is_ours(l))
+		if (!plan_link_is_ours(l) && !(l->flags & IFF_LOOPBACK))
 			add_host_sysctl(a, w, arena_printf(a, "ipv6/conf/%s/forwarding", l->name),
 					NULL);
 	}
 	add_host_sysctl(a, w, "ipv6/conf/default/forwarding", NULL);
-	add_host_sysctl(a, w, "ipv6/conf/all/forwarding", "1");
+	add_host_sysctl(a, w, PLAN_FORWARDING6_ALL, "1");
+	/* After that, which writes it, too: whoever else writes is noticed by it. */
+	add_host_sysctl(a, w, PLAN_FORWARDING6_LO,
+			plan_was(f, PLAN_FORWARDING6_ALL, "0") ? "0" : NULL);
 }
 
 static void host_link_sysctls(struct arena *a, const struct plan_facts *f, struct want *w,

@@ -95,14 +95,56 @@ def test_of_two_gates_the_first_ends(world, sallyport, gate, inside):
             assert ask(world, 'tcp', dst).how in (How.SILENT, How.UNREACHABLE)
 
 
-def test_it_becomes_one_when_somebody_says_so(world, sallyport, inside):
-    """As dockerd does when it starts. Of IPv6 the kernel tells nobody."""
-    with sallyport.up('main', CONF.format(office=world.office)):
-        assert ask(world, 'tcp', IN4).how is How.SILENT
+SWITCHES = {4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding'}
+
+
+@pytest.mark.parametrize('family', [4, 6])
+def test_it_becomes_one_when_somebody_says_so(world, sallyport, inside, family):
+    """As dockerd does when it starts. IPv6's switch is on already, for the gate."""
+    dst = {4: IN4, 6: IN6}[family]
+    left = hoststate(world.servera)
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        assert ask(world, 'tcp', dst).how is How.SILENT
         before = hoststate(world.servera)
-        world.servera.sysctl('net/ipv4/ip_forward', 1)
-        until(lambda: ask(world, 'tcp', IN4).by == 'inside', 'it forwards')
-        world.servera.sysctl('net/ipv4/ip_forward', 0)
-        until(lambda: ask(world, 'tcp', IN4).how is How.SILENT, 'no longer')
+        world.servera.sysctl(SWITCHES[family], 1)
+        until(lambda: ask(world, 'tcp', dst).by == 'inside', 'it forwards')
+        gate.wait_log(f"router of IPv{family} by somebody's will")
+        world.servera.sysctl(SWITCHES[family], 0)
+        until(lambda: ask(world, 'tcp', dst).how is How.SILENT, 'no longer')
+        gate.wait_log(f'no router of IPv{family} any more')
         until(lambda: difference(before, hoststate(world.servera)) == '',
               lambda: difference(before, hoststate(world.servera)))
+    assert difference(left, hoststate(world.servera)) == ''
+
+
+def test_what_was_said_while_a_gate_stood_is_left_behind(world, sallyport, inside):
+    """Also when that gate is killed and comes back, and with two of them."""
+    switch = SWITCHES[6]
+    with sallyport.up('main', '[room]\npublish = 8000:80\n') as main, \
+            sallyport.up('other', '[room]\npublish = 8001:80\n') as other:
+        world.servera.sysctl(switch, 1)
+        main.wait_log("router of IPv6 by somebody's will")
+        main.kill9()
+        with sallyport.up('main') as main:
+            assert ask(world, 'tcp', IN6, probe.PATIENCE).by == 'inside'
+        assert ask(world, 'tcp', IN6, probe.PATIENCE).by == 'inside'
+        other.stop()
+    try:
+        assert ask(world, 'tcp', IN6, probe.PATIENCE).by == 'inside'
+        for link in 'all', 'default', 'lo', 'eth0', 'eth1':
+            assert world.servera.sysctl(f'net/ipv6/conf/{link}/forwarding') == '1'
+    finally:
+        world.servera.sysctl(switch, 0)
+
+
+def test_an_interface_that_comes_later_is_left_as_it_would_have_been(
+        world, sallyport, inside):
+    with sallyport.up('main', '[room]\npublish = 8000:80\n'):
+        world.servera.ip('link add late type veth peer name late2')
+        until(lambda: world.servera.sysctl('net/ipv4/conf/late/forwarding') == '1',
+              'the gate has seen it')
+    try:
+        for family in 'ipv4', 'ipv6':
+            assert world.servera.sysctl(f'net/{family}/conf/late/forwarding') == '0'
+    finally:
+        world.servera.ip('link del late')
