@@ -12,6 +12,7 @@
 #include "plan/diff.h"
 #include "sys/fd.h"
 #include "sys/netns.h"
+#include "sys/sock_diag.h"
 #include "sys/sysctl.h"
 #include "sys/xtables.h"
 
@@ -211,7 +212,38 @@ static int with_stale(struct attached *x, struct arena *a, const char **text, st
 	return r == -ENOENT ? 0 : r;
 }
 
-static int set_nft(struct attached *x, const struct want *w, struct err *e)
+/*
+ * The kill switch that tracks nothing takes every segment but the first for one of a
+ * connection that came in.  Those that the namespace began before are told to it.
+ */
+static int older(const struct attached *x, struct arena *a, const struct snapshot *net,
+		 const struct seen_doors *doors, const char **ret, struct err *e)
+{
+	struct socket_seen *all;
+	size_t n;
+	int r = sock_diag_list_tcp(a, attached_place(x), &all, &n, e);
+
+	if (r == 0)
+		*ret = plan_nft_attach_older(a, net, doors, all, n);
+	return r;
+}
+
+/* Once with the table, and again for what began while it was written. */
+static int close_anew(struct attached *x, struct arena *a, const struct snapshot *net,
+		      const struct seen_doors *doors, const char *text, struct err *e)
+{
+	const char *before = "", *since = "";
+	int r = older(x, a, net, doors, &before, e);
+
+	if (r == 0)
+		r = nft_run(x->nft, arena_printf(a, "%s%s", text, before), e);
+	if (r == 0)
+		r = older(x, a, net, doors, &since, e);
+	return r < 0 || str_eq(since, before) || !*since ? r : nft_run(x->nft, since, e);
+}
+
+static int set_nft(struct attached *x, const struct want *w, const struct snapshot *net,
+		   const struct seen_doors *doors, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	const char *text = w->nft;
@@ -221,7 +253,10 @@ static int set_nft(struct attached *x, const struct want *w, struct err *e)
 	if (own_table_has(&x->table, w->nft))
 		return 0;
 	r = with_stale(x, &a, &text, e);
-	if (r == 0)
+	if (r == 0 && strstr(w->nft, "\tchain " PLAN_ATTACH_BEGINS " {") &&
+	    !nft_has_chain(x->nft, PLAN_ATTACH_NFT, PLAN_ATTACH_BEGINS))
+		r = close_anew(x, &a, net, doors, text, e);
+	else if (r == 0)
 		r = nft_run(x->nft, text, e);
 	if (r < 0)
 		return err_wrap(e, r, "nft table inet " PLAN_ATTACH_NFT);
@@ -306,7 +341,7 @@ static int one_round(struct attached *x, size_t *ret_steps, struct err *e)
 		return r;
 	make_want(x, &a, &net, &doors, &want);
 	tell_doors(x, &a, &net, &doors);
-	r = set_nft(x, &want, e);
+	r = set_nft(x, &want, &net, &doors, e);
 	if (r == 0)
 		r = set_sysctls(x, &want, e);
 	if (r < 0)

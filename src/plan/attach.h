@@ -2,6 +2,7 @@
 #ifndef PLAN_ATTACH_H
 #define PLAN_ATTACH_H
 
+#include "model/socket.h"
 #include "plan/doors.h"
 #include "plan/plan.h"
 
@@ -54,6 +55,16 @@ size_t attach_alias_nets(const struct seen_doors *doors, const struct snapshot *
 /* plan/attach_nft.c */
 const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 			    const struct seen_doors *doors, const struct attach_ask *ask);
+/* A chain that only the kill switch without tracking has. */
+#define PLAN_ATTACH_BEGINS "begins"
+/*
+ * Commands that tell that kill switch of the TCP connections among @all that the
+ * namespace began by a LAN door before it was there; or "".  Which they are is
+ * told by their ports: where nothing listens, nothing came in.
+ */
+const char *plan_nft_attach_older(struct arena *a, const struct snapshot *s,
+				  const struct seen_doors *doors, const struct socket_seen *all,
+				  size_t n);
 /* Commands that take out what the table has, as it is listed, and @text has not; or "". */
 const char *plan_nft_attach_stale(struct arena *a, const char *listed, const char *text);
 

@@ -9,9 +9,14 @@
  * namespace more than all the rest, so the usual one does without: which door a
  * packet belongs to is told by the address that it has here, each of which is
  * reached by its own interface only.  What an address does not tell needs the
- * connection's mark: the kill switch (answers go out, nothing else), aliases, and
- * addresses that belong to no door.  Where somebody translates addresses, tracking
- * costs no more than it does already.
+ * connection's mark: aliases, and addresses that belong to no door.  Where somebody
+ * translates addresses, tracking costs no more than it does already.
+ *
+ * The kill switch lets out answers by a LAN door, and nothing else.  What is an
+ * answer each protocol tells in its own way: TCP begins with a SYN, so whatever
+ * is none belongs to a connection that came in, or to one of the few that were
+ * let out and stand in a set (`own`); of UDP who asked stands in a set (`callers`);
+ * an echo reply says that it is one, and an error quotes what came to us.
  */
 #include "plan/attach.h"
 
@@ -34,12 +39,35 @@ static const struct family_words {
 	char digit;
 	const char *ip, *type;
 	const char *asker, *answered; /* a client's address and port, and our port */
+	const char *caller, *called; /* both ends of a conversation that a LAN door's end began */
+	const char *own; /* a connection that began here: the other end, and our port */
 } families[] = {
 	{ AF_INET, '4', "ip", "ipv4_addr", "ip saddr . udp sport . udp dport",
-	  "ip daddr . udp dport . udp sport" },
+	  "ip daddr . udp dport . udp sport",
+	  "ip saddr . th sport . ip daddr . th dport . meta l4proto",
+	  "ip daddr . th dport . ip saddr . th sport . meta l4proto",
+	  "ip daddr . tcp dport . tcp sport" },
 	{ AF_INET6, '6', "ip6", "ipv6_addr", "ip6 saddr . udp sport . udp dport",
-	  "ip6 daddr . udp dport . udp sport" },
+	  "ip6 daddr . udp dport . udp sport",
+	  "ip6 saddr . th sport . ip6 daddr . th dport . meta l4proto",
+	  "ip6 daddr . th dport . ip6 saddr . th sport . meta l4proto",
+	  "ip6 daddr . tcp dport . tcp sport" },
 };
+
+/* The kernel's tracking forgets an idle connection after as long. */
+#define OWN "flags dynamic,timeout; timeout 5d; size 65536"
+
+/*
+ * Protocols by their numbers, as an image may have no /etc/protocols.  Those with
+ * ports are UDP, DCCP, SCTP and UDP-Lite; of TCP a segment tells whether it begins.
+ */
+#define PORTED     "{ 17, 33, 132, 136 }"
+#define PORTED_TCP "{ 6, 17, 33, 132, 136 }"
+#define RARE       "{ 33, 132, 136 }"
+#define OTHER      "!= { 1, 6, 17, 33, 58, 132, 136 }"
+
+#define NEIGHBOURS                                                                                 \
+	"icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept"
 
 struct nft {
 	struct arena *arena;
@@ -80,6 +108,17 @@ static const char *set_name(const struct ip *ip, char buf[SET_NAME_SIZE])
 	for (unsigned int i = 0; i < ip_bits(ip->family) / 8; i++)
 		to += snprintf(to, 3, "%02x", ip->byte[i]);
 	return buf;
+}
+
+/* Is more to be told of a packet than its addresses tell? */
+static bool tracks(const struct nft *n)
+{
+	return n->ask->alias || n->ask->translated || n->doors->n_elsewhere;
+}
+
+static bool closed_by_address(const struct nft *n)
+{
+	return n->ask->closed && !tracks(n);
 }
 
 static bool is_asked(const struct nft *n, const struct address *x, sa_family_t family)
@@ -153,6 +192,8 @@ static void ask_rules(struct nft *n, const struct family_words *f)
 	char name[SET_NAME_SIZE], ip[IP_TEXT_SIZE];
 
 	line(n, "\t\t%s @began%c accept", f->asker, f->digit);
+	if (closed_by_address(n))
+		line(n, "\t\tiifname %s update @callers%c { %s }", n->lan, f->digit, f->caller);
 	for (size_t i = 0; i < n->net->n_addresses; i++)
 		if (is_asked(n, &n->net->addresses[i], f->family))
 			line(n, "\t\t%s daddr %s socket wildcard 1 goto asks_%s", f->ip,
@@ -171,6 +212,8 @@ static void answer_rules(struct nft *n, const struct family_words *f)
 			line(n, "\t\t%s @%s %s saddr set %s accept", f->answered,
 			     set_name(&n->net->addresses[i].local, name), f->ip,
 			     ip_text(&n->net->addresses[i].local, ip));
+	if (closed_by_address(n)) /* a service with such a port, bound to its address */
+		line(n, "\t\t%s @callers%c accept", f->called, f->digit);
 	line(n, "\t\toifname != \"lo\" udp sport 32768-60999 update @began%c { %s }", f->digit,
 	     f->answered);
 }
@@ -256,6 +299,13 @@ static void weak_host(struct nft *n)
 
 	elsewhere(n, 4, weak);
 	elsewhere(n, 6, weak);
+	/*
+	 * What a tunnel would have passed on in the name of somebody on the LAN: the
+	 * kernel complains to whom it is said to be from before any forward hook.
+	 */
+	line(n,
+	     "\t\tiifname != %s fib daddr type != { local, broadcast, multicast, anycast } fib saddr . iif oif missing counter drop",
+	     n->lan);
 }
 
 /* --- by connection ------------------------------------------------------------------ */
@@ -288,25 +338,31 @@ static const char *protocols(const struct plan_server *s)
 	return s->proto == IPPROTO_TCP ? "tcp" : s->proto == IPPROTO_UDP ? "udp" : "{ tcp, udp }";
 }
 
+static const char *to_server(struct nft *n, const struct plan_server *s)
+{
+	char ip[IP_TEXT_SIZE];
+
+	if (ip_is_any(&s->ip))
+		return s->ip.family == AF_INET ? "meta nfproto ipv4" : "meta nfproto ipv6";
+	return arena_printf(n->arena, "ip%s daddr %s", s->ip.family == AF_INET ? "" : "6",
+			    ip_text(&s->ip, ip));
+}
+
+static const char *server_port(struct nft *n, const struct plan_server *s)
+{
+	return s->port ? arena_printf(n->arena, " th dport %u", s->port) : "";
+}
+
 static void server(struct nft *n, const struct plan_server *s)
 {
-	char ip[IP_TEXT_SIZE], port[32] = "", to[IP_TEXT_SIZE + 16];
-
-	if (s->port)
-		snprintf(port, sizeof(port), " th dport %u", s->port);
-	if (ip_is_any(&s->ip))
-		snprintf(to, sizeof(to), "meta nfproto ipv%c", s->ip.family == AF_INET ? '4' : '6');
-	else
-		snprintf(to, sizeof(to), "ip%s daddr %s", s->ip.family == AF_INET ? "" : "6",
-			 ip_text(&s->ip, ip));
-	line(n, "\t\toifname %s %s meta l4proto %s%s accept", n->lan, to, protocols(s), port);
+	line(n, "\t\toifname %s %s meta l4proto %s%s accept", n->lan, to_server(n, s), protocols(s),
+	     server_port(n, s));
 }
 
 /* What the namespace itself may begin by a lan door. */
 static void closed(struct nft *n)
 {
-	line(n,
-	     "\t\ticmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept");
+	line(n, "\t\t" NEIGHBOURS);
 	for (size_t i = 0; i < n->ask->n_servers; i++)
 		server(n, &n->ask->servers[i]);
 	for (size_t i = 0; i < n->ask->n_reach; i++) {
@@ -372,7 +428,7 @@ static void each_address(struct nft *n, const struct seen_door *doors, size_t n_
 {
 	for (size_t i = 0; i < n_doors; i++)
 		for (size_t k = 0; k < n->net->n_addresses; k++)
-			if (door_has_address(&doors[i], &n->net->addresses[k]))
+			if (door_is_asked_at(&doors[i], &n->net->addresses[k]))
 				rule(n, &doors[i], &n->net->addresses[k].local);
 }
 
@@ -448,6 +504,21 @@ static void errors(struct nft *n)
 	line(n, "\t}");
 }
 
+/* UDP's are noted in `asks`. */
+static void other_callers(struct nft *n)
+{
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		const struct family_words *f = &families[i];
+
+		line(n, "\t\tiifname %s meta l4proto " RARE " update @callers%c { %s } accept",
+		     n->lan, f->digit, f->caller);
+		line(n,
+		     "\t\tiifname %s meta l4proto " OTHER
+		     " update @passed%c { %s saddr . %s daddr . meta l4proto } accept",
+		     n->lan, f->digit, f->ip, f->ip);
+	}
+}
+
 /* All that can be told of what comes in, in one hook. */
 static void enter(struct nft *n)
 {
@@ -463,6 +534,8 @@ static void enter(struct nft *n)
 	line(n,
 	     "\t\ticmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem } goto errors");
 	forged_routes(n);
+	if (closed_by_address(n))
+		other_callers(n);
 	line(n, "\t\tmeta l4proto != udp accept");
 	/* The rest of a datagram in pieces, which shows no port. */
 	line(n, "\t\tip frag-off & 0x1fff != 0 accept");
@@ -482,9 +555,18 @@ static void open_sets(struct nft *n)
 
 		line(n, "\tset passed%c { type %s . %s . inet_proto; " CLIENTS "; }", f->digit,
 		     f->type, f->type);
+		if (!n->ask->closed) {
+			line(n,
+			     "\tset tunnels%c { type %s; flags dynamic,timeout; timeout 1d; size 1024; }",
+			     f->digit, f->type);
+			continue;
+		}
 		line(n,
-		     "\tset tunnels%c { type %s; flags dynamic,timeout; timeout 1d; size 1024; }",
-		     f->digit, f->type);
+		     "\tset callers%c { type %s . inet_service . %s . inet_service . inet_proto; " CLIENTS
+		     "; }",
+		     f->digit, f->type, f->type);
+		line(n, "\tset own%c { type %s . inet_service . inet_service; " OWN "; }", f->digit,
+		     f->type);
 	}
 }
 
@@ -535,6 +617,163 @@ static void leave_by_address(struct nft *n)
 		     families[i].digit);
 	line(n, "\t\toifname %s fib saddr type local fib saddr . oif type != local counter drop",
 	     n->lan);
+	line(n, "\t}");
+}
+
+/* --- by address, with the kill switch ------------------------------------------------- */
+
+static void answered_by_its_door(struct nft *n, const struct seen_door *d, const struct ip *ip)
+{
+	const struct family_words *f = &families[ip->family == AF_INET6];
+	char text[IP_TEXT_SIZE];
+
+	line(n, "\t\toifname \"%s\" %s saddr %s tcp flags & (syn | ack) != syn %s != @own%c accept",
+	     d->link->name, f->ip, ip_text(ip, text), f->own, f->digit);
+}
+
+static void begun_by_its_door(struct nft *n, const struct seen_door *d, const struct ip *ip)
+{
+	char text[IP_TEXT_SIZE];
+
+	line(n, "\t\toifname \"%s\" %s saddr %s goto begins", d->link->name, ip_word(ip),
+	     ip_text(ip, text));
+}
+
+/*
+ * An error about what came to this very address.  One about a packet that was only
+ * passing through may speak of what came by the tunnel.
+ */
+static void errs_by_its_door(struct nft *n, const struct seen_door *d, const struct ip *ip)
+{
+	bool v4 = ip->family == AF_INET;
+	char text[IP_TEXT_SIZE];
+
+	(void)d;
+	text_addf(
+		&n->out, "\t\t%s saddr %s %s @th,%d,%d 0x", ip_word(ip), ip_text(ip, text),
+		v4 ? "icmp type { destination-unreachable, time-exceeded, parameter-problem }"
+		   : "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
+		v4 ? 192 : 256, v4 ? 32 : 128);
+	for (size_t i = 0; i < ip_bits(ip->family) / 8; i++)
+		text_addf(&n->out, "%02x", ip->byte[i]);
+	line(n, " accept");
+}
+
+/* @to may be begun by a LAN door; a connection that was stays known as such. */
+static void may_begin(struct nft *n, const struct family_words *f, const char *to, const char *port)
+{
+	line(n, "\t\t%s meta l4proto tcp%s update @own%c { %s } accept", to, port, f->digit,
+	     f->own);
+}
+
+static void may_begin_server(struct nft *n, const struct plan_server *s)
+{
+	const char *to = to_server(n, s), *port = server_port(n, s);
+
+	if (s->proto != IPPROTO_UDP)
+		may_begin(n, &families[s->ip.family == AF_INET6], to, port);
+	if (s->proto != IPPROTO_TCP)
+		line(n, "\t\t%s meta l4proto udp%s accept", to, port);
+}
+
+static void may_begin_reach(struct nft *n, const struct prefix *p)
+{
+	const struct family_words *f = &families[p->ip.family == AF_INET6];
+	char text[PREFIX_TEXT_SIZE];
+	const char *to = arena_printf(n->arena, "%s daddr %s", f->ip, prefix_text(p, text));
+
+	may_begin(n, f, to, "");
+	line(n, "\t\t%s meta l4proto != tcp accept", to);
+}
+
+/* From an address of a LAN door by that door, and no segment of a connection that came in. */
+static void begins(struct nft *n)
+{
+	line(n, "\tchain begins {");
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		const struct family_words *f = &families[i];
+
+		line(n, "\t\tmeta l4proto " PORTED " %s @callers%c accept", f->called, f->digit);
+		line(n,
+		     "\t\tmeta l4proto " OTHER
+		     " %s daddr . %s saddr . meta l4proto @passed%c accept",
+		     f->ip, f->ip, f->digit);
+	}
+	line(n, "\t\ticmp type { echo-reply, timestamp-reply } accept");
+	line(n, "\t\ticmpv6 type echo-reply accept");
+	line(n, "\t\t" NEIGHBOURS);
+	each_address(n, n->doors->lan, n->doors->n_lan, errs_by_its_door);
+	for (size_t i = 0; i < n->ask->n_servers; i++)
+		may_begin_server(n, &n->ask->servers[i]);
+	for (size_t i = 0; i < n->ask->n_reach; i++)
+		may_begin_reach(n, &n->ask->reach[i]);
+	line(n, "\t\tcounter drop");
+	line(n, "\t}");
+}
+
+/* Answers to who asked through this namespace. */
+static void passed(struct nft *n)
+{
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		const struct family_words *f = &families[i];
+
+		line(n, "\t\t%s @callers%c accept", f->called, f->digit);
+		line(n,
+		     "\t\ticmp%s type echo-reply %s daddr . %s saddr . meta l4proto @passed%c accept",
+		     f->family == AF_INET ? "" : "v6", f->ip, f->ip, f->digit);
+		line(n,
+		     "\t\tmeta l4proto " OTHER
+		     " %s daddr . %s saddr . meta l4proto @passed%c accept",
+		     f->ip, f->ip, f->digit);
+	}
+}
+
+/* As `through`, but for whole conversations, and pings. */
+static void through_closed(struct nft *n)
+{
+	line(n, "\tchain through {");
+	line(n, "\t\ttype filter hook forward priority 0; policy accept;");
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		const struct family_words *f = &families[i];
+
+		line(n, "\t\tiifname %s oifname != %s %s @callers%c counter drop", n->lan, n->lan,
+		     f->called, f->digit);
+		line(n,
+		     "\t\tiifname %s meta l4proto " PORTED_TCP " update @callers%c { %s } accept",
+		     n->lan, f->digit, f->caller);
+		line(n,
+		     "\t\tiifname %s update @passed%c { %s saddr . %s daddr . meta l4proto } accept",
+		     n->lan, f->digit, f->ip, f->ip);
+	}
+	line(n, "\t\toifname != %s accept", n->lan);
+	line(n, "\t\ttcp flags & (fin | syn | rst | ack) == syn counter drop");
+	passed(n);
+	line(n, "\t\tcounter drop");
+	line(n, "\t}");
+}
+
+/*
+ * By a LAN door goes only what has an address of that very door, and answers to who
+ * asked through this namespace.  Nothing here depends on whether a tunnel is there.
+ */
+static void leave_closed(struct nft *n)
+{
+	line(n, "\tchain leave {");
+	line(n, "\t\ttype filter hook postrouting priority 0; policy accept;");
+	each_address(n, n->doors->lan, n->doors->n_lan, answered_by_its_door);
+	each_address(n, n->doors->lan, n->doors->n_lan, begun_by_its_door);
+	line(n, "\t\toifname \"lo\" accept");
+	own_sources(n);
+	line(n, "\t\toifname != %s accept", n->lan);
+	/* A neighbour's question at a link-local address, of which each link has its own. */
+	line(n,
+	     "\t\tip6 saddr fe80::/10 ip6 daddr fe80::/10 tcp flags & (syn | ack) != syn ip6 daddr . tcp dport . tcp sport != @own6 accept");
+	line(n, "\t\tip6 saddr fe80::/10 ip6 daddr fe80::/10 goto begins");
+	line(n, "\t\t" NEIGHBOURS);
+	each_address(n, n->doors->tunnels, n->doors->n_tunnels, tunnels_stays_in);
+	line(n, "\t\tfib saddr type local counter drop");
+	passed(n);
+	line(n, "\t\tcounter drop");
 	line(n, "\t}");
 }
 
@@ -592,12 +831,6 @@ static void before(struct nft *n)
 	line(n, "\t}");
 }
 
-/* Is more to be told of a packet than its addresses tell? */
-static bool tracks(const struct nft *n)
-{
-	return n->ask->closed || n->ask->alias || n->ask->translated || n->doors->n_elsewhere;
-}
-
 const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 			    const struct seen_doors *doors, const struct attach_ask *ask)
 {
@@ -623,8 +856,14 @@ const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 	} else {
 		errors(&n);
 		enter(&n);
-		through(&n);
-		leave_by_address(&n);
+		if (ask->closed) {
+			begins(&n);
+			through_closed(&n);
+			leave_closed(&n);
+		} else {
+			through(&n);
+			leave_by_address(&n);
+		}
 	}
 	if (ask->alias)
 		aliases(&n);
@@ -632,6 +871,46 @@ const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 	text = arena_strdup(a, text_str(&n.out));
 	text_free(&n.out);
 	return text;
+}
+
+/* Does a socket listen where @s was taken? */
+static bool came_in(const struct socket_seen *s, const struct socket_seen *all, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (all[i].state == SOCKET_LISTENS && all[i].local_port == s->local_port &&
+		    (ip_is_any(&all[i].local) || ip_equal(&all[i].local, &s->local)))
+			return true;
+	return false;
+}
+
+static bool is_lan(const struct seen_doors *doors, const struct snapshot *s, const struct ip *ip)
+{
+	for (size_t i = 0; i < s->n_addresses; i++)
+		for (size_t k = 0; k < doors->n_lan; k++)
+			if (ip_equal(&s->addresses[i].local, ip) &&
+			    door_is_asked_at(&doors->lan[k], &s->addresses[i]))
+				return true;
+	return false;
+}
+
+const char *plan_nft_attach_older(struct arena *a, const struct snapshot *s,
+				  const struct seen_doors *doors, const struct socket_seen *all,
+				  size_t n)
+{
+	struct text out CLEANUP_TEXT = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		const struct socket_seen *x = &all[i];
+		char peer[IP_TEXT_SIZE];
+
+		if (x->proto == IPPROTO_TCP && x->state == SOCKET_CONNECTED &&
+		    is_lan(doors, s, &x->local) && !came_in(x, all, n))
+			text_addf(&out,
+				  "add element inet " PLAN_ATTACH_NFT " own%c { %s . %u . %u }\n",
+				  x->peer.family == AF_INET ? '4' : '6', ip_text(&x->peer, peer),
+				  x->peer_port, x->local_port);
+	}
+	return arena_strdup(a, text_str(&out));
 }
 
 /* Is @name, @len bytes long, declared in @text behind @head? */

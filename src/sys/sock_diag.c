@@ -24,6 +24,7 @@
 struct list {
 	struct arena *a;
 	uint8_t proto;
+	bool on_the_way;
 	struct socket_seen *items;
 	size_t n, cap;
 };
@@ -49,7 +50,8 @@ static int dump(struct rtnl *rt, struct list *l, sa_family_t family, uint8_t pro
 	l->proto = proto;
 	for (int i = 0; r == -EAGAIN && i < TRIES; i++) {
 		l->n = start;
-		r = rtnl_talk(rt, sock_diag_encode_dump(&m, family, proto), NLM_F_DUMP, take, l, e);
+		r = rtnl_talk(rt, sock_diag_encode_dump(&m, family, proto, l->on_the_way),
+			      NLM_F_DUMP, take, l, e);
 	}
 	if (r == -ENOENT) /* a kernel without IPv6, or without the module */
 		return 0;
@@ -173,6 +175,20 @@ int sock_diag_list_of(struct arena *a, uint8_t proto, struct socket_seen **ret, 
 {
 	struct list l = { .a = a };
 	int r = dump_all(&l, -1, &proto, 1, e);
+
+	if (r < 0)
+		return r;
+	*ret = l.items;
+	*ret_n = l.n;
+	return 0;
+}
+
+int sock_diag_list_tcp(struct arena *a, int netns_fd, struct socket_seen **ret, size_t *ret_n,
+		       struct err *e)
+{
+	static const uint8_t tcp = IPPROTO_TCP;
+	struct list l = { .a = a, .on_the_way = true };
+	int r = dump_all(&l, netns_fd, &tcp, 1, e);
 
 	if (r < 0)
 		return r;

@@ -21,6 +21,10 @@ int sock_diag_list(struct arena *a, int netns_fd, struct socket_seen **ret, size
 int sock_diag_list_of(struct arena *a, uint8_t proto, struct socket_seen **ret, size_t *ret_n,
 		      struct err *e) MUST_USE;
 
+/* The TCP ones of a namespace, and connections that are being opened or closed; as above. */
+int sock_diag_list_tcp(struct arena *a, int netns_fd, struct socket_seen **ret, size_t *ret_n,
+		       struct err *e) MUST_USE;
+
 /* What connection @s has carried so far; -ENOENT if there is none (any more). */
 int sock_diag_counts(const struct socket_seen *s, struct tcp_counts *ret, struct err *e) MUST_USE;
 

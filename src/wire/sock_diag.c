@@ -12,11 +12,22 @@
 
 /* Of the kernel's TCP states; UDP uses the first and the second of these. */
 #define STATE_ESTABLISHED 1
+#define STATE_SYN_SENT    2
+#define STATE_FIN_WAIT1   4
+#define STATE_FIN_WAIT2   5
 #define STATE_CLOSE       7 /* UDP: not connected */
+#define STATE_CLOSE_WAIT  8
+#define STATE_LAST_ACK    9
 #define STATE_LISTEN      10
+#define STATE_CLOSING     11
+
+/* A connection that begins or ends; each of them may still send. */
+#define STATES_ON_THE_WAY                                                                          \
+	(1u << STATE_SYN_SENT | 1u << STATE_FIN_WAIT1 | 1u << STATE_FIN_WAIT2 |                    \
+	 1u << STATE_CLOSE_WAIT | 1u << STATE_LAST_ACK | 1u << STATE_CLOSING)
 
 struct nlmsghdr *sock_diag_encode_dump(struct sock_diag_message *m, sa_family_t family,
-				       uint8_t proto)
+				       uint8_t proto, bool on_the_way)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(m->bytes);
 	struct inet_diag_req_v2 *req;
@@ -29,6 +40,8 @@ struct nlmsghdr *sock_diag_encode_dump(struct sock_diag_message *m, sa_family_t 
 	req->idiag_ext = 1 << (INET_DIAG_TOS - 1) | 1 << (INET_DIAG_TCLASS - 1);
 	req->idiag_states = 1u << STATE_ESTABLISHED |
 			    1u << (proto == IPPROTO_TCP ? STATE_LISTEN : STATE_CLOSE);
+	if (on_the_way && proto == IPPROTO_TCP)
+		req->idiag_states |= STATES_ON_THE_WAY;
 	return nlh;
 }
 
@@ -101,7 +114,8 @@ int sock_diag_decode(const struct nlmsghdr *nlh, uint8_t proto, struct socket_se
 	family = m->idiag_family;
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
-	if (m->idiag_state == STATE_ESTABLISHED)
+	if (m->idiag_state == STATE_ESTABLISHED || (proto == IPPROTO_TCP && m->idiag_state < 32 &&
+						    (STATES_ON_THE_WAY >> m->idiag_state & 1)))
 		s.state = SOCKET_CONNECTED;
 	else if (m->idiag_state == STATE_LISTEN || m->idiag_state == STATE_CLOSE)
 		s.state = SOCKET_LISTENS;

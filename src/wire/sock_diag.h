@@ -11,9 +11,12 @@ struct sock_diag_message {
 	_Alignas(8) char bytes[128];
 };
 
-/* A request for all of one family and protocol, with NLM_F_REQUEST. */
+/*
+ * A request for all of one family and protocol, with NLM_F_REQUEST; with @on_the_way
+ * also for TCP connections that are being opened or closed, which count as connected.
+ */
 struct nlmsghdr *sock_diag_encode_dump(struct sock_diag_message *m, sa_family_t family,
-				       uint8_t proto);
+				       uint8_t proto, bool on_the_way);
 
 /*
  * One answer into one socket.  @nlh->nlmsg_len is the size of the memory behind

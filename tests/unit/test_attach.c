@@ -374,11 +374,53 @@ static void connections_are_tracked_where_an_address_does_not_tell(void **state)
 	container(&s);
 	tunnel(&s);
 	assert_false(tracks(&s, &(struct attach_ask){ 0 }));
-	assert_true(tracks(&s, &(struct attach_ask){ .closed = true }));
+	assert_false(tracks(&s, &(struct attach_ask){ .closed = true }));
+	assert_true(tracks(&s, &(struct attach_ask){ .closed = true, .translated = true }));
 	assert_true(tracks(&s, &(struct attach_ask){ .alias = true }));
 	assert_true(tracks(&s, &(struct attach_ask){ .translated = true }));
 	add_address(&s, 1, "192.0.2.7", 32);
 	assert_true(tracks(&s, &(struct attach_ask){ 0 }));
+	arena_free(&s.arena);
+}
+
+/* Told by their ports: what listens nowhere was begun here. */
+static void connections_that_the_namespace_began_are_told_to_the_kill_switch(void **state)
+{
+	const struct socket_seen all[] = {
+		{ .proto = IPPROTO_TCP,
+		  .state = SOCKET_LISTENS,
+		  .local = ip("0.0.0.0"),
+		  .local_port = 80 },
+		{ .proto = IPPROTO_TCP,
+		  .local = ip("172.17.0.2"),
+		  .local_port = 80,
+		  .peer = ip("192.0.2.1"),
+		  .peer_port = 5000 },
+		{ .proto = IPPROTO_TCP,
+		  .local = ip("172.17.0.2"),
+		  .local_port = 40000,
+		  .peer = ip("192.0.2.1"),
+		  .peer_port = 443 },
+		{ .proto = IPPROTO_TCP,
+		  .local = ip("10.8.0.2"),
+		  .local_port = 40001,
+		  .peer = ip("192.0.2.1"),
+		  .peer_port = 443 },
+		{ .proto = IPPROTO_UDP,
+		  .local = ip("172.17.0.2"),
+		  .local_port = 40002,
+		  .peer = ip("192.0.2.1"),
+		  .peer_port = 443 },
+	};
+	struct scene s;
+
+	(void)state;
+	container(&s);
+	tunnel(&s);
+	find(&s);
+	assert_string_equal(plan_nft_attach_older(&s.arena, &s.net, &s.doors, all, ARRAY_LEN(all)),
+			    "add element inet sallyport-attach own4 { 192.0.2.1 . 443 . 40000 }\n");
+	assert_string_equal(plan_nft_attach_older(&s.arena, &s.net, &s.doors, all, 2), "");
 	arena_free(&s.arena);
 }
 
@@ -424,6 +466,7 @@ int main(void)
 		cmocka_unit_test(router_advertisements_are_heard_where_a_door_lives_by_them),
 		cmocka_unit_test(aliases_of_each_address_are_apart),
 		cmocka_unit_test(connections_are_tracked_where_an_address_does_not_tell),
+		cmocka_unit_test(connections_that_the_namespace_began_are_told_to_the_kill_switch),
 		cmocka_unit_test(chains_of_the_other_table_are_stale),
 		cmocka_unit_test(sets_of_addresses_that_went_are_stale),
 	};

@@ -61,7 +61,7 @@ static void assert_ip(const struct ip *ip, const char *text)
 static void a_request_asks_for_what_listens_and_what_is_connected(void **state)
 {
 	struct sock_diag_message m;
-	struct nlmsghdr *nlh = sock_diag_encode_dump(&m, AF_INET6, IPPROTO_TCP);
+	struct nlmsghdr *nlh = sock_diag_encode_dump(&m, AF_INET6, IPPROTO_TCP, false);
 	const struct inet_diag_req_v2 *req = mnl_nlmsg_get_payload(nlh);
 
 	(void)state;
@@ -69,7 +69,7 @@ static void a_request_asks_for_what_listens_and_what_is_connected(void **state)
 	assert_int_equal(req->sdiag_family, AF_INET6);
 	assert_int_equal(req->sdiag_protocol, IPPROTO_TCP);
 	assert_int_equal(req->idiag_states, 1 << ESTABLISHED | 1 << LISTEN);
-	nlh = sock_diag_encode_dump(&m, AF_INET, IPPROTO_UDP);
+	nlh = sock_diag_encode_dump(&m, AF_INET, IPPROTO_UDP, true);
 	req = mnl_nlmsg_get_payload(nlh);
 	assert_int_equal(req->idiag_states, 1 << ESTABLISHED | 1 << CLOSE);
 }

@@ -11,7 +11,7 @@ from lab import container, probe
 from lab import host as hosts
 from lab.host import until
 from lab.leak import SECRET, Ear
-from lab.sniff import (ETH_P_ARP, TCP, UDP, Sniffer, checksum, icmp_packet,
+from lab.sniff import (ETH_P_ARP, ICMP, TCP, UDP, Sniffer, checksum, icmp_packet,
                        inject, inject_tun, ip_packet, pton, tcp_packet,
                        udp_packet)
 from lab.world import (A4, A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP4, LAPTOP6,
@@ -57,15 +57,19 @@ def docker(world):
 NAT = 'table ip theirs { chain nat { type nat hook postrouting priority 100; }; }'
 
 
-@pytest.fixture(params=['control', 'attached', 'tracked'])
+SERVER = '198.51.100.2:1194/udp'
+
+
+@pytest.fixture(params=['control', 'attached', 'tracked', 'closed'])
 def scene(request, docker, sallyport):
     """`succeeds` is what an attack must do here."""
     scene = Scene(docker)
     scene.succeeds = request.param == 'control'
     if request.param == 'tracked':
         scene.inner.run('nft', NAT)
+    closed = ('--server', SERVER) if request.param == 'closed' else ()
     if not scene.succeeds:
-        sallyport('attach', 'vpn', ok=True)
+        sallyport('attach', *closed, 'vpn', ok=True)
     yield scene
     if not scene.succeeds:
         sallyport('detach', 'vpn', ok=True)
@@ -112,6 +116,19 @@ def test_the_vpn_has_the_container_answer_a_neighbour(world, scene):
         seen = victim.wait_for(lambda p: p.src == scene.v4 and
                                p.flags == SYN_ACK and p.dport == 4000,
                                20 if scene.succeeds else 1)
+    assert bool(seen) == scene.succeeds
+
+
+def test_the_vpn_has_the_container_complain_to_a_neighbour(world, scene):
+    """What cannot be passed on any more is told to whom it is said to be from."""
+    scene.inner.sysctl('net/ipv4/icmp_ratelimit', 0)
+    probe.tcp(scene.mallet, scene.v4, 80)  # neighbours know each other
+    with Sniffer(scene.mallet, 'eth0', (scene.inner, 'eth0')) as victim:
+        for _ in range(20):
+            inject_tun(world.vpnsrv, 'tun0', ip_packet(
+                scene.m4, MALLORY4, UDP, SECRET, ttl=1))
+        seen = victim.wait_for(lambda p: p.src == scene.v4 and
+                               p.proto == ICMP, 20 if scene.succeeds else 1)
     assert bool(seen) == scene.succeeds
 
 
@@ -319,7 +336,7 @@ def everything(scene, sallyport):
     """The tunnel claims everything, and the kill switch is on."""
     scene.inner.ip(*EVERYTHING)
     if not scene.succeeds:
-        sallyport('attach', '--server', '198.51.100.2:1194/udp', 'vpn', ok=True)
+        sallyport('attach', '--server', SERVER, 'vpn', ok=True)
     yield scene
     scene.inner.ip(*(l.replace('add', 'del') for l in EVERYTHING))
 

@@ -47,13 +47,16 @@ def docker(world):
     engine.close()
 
 
-@pytest.fixture(scope='module', params=['learn', 'alias'])
+@pytest.fixture(scope='module', params=['learn', 'alias', 'closed'])
 def udp(request, docker, world):
     from lab.gate import Sallyport
     program = request.getfixturevalue('program')
     sallyport = Sallyport(program, world)
-    sallyport('attach', '--udp', request.param, 'vpn', ok=True)
-    yield request.param
+    mode = 'alias' if request.param == 'alias' else 'learn'
+    closed = ('--server', '198.51.100.2:1194/udp')
+    sallyport('attach', '--udp', mode,
+              *(closed if request.param == 'closed' else ()), 'vpn', ok=True)
+    yield mode
     sallyport('detach', 'vpn', ok=True)
 
 
