@@ -6,8 +6,8 @@ import table
 from lab.host import until
 from scene import CPU, NEAR_A, NEAR_BARE, NEAR_WHALE
 
-ROUNDS = 5
-MS = 800
+ROUNDS = 15
+MS = 300
 
 UNITS = {'conns': ('new connections', 1, '/s'),
          'rr': ('requests, one connection', 1, '/s'),
