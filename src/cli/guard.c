@@ -273,7 +273,8 @@ static int guard(int argc, char **argv)
 	g.wish.n_lan = o.n_lan;
 	g.command = optind < argc ? (const char *const *)argv + optind : NULL;
 	r = o.dry ? print_plan(&g, &e) : guard_run(&g, &e);
-	if (r == -EADDRINUSE && g.command && !g.confirm_ms)
+	/* What it would not do is not promised. */
+	if (r == -EADDRINUSE && g.command && !g.confirm_ms && !o.n_lan)
 		return run_under(&g);
 	if (r < 0)
 		return cli_fail(g.exit_status ? g.exit_status : 1, "guard: %s", e.text);

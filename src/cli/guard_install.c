@@ -20,7 +20,11 @@
 /* systemd-networkd is not root when it reads its settings. */
 #define UMASK 022
 
-/* Before network.target, behind which VPN clients are ordered; it needs none of the network. */
+/*
+ * Before network-pre.target: systemd-networkd and NetworkManager, which bring up
+ * VPNs of their own, are ordered behind that and before network.target, and so is
+ * tailscaled.  It needs none of the network.
+ */
 static const char unit[] =
 	"# Written by: sallyport guard --install\n"
 	"[Unit]\n"
@@ -29,7 +33,8 @@ static const char unit[] =
 	"Documentation=man:sallyport(8)\n"
 	"DefaultDependencies=no\n"
 	"After=local-fs.target systemd-sysctl.service nftables.service\n"
-	"Before=network.target shutdown.target\n"
+	"Wants=network-pre.target\n"
+	"Before=network-pre.target network.target shutdown.target\n"
 	"Conflicts=shutdown.target\n"
 	"\n"
 	"[Service]\n"

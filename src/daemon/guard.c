@@ -250,7 +250,7 @@ static void end_what_is_left(struct guard *g)
 	const char *link = g->ended && g->rtnl ? left_behind(g, &a) : NULL;
 
 	if (!g->ended || what_it_left(g, link) == HANDOVER_END || undo_run_command(&g->before) ||
-	    !link)
+	    undo_processes(&g->before) || !link)
 		return;
 	guard_log("%s stays, and nothing guards the host any more", link);
 }

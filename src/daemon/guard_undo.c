@@ -264,23 +264,6 @@ static bool any_lives(const char *states)
 	return false;
 }
 
-bool undo_still_runs(const struct host_before *b, bool *ret_knows)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-	struct proc_spec spec = PROC_SPEC_NONE;
-	size_t word;
-	const struct hander *h = find_handover(b->command, &word);
-	const char *states;
-	struct err e;
-	int status;
-
-	*ret_knows = h && h->ask;
-	if (!*ret_knows)
-		return false;
-	spec.argv = with_word(&a, b->command, word, h->ask);
-	return proc_run(&spec, NULL, ASK_MS, &a, &states, &status, &e) == 0 && any_lives(states);
-}
-
 static bool has_token(const char *pid, const char *token)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -318,16 +301,37 @@ static size_t signal_token(const struct host_before *b, int sig)
 	return n;
 }
 
-void undo_processes(const struct host_before *b)
+/* Who is known to leave its work to others is asked about them; else its own processes count. */
+bool undo_still_runs(const struct host_before *b, bool *ret_knows)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct proc_spec spec = PROC_SPEC_NONE;
+	size_t word;
+	const struct hander *h = find_handover(b->command, &word);
+	const char *states;
+	struct err e;
+	int status;
+
+	if (!h)
+		return *ret_knows = b->token && signal_token(b, 0);
+	*ret_knows = h->ask;
+	if (!*ret_knows)
+		return false;
+	spec.argv = with_word(&a, b->command, word, h->ask);
+	return proc_run(&spec, NULL, ASK_MS, &a, &states, &status, &e) == 0 && any_lives(states);
+}
+
+bool undo_processes(const struct host_before *b)
 {
 	const struct timespec pause = { .tv_nsec = 50 * 1000 * 1000 };
 	int64_t until = clock_ms() + GRACE_MS;
 
 	if (!b->token || !signal_token(b, SIGTERM))
-		return;
+		return false;
 	while (signal_token(b, 0) && clock_ms() < until)
 		nanosleep(&pause, NULL);
 	signal_token(b, SIGKILL);
+	return true;
 }
 
 bool undo_run_command(const struct host_before *b)

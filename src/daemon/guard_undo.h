@@ -44,12 +44,13 @@ bool undo_run_command(const struct host_before *b);
 
 /*
  * Of a command that has handed its work to others and ended: does that go on?
- * Who can be asked about it (systemctl) is; @ret_knows is false of others.
+ * Who can be asked about it (systemctl) is, and of a client that nobody knows its
+ * processes in the background are looked for; else @ret_knows is false.
  */
 bool undo_still_runs(const struct host_before *b, bool *ret_knows);
 
-/* Ends every process that has the token: SIGTERM, then SIGKILL. */
-void undo_processes(const struct host_before *b);
+/* Ends every process that has the token: SIGTERM, then SIGKILL; false if there is none. */
+bool undo_processes(const struct host_before *b);
 
 /* The command's processes, its tunnels, and all that differs.  Goes on after a failure. */
 int undo_all(const struct host_before *b, struct err *e) MUST_USE;

@@ -211,6 +211,44 @@ def test_a_guard_that_is_told_to_end_takes_the_tunnel_with_it(program, net):
     assert difference(before, hoststate(net.servera)) == ''
 
 
+def daemonized(net):
+    """Over at once, and connected by its child some time later, as vendors'
+    clients are."""
+    return [*openvpn(net), '--daemon', '--log', f'{net.dir}/daemon.log',
+            '--writepid', f'{net.dir}/daemon.pid']
+
+
+def its_log(net):
+    with open(f'{net.dir}/daemon.log') as f:
+        return f.read()
+
+
+def test_a_client_that_goes_into_the_background_is_guarded_until_it_has_ended(
+        program, net):
+    before = hoststate(net.servera)
+    lines = sessions(net)
+    with guarded(program, net, daemonized(net)) as guard:
+        guard.wait_log('left tun0')
+        until(lambda: 'Initialization Sequence Completed' in its_log(net),
+              lambda: its_log(net) + guard.log.text(), PATIENCE)
+        lines.wait_lines()
+        with open(f'{net.dir}/daemon.pid') as f:
+            os.kill(int(f.read()), signal.SIGTERM)
+        assert guard.child.wait(PATIENCE) == 0, guard.log.text()
+        lines.wait_lines(5)
+    assert lines.wrong() == []
+    assert difference(before, hoststate(net.servera)) == ''
+
+
+def test_a_guard_that_is_told_to_end_ends_what_went_into_the_background(program,
+                                                                       net):
+    before = hoststate(net.servera)
+    with guarded(program, net, daemonized(net)) as guard:
+        guard.wait_log('left tun0')
+        assert guard.stop() == 0
+    assert difference(before, hoststate(net.servera)) == ''
+
+
 def test_wg_quicks_rules_stand_as_it_meant_them(program, net):
     """It adds "lookup main suppress_prefixlength 0" last and means it to come
     first: the host's own LAN stays outside the tunnel."""

@@ -330,6 +330,11 @@ def test_there_is_one_guard_of_a_host_and_commands_run_under_it(program, net):
         done = net.servera.run(program, 'guard', '--', 'sh', '-c', 'exit 7',
                                ok=False)
         assert done.returncode == 7
+        # What the guard that stands does not know of is not promised.
+        done = net.servera.run(program, 'guard', '--lan', '10.0.0.0/8', '--',
+                               'true', ok=False)
+        assert done.returncode == 1
+        assert 'a guard stands already' in done.stderr
         assert rules(net)
 
 
