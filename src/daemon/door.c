@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@
 /* How often a door that has no news of its own is looked at, in ms. */
 #define LOOK_CONNECTING_MS 200
 #define LOOK_UP_MS         5000
+#define SLEPT_MS           2000 /* a timer that is later than that: the machine slept, or we */
 
 #define LINE_MAX_SIZE 4096
 
@@ -59,6 +61,8 @@ const char *door_state_word(const struct door_run *d)
 		return "connecting";
 	case CLIENT_UP:
 		return "up";
+	case CLIENT_STOPPED:
+		return "stopped";
 	case CLIENT_KILLED:
 		return "stopping";
 	case CLIENT_WAITING:
@@ -327,15 +331,34 @@ static void look_again(struct door_run *d)
 		in = d->client.deadline - now;
 	if (d->client.state == CLIENT_WAITING || d->client.state == CLIENT_KILLED)
 		in = d->client.deadline - now;
+	d->look_due = now + in;
 	loop_arm(&d->sup->loop, &d->timer, in);
+}
+
+/* A machine that slept, or a supervisor that was stopped: nobody has asked the client. */
+static bool we_slept(const struct door_run *d)
+{
+	return clock_ms() > d->look_due + SLEPT_MS;
+}
+
+static bool is_over(struct door_run *d)
+{
+	if (!d->client.deadline || clock_ms() < d->client.deadline)
+		return false;
+	if (d->client.state == CLIENT_UP && we_slept(d))
+		door_event(d, CLIENT_EV_ALIVE);
+	else if (d->client.state == CLIENT_UP && d->pid > 0 && proc_is_running(d->pid))
+		door_event(d, CLIENT_EV_BUSY);
+	return d->client.deadline && clock_ms() >= d->client.deadline;
 }
 
 static void timer_fired(struct loop_timer *t)
 {
 	struct door_run *d = t->ctx;
 
-	if (d->client.deadline && clock_ms() >= d->client.deadline) {
-		if (d->client.state == CLIENT_CONNECTING || d->client.state == CLIENT_UP)
+	if (is_over(d)) {
+		if (d->client.state == CLIENT_CONNECTING || d->client.state == CLIENT_UP ||
+		    d->client.state == CLIENT_STOPPED)
 			sup_log(d->sup, "%s: the client hangs; it is ended and started again",
 				d->door->name);
 		door_event(d, CLIENT_EV_TIME);
@@ -384,6 +407,54 @@ void door_event(struct door_run *d, enum client_event event)
 		break;
 	}
 }
+
+/* --- stopped by a signal ------------------------------------------------------- */
+
+static void look_whether_stopped(struct door_run *d)
+{
+	siginfo_t info = { 0 };
+
+	if (d->pid <= 0 ||
+	    waitid(P_PID, (id_t)d->pid, &info, WSTOPPED | WCONTINUED | WNOHANG) < 0 || !info.si_pid)
+		return;
+	if (info.si_code == CLD_STOPPED) {
+		sup_log(d->sup, "%s: the client was stopped by signal %d", d->door->name,
+			info.si_status);
+		door_event(d, CLIENT_EV_STOPPED);
+	} else if (d->client.state == CLIENT_STOPPED) {
+		sup_log(d->sup, "%s: the client goes on", d->door->name);
+		d->went_on = true;
+		door_event(d, CLIENT_EV_CONTINUED);
+	}
+}
+
+/* SIGCHLD, which several may share.  Of ends the pidfds tell. */
+static void child_changed(struct loop_source *source, uint32_t events)
+{
+	struct supervisor *s = source->ctx;
+	struct signalfd_siginfo ignored;
+
+	(void)events;
+	while (read(source->fd, &ignored, sizeof(ignored)) > 0)
+		;
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		look_whether_stopped(&s->doors[i]);
+}
+
+int doors_watch(struct supervisor *s, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	r = signals_open(&set, &fd, e);
+	s->children = (struct loop_source){ .fd = -1, .ready = child_changed, .ctx = s };
+	return r < 0 ? r : loop_add(&s->loop, &s->children, fd_take(&fd), e);
+}
+
+/* --- start and end ------------------------------------------------------------- */
 
 void door_start(struct door_run *d)
 {

@@ -22,7 +22,7 @@
 #define MANAGEMENT_TRY_MS 5
 #define MANAGEMENT_TRIES  2000
 /* openvpn answers its management interface at once even while connecting. */
-#define SILENCE_LIMIT_MS 12000
+#define SILENCE_LIMIT_MS 9000
 /*
  * A server that says nothing for so long is given up for the next remote
  * (openvpn's own default is 120 s); the user's file overrides it.
@@ -113,7 +113,8 @@ static void management_line(struct door_run *d, char *line)
 	char *option = strstr(line, "foreign_option_");
 
 	door_event(d, CLIENT_EV_ALIVE);
-	if (str_starts(line, ">STATE:"))
+	/* The answer to "state" is the same without a head. */
+	if (str_starts(line, ">STATE:") || (*line >= '0' && *line <= '9'))
 		note_state_line(d, line);
 	else if (str_starts(line, ">UPDOWN:UP"))
 		door_forget_dns(d);
@@ -251,6 +252,9 @@ static int start(struct door_run *d, struct err *e)
 /* A client that is alive answers this; one that is stopped or stuck runs into its limit. */
 static void look(struct door_run *d)
 {
+	if (d->management.fd >= 0 && d->client.state == CLIENT_CONNECTING && d->went_on)
+		(void)send(d->management.fd, "state\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+	d->went_on = false;
 	if (d->management.fd >= 0 && d->client.state == CLIENT_UP)
 		(void)send(d->management.fd, "pid\n", 4, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

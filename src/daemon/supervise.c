@@ -121,7 +121,7 @@ int supervisor_prepare(struct supervisor *s, struct err *e)
 	for (size_t i = 0; i < GATE_ROOMS_MAX; i++)
 		s->rooms[i] = place_none(s, PLACE_ROOM, i, NULL);
 	s->lock = -1;
-	s->control.fd = s->files.source.fd = s->files.lock = -1;
+	s->control.fd = s->children.fd = s->files.source.fd = s->files.lock = -1;
 	s->child = COMMAND_NONE;
 	s->down_client = -1;
 	for (size_t i = 0; r == 0 && i < s->gate.n_doors; i++)
@@ -425,6 +425,9 @@ static int take_away(struct supervisor *s, struct err *e)
 static int run_loop(struct supervisor *s, struct err *e)
 {
 	int r = files_watch_open(s, e);
+
+	if (r == 0)
+		r = doors_watch(s, e);
 
 	if (r == 0)
 		r = start_command(s, e);

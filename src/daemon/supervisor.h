@@ -89,6 +89,8 @@ struct door_run {
 	struct arena arena; /* of this start of the client */
 	struct client client;
 	struct loop_timer timer;
+	int64_t look_due; /* when the timer is to fire */
+	bool went_on; /* after it was stopped: it is asked whether it is still connected */
 	int64_t since; /* wall clock, seconds: when it began to answer; 0 if it does not */
 
 	const char *dir; /* /run/sallyport/NAME/DOOR: sockets of the client */
@@ -155,6 +157,7 @@ struct supervisor {
 	struct repairs repairs;
 	int lock; /* the control socket, if it is bound already; -1 */
 	struct loop_source control;
+	struct loop_source children; /* SIGCHLD */
 	struct files_watch files;
 	struct port_hold held;
 	struct sandboxes sandboxes;
@@ -235,6 +238,8 @@ int firewall_legacy(struct supervisor *s, struct err *e) MUST_USE;
 int firewall_undo(struct nft *n, const char *gate, struct err *e) MUST_USE;
 
 /* daemon/door.c */
+/* From now on a client that is stopped by a signal, and goes on, is heard. */
+int doors_watch(struct supervisor *s, struct err *e) MUST_USE;
 void door_start(struct door_run *d);
 void door_stop(struct door_run *d, bool hard);
 void door_event(struct door_run *d, enum client_event event);

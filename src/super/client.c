@@ -35,6 +35,7 @@ static enum client_action time_is_up(struct client *c, int64_t now)
 		return CLIENT_DO_START;
 	case CLIENT_CONNECTING:
 	case CLIENT_UP:
+	case CLIENT_STOPPED:
 		enter(c, CLIENT_KILLED, now, CLIENT_GRACE);
 		return CLIENT_DO_TERM;
 	case CLIENT_KILLED:
@@ -67,6 +68,21 @@ enum client_action client_step(struct client *c, enum client_event event, int64_
 	case CLIENT_EV_ALIVE:
 		if (c->state == CLIENT_UP && c->silence_limit)
 			c->deadline = now + c->silence_limit;
+		c->excused = false;
+		break;
+	case CLIENT_EV_BUSY:
+		if (c->state == CLIENT_UP && c->silence_limit && !c->excused) {
+			c->deadline = now + c->silence_limit;
+			c->excused = true;
+		}
+		break;
+	case CLIENT_EV_STOPPED:
+		if (c->state == CLIENT_UP || c->state == CLIENT_CONNECTING)
+			enter(c, CLIENT_STOPPED, now, CLIENT_STOPPED_LIMIT);
+		break;
+	case CLIENT_EV_CONTINUED:
+		if (c->state == CLIENT_STOPPED)
+			enter(c, CLIENT_CONNECTING, now, c->connect_limit);
 		break;
 	case CLIENT_EV_FAILED:
 	case CLIENT_EV_ENDED:

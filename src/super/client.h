@@ -13,6 +13,7 @@ enum client_state {
 	CLIENT_IDLE, /* never started, or stopped for good */
 	CLIENT_CONNECTING, /* runs, does not answer yet */
 	CLIENT_UP,
+	CLIENT_STOPPED, /* by a signal (SIGSTOP): it may go on by itself */
 	CLIENT_KILLED, /* was told to end because it hangs */
 	CLIENT_WAITING, /* ended; starts again when the back-off is over */
 };
@@ -24,6 +25,9 @@ enum client_event {
 	CLIENT_EV_CONNECTED,
 	CLIENT_EV_LOST, /* runs on, tries again by itself */
 	CLIENT_EV_ALIVE, /* said something */
+	CLIENT_EV_STOPPED, /* by a signal */
+	CLIENT_EV_CONTINUED, /* likewise */
+	CLIENT_EV_BUSY, /* is silent, but does something: once more as long */
 	CLIENT_EV_ENDED,
 	CLIENT_EV_TIME, /* the deadline has come */
 	CLIENT_EV_STOP,
@@ -38,6 +42,7 @@ struct client {
 	int64_t deadline; /* CLIENT_EV_TIME is due then; 0: none */
 	int64_t connect_limit; /* ms a client may take to connect; 0: for ever */
 	int64_t silence_limit; /* ms it may say nothing while up; 0: for ever */
+	bool excused; /* since it said something */
 };
 
 /* First back-off, doubled each time, and its limit, in ms. */
@@ -45,6 +50,8 @@ struct client {
 #define CLIENT_BACKOFF_LAST  60000
 /* One that was up this long starts with a clean slate, in ms. */
 #define CLIENT_PROVEN 30000
+/* So long one may be stopped, in ms. */
+#define CLIENT_STOPPED_LIMIT 2000
 /* From SIGTERM to SIGKILL, in ms. */
 #define CLIENT_GRACE 3000
 

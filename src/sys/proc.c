@@ -316,6 +316,22 @@ void proc_name(pid_t pid, char *ret, size_t size)
 	fclose(f);
 }
 
+bool proc_is_running(pid_t pid)
+{
+	char path[64], text[128] = "";
+	const char *end;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	(void)!fgets(text, sizeof(text), f);
+	fclose(f);
+	end = strrchr(text, ')'); /* the name may have one, too */
+	return end && str_starts(end, ") R");
+}
+
 bool proc_reap(pid_t pid, int *ret_status)
 {
 	int status;

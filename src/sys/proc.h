@@ -68,6 +68,9 @@ int proc_run(const struct proc_spec *s, const char *input, int timeout_ms, struc
 /* Would a VPN client of this name (without a slash) be found? */
 bool proc_is_installed(const char *program);
 
+/* Does it run just now, or wait for a CPU (state R of proc(5))? */
+bool proc_is_running(pid_t pid);
+
 /* The name of process @pid as comm of proc(5) has it; "" if there is none. */
 void proc_name(pid_t pid, char *ret, size_t size);
 

@@ -22,6 +22,9 @@
 #define CONNECTED CLIENT_EV_CONNECTED
 #define LOST      CLIENT_EV_LOST
 #define ALIVE     CLIENT_EV_ALIVE
+#define STOPS     CLIENT_EV_STOPPED
+#define CONTINUES CLIENT_EV_CONTINUED
+#define BUSY      CLIENT_EV_BUSY
 #define ENDED     CLIENT_EV_ENDED
 #define TIME      CLIENT_EV_TIME
 #define STOP      CLIENT_EV_STOP
@@ -29,6 +32,7 @@
 #define IDLE       CLIENT_IDLE
 #define CONNECTING CLIENT_CONNECTING
 #define UP         CLIENT_UP
+#define STOPPED    CLIENT_STOPPED
 #define KILLED     CLIENT_KILLED
 #define WAITING    CLIENT_WAITING
 
@@ -58,6 +62,9 @@ static const struct row {
 	{ IDLE, CONNECTED, false, IDLE, NOTHING, STAYS },
 	{ IDLE, LOST, false, IDLE, NOTHING, STAYS },
 	{ IDLE, ALIVE, false, IDLE, NOTHING, STAYS },
+	{ IDLE, STOPS, false, IDLE, NOTHING, STAYS },
+	{ IDLE, CONTINUES, false, IDLE, NOTHING, STAYS },
+	{ IDLE, BUSY, false, IDLE, NOTHING, STAYS },
 	{ IDLE, ENDED, false, IDLE, NOTHING, STAYS },
 	{ IDLE, TIME, false, IDLE, NOTHING, STAYS },
 	{ IDLE, TIME, true, IDLE, NOTHING, STAYS },
@@ -69,6 +76,9 @@ static const struct row {
 	{ CONNECTING, CONNECTED, false, UP, NOTHING, SILENCE_LIMIT },
 	{ CONNECTING, LOST, false, CONNECTING, NOTHING, STAYS },
 	{ CONNECTING, ALIVE, false, CONNECTING, NOTHING, STAYS },
+	{ CONNECTING, STOPS, false, STOPPED, NOTHING, CLIENT_STOPPED_LIMIT },
+	{ CONNECTING, CONTINUES, false, CONNECTING, NOTHING, STAYS },
+	{ CONNECTING, BUSY, false, CONNECTING, NOTHING, STAYS },
 	{ CONNECTING, ENDED, false, WAITING, NOTHING, 500 },
 	{ CONNECTING, TIME, false, CONNECTING, NOTHING, STAYS },
 	{ CONNECTING, TIME, true, KILLED, TERM, CLIENT_GRACE },
@@ -80,10 +90,27 @@ static const struct row {
 	{ UP, CONNECTED, false, UP, NOTHING, STAYS },
 	{ UP, LOST, false, CONNECTING, NOTHING, CONNECT_LIMIT },
 	{ UP, ALIVE, false, UP, NOTHING, SILENCE_LIMIT },
+	{ UP, STOPS, false, STOPPED, NOTHING, CLIENT_STOPPED_LIMIT },
+	{ UP, CONTINUES, false, UP, NOTHING, STAYS },
+	{ UP, BUSY, false, UP, NOTHING, SILENCE_LIMIT },
 	{ UP, ENDED, false, WAITING, NOTHING, 500 },
 	{ UP, TIME, false, UP, NOTHING, STAYS },
 	{ UP, TIME, true, KILLED, TERM, CLIENT_GRACE },
 	{ UP, STOP, false, IDLE, TERM, 0 },
+
+	{ STOPPED, START, false, STOPPED, NOTHING, STAYS },
+	{ STOPPED, STARTED, false, STOPPED, NOTHING, STAYS },
+	{ STOPPED, FAILED, false, WAITING, NOTHING, 500 },
+	{ STOPPED, CONNECTED, false, STOPPED, NOTHING, STAYS },
+	{ STOPPED, LOST, false, STOPPED, NOTHING, STAYS },
+	{ STOPPED, ALIVE, false, STOPPED, NOTHING, STAYS },
+	{ STOPPED, STOPS, false, STOPPED, NOTHING, STAYS },
+	{ STOPPED, CONTINUES, false, CONNECTING, NOTHING, CONNECT_LIMIT },
+	{ STOPPED, BUSY, false, STOPPED, NOTHING, STAYS },
+	{ STOPPED, ENDED, false, WAITING, NOTHING, 500 },
+	{ STOPPED, TIME, false, STOPPED, NOTHING, STAYS },
+	{ STOPPED, TIME, true, KILLED, TERM, CLIENT_GRACE },
+	{ STOPPED, STOP, false, IDLE, TERM, 0 },
 
 	{ KILLED, START, false, KILLED, NOTHING, STAYS },
 	{ KILLED, STARTED, false, KILLED, NOTHING, STAYS },
@@ -91,6 +118,9 @@ static const struct row {
 	{ KILLED, CONNECTED, false, KILLED, NOTHING, STAYS },
 	{ KILLED, LOST, false, KILLED, NOTHING, STAYS },
 	{ KILLED, ALIVE, false, KILLED, NOTHING, STAYS },
+	{ KILLED, STOPS, false, KILLED, NOTHING, STAYS },
+	{ KILLED, CONTINUES, false, KILLED, NOTHING, STAYS },
+	{ KILLED, BUSY, false, KILLED, NOTHING, STAYS },
 	{ KILLED, ENDED, false, WAITING, NOTHING, 500 },
 	{ KILLED, TIME, false, KILLED, NOTHING, STAYS },
 	{ KILLED, TIME, true, KILLED, KILL, CLIENT_GRACE },
@@ -102,6 +132,9 @@ static const struct row {
 	{ WAITING, CONNECTED, false, WAITING, NOTHING, STAYS },
 	{ WAITING, LOST, false, WAITING, NOTHING, STAYS },
 	{ WAITING, ALIVE, false, WAITING, NOTHING, STAYS },
+	{ WAITING, STOPS, false, WAITING, NOTHING, STAYS },
+	{ WAITING, CONTINUES, false, WAITING, NOTHING, STAYS },
+	{ WAITING, BUSY, false, WAITING, NOTHING, STAYS },
 	{ WAITING, ENDED, false, WAITING, NOTHING, STAYS },
 	{ WAITING, TIME, false, WAITING, NOTHING, STAYS },
 	{ WAITING, TIME, true, CONNECTING, RUN, CONNECT_LIMIT },
@@ -125,9 +158,9 @@ static void every_event_in_every_state_does_what_the_table_says(void **state)
 		assert_int_equal(client_step(&c, r->event, now), r->action);
 		assert_int_equal(c.state, r->to);
 		assert_int_equal(c.deadline, r->in == STAYS ? deadline : r->in ? now + r->in : 0);
-		assert_int_equal(c.since, r->to == r->from && r->in == STAYS ? now - SECOND
-					  : r->event == ALIVE                ? now - SECOND
-									     : now);
+		assert_int_equal(c.since, r->to == r->from && r->in == STAYS      ? now - SECOND
+					  : r->event == ALIVE || r->event == BUSY ? now - SECOND
+										  : now);
 	}
 }
 
@@ -144,6 +177,20 @@ static void a_limit_of_nothing_is_no_deadline(void **state)
 	assert_int_equal(c.deadline, 0);
 	assert_int_equal(client_step(&c, TIME, 2 * YEAR), NOTHING);
 	assert_int_equal(c.state, UP);
+}
+
+static void who_is_busy_is_excused_once(void **state)
+{
+	struct client c = { .state = UP, .deadline = 1, .silence_limit = 10 };
+
+	(void)state;
+	client_step(&c, BUSY, 5);
+	assert_int_equal(c.deadline, 15);
+	client_step(&c, BUSY, 14);
+	assert_int_equal(c.deadline, 15);
+	client_step(&c, ALIVE, 14);
+	client_step(&c, BUSY, 20);
+	assert_int_equal(c.deadline, 30);
 }
 
 static struct client started(int64_t now)
@@ -340,6 +387,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_event_in_every_state_does_what_the_table_says),
 		cmocka_unit_test(a_limit_of_nothing_is_no_deadline),
+		cmocka_unit_test(who_is_busy_is_excused_once),
 		cmocka_unit_test(the_wait_doubles_from_half_a_second_to_a_minute),
 		cmocka_unit_test(a_client_that_was_up_for_a_while_waits_little),
 		cmocka_unit_test(what_a_client_proved_is_not_forgotten_when_it_loses_its_server),

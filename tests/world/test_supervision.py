@@ -2,6 +2,7 @@
 """The VPN client is supervised, and nobody on the LAN notices."""
 import os
 import signal
+import time
 
 import pytest
 
@@ -42,14 +43,17 @@ def test_the_lan_does_not_notice_and_the_tunnel_comes_back(world, gate, beside,
     assert wrong_answers(world) == []
 
 
-def test_a_client_that_hangs_is_replaced(world, gate):
+def test_a_client_that_is_stopped_is_told_of_at_once_and_replaced(world, gate):
     """SIGSTOP: no exit, no log line, only silence."""
     pid = gate.vpn_pid()
     flow = probe.Flow(world.laptop, A4, 80)
+    since = len(gate.log.text())
     os.kill(pid, signal.SIGSTOP)
     try:
+        gate.wait_log('the client was stopped by signal 19', since=since)
+        assert gate.door('office')['state'] != 'up'
         until(lambda: gate.vpn_pid() not in (None, pid),
-              'the hanging client is replaced', 2 * PATIENCE, 0.2)
+              'the stopped client is replaced', 2 * PATIENCE, 0.2)
     finally:
         try:
             os.kill(pid, signal.SIGCONT)
@@ -58,6 +62,39 @@ def test_a_client_that_hangs_is_replaced(world, gate):
     got = probe.ask_until_answered(world.serverb, 'tcp', A_VPN4, 80)
     assert flow.stop().error is None
     assert got.saw == B_VPN4
+    text = gate.log.text()[since:]
+    assert text.index('was stopped') < text.index('does not answer') < text.index('hangs')
+
+
+def test_a_client_that_is_stopped_for_a_moment_goes_on(world, gate):
+    """It may take a busy machine too long to let it."""
+    def went_on():
+        gate.wait_door('office')
+        pid = gate.vpn_pid()
+        since = len(gate.log.text())
+        os.kill(pid, signal.SIGSTOP)
+        gate.wait_log('the client was stopped', since=since)
+        os.kill(pid, signal.SIGCONT)
+        gate.wait_door('office')
+        return gate.vpn_pid() == pid and 'the client goes on' in gate.log.text()[since:]
+    until(went_on, 'the same client is up again')
+    assert wrong_answers(world) == []
+
+
+def test_a_client_outlives_a_supervisor_that_was_stopped(world, gate):
+    """Nobody asked it whether it is well: that is no silence."""
+    gate.wait_door('office')
+    pid = gate.vpn_pid()
+    since = len(gate.log.text())
+    flow = probe.Flow(world.laptop, A4, 80)
+    gate.child.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(11)  # longer than a client may be silent
+    finally:
+        gate.child.send_signal(signal.SIGCONT)
+    assert gate.door('office')['state'] == 'up'
+    assert gate.vpn_pid() == pid and 'hangs' not in gate.log.text()[since:]
+    assert flow.stop().error is None
 
 
 def test_a_dead_wire_and_its_return(world, gate):
