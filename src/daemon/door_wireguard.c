@@ -75,6 +75,7 @@ static int configure(struct door_run *d, struct err *e)
 	if (r < 0)
 		return r;
 	d->wg_configured = true;
+	d->wg_heard = (struct wg_heard){ 0 };
 	door_forget_dns(d);
 	door_note_dns(d, d->wg.dns, d->wg.n_dns);
 	for (size_t i = 0; i < d->wg.n_search; i++)
@@ -146,8 +147,9 @@ static void look(struct door_run *d)
 	/* This is asked for as long as the door stands: its memory must not pile up. */
 	d->arena = (struct arena){ 0 };
 	if (wg_tool(d, argv, NULL, &output, &e) == 0)
-		door_event(d, wgconf_answers(&d->wg, output, clock_now()) ? CLIENT_EV_CONNECTED
-									  : CLIENT_EV_LOST);
+		door_event(d, wgconf_answers(&d->wg, output, clock_ms(), &d->wg_heard)
+				      ? CLIENT_EV_CONNECTED
+				      : CLIENT_EV_LOST);
 	arena_free(&d->arena);
 	d->arena = kept;
 }

@@ -59,6 +59,7 @@ struct init {
 	int pidfd;
 	struct text line;
 	bool wg_configured;
+	struct wg_heard wg_heard;
 	bool stopping;
 };
 
@@ -440,6 +441,7 @@ static int configure(struct init *s, struct err *e)
 	int r = init_wg_configure(s->watch.x.rtnl, &s->vpn.wg, text_str(&s->names), e);
 
 	s->wg_configured = r == 0;
+	s->wg_heard = (struct wg_heard){ 0 };
 	if (r == 0)
 		apply_dns(s);
 	return r;
@@ -457,7 +459,8 @@ static void look(struct loop_timer *t)
 	    configure(s, &e) < 0)
 		log_say(NULL, "%s: %s", s->vpn.file, e.text);
 	if (s->wg_configured)
-		client_event(s, init_wg_answers(&s->vpn.wg) ? CLIENT_EV_CONNECTED : CLIENT_EV_LOST);
+		client_event(s, init_wg_answers(&s->vpn.wg, &s->wg_heard) ? CLIENT_EV_CONNECTED
+									  : CLIENT_EV_LOST);
 	loop_arm(&s->watch.loop, &s->look, s->wg_configured ? WG_LOOK_MS : WG_WAIT_MS);
 }
 

@@ -90,7 +90,7 @@ int init_wg_configure(struct rtnl *rtnl, const struct wg_conf *conf, const char 
 	return r < 0 ? r : add_network(rtnl, conf, e);
 }
 
-bool init_wg_answers(const struct wg_conf *conf)
+bool init_wg_answers(const struct wg_conf *conf, struct wg_heard *h)
 {
 	static const char *const argv[] = { "wg", "show", INIT_WG_LINK, "latest-handshakes", NULL };
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -98,5 +98,5 @@ bool init_wg_answers(const struct wg_conf *conf)
 	struct err e;
 
 	return run_tool(&a, argv, NULL, &output, &e) == 0 &&
-	       wgconf_answers(conf, output, clock_now());
+	       wgconf_answers(conf, output, clock_ms(), h);
 }

@@ -16,8 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
@@ -31,7 +29,6 @@
 #define ROOMS_MS  20000
 #define STATUS_MS 5000
 #define ENGINE_MS 2000
-#define STALE_S   60 /* an endpoint whose container never came, or went untold */
 #define FILE_MAX  ((size_t)1 << 16)
 
 /* --- files -------------------------------------------------------------------------- */
@@ -92,7 +89,10 @@ static int load_room(struct arena *a, const char *gate, const char *room, struct
 
 static int save_room(struct arena *a, const char *gate, const struct sandbox_file *f, struct err *e)
 {
-	return replace(a, room_path(a, gate, f->room), sandbox_write(a, f), e);
+	struct sandbox_file now = *f;
+
+	now.written = clock_ms() / 1000;
+	return replace(a, room_path(a, gate, f->room), sandbox_write(a, &now), e);
 }
 
 static void remove_room(struct arena *a, const char *gate, const char *room)
@@ -220,15 +220,9 @@ static bool has_namespace(const struct sandbox_file *f)
 	return f->sandbox.path && netns_open_place(f->sandbox.path, &fd, &e) == 0;
 }
 
-static bool is_stale(struct arena *a, const char *gate, const struct sandbox_file *f)
+static bool is_stale(const struct sandbox_file *f)
 {
-	struct stat st;
-
-	if (has_namespace(f))
-		return false;
-	if (*f->sandbox.container) /* it was there */
-		return true;
-	return stat(room_path(a, gate, f->room), &st) < 0 || st.st_mtime + STALE_S < time(NULL);
+	return !has_namespace(f) && sandbox_is_left(f, clock_ms() / 1000);
 }
 
 /*
@@ -249,7 +243,7 @@ static int find_place(struct arena *a, const char *gate, struct sandbox *s, stru
 		if (load_room(a, gate, names[i], &f, &ignored) < 0)
 			continue;
 		if ((!ip_is_none(&s->address4) && ip_equal(&f.sandbox.address4, &s->address4)) ||
-		    is_stale(a, gate, &f))
+		    is_stale(&f))
 			remove_room(a, gate, names[i]);
 		else
 			taken[f.sandbox.number] = true;
@@ -518,7 +512,7 @@ int netdriver_complete(const char *engine, const char *gate, const char *room, s
 	const char *label = NULL;
 	int r = load_room(&a, gate, room, &f, e);
 
-	if (r == 0 && is_stale(&a, gate, &f)) {
+	if (r == 0 && is_stale(&f)) {
 		remove_room(&a, gate, room);
 		tell_again(&a, gate);
 		return 0;

@@ -112,6 +112,7 @@ struct door_run {
 	struct wg_conf wg;
 	bool wg_kernel;
 	bool wg_configured;
+	struct wg_heard wg_heard;
 	struct plan_server *servers; /* of a command door, in arena */
 	size_t n_servers, cap_servers;
 

@@ -39,4 +39,10 @@ struct wg_conf {
 	size_t n_warnings, cap_warnings;
 };
 
+/* When a handshake was seen last; of a device that was made anew it is {0}. */
+struct wg_heard {
+	uint64_t sum; /* of the wall clock's times that were shown of all peers that we call */
+	int64_t at_ms;
+};
+
 #endif

@@ -84,10 +84,12 @@ const char **wgconf_endpoints(struct arena *a, const struct wg_conf *conf, const
 void wgconf_keep_alive(struct wg_conf *conf);
 /*
  * Does a peer that we call answer, or is there none?  @shown is what
- * `wg show X latest-handshakes` says: a key and, in seconds of the wall clock as
- * @now, when that peer did; 0 for never.
+ * `wg show X latest-handshakes` says: a key and, in seconds of the wall clock,
+ * when that peer did; 0 for never.  Somebody may set that clock: what counts is
+ * that a number changes, at @now_ms of one which nobody sets.  @h remembers.
  */
-bool wgconf_answers(const struct wg_conf *conf, const char *shown, int64_t now);
+bool wgconf_answers(const struct wg_conf *conf, const char *shown, int64_t now_ms,
+		    struct wg_heard *h);
 
 /*
  * Refuses what would ask at a terminal (auth-user-pass or askpass without a

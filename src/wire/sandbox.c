@@ -12,6 +12,8 @@
 
 #define VERSION 1
 
+#define COMES_WITHIN_S 60
+
 void sandbox_word(struct arena *a, struct sandbox_words *list, const char *word)
 {
 	*arena_push(a, list->items, list->n, list->cap) = arena_strdup(a, word);
@@ -84,6 +86,7 @@ static int read_root(struct arena *a, json_t *root, struct sandbox_file *ret, st
 	f.sandbox.network = string_of(a, root, "network");
 	f.sandbox.path = string_of(a, root, "sandbox");
 	f.way = string_of(a, root, "default");
+	f.written = json_integer_value(json_object_get(root, "written"));
 	if (!f.room || !f.endpoint || !f.sandbox.network)
 		return err_set(e, EINVAL, "room, endpoint or network is missing");
 	if (f.sandbox.path && f.sandbox.path[0] != '/')
@@ -142,8 +145,8 @@ static void put_words(json_t *root, const char *key, const struct sandbox_words 
 
 const char *sandbox_write(struct arena *a, const struct sandbox_file *f)
 {
-	json_t *root =
-		json_pack("{s:i, s:i}", "version", VERSION, "number", (int)f->sandbox.number);
+	json_t *root = json_pack("{s:i, s:i, s:I}", "version", VERSION, "number",
+				 (int)f->sandbox.number, "written", (json_int_t)f->written);
 	const char *ret;
 	char *text;
 
@@ -164,6 +167,11 @@ const char *sandbox_write(struct arena *a, const struct sandbox_file *f)
 	ret = arena_printf(a, "%s\n", text ? text : "{}");
 	free(text);
 	return ret;
+}
+
+bool sandbox_is_left(const struct sandbox_file *f, int64_t now)
+{
+	return *f->sandbox.container || now - f->written > COMES_WITHIN_S;
 }
 
 /* The end of the address at the beginning of @word, NULL if there is none. */

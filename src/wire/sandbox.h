@@ -23,12 +23,21 @@ struct sandbox_file {
 	const char *way; /* `default`; NULL: not given */
 	struct sandbox_words reach;
 	struct sandbox_words publish; /* as sandbox_publish() reads them; "@all" means every door */
+	int64_t written; /* seconds since the machine booted (CLOCK_BOOTTIME) */
 };
 
 /* Arena strings; errors name @file. */
 int sandbox_read(struct arena *a, const char *file, const char *text, size_t size,
 		 struct sandbox_file *ret, struct err *e) MUST_USE;
 const char *sandbox_write(struct arena *a, const struct sandbox_file *f);
+
+/*
+ * Of a room without a namespace: is nobody going to come any more?  Its container
+ * was there and has gone, or has not come for a minute at @now, seconds as
+ * @f->written.  Not the file's own time: that is of a clock which is set when a
+ * machine has just booted and its containers start.
+ */
+bool sandbox_is_left(const struct sandbox_file *f, int64_t now);
 
 /* The room and its ports, to be the next of gate @g.  The values point into @f and @a. */
 int sandbox_room(struct arena *a, const struct gate *g, const struct sandbox_file *f,

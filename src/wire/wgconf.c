@@ -17,7 +17,7 @@
 
 #define KEEPALIVE_S 25 /* as wg(8) recommends */
 /* A session is renewed every 120 s; one older than this is dead (REJECT_AFTER_TIME). */
-#define HANDSHAKE_LIMIT_S 180
+#define HANDSHAKE_LIMIT_MS 180000
 
 enum section { NO_SECTION, INTERFACE, PEER };
 
@@ -549,20 +549,22 @@ void wgconf_keep_alive(struct wg_conf *conf)
 			conf->peers[i].keepalive = KEEPALIVE_S;
 }
 
-bool wgconf_answers(const struct wg_conf *conf, const char *shown, int64_t now)
+bool wgconf_answers(const struct wg_conf *conf, const char *shown, int64_t now_ms,
+		    struct wg_heard *h)
 {
 	bool any = false;
+	uint64_t sum = 0;
 
 	for (size_t i = 0; i < conf->n_peers; i++) {
 		const struct wg_peer *p = &conf->peers[i];
 		const char *at = strstr(shown, p->public_key);
-		long long when = at ? strtoll(at + strlen(p->public_key), NULL, 10) : 0;
 
 		if (!p->endpoint_host)
 			continue;
 		any = true;
-		if (when && now - when < HANDSHAKE_LIMIT_S)
-			return true;
+		sum += at ? strtoull(at + strlen(p->public_key), NULL, 10) : 0;
 	}
-	return !any;
+	if (sum != h->sum)
+		*h = (struct wg_heard){ .sum = sum, .at_ms = now_ms };
+	return !any || (sum && now_ms - h->at_ms < HANDSHAKE_LIMIT_MS);
 }

@@ -374,6 +374,27 @@ static void rooms_are_taken_and_refused_with_reasons(void **state)
 	assert_int_equal(g.n_publish, 5);
 }
 
+static void a_room_whose_container_does_not_come_is_left(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct sandbox_file f = { .room = "a",
+				  .endpoint = "e",
+				  .sandbox.container = "",
+				  .sandbox.network = "n",
+				  .written = 1000 };
+	const char *text = sandbox_write(&a, &f);
+	struct sandbox_file again;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(sandbox_read(&a, "file", text, strlen(text), &again, &e), 0);
+	assert_false(sandbox_is_left(&again, 1000));
+	assert_false(sandbox_is_left(&again, 1060));
+	assert_true(sandbox_is_left(&again, 1061));
+	again.sandbox.container = "web"; /* it came, and has gone */
+	assert_true(sandbox_is_left(&again, 1000));
+}
+
 static const struct want_rule *rule_to(const struct want *w, const struct ip *ip)
 {
 	for (size_t i = 0; i < w->n_rules; i++)
@@ -486,6 +507,7 @@ int main(void)
 		cmocka_unit_test(replies_into_dockers_pool_go_to_the_gate),
 		cmocka_unit_test(a_pool_with_the_vpns_own_address_is_refused),
 		cmocka_unit_test(rooms_are_taken_and_refused_with_reasons),
+		cmocka_unit_test(a_room_whose_container_does_not_come_is_left),
 		cmocka_unit_test(a_gate_translates_and_the_host_need_not_know),
 		cmocka_unit_test(a_port_may_be_one_address_of_the_hosts_alone),
 		cmocka_unit_test(a_container_is_found_by_its_endpoint),

@@ -445,28 +445,37 @@ static void only_who_is_called_is_kept_alive(void **state)
 
 static void a_peer_answers_that_is_called_and_spoke_lately(void **state)
 {
+	/* The wall clock (first number of a peer) is set to and fro; ours goes on. */
 	static const struct {
 		const char *shown;
+		int64_t now_s;
 		bool answers;
 	} cases[] = {
-		{ PEER1 "\t1000\n" PEER2 "\t0\n", true },
-		{ PEER1 "\t821\n", true },
-		{ PEER1 "\t820\n", false },
-		{ PEER1 "\t0\n" PEER2 "\t1000\n", false },
-		{ PEER2 "\t1000\n", false },
-		{ PEER1, false },
-		{ "", false },
+		{ "", 1, false },
+		{ PEER1, 2, false },
+		{ PEER2 "\t1000\n", 3, false }, /* is not called */
+		{ PEER1 "\t0\n" PEER2 "\t1000\n", 4, false },
+		{ PEER1 "\t1000\n" PEER2 "\t0\n", 10, true },
+		{ PEER1 "\t1000\n", 189, true },
+		{ PEER1 "\t1000\n", 190, false },
+		{ PEER1 "\t90000\n", 200, true }, /* a day later */
+		{ PEER1 "\t90000\n", 379, true },
+		{ PEER1 "\t500\n", 379, true }, /* long ago */
+		{ PEER1 "\t500\n", 558, true },
+		{ PEER1 "\t500\n", 559, false },
 	};
 	CLEANUP_ARENA struct arena a = { 0 };
+	struct wg_heard heard = { 0 };
 	struct wg_conf c;
 	struct err e;
 
 	(void)state;
 	assert_int_equal(read_wg(&a, called_and_not, strlen(called_and_not), &c, &e), 0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_int_equal(wgconf_answers(&c, cases[i].shown, 1000), cases[i].answers);
+		assert_int_equal(wgconf_answers(&c, cases[i].shown, cases[i].now_s * 1000, &heard),
+				 cases[i].answers);
 	c.peers[0].endpoint_host = NULL;
-	assert_true(wgconf_answers(&c, "", 1000));
+	assert_true(wgconf_answers(&c, "", 1000, &heard));
 }
 
 static void no_message_shows_a_key(void **state)
