@@ -208,10 +208,11 @@ static int hold_all(const struct supervisor *s, const struct snapshot *host,
 {
 	int r = 0;
 
-	if (!ip_is_none(&p->host))
+	if (!ip_is_any(&p->host))
 		return hold(held, p, &p->host, e);
 	for (size_t i = 0; r == 0 && i < host->n_addresses; i++)
 		if (!is_gates(host, &host->addresses[i]) &&
+		    publish_speaks(p, host->addresses[i].local.family) &&
 		    is_wanted(&s->gate.doors[0], &host->addresses[i].local))
 			r = hold(held, p, &host->addresses[i].local, e);
 	return r;

@@ -5,7 +5,7 @@
  * there finds the files when it comes.
  *
  * A link is made on the host, and the engine moves its end into the namespace,
- * which it makes before it asks for the link (Docker since 27, and always for a
+ * which it makes before it asks for the link (Docker since 28, and always for a
  * container that runs) or afterwards.  A gate that is taken away takes the link
  * with it: for a container that still runs it is made anew, by us and in its
  * namespace.

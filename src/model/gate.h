@@ -34,7 +34,9 @@ struct publish {
 	uint8_t proto; /* IPPROTO_TCP or IPPROTO_UDP */
 	size_t room; /* index in gate.rooms */
 	size_t door; /* index in gate.doors */
-	struct ip host; /* on the lan door, this address of the host alone; none: every one */
+	/* On the lan door, this address of the host alone; 0.0.0.0 or ::: every one of that
+	   family, on any door; none: every one. */
+	struct ip host;
 	uint32_t line; /* of the configuration file, 0 for a flag */
 	bool by_gate; /* never past it by a short link: its room is a sandbox */
 };
@@ -94,5 +96,10 @@ struct gate {
 	struct publish *publish; /* per door; already narrowed, no duplicates */
 	size_t n_publish, cap_publish;
 };
+
+/* Whether @p answers by IPv4 (AF_INET) or IPv6 (AF_INET6). */
+bool publish_speaks(const struct publish *p, sa_family_t family);
+/* Whether one packet could ask both. */
+bool publish_overlaps(const struct publish *p, const struct publish *q);
 
 #endif

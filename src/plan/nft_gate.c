@@ -222,7 +222,7 @@ static void ports(struct nft_text *n, publish_filter filter, const char *head, s
 		const struct publish *p = &n->gate->publish[i];
 		struct ip room = plan_room_inside(n->gate, &n->facts->slot, family, p->room);
 
-		if (!filter(p) || ip_is_none(&room))
+		if (!filter(p) || ip_is_none(&room) || !publish_speaks(p, family))
 			continue;
 		text_add(&n->out, any ? ",\n\t\t\t" : "\t\telements = {\n\t\t\t");
 		element(n, family, p);

@@ -68,8 +68,8 @@ static void publish_element(struct nft_text *n, sa_family_t family, const struct
 	char room[IP_TEXT_SIZE], host[IP_TEXT_SIZE];
 
 	text_addf(&n->out, "\n\t\t\t%s%s%s . %u : %s . %u",
-		  ip_is_none(&p->host) ? "" : ip_text(&p->host, host),
-		  ip_is_none(&p->host) ? "" : " . ", emit_proto(p->proto), p->door_port,
+		  ip_is_any(&p->host) ? "" : ip_text(&p->host, host),
+		  ip_is_any(&p->host) ? "" : " . ", emit_proto(p->proto), p->door_port,
 		  (plan_publish_is_short(p) ? short_text : emit_room)(n, family, p->room, room),
 		  p->room_port);
 }
@@ -83,8 +83,7 @@ static void publish_family(struct nft_text *n, sa_family_t family, bool of_one)
 	for (size_t i = 0; i < n->gate->n_publish; i++) {
 		const struct publish *p = &n->gate->publish[i];
 
-		if (p->door != 0 || ip_is_none(&p->host) == of_one ||
-		    (of_one && p->host.family != family))
+		if (p->door != 0 || ip_is_any(&p->host) == of_one || !publish_speaks(p, family))
 			continue;
 		if (any)
 			text_add(&n->out, ",");
@@ -234,14 +233,15 @@ static void port_elements(struct nft_text *n, const struct publish *p)
 	const struct door *lan = &n->gate->doors[0];
 	const char *port = arena_printf(n->arena, "%s . %u", emit_proto(p->proto), p->door_port);
 
-	if (!ip_is_none(&p->host)) {
+	if (!ip_is_any(&p->host)) {
 		listen_element(n, p, &p->host, port);
 		return;
 	}
 	if (!lan->n_listen)
 		port_element(n, p, "", port);
 	for (size_t i = 0; i < lan->n_listen; i++)
-		listen_element(n, p, &lan->listen[i], port);
+		if (publish_speaks(p, lan->listen[i].family))
+			listen_element(n, p, &lan->listen[i], port);
 }
 
 static void link_elements(struct nft_text *n, const char *name, const char *from)

@@ -163,7 +163,7 @@ static bool is_port(const struct gate *g, const struct element *e, const struct 
 
 	if (p->door != 0)
 		return false;
-	if (!ip_is_none(&p->host))
+	if (!ip_is_any(&p->host))
 		return is_port_of(&p->host, e, p);
 	snprintf(key, sizeof(key), "%u . %u", p->proto, p->door_port);
 	if (!lan->n_listen)

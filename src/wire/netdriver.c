@@ -102,7 +102,6 @@ static bool number_of(json_t *object, const char *key, json_int_t max, json_int_
 	return *ret >= 0 && *ret <= max;
 }
 
-/* An address that means every one is none. */
 static bool host_of(json_t *item, struct ip *ret)
 {
 	const char *s = json_string_value(json_object_get(item, "HostIP"));
@@ -110,7 +109,7 @@ static bool host_of(json_t *item, struct ip *ret)
 
 	if (s && *s && !ip_parse(s, &ip))
 		return false;
-	*ret = ip_is_any(&ip) ? (struct ip){ 0 } : ip;
+	*ret = ip;
 	return true;
 }
 
@@ -415,7 +414,7 @@ int netdriver_check_pool(const struct netdriver_network *n, const struct netdriv
 static void add_words(struct arena *a, const struct netdriver_network *n, const struct ip *host,
 		      const char *port, struct sandbox_words *ret)
 {
-	if (!ip_is_none(host)) {
+	if (!ip_is_any(host)) {
 		sandbox_word(a, ret, arena_printf(a, "%s@lan", port));
 		return;
 	}
@@ -437,7 +436,7 @@ static int check_lan(const struct netdriver_network *n, const struct ip *host, c
 {
 	char ip[IP_TEXT_SIZE];
 
-	if (ip_is_none(host) || publishes_on_lan(n))
+	if (ip_is_any(host) || publishes_on_lan(n))
 		return 0;
 	return err_set(e, EINVAL,
 		       "%s: %s is the lan door's, on which this network does not publish; leave "
@@ -451,7 +450,7 @@ static int check_host(const struct ip *host, const struct netdriver_host *h, con
 {
 	char ip[IP_TEXT_SIZE];
 
-	if (ip_is_none(host))
+	if (ip_is_any(host))
 		return 0;
 	if (ip_is_link_local(host) || (host->family == AF_INET6 && ip_is_loopback(host)))
 		return err_set(e, EADDRNOTAVAIL,
@@ -491,7 +490,7 @@ static bool is_same_wish(const struct netdriver_port *p, const struct netdriver_
 {
 	return p->proto == q->proto && p->room_port == q->room_port &&
 	       p->door_port == q->door_port && p->door_port_end == q->door_port_end &&
-	       ip_equal(&p->host, &q->host);
+	       (ip_equal(&p->host, &q->host) || (ip_is_any(&p->host) && ip_is_any(&q->host)));
 }
 
 /* The door's port for number @at of @q, where @chosen are those before it. */

@@ -184,7 +184,7 @@ static const char *address_end(const char *word)
 	return colon && memchr(word, '.', (size_t)(colon - word)) ? colon : NULL;
 }
 
-/* "[fd00::1]:80" or "192.0.2.1:80".  An address that means every one is none. */
+/* "[fd00::1]:80" or "192.0.2.1:80". */
 static int split_address(struct arena *a, const char *word, const char **ret_port, struct ip *ret,
 			 struct err *e)
 {
@@ -203,8 +203,7 @@ static int split_address(struct arena *a, const char *word, const char **ret_por
 			       "[2001:db8::1]:80",
 			       word);
 	*ret_port = end + v6 + 1;
-	if (!ip_is_any(&ip))
-		*ret = ip;
+	*ret = ip;
 	return 0;
 }
 
@@ -265,7 +264,7 @@ static int check_host(struct arena *a, const struct gate *g, const char *word,
 	const char *list = "";
 	char ip[IP_TEXT_SIZE];
 
-	if (ip_is_none(&p->host))
+	if (ip_is_any(&p->host))
 		return 0;
 	if (*door && !str_eq(door, lan->name))
 		return err_set(e, EINVAL,
@@ -314,12 +313,6 @@ static int spread(struct arena *a, const struct gate *g, const char *word, size_
 	return 0;
 }
 
-static bool same_place(const struct publish *p, const struct publish *q)
-{
-	return p->door == q->door && p->proto == q->proto && p->door_port == q->door_port &&
-	       (ip_is_none(&p->host) || ip_is_none(&q->host) || ip_equal(&p->host, &q->host));
-}
-
 /* What another room has, or this one twice with different ports of its own. */
 static int check_free(const struct gate *g, const struct ports *list, struct err *e)
 {
@@ -328,11 +321,11 @@ static int check_free(const struct gate *g, const struct ports *list, struct err
 		const char *proto = p->proto == IPPROTO_UDP ? "udp" : "tcp";
 
 		for (size_t j = 0; j < i; j++)
-			if (same_place(p, &list->items[j]))
+			if (publish_overlaps(p, &list->items[j]))
 				return err_set(e, EINVAL, "%u/%s is published twice on door \"%s\"",
 					       p->door_port, proto, g->doors[p->door].name);
 		for (size_t j = 0; j < g->n_publish; j++)
-			if (same_place(p, &g->publish[j]))
+			if (publish_overlaps(p, &g->publish[j]))
 				return err_set(e, EADDRINUSE,
 					       "%u/%s of door \"%s\" is published already by room "
 					       "\"%s\" of gate \"%s\": publish another port",

@@ -188,8 +188,8 @@ static void ports_go_to_the_networks_doors(void **state)
 	assert_int_equal(netdriver_ports(&a, &n, &q, &the_host, &words, &e), 0);
 	assert_int_equal(netdriver_words(&a, &n, "80 81@all", &the_host, &words, &e), 0);
 	assert_int_equal(words.n, 5);
-	assert_string_equal(words.items[0], "5353:53/udp@lan");
-	assert_string_equal(words.items[1], "5353:53/udp@office");
+	assert_string_equal(words.items[0], "0.0.0.0:5353:53/udp@lan");
+	assert_string_equal(words.items[1], "0.0.0.0:5353:53/udp@office");
 	assert_string_equal(words.items[2], "80@lan");
 	assert_string_equal(words.items[4], "81@all");
 	assert_true(netdriver_words(&a, &n, "80@", &the_host, &words, &e) < 0);
@@ -202,7 +202,7 @@ static void ports_go_to_the_networks_doors(void **state)
 static void a_port_is_chosen_where_none_or_several_are_asked_for(void **state)
 {
 	static const char *const want[] = {
-		"49153:80/tcp@lan",           "49153:80/tcp@lan",
+		"0.0.0.0:49153:80/tcp@lan",   "[::]:49153:80/tcp@lan",
 		"49155:81/tcp@lan",           "8001:80/udp@lan",
 		"192.0.2.1:90:80/tcp@lan",    "[2001:db8::1]:91:80/tcp@lan",
 		"127.0.0.1:49157:80/tcp@lan",

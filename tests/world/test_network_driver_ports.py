@@ -2,15 +2,16 @@
 """`sallyport driver`: ports of one address of the host, ports that nobody named,
 and one port out of several."""
 import json
+import subprocess
 
 import pytest
 
 from lab import container, probe
 from lab.driver import again, answered
 from lab.host import until
-from lab.world import A4, A6, A_VPN4, A_VPN6, LAPTOP4, LAPTOP6
+from lab.world import A4, A6, A_VPN4, A_VPN6, LAPTOP4, LAPTOP6, VPN, wrong_answers
 from test_network_driver import (  # noqa: F401 (fixtures)
-    docker, driver, engine, gate, office, refused, web)
+    docker, driver, engine, gate, not_started, office, web)
 
 OTHER4, OTHER6 = '172.16.5.12', 'fd00:16:5::12'
 PROTOS = 'tcp', 'udp'
@@ -88,15 +89,49 @@ def test_two_containers_have_one_port_of_two_addresses(two, office, gate):  # no
     for by, addresses in ('one', (A4, A6)), ('two', (OTHER4, OTHER6)):
         for address in addresses:
             answer(two, gate, LAN, address, by=by)
-    assert '80/tcp of door "lan" is published already by room' in refused(
-        office, 'run', '--name', 'bad', '--network', 'office', *published(OTHER4),
-        container.IMAGE, 'true')
-    assert '80/tcp of door "lan" is published already by room' in refused(
-        office, 'run', '--name', 'worse', '--network', 'office', '-p', '80:80',
-        container.IMAGE, 'true')
+    for words in published(OTHER4), ('-p', '80:80'):
+        assert '80/tcp of door "lan" is published already by room' in not_started(
+            office, 'office', *words)
     office.remove('one')
     until(lambda: silent(two, ('laptop',), (A4, A6)), 'one is gone')
     answer(two, gate, LAN, OTHER4, by='two')
+
+
+@pytest.mark.parametrize('every, other', [('0.0.0.0', 6), ('::', 4)])
+def test_every_address_of_one_family(world, engine, driver, gate, every, other):  # noqa: F811
+    """The other family's port is still the host's."""
+    driver.network(engine, 'every', gate='office', doors='all')
+    beside = world.servera.popen(
+        ['python3', '-c', 'import socket, sys, time\n'
+         f's = socket.create_server(("{"::" if other == 6 else "0.0.0.0"}", 80), '
+         f'family=socket.AF_INET{"6" if other == 6 else ""})\n'
+         'print("ready", flush=True)\n'
+         'while True: c = s.accept()[0]; c.sendall(b"host"); c.recv(1)'],
+        stdout=subprocess.PIPE)
+    assert beside.stdout.readline() == 'ready\n'
+    web(engine, *published(every), network='every')
+    answered(world, gate, families=(10 - other,))
+    assert wrong_answers(world, families=(other,), protos=('udp',), doors=(VPN,),
+                         seconds=probe.SILENCE) != []
+    assert silent(world, ('serverb',), (A_VPN6 if other == 6 else A_VPN4,))
+    got = world.laptop.run('python3', '-c', 'import socket; print(socket.create_connection('
+                           f'("{A6 if other == 6 else A4}", 80), 60).recv(9))').stdout
+    assert 'host' in got
+    beside.kill()
+    beside.wait()
+
+
+def test_one_container_by_ipv4_and_another_by_ipv6(world, engine, driver, gate):  # noqa: F811
+    driver.network(engine, 'every', gate='office', doors='all')
+    for family, every in (4, '0.0.0.0'), (6, '::'):
+        web(engine, *published(every), network='every', name=f'w{family}', by=f'w{family}')
+    for family in 4, 6:
+        answered(world, gate, families=(family,), by=f'w{family}')
+    assert 'is published already by room' in not_started(engine, 'every', '-p', '80:80')
+    engine.remove('w4')
+    until(lambda: len(gate.status()['rooms']) == 2, 'one room is gone')
+    assert silent(world, ('laptop', 'serverb'), (A4, A_VPN4))
+    answered(world, gate, families=(6,), by='w6')
 
 
 def test_on_127_0_0_1_the_host_itself_is_answered_alone(world, office, gate):  # noqa: F811
@@ -132,26 +167,23 @@ def test_a_label_and_an_option_name_addresses_too(two, office, gate):  # noqa: F
     (('-p', '80:80', '-p', '127.0.0.1:80:80'), '80/tcp is published twice on door "lan"'),
 ], ids=['of nobody here', 'of the VPN', 'loopback of IPv6', 'twice'])
 def test_an_address_that_cannot_be(office, gate, words, said):  # noqa: F811
-    assert said in refused(office, 'run', '--name', 'bad', '--network', 'office', *words,
-                           container.IMAGE, 'true')
+    assert said in not_started(office, 'office', *words)
     assert gate.status()['ports'] == []
 
 
 def test_a_network_of_the_vpns_door_gives_no_address_of_the_hosts(
         engine, driver, gate):  # noqa: F811
     driver.network(engine, 'far', gate='office', doors='office')
-    assert f'{A4} is the lan door\'s, on which this network does not publish' in refused(
-        engine, 'run', '--name', 'bad', '--network', 'far', '-p', f'{A4}:80:80',
-        container.IMAGE, 'true')
+    assert f'{A4} is the lan door\'s, on which this network does not publish' in not_started(
+        engine, 'far', '-p', f'{A4}:80:80')
 
 
 def test_an_address_on_which_the_gate_does_not_listen(
         two, engine, driver, sallyport):  # noqa: F811
     with sallyport.up('narrow', f'[room]\n[door lan]\nlisten = {OTHER4}\n') as narrow:
         driver.network(engine, 'narrow', gate='narrow')
-        assert f'the lan door of gate "narrow" listens on {OTHER4} only' in refused(
-            engine, 'run', '--name', 'bad', '--network', 'narrow', '-p', f'{A4}:80:80',
-            container.IMAGE, 'true')
+        assert f'the lan door of gate "narrow" listens on {OTHER4} only' in not_started(
+            engine, 'narrow', '-p', f'{A4}:80:80')
         web(engine, *published(OTHER4), network='narrow')
         answer(two, narrow, LAN, OTHER4)
         driver.clear(engine)
@@ -204,6 +236,5 @@ def test_one_port_out_of_several(world, office, gate):  # noqa: F811
         web(office, '-p', '8000-8001:80', '-p', '8000-8001:80/udp', name=name, by=name)
     for port, by in (8000, 'one'), (8001, 'two'):
         answer(world, gate, LAN, A4, port, by)
-    assert '-p 8000-8001:80/tcp: none of these ports is free' in refused(
-        office, 'run', '--name', 'bad', '--network', 'office', '-p', '8000-8001:80',
-        container.IMAGE, 'true')
+    assert '-p 8000-8001:80/tcp: none of these ports is free' in not_started(
+        office, 'office', '-p', '8000-8001:80')
