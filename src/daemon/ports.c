@@ -40,7 +40,8 @@ int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd)
 
 	if (fd < 0)
 		return -errno;
-	(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (ip->family == AF_INET6)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	memcpy(&a4.sin_addr, ip->byte, 4);
 	memcpy(&a6.sin6_addr, ip->byte, 16);
 	if (ip->family == AF_INET)

@@ -256,18 +256,49 @@ static int restore(struct arena *a, const struct plan_sysctl *before, size_t n, 
 	return r;
 }
 
+/*
+ * What takes the gate's part out of the host's table, "" if it has none.  The last
+ * gate takes the table, whatever is in it.  What leads to the chains of one among
+ * several has to be asked of libnftables, which costs more than all the rest here.
+ */
+static int ours_of_table(struct remains *x, struct arena *a, const char **ret, struct err *e)
+{
+	size_t n, n_ours = 0, n_others = 0;
+	struct nft_chain *chains;
+	const char *listed;
+	int r = nft_chains(x->nft, a, "", &chains, &n, e);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const char *owner = plan_nft_chain_gate(chains[i].name);
+
+		if (!owner || !str_eq(chains[i].family, "inet") ||
+		    !str_eq(chains[i].table, PLAN_NFT_HOST))
+			continue;
+		if (str_eq(owner, x->gate))
+			n_ours++;
+		else
+			n_others++;
+	}
+	*ret = n_ours ? "delete table inet " PLAN_NFT_HOST "\n" : "";
+	if (r < 0 || !n_ours || !n_others)
+		return r;
+	r = nft_list_table(x->nft, a, PLAN_NFT_HOST, &listed, e);
+	if (r < 0)
+		return r;
+	*ret = plan_nft_remove(a, listed, x->gate);
+	return 0;
+}
+
 static int remove_from_table(struct remains *x, struct arena *a, struct err *e)
 {
 	const char *heir = other_gate(x, a);
 	struct plan_sysctl *before;
-	const char *listed, *ours = "";
+	const char *ours;
 	size_t n;
-	int r = nft_list_table(x->nft, a, PLAN_NFT_HOST, &listed, e);
+	int r = ours_of_table(x, a, &ours, e);
 
-	if (r < 0 && r != -ENOENT)
+	if (r < 0)
 		return r;
-	if (r == 0)
-		ours = plan_nft_remove(a, listed, x->gate);
 	r = before_read(x->nft, a, x->gate, &before, &n, e);
 	if (r == 0)
 		r = heir ? bequeath(x, a, heir, before, n, e) : restore(a, before, n, e);
@@ -320,14 +351,16 @@ int teardown(const char *gate, bool *ret_found, struct err *e)
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct rtnl *rtnl CLEANUP_RTNL = NULL;
 	struct nft *nft CLEANUP_NFT = NULL;
-	int lock CLEANUP_FD = -1;
+	int lock CLEANUP_FD = -1, here CLEANUP_FD = -1;
 	struct remains x = { .gate = gate, .link = arena_printf(&a, "sp-%s", gate) };
 	int r = host_lock(&lock, e);
 
 	if (r == 0)
 		r = rtnl_open(-1, &rtnl, e);
 	if (r == 0)
-		r = nft_open(-1, &nft, e);
+		r = netns_open_self(&here, e);
+	if (r == 0)
+		r = nft_open(here, &nft, e);
 	if (r < 0)
 		return r;
 	x.rtnl = rtnl;

@@ -125,7 +125,6 @@ const char *plan_nft_stale(struct arena *a, const char *listed, const char *gate
 const char *plan_nft_remove(struct arena *a, const char *listed, const char *gate)
 {
 	struct text t = { 0 };
-	bool others = false;
 	struct listing l;
 
 	read_listing(a, listed, &l);
@@ -134,15 +133,9 @@ const char *plan_nft_remove(struct arena *a, const char *listed, const char *gat
 	for (size_t i = 0; i < l.n_chains; i++)
 		if (is_gates_chain(l.chains[i], gate))
 			text_addf(&t, "flush chain inet " PLAN_NFT_HOST " %s\n", l.chains[i]);
-		else if (plan_nft_chain_gate(l.chains[i]))
-			others = true;
 	for (size_t i = 0; i < l.n_chains; i++)
 		if (is_gates_chain(l.chains[i], gate))
 			text_addf(&t, "delete chain inet " PLAN_NFT_HOST " %s\n", l.chains[i]);
-	if (t.len && !others) {
-		text_free(&t);
-		text_add(&t, "delete table inet " PLAN_NFT_HOST "\n");
-	}
 	return finish(a, &t);
 }
 

@@ -32,13 +32,6 @@ static const char listed[] =
 	"\tchain from_from_a {\n\t}\n"
 	"}\n";
 
-static const char alone[] = "table inet sallyport {\n"
-			    "\tmap from {\n\t\ttype ifname : verdict\n"
-			    "\t\telements = { \"sp-a\" : jump from_a }\n\t}\n\n"
-			    "\tchain forward {\n\t}\n\n"
-			    "\tchain from_a {\n\t}\n"
-			    "}\n";
-
 static void a_gate_is_taken_out_and_others_stay(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -53,21 +46,12 @@ static void a_gate_is_taken_out_and_others_stay(void **state)
 			    "delete chain inet sallyport before_a\n");
 }
 
-static void the_last_gate_takes_the_table_along(void **state)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-
-	(void)state;
-	assert_string_equal(plan_nft_remove(&a, alone, "a"), "delete table inet sallyport\n");
-}
-
 static void a_gate_that_is_not_there_changes_nothing(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 
 	(void)state;
 	assert_string_equal(plan_nft_remove(&a, listed, "c"), "");
-	assert_string_equal(plan_nft_remove(&a, alone, "c"), "");
 	assert_string_equal(plan_nft_remove(&a, "", "c"), "");
 	assert_string_equal(plan_nft_stale(&a, listed, "c"), "");
 }
@@ -104,7 +88,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_gate_is_taken_out_and_others_stay),
-		cmocka_unit_test(the_last_gate_takes_the_table_along),
 		cmocka_unit_test(a_gate_that_is_not_there_changes_nothing),
 		cmocka_unit_test(a_port_of_another_gate_is_found),
 	};

@@ -95,6 +95,15 @@ def test_after_kill_9_and_down(world, gate, before):
     ended(world, gate, before)
 
 
+def test_the_last_gate_goes_without_libnftables(world, gate, before):
+    """With a thousand ports its list of the table took most of `down`'s time."""
+    gate.kill9()
+    done = world.servera.run(gate.tool.program, 'down', 'main',
+                             env=dict(os.environ, LD_DEBUG='files'))
+    assert 'libmnl' in done.stderr and 'libnftables' not in done.stderr
+    ended(world, gate, before)
+
+
 def test_after_kill_9_and_down_without_the_copy_of_old_sysctls(world, gate,
                                                                 before):
     """They stand in the host's table."""
