@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from contextlib import contextmanager
 
 import pytest
 
@@ -32,6 +33,12 @@ nft add rule inet evil out tcp sport 22 drop
 nft add rule inet evil out icmp type echo-reply drop
 exec sleep 1000
 '''
+
+
+ASLEEP = '''table inet asleep {
+    chain out { type filter hook output priority -400; policy drop; }
+    chain in { type filter hook input priority -400; policy drop; }
+}'''
 
 
 @pytest.fixture(scope='module')
@@ -162,6 +169,37 @@ def test_it_is_undone_although_somebody_dies(net, terminal, who):
           t.log.text, PATIENCE)
     assert difference(before, settled(net.servera)) == ''
     assert ask(net.laptop, 'tcp', A4, 80).answered
+
+
+@contextmanager
+def lid_closed(laptop, session):
+    """It sleeps: it neither speaks nor hears, and its programs stand still."""
+    laptop.nft(ASLEEP)
+    session.send_signal(signal.SIGSTOP)
+    yield
+    session.send_signal(signal.SIGCONT)
+    laptop.run('nft', 'delete', 'table', 'inet', 'asleep')
+
+
+@pytest.mark.parametrize('what', ['cuts the way in', 'harms nobody'])
+def test_what_happens_behind_a_closed_lid_is_undone(net, terminal, what):
+    before = settled(net.servera)
+    client = CUT if what == 'cuts the way in' else \
+        f'exec openvpn --config {net.office}'
+    go = f'{net.dir}/go'
+    t = terminal(['--', 'sh', '-c', f'"until [ -e {go} ]; do sleep 0.1; done; {client}"'])
+    until(lambda: all(t.pids()) and t.status(), t.log.text, PATIENCE)
+    with lid_closed(net.laptop, t.child):
+        hosts.keep(go, '')
+        until(lambda: cut(net) or 'tun0' in net.servera.out('ip', 'link'),
+              t.log.text, PATIENCE)
+        until(lambda: t.status() is None, t.log.text, PATIENCE)
+        until(lambda: 'sallyport-guard' not in net.servera.out(
+            'nft', 'list', 'tables'), t.log.text, PATIENCE)
+        os.unlink(go)
+    assert difference(before, settled(net.servera)) == ''
+    assert ask(net.laptop, 'tcp', A4, 80).answered
+    assert t.child.wait(PATIENCE) == 1  # the same session says so
 
 
 def test_with_all_dead_the_kernel_brings_the_way_in_back(net, terminal):
