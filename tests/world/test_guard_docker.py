@@ -6,6 +6,7 @@ import os
 import signal
 import struct
 import termios
+from contextlib import contextmanager
 
 import pytest
 
@@ -162,6 +163,22 @@ def test_with_strict_reverse_path_filters(program, world, docker, rp_filter,
     assert difference(before, hoststate(world.servera)) == ''
 
 
+def test_a_strict_filter_that_asks_by_marks_lets_in_what_the_host_asked_for(
+        program, world, docker, rp_filter):
+    """wg-quick makes it ask so. The tunnel has this filter from its first moment."""
+    rp_filter(1, 1, 1)
+    sysctls = {s: world.servera.sysctl(s) for s in (
+        'net/ipv4/conf/default/rp_filter', 'net/ipv4/conf/all/src_valid_mark')}
+    for s in sysctls:
+        world.servera.sysctl(s, 1)
+    with guarded(program, world) as guard:
+        guard.connected()
+        assert probe.ping(world.servera, '172.20.0.1')
+        assert guard.stop() == 0, guard.log.text()
+    for s, value in sysctls.items():
+        world.servera.sysctl(s, value)
+
+
 def test_a_strict_filter_is_known_to_the_next_guard_and_to_off(program, world,
                                                                docker,
                                                                rp_filter):
@@ -216,9 +233,9 @@ def test_containers_reach_the_vpn_and_each_other(program, world, docker):
 B4, FAR4 = '192.168.50.10', '192.168.60.20'
 
 
-@pytest.fixture
-def far(world, docker):
-    """A client behind the gateway of a second LAN, which is no better than the first."""
+@contextmanager
+def second_lan(world):
+    """A client behind its gateway, which is no better than the first one's."""
     a, router, client = world.servera, Host('router2'), Host('far')
     join(a, 'eth1', router, 'eth0')
     join(router, 'eth1', client, 'eth0')
@@ -236,13 +253,23 @@ def far(world, docker):
     router.close()
 
 
-def test_who_comes_by_another_gateway_is_answered_by_it(program, world, far):
+@pytest.fixture
+def far(world, docker):
+    with second_lan(world) as client:
+        yield client
+
+
+def another_gateway_answers(program, world, far):
     with guarded(program, world) as guard:
         guard.connected()
         for proto in 'tcp', 'udp':
             got = probe.ask(far, proto, B4, 80)
             assert (got.how, got.by, got.saw) == (How.ANSWERED, 'web', FAR4)
         assert wrong(world) == []
+
+
+def test_who_comes_by_another_gateway_is_answered_by_it(program, world, far):
+    another_gateway_answers(program, world, far)
 
 
 def test_a_silent_flow_that_is_older_than_the_guard_is_answered(program, world, docker,
@@ -265,6 +292,8 @@ def test_a_silent_flow_that_is_older_than_the_guard_is_answered(program, world, 
             os.kill(service, signal.SIGCONT)
             for s in flows:
                 assert line(s).endswith(b' still there?\n')
+                s.sendall(b'and now?\n')
+                assert line(s).endswith(b' and now?\n')
     finally:
         os.kill(service, signal.SIGCONT)
         for s in flows:

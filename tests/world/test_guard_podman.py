@@ -5,11 +5,10 @@ import pytest
 
 from lab import probe
 from lab.container import Podman
-from lab.guard import Guard
 from lab.host import PATIENCE, until
 from lab.probe import How
 from lab.world import A4, B_VPN4
-from test_guard_docker import (answer_and_go_on, guarded,
+from test_guard_docker import (another_gateway_answers, answer_and_go_on, guarded, second_lan,
                                without_a_guard_they_do_not, wrong)
 from test_guard_xfrm import add_policies, delete_policies
 
@@ -41,13 +40,20 @@ def test_published_ports_answer_and_a_flow_goes_on(program, world, podman, push)
     answer_and_go_on(program, world, push)
 
 
+def test_who_comes_by_another_gateway_is_answered_by_it(program, world, podman):
+    """Unlike dockerd nobody has made the guard look after IPsec here."""
+    with second_lan(world) as far:
+        another_gateway_answers(program, world, far)
+
+
 def test_published_ports_answer_beside_policies_of_ipsec(program, world, podman):
     """Those of forwarded packets too: what comes in must not be encrypted, and
     what goes back is not."""
+    world.openvpn.give_a(PUSHES['the enclosing prefix'])
     ssh = probe.Flow(world.laptop, A4, 81)
     older = probe.Flow(world.laptop, A4, 80)
-    with Guard(program, world.servera, world.dir, []) as guard:
-        guard.wait_stands()
+    with guarded(program, world) as guard:
+        guard.connected()
         add_policies(world)
         guard.wait_log('IPsec is at work here')
         assert wrong(world) == []

@@ -291,6 +291,39 @@ def test_what_the_host_starts_itself_is_the_policies(program, net):
         assert asks_laptop2(net) == [How.SILENT, How.SILENT]
 
 
+def test_nobody_speaks_in_the_clear_to_what_the_host_began(program, net, ike):
+    """It began while there were no policies; from then on it is theirs."""
+    listener = net.laptop2.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind((LAPTOP2_4, 8100))
+    listener.listen()
+    peer = net.laptop2.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    peer.bind((LAPTOP2_4, 8100))
+    peer.settimeout(PATIENCE)
+    with guarded(program, net) as guard, \
+            net.servera.socket(socket.AF_INET, socket.SOCK_STREAM) as stream, \
+            net.servera.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        guard.wait_stands()
+        for s in stream, datagrams:
+            s.settimeout(PATIENCE)
+            s.connect((LAPTOP2_4, 8100))
+        server, _ = listener.accept()
+        datagrams.send(b'question')
+        _, host = peer.recvfrom(64)
+        server.send(b'before')
+        peer.sendto(b'before', host)
+        assert stream.recv(64) == datagrams.recv(64) == b'before'
+        add_policies(net)
+        server.send(b'after')
+        peer.sendto(b'after', host)
+        for s in stream, datagrams:
+            s.settimeout(probe.SILENCE)
+            with pytest.raises(TimeoutError):
+                s.recv(64)
+        server.close()
+    listener.close()
+    peer.close()
+
+
 def test_what_is_named_by_lan_stays_unencrypted(program, net):
     add_policies(net)
     with guarded(program, net, options=['--lan', f'{LAPTOP2_4}/32']) as guard:

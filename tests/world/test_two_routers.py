@@ -131,6 +131,48 @@ def test_a_router_that_goes_and_comes(gate, world, far):
         assert got.saw == FAR4
 
 
+def side_routes(world):
+    """What the gate made of main's gateways on eth1."""
+    return [line for line in world.servera.out('ip', 'route', 'show', 'table', 'all')
+            .splitlines() if 'dev eth1' in line and 'table' in line and 'via' in line]
+
+
+def test_of_two_routers_the_better_one_is_used(gate, world, far):
+    """Nobody is at the other's address, which is known first."""
+    a = world.servera
+    a.ip('route add default via 192.168.50.2 dev eth1 metric 6000',
+         'route del default via 192.168.50.1 dev eth1')
+    until(lambda: [r for r in side_routes(world) if '192.168.50.2' in r] and
+          not [r for r in side_routes(world) if '192.168.50.1 ' in r],
+          lambda: side_routes(world))
+    a.ip('route add default via 192.168.50.1 dev eth1 metric 5000')
+    for proto in 'tcp', 'udp':
+        assert probe.ask_until_answered(far, proto, B4, 80).saw == FAR4
+    a.ip('route del default via 192.168.50.2 dev eth1')
+
+
+def test_a_router_that_no_prefix_of_the_host_holds(gate, world, far):
+    """As clouds give it: the address alone, and a router that is on the link."""
+    a = world.servera
+
+    def takes(length4, length6, word):
+        a.ip(f'addr add {B4}/{length4} dev eth1', f'addr add {B6}/{length6} dev eth1 nodad',
+             f'route add default via 192.168.50.1 dev eth1 {word} metric 5000',
+             f'route add default via fd00:50::1 dev eth1 {word} metric 5000')
+        for proto in 'tcp', 'udp':
+            assert probe.ask_until_answered(far, proto, B4, 80).saw == FAR4
+            assert probe.ask_until_answered(far, proto, B6, 80).saw == FAR6
+
+    def lets_go():
+        a.ip('addr flush dev eth1 scope global')
+        a.run('ip', '-6', 'route', 'del', 'default', 'dev', 'eth1')
+
+    lets_go()
+    takes(32, 128, 'onlink')
+    lets_go()
+    takes(24, 64, '')
+
+
 def test_two_gates_want_the_same(gate, world, sallyport, far):
     before = hoststate(world.servera)
     with sallyport.up('other', '[room]\npublish = 8000:80\n') as other:
