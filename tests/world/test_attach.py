@@ -332,9 +332,10 @@ HURTS = {
     'the table': 'ip route flush table 5901',
     'the nft table': 'nft delete table inet sallyport-attach',
     'an nft rule': 'nft flush chain inet sallyport-attach answer',
-    'the link': 'ip link set eth0 down; ip link set eth0 up; '
+    'the link': 'a=$(ip -6 -o address show dev eth0 scope global | awk "{print \\$4}"); '
+                'ip link set eth0 down; ip link set eth0 up; '
                 'ip route add default via 172.17.0.1; '
-                'ip -6 address replace fd00:17::242:ac11:2/64 dev eth0 nodad; '
+                'ip -6 address replace $a dev eth0 nodad; '
                 'ip -6 route replace default via fd00:17::1',
 }
 

@@ -4,8 +4,11 @@ neighbours. Here a network behind its second interface is nobody's business."""
 import pytest
 
 from lab import probe
-from lab.host import Host, join, until
+from lab.host import until
 from lab.probe import How
+from lab.second import B4, B6, beside
+from lab.second import NEXT4 as IN4
+from lab.second import NEXT6 as IN6
 from lab.state import difference, hoststate
 from lab.world import A4, A6, LAPTOP4, wrong_answers
 
@@ -15,7 +18,6 @@ publish = 80 80/udp
 [door office]
 vpn = {office}
 '''
-IN4, IN6 = '192.168.50.1', 'fd00:50::1'
 ASKED = pytest.mark.parametrize('proto, dst', [
     (proto, dst) for proto in ('tcp', 'udp') for dst in (IN4, IN6)])
 
@@ -23,21 +25,14 @@ ASKED = pytest.mark.parametrize('proto, dst', [
 @pytest.fixture(scope='module')
 def inside(world):
     """A server that only Server A is to reach, and mallory's wish to."""
-    a, host = world.servera, Host('inside')
-    join(a, 'eth1', host, 'eth0')
-    a.ip('addr add 192.168.50.10/24 dev eth1',
-         'addr add fd00:50::10/64 dev eth1 nodad')
-    host.ip(f'addr add {IN4}/24 dev eth0', f'addr add {IN6}/64 dev eth0 nodad',
-            'route add default via 192.168.50.10',
-            'route add default via fd00:50::10')
-    child = world.serve(host, 'inside', 7000)
-    routes = [f'{IN4}/32 via {A4}', f'{IN6}/128 via {A6}']
-    world.mallory.ip(*[f'route add {r}' for r in routes])
-    yield host
-    world.mallory.ip(*[f'route del {r}' for r in routes])
-    child.kill()
-    a.ip('link del eth1')
-    host.close()
+    with beside(world.servera, 'inside') as host:
+        host.ip(*[f'route add default via {a}' for a in (B4, B6)])
+        child = world.serve(host, 'inside', 7000)
+        routes = [f'{IN4}/32 via {A4}', f'{IN6}/128 via {A6}']
+        world.mallory.ip(*[f'route add {r}' for r in routes])
+        yield host
+        world.mallory.ip(*[f'route del {r}' for r in routes])
+        child.kill()
 
 
 @pytest.fixture(scope='module')

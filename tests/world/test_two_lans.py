@@ -5,8 +5,8 @@ and administrators set them up). Whoever comes in by it is answered by it."""
 import pytest
 
 from lab import probe
-from lab.host import Host, join
 from lab.probe import How
+from lab.second import B4, B6, FAR4, FAR6, NEXT4, NEXT6, behind
 from lab.world import A4, LAPTOP4, wrong_answers
 
 CONF = '''
@@ -15,8 +15,6 @@ publish = 80 80/udp
 [door office]
 vpn = {office}
 '''
-B4, B6 = '192.168.50.10', 'fd00:50::10'
-FAR4, FAR6 = '192.168.60.20', 'fd00:60::20'
 CASES = [(proto, *case) for proto in ('tcp', 'udp')
          for case in ((B4, FAR4), (B6, FAR6))]
 
@@ -24,32 +22,19 @@ CASES = [(proto, *case) for proto in ('tcp', 'udp')
 @pytest.fixture(scope='module')
 def far(world):
     """A client behind the router of the second LAN."""
-    a, router, client = world.servera, Host('router2'), Host('far')
-    join(a, 'eth1', router, 'eth0')
-    join(router, 'eth1', client, 'eth0')
-    router.router()
-    a.ip(f'addr add {B4}/24 dev eth1', f'addr add {B6}/64 dev eth1 nodad',
-         f'rule add from {B4} lookup 88', 'route add default via 192.168.50.1 '
-         'dev eth1 table 88',
-         'route add default via fd00:50::1 dev eth1 table 88')
-    a.run('ip', '-6', 'rule', 'add', 'from', B6, 'lookup', '88')
-    router.ip('addr add 192.168.50.1/24 dev eth0',
-              'addr add fd00:50::1/64 dev eth0 nodad',
-              'addr add 192.168.60.1/24 dev eth1',
-              'addr add fd00:60::1/64 dev eth1 nodad')
-    client.ip(f'addr add {FAR4}/24 dev eth0', f'addr add {FAR6}/64 dev eth0 nodad',
-              'route add default via 192.168.60.1',
-              'route add default via fd00:60::1')
-    client.router2 = router
-    # Links to come are strict: the gate's own are not hindered by that.
-    strict = a.sysctl('net/ipv4/conf/default/rp_filter')
-    a.sysctl('net/ipv4/conf/default/rp_filter', 1)
-    yield client
-    a.sysctl('net/ipv4/conf/default/rp_filter', strict)
-    a.ip(f'rule del from {B4} lookup 88', 'link del eth1')
-    a.run('ip', '-6', 'rule', 'del', 'from', B6, 'lookup', '88')
-    client.close()
-    router.close()
+    a = world.servera
+    with behind(a) as client:
+        a.ip(f'rule add from {B4} lookup 88',
+             *[f'route add default via {next_hop} dev eth1 table 88'
+               for next_hop in (NEXT4, NEXT6)])
+        a.run('ip', '-6', 'rule', 'add', 'from', B6, 'lookup', '88')
+        # Links to come are strict: the gate's own are not hindered by that.
+        strict = a.sysctl('net/ipv4/conf/default/rp_filter')
+        a.sysctl('net/ipv4/conf/default/rp_filter', 1)
+        yield client
+        a.sysctl('net/ipv4/conf/default/rp_filter', strict)
+        a.ip(f'rule del from {B4} lookup 88')
+        a.run('ip', '-6', 'rule', 'del', 'from', B6, 'lookup', '88')
 
 
 @pytest.fixture(scope='module')

@@ -5,8 +5,9 @@ comes in to a room by one of them is answered by it."""
 import pytest
 
 from lab import probe
-from lab.host import Host, join, until
+from lab.host import until
 from lab.probe import How
+from lab.second import B4, B6, FAR4, FAR6, NEXT4, NEXT6, behind
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
 from lab.world import A4, A6, LAPTOP4, LAPTOP6, wrong_answers
@@ -17,8 +18,6 @@ publish = 80 80/udp
 [door office]
 vpn = {office}
 '''
-B4, B6 = '192.168.50.10', 'fd00:50::10'
-FAR4, FAR6 = '192.168.60.20', 'fd00:60::20'
 CASES = pytest.mark.parametrize('proto, dst, saw', [
     (proto, *case) for proto in ('tcp', 'udp')
     for case in ((B4, FAR4), (B6, FAR6))])
@@ -27,25 +26,10 @@ CASES = pytest.mark.parametrize('proto, dst, saw', [
 @pytest.fixture(scope='module')
 def far(world):
     """A client behind the router of the second LAN."""
-    a, router, client = world.servera, Host('router2'), Host('far')
-    join(a, 'eth1', router, 'eth0')
-    join(router, 'eth1', client, 'eth0')
-    router.router()
-    a.ip(f'addr add {B4}/24 dev eth1', f'addr add {B6}/64 dev eth1 nodad',
-         'route add default via 192.168.50.1 dev eth1 metric 5000',
-         'route add default via fd00:50::1 dev eth1 metric 5000')
-    router.ip('addr add 192.168.50.1/24 dev eth0',
-              'addr add fd00:50::1/64 dev eth0 nodad',
-              'addr add 192.168.60.1/24 dev eth1',
-              'addr add fd00:60::1/64 dev eth1 nodad')
-    client.ip(f'addr add {FAR4}/24 dev eth0', f'addr add {FAR6}/64 dev eth0 nodad',
-              'route add default via 192.168.60.1',
-              'route add default via fd00:60::1')
-    client.router2 = router
-    yield client
-    a.ip('link del eth1')
-    client.close()
-    router.close()
+    with behind(world.servera) as client:
+        world.servera.ip(*[f'route add default via {next_hop} dev eth1 metric 5000'
+                           for next_hop in (NEXT4, NEXT6)])
+        yield client
 
 
 @pytest.fixture(scope='module')
