@@ -166,6 +166,19 @@ def test_what_the_documents_tell_to_type_exists():
             if verb not in usage or flags - set(re.findall(r"--([a-z-]+)", usage[verb]))] == []
 
 
+def test_files_that_comments_and_documents_name_are_there():
+    """`plan/want.h` is one of src, `tests/world/lab` begins at the top."""
+    rings = "|".join(os.listdir(f"{ROOT}/src"))
+    bad = set()
+    for where in files("*.md", "src/*.[ch]", "tests/*.[ch]", "tests/world/*.py", "man/*"):
+        for name in re.findall(rf"(?<![\w./-])((?:{rings}|tests|tools)/[\w/]+\.(?:[ch]|py))\b",
+                               re.sub(r"#include <.*>", "", text(where))):
+            if "_X." not in name and not any(os.path.isfile(f"{ROOT}/{at}{name}")
+                                             for at in ("", "src/", "tests/")):
+                bad.add((where, name))
+    assert bad == set()
+
+
 def test_every_source_names_its_licence():
     mark = "SPDX-License-Identifier: GPL-2.0-or-later"
     found = files("src/*.[ch]", "tests/*.[ch]", "tests/*.py", "tools", "meson.build",
