@@ -279,7 +279,15 @@ int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu, const
 	status = rtnl_link_index(r, name, &index, e);
 	if (status < 0)
 		return status;
-	status = rtnl_talk(r, rtnl_encode_link_set(&m, index, up, mtu, alias), 0, NULL, NULL, e);
+	/*
+	 * What is changed of a link that is up is told to everybody (netdev_state_change()),
+	 * and without carrier IPv6 goes through all routes of the namespace: so first this.
+	 */
+	if (mtu || alias)
+		status = rtnl_talk(r, rtnl_encode_link_dress(&m, index, mtu, alias), 0, NULL, NULL,
+				   e);
+	if (status == 0)
+		status = rtnl_talk(r, rtnl_encode_link_up(&m, index, up), 0, NULL, NULL, e);
 	return status < 0 ? err_wrap(e, status, "set link \"%s\" %s", name, up ? "up" : "down") : 0;
 }
 

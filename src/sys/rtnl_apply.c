@@ -68,6 +68,7 @@ static bool is_away(int status)
 	       status == -EHOSTUNREACH;
 }
 
+/* Down: another step of the same plan gives it the rest (diff_links()). */
 static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 {
 	struct rtnl_message m;
@@ -88,15 +89,17 @@ static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 			       w->peer_name);
 	if (status < 0 && status != -EEXIST)
 		return err_wrap(e, status, "add link \"%s\"", w->name);
+	if (!w->mac)
+		return 0;
 	/*
 	 * The host's end speaks with the address that it is given.  Its own one would
 	 * be a route, two multicast groups and a search for duplicates for every gate;
 	 * a kernel without IPv6 knows nothing of it.
 	 */
-	status = w->mac ? rtnl_link_index(ap->rt, w->name, &index, e) : -ENODEV;
+	status = rtnl_link_index(ap->rt, w->name, &index, e);
 	if (status == 0)
-		status = rtnl_talk(ap->rt, rtnl_encode_link_plain(&m, index), 0, NULL, NULL, e);
-	return rtnl_link_set(ap->rt, w->name, w->up, w->mtu, w->alias, e);
+		(void)rtnl_talk(ap->rt, rtnl_encode_link_plain(&m, index), 0, NULL, NULL, e);
+	return status < 0 ? err_wrap(e, status, "add link \"%s\"", w->name) : 0;
 }
 
 int rtnl_address_add(struct rtnl *r, const struct want_address *w, struct err *e)

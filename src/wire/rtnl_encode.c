@@ -424,14 +424,22 @@ struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, 
 	return nlh;
 }
 
-struct nlmsghdr *rtnl_encode_link_set(struct rtnl_message *m, int index, bool up, uint32_t mtu,
-				      const char *alias)
+struct nlmsghdr *rtnl_encode_link_up(struct rtnl_message *m, int index, bool up)
 {
 	struct nlmsghdr *nlh;
 	struct ifinfomsg *ifi = start_link(m, RTM_NEWLINK, index, &nlh);
 
 	ifi->ifi_flags = up ? IFF_UP : 0;
 	ifi->ifi_change = IFF_UP;
+	return nlh;
+}
+
+struct nlmsghdr *rtnl_encode_link_dress(struct rtnl_message *m, int index, uint32_t mtu,
+					const char *alias)
+{
+	struct nlmsghdr *nlh;
+
+	start_link(m, RTM_NEWLINK, index, &nlh);
 	if (mtu)
 		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
 	if (alias)

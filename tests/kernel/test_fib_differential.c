@@ -81,7 +81,7 @@ static void add_links(void)
 
 static struct nlmsghdr *set_link(struct rtnl_message *m, int index, bool up, uint32_t group)
 {
-	struct nlmsghdr *nlh = rtnl_encode_link_set(m, index, up, 0, NULL);
+	struct nlmsghdr *nlh = rtnl_encode_link_up(m, index, up);
 
 	mnl_attr_put_u32(nlh, IFLA_GROUP, group);
 	return nlh;

@@ -8,6 +8,7 @@
 #include "sys/netns.h"
 #include "sys/rtnl.h"
 #include "sys/rtnl_sock.h"
+#include "wire/rtnl_decode.h"
 
 #include <errno.h>
 #include <linux/fib_rules.h>
@@ -251,6 +252,45 @@ static void what_was_taken_away_is_put_back(void **state)
 		apply(&s, &w);
 		assert_nothing_to_do(&s, &w);
 	}
+}
+
+struct first {
+	const char *link;
+	struct link seen; /* the first message of it that says that it is up */
+	bool is_seen;
+};
+
+static void note_first(const struct nlmsghdr *nlh, void *ctx)
+{
+	struct first *f = ctx;
+	struct link l;
+
+	if (f->is_seen || rtnl_decode_link(nlh, &l) != 1 || !str_eq(l.name, f->link) ||
+	    !(l.flags & IFF_UP))
+		return;
+	f->seen = l;
+	f->is_seen = true;
+}
+
+/* What is said of a link that is up costs the more, the more gates there are: it is said once. */
+static void a_link_that_is_up_has_all_that_it_gets(void **state)
+{
+	struct scene s CLEANUP_SCENE = scene_open();
+	const int group = RTNLGRP_LINK;
+	struct first f = { .link = "room" };
+	struct want w = whole_gate(&s);
+	struct mnl_socket *ear;
+	struct err e;
+	bool lost;
+
+	(void)state;
+	assert_ok(netlink_listen(-1, NETLINK_ROUTE, &group, 1, "links", &ear, &e));
+	apply(&s, &w);
+	assert_ok(netlink_news(ear, "links", note_first, &f, &lost, &e));
+	assert_true(f.is_seen && !lost);
+	assert_string_equal(f.seen.alias, "sallyport office");
+	assert_int_equal(f.seen.mtu, 1400);
+	mnl_socket_close(ear);
 }
 
 static void an_optional_route_waits_for_its_link(void **state)
@@ -902,6 +942,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_gate_once_applied_needs_nothing_more, lab_enter),
 		cmocka_unit_test_setup(what_was_taken_away_is_put_back, lab_enter),
+		cmocka_unit_test_setup(a_link_that_is_up_has_all_that_it_gets, lab_enter),
 		cmocka_unit_test_setup(an_optional_route_waits_for_its_link, lab_enter),
 		cmocka_unit_test_setup(the_kernels_own_words_are_quoted, lab_enter),
 		cmocka_unit_test_setup(a_changed_route_is_never_missing, lab_enter),
