@@ -518,13 +518,17 @@ static const struct link *find_link(const struct door_run *d, const struct snaps
 static void note_addresses(struct door_run *d, const struct snapshot *gate, int index)
 {
 	text_clear(&d->addresses);
+	d->n_ips = 0;
 	for (size_t i = 0; i < gate->n_addresses; i++) {
 		const struct address *x = &gate->addresses[i];
 		char ip[IP_TEXT_SIZE];
 
-		if (x->link == index && !ip_is_link_local(&x->local))
-			text_addf(&d->addresses, "%s%s", d->addresses.len ? " " : "",
-				  ip_text(&x->local, ip));
+		if (x->link != index || ip_is_link_local(&x->local))
+			continue;
+		text_addf(&d->addresses, "%s%s", d->addresses.len ? " " : "",
+			  ip_text(&x->local, ip));
+		if (d->n_ips < ARRAY_LEN(d->ips))
+			d->ips[d->n_ips++] = x->local;
 	}
 }
 

@@ -282,6 +282,7 @@ static void hash_facts(uint64_t *h, const struct door_run *d)
 
 	snprintf(text, sizeof(text), "%s/%u", d->interface, d->mtu);
 	*h = str_hash(text, *h);
+	*h = str_hash(text_str(&d->addresses), *h);
 }
 
 static int snapshot_gate(struct supervisor *s, struct arena *a, struct snapshot *ret, struct err *e)
@@ -398,6 +399,8 @@ static struct plan_facts facts_of(struct supervisor *s, struct arena *a,
 
 		f.doors[i].interface = d->interface[0] ? d->interface : NULL;
 		f.doors[i].mtu = d->mtu;
+		f.doors[i].addresses = d->ips;
+		f.doors[i].n_addresses = d->n_ips;
 		f.doors[i].servers = d->servers;
 		f.doors[i].n_servers = d->n_servers;
 		if (d->door->kind == DOOR_WIREGUARD)

@@ -81,6 +81,9 @@ struct sandboxes {
 	bool changed; /* the plan follows: what differs is nobody else's doing */
 };
 
+/* A VPN gives one of each family, seldom more. */
+#define DOOR_ADDRESSES_MAX 8
+
 /* One VPN door at work. doors[0] (lan) has only index and since. */
 struct door_run {
 	struct supervisor *sup;
@@ -119,6 +122,8 @@ struct door_run {
 	char interface[LINK_NAME_SIZE]; /* "" while there is none */
 	uint32_t mtu;
 	struct text addresses; /* of the interface, blank-separated, for status */
+	struct ip ips[DOOR_ADDRESSES_MAX]; /* the same for the plan */
+	size_t n_ips;
 	struct ip *dns; /* name servers the VPN offers; malloc'ed */
 	size_t n_dns;
 	struct text search; /* domains it offers, each behind a blank */

@@ -266,8 +266,19 @@ static bool is_other_pools(const struct want *w, const struct rule *r)
 	return w->shared && slot_is_pool(p) && !prefix_contains(p, slot_net(&w->slot, r->family));
 }
 
+/* Has it a place of its own among ours?  Else the kernel's stands in front. */
+static bool wants_local(const struct want *w, sa_family_t family)
+{
+	for (size_t i = 0; i < w->n_rules; i++)
+		if (w->rules[i].family == family && w->rules[i].table == RT_TABLE_LOCAL)
+			return true;
+	return false;
+}
+
 static bool rule_is_ours(const struct want *w, const struct rule *r)
 {
+	if (is_local_rule(r))
+		return wants_local(w, r->family);
 	if (w->place == PLACE_HOST)
 		return r->priority == 0 && !is_other_pools(w, r) &&
 		       (in_our_tables(w, r->table) || (!w->guard && is_way_past(r)));
@@ -324,7 +335,7 @@ static bool rules_in_order(const struct work *w, sa_family_t family)
 
 		if (r->family != family || r->priority != 0)
 			continue;
-		if (is_local_rule(r)) {
+		if (is_local_rule(r) && !rule_is_ours(w->want, r)) {
 			if (next)
 				return false; /* local came back behind ours */
 			local = true;
@@ -343,7 +354,8 @@ static bool rules_in_order(const struct work *w, sa_family_t family)
 	while (next < w->want->n_rules &&
 	       (w->want->rules[next].family != family || w->want->rules[next].priority != 0))
 		next++;
-	return next == w->want->n_rules && (local || w->want->place == PLACE_HOST);
+	return next == w->want->n_rules &&
+	       (local || wants_local(w->want, family) || w->want->place == PLACE_HOST);
 }
 
 static bool local_rule_stands(const struct work *w, sa_family_t family)
@@ -370,7 +382,8 @@ static void add_local_rule(struct work *w, sa_family_t family)
  */
 static void renew_rules(struct work *w, sa_family_t family)
 {
-	if (w->want->place != PLACE_HOST && !local_rule_stands(w, family))
+	if (w->want->place != PLACE_HOST && !local_rule_stands(w, family) &&
+	    !wants_local(w->want, family))
 		add_local_rule(w, family);
 	for (size_t i = 0; i < w->want->n_rules; i++) {
 		const struct want_rule *x = &w->want->rules[i];

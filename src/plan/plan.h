@@ -34,6 +34,8 @@ struct plan_server {
 struct plan_door {
 	const char *interface; /* in the gate; NULL while there is none */
 	uint32_t mtu; /* bytes, of the interface */
+	const struct ip *addresses; /* of the interface, but link-local ones */
+	size_t n_addresses;
 	/* WireGuard: addresses and routes are ours to install; NULL for other kinds. */
 	const struct wg_conf *wg;
 	/* Command doors: the only destinations of its transport; none given: any. */

@@ -206,11 +206,41 @@ static void room_rules(struct arena *a, const struct gate *g, const struct plan_
 	want_add_rule(a, w, family, room_table(g, f, room))->iif = iif; /* 6 */
 }
 
+/*
+ * A client may have the very address that a VPN gave us, and come in by another door:
+ * its packets are martians where the local table is asked first, and the replies ours.
+ * So for that address the door is asked before (measured with a strict rp_filter, which
+ * asks with the mark, and proved by tests/world/test_faults.py, F14).
+ */
+static void before_local(struct arena *a, const struct gate *g, const struct plan_facts *f,
+			 struct want *w, sa_family_t family)
+{
+	bool any = false;
+
+	for (size_t i = 1; i < g->n_doors; i++)
+		for (size_t j = 0; j < f->doors[i].n_addresses * g->n_doors; j++) {
+			const struct ip *own = &f->doors[i].addresses[j / g->n_doors];
+			size_t door = j % g->n_doors;
+			struct want_rule *r;
+
+			if (own->family != family || door == i)
+				continue;
+			r = want_add_rule(a, w, family, PLAN_TABLE_DOOR + (uint32_t)door);
+			r->to = prefix_host(own);
+			r->mark = plan_door_mark(door);
+			r->mark_mask = PLAN_MARK_MASK;
+			any = true;
+		}
+	if (any)
+		want_add_rule(a, w, family, RT_TABLE_LOCAL);
+}
+
 static void gate_rules(struct arena *a, const struct gate *g, const struct plan_facts *f,
 		       struct want *w, sa_family_t family)
 {
 	struct want_rule *r;
 
+	before_local(a, g, f, w, family);
 	want_add_rule(a, w, family, PLAN_TABLE_ROOMS)->to = slot_net(&f->slot, family); /* 1 */
 	for (size_t i = 0; i < g->n_rooms; i++) {
 		struct ip room = plan_room_inside(g, &f->slot, family, i);

@@ -17,7 +17,7 @@ from lab.world import (A4, A6, A_VPN4, LAPTOP4, LAPTOP6, wrong_answers)
 
 CONF = '''
 [room]
-publish = 80 80/udp
+publish = 80 80/udp 81/udp
 [door office]
 vpn = {office}
 '''
@@ -50,9 +50,18 @@ def test_f11_rules_on_the_host_are_of_protocol_kernel(gate, world):
 
 
 def test_f14_the_vpn_gives_us_the_laptops_own_address(gate, world):
-    """By UDP nobody can serve that laptop then; all others are served."""
-    world.openvpn.give('servera', LAPTOP4, 'fd00:16:20::10')
+    """The gate asks who came in by which door before it takes it for itself."""
+    world.openvpn.give('servera', LAPTOP4, LAPTOP6)
     reconnect(gate)
+    until(lambda: sorted(gate.door('office')['addresses']) == [LAPTOP4, LAPTOP6],
+          'it is ours')
+    for asked in A4, A6:
+        for proto in 'tcp', 'udp':
+            until(lambda: probe.ask(world.laptop, proto, asked, 80, seconds=1).saw
+                  in (LAPTOP4, LAPTOP6), f'{proto} of {asked} is answered')
+        # Nobody serves that: an ICMP error says so.
+        until(lambda: probe.ask(world.laptop, 'udp', asked, 81, seconds=1).how
+              is probe.How.REFUSED, f'{asked} refuses')
     other = probe.ask(world.laptop2, 'tcp', A4, 80)
     assert other.answered
     six = probe.ask(world.laptop, 'tcp', A6, 80)

@@ -120,12 +120,14 @@ class Gate:
         return self.log.wait(*words, seconds=seconds, since=since)
 
     def wait_idle(self):
-        """Until only an event can wake it: the last argument of epoll_wait(2)."""
+        """Until only an event can wake it: the last argument of epoll_wait(2).
+        Where others have used up inotify it has to look at a clock."""
         def idle():
             with open(f'/proc/{self.child.pid}/syscall') as f:
                 words = f.read().split()
             return len(words) > 4 and int(words[4], 16) & 0xffffffff == 0xffffffff
-        until(idle, 'it waits without a limit')
+        until(lambda: idle() or 'max_user_instances' in self.log.text(),
+              lambda: 'it waits without a limit\n' + self.log.text())
 
     def status(self):
         gates = self.tool.status(self.name)['gates']
