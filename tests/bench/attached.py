@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A container with and without `attach`: the same one, in turns; and what it
-takes to start and to keep one."""
+"""A container with and without `attach`: the same one, in turns; one whose first
+process is `init`, and one without a VPN; and what it takes to start and to keep
+one."""
 import time
 
 import start
@@ -9,8 +10,8 @@ from lab import container as engines
 from lab.host import until
 from scene import NEAR_WHALE, PROGRAM
 
-ROUNDS = 7
-MS = 800
+ROUNDS = 60
+MS = 50  # what disturbs one of a pair for longer disturbs the other
 STARTS = 15
 REST = 0.5  # what a container leaves to be cleared away must not be measured
 
@@ -47,19 +48,62 @@ def nothing(scene):
     return took(lambda: scene.docker.host.run(PROGRAM, '--version'))
 
 
-def speeds(scene, container):
-    found = {(what, how): [] for what in UNITS for how in ('plain', 'attached')}
-    for _ in range(ROUNDS):
-        for how, verb in (('plain', 'attach'), ('attached', 'detach')):
+def nothing_to_do():
+    pass
+
+
+def in_turns(scene, kinds):
+    """{(what, kind): rates}. @kinds: the port to ask at, and what begins and
+    ends it."""
+    found = {(what, kind): [] for what in UNITS for kind in kinds}
+    for i in range(ROUNDS):
+        for kind in kinds if i % 2 else reversed(kinds):
+            port, begin, end = kinds[kind]
+            begin()
             for what in UNITS:
-                found[what, how].append(
-                    scene.measure(what, NEAR_WHALE, 80, MS))
-            tell(scene, verb, container)
+                found[what, kind].append(scene.measure(
+                    what, NEAR_WHALE, port, MS, alone=True))
+            end()
+    return found
+
+
+def rows(found, kind, words):
     for what, (title, scale, unit) in UNITS.items():
-        yield table.Row(f'{title}: attached',
-                        table.scaled(found[what, 'attached'], scale), unit)
-        yield table.ratio('  attached / the same without',
-                          found[what, 'attached'], found[what, 'plain'], 0.97)
+        yield table.Row(f'{title}: {words}',
+                        table.scaled(found[what, kind], scale), unit)
+        yield table.ratio(f'  {words} / the same without', found[what, kind],
+                          found[what, 'plain'], 0.97, sure=True)
+
+
+def plain(port=80):
+    return port, nothing_to_do, nothing_to_do
+
+
+def speeds(scene, container):
+    return rows(in_turns(scene, {'plain': plain(), 'attached': (
+        80, lambda: tell(scene, 'attach', container),
+        lambda: tell(scene, 'detach', container))}), 'attached', 'attached')
+
+
+# In the place of a VPN client: the data path is what it is with one.
+TUNNEL = '''ip tuntap add tun0 mode tun && ip addr add 10.8.0.2/24 dev tun0 &&
+ip link set tun0 up && exec sleep 1000000'''
+LIBRARIES = [w for path in ('/usr', '/lib', '/lib64', '/bin')
+             for w in ('-v', f'{path}:{path}:ro')]
+
+
+def first_process(scene):
+    """The image's own: with the kill switch."""
+    scene.docker('run', '-d', '--name', 'vpn', '-p', '81:80', '--cap-add',
+                 'NET_ADMIN', '--device', '/dev/net/tun', *LIBRARIES, '-v',
+                 f'{PROGRAM}:/sallyport:ro', 'load', '/sallyport', 'init',
+                 '--server', '198.51.100.2:1194/udp', '/bin/sh', '-c', TUNNEL)
+    until(lambda: 'tunnels: tun0' in scene.docker('logs', 'vpn').stderr,
+          lambda: scene.docker('logs', 'vpn').stderr, 60)
+    joined = scene.docker.run('--network', 'container:vpn')
+    yield from rows(in_turns(scene, {'plain': plain(), 'init': plain(81)}),
+                    'init', 'init')
+    scene.docker('rm', '-f', joined, 'vpn')
 
 
 def attaching(scene, container):
@@ -125,6 +169,7 @@ def weight(scene):
 
 def measure(scene):
     container = scene.docker.run('-p', '80:80')
-    rows = [*speeds(scene, container), *attaching(scene, container)]
+    first = [*speeds(scene, container), *first_process(scene),
+             *attaching(scene, container)]
     scene.docker('rm', '-f', container)
-    return rows + [*starting(scene), *weight(scene)]
+    return first + [*starting(scene), *weight(scene)]
