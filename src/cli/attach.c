@@ -66,14 +66,18 @@ static int set_udp(struct attach_options *o, const char *word, struct err *e)
 	return 0;
 }
 
+static int set_mss(struct attach_options *o, const char *word, struct err *e)
+{
+	int r = config_mss(word, &o->ask.mss, e);
+
+	return r < 0 ? err_wrap(e, r, "--mss") : 0;
+}
+
 static const struct option options[] = {
-	{ "watch", no_argument, NULL, 'w' },
-	{ "dry-run", no_argument, NULL, 'n' },
-	{ "server", required_argument, NULL, 's' },
-	{ "reach", required_argument, NULL, 'r' },
-	{ "udp", required_argument, NULL, 'u' },
-	{ "engine", required_argument, NULL, 'e' },
-	{ NULL, 0, NULL, 0 },
+	{ "watch", no_argument, NULL, 'w' },        { "dry-run", no_argument, NULL, 'n' },
+	{ "server", required_argument, NULL, 's' }, { "reach", required_argument, NULL, 'r' },
+	{ "udp", required_argument, NULL, 'u' },    { "mss", required_argument, NULL, 'm' },
+	{ "engine", required_argument, NULL, 'e' }, { NULL, 0, NULL, 0 },
 };
 
 /* 1: an unknown flag, which getopt(3) has told. */
@@ -97,6 +101,9 @@ static int parse(struct arena *a, int argc, char **argv, struct attach_options *
 			break;
 		case 'u':
 			r = set_udp(o, optarg, e);
+			break;
+		case 'm':
+			r = set_mss(o, optarg, e);
 			break;
 		case 'e':
 			o->engine = optarg;
@@ -187,6 +194,7 @@ static int attach_verb(int argc, char **argv)
 const struct verb verb_attach = {
 	.name = "attach",
 	.usage = "attach [--watch] [--server SERVER]... [--reach PREFIX]... [--udp learn|alias] "
+		 "[--mss BYTES] "
 		 "[--engine SOCKET] [--dry-run] CONTAINER|PID|PATH",
 	.words = "the right door for a container or namespace that exists",
 	.run = attach_verb,

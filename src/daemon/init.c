@@ -613,6 +613,7 @@ static void prepare(struct init *s, const struct init_options *o)
 	s->target = (struct attach_target){ .label = "lan", .fd = -1, .pidfd = -1, .own = true };
 	s->ask = (struct attach_ask){ .closed = true,
 				      .alias = o->env->alias,
+				      .mss = o->env->mss,
 				      .reach = o->env->reach,
 				      .n_reach = o->env->n_reach };
 	s->dns = (struct init_names){ .arena = &s->arena, .chosen = o->env->names };

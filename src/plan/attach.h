@@ -35,6 +35,11 @@ struct attach_ask {
 	size_t n_servers;
 	const struct prefix *reach;
 	size_t n_reach;
+	/*
+	 * TCP segments by tunnels are no larger, 0: as each link's MTU says.  For a way
+	 * that is narrower than its tunnel and does not tell.
+	 */
+	uint32_t mss;
 	bool translated; /* somebody in the namespace translates addresses */
 	const struct plan_sysctl *before; /* values before us */
 	size_t n_before;

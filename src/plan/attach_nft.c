@@ -821,6 +821,21 @@ static void aliases(struct nft *n)
 	line(n, "\t}");
 }
 
+/* Both ends are told: what comes in says how large ours may be, what goes out theirs. */
+static void narrow(struct nft *n)
+{
+	static const char *const ways[][3] = { { "narrow_in", "prerouting", "iifname" },
+					       { "narrow_out", "postrouting", "oifname" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		line(n, "\tchain %s {", ways[i][0]);
+		line(n, "\t\ttype filter hook %s priority -312; policy accept;", ways[i][1]);
+		line(n, "\t\t%s != %s tcp flags syn / syn,rst tcp option maxseg size set %u",
+		     ways[i][2], n->lan, n->ask->mss);
+		line(n, "\t}");
+	}
+}
+
 /* No packet comes here: the chain keeps what sysctls were before us, for `detach`. */
 static void before(struct nft *n)
 {
@@ -867,6 +882,8 @@ const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 	}
 	if (ask->alias)
 		aliases(&n);
+	if (ask->mss)
+		narrow(&n);
 	line(&n, "}");
 	text = arena_strdup(a, text_str(&n.out));
 	text_free(&n.out);

@@ -184,18 +184,23 @@ static int read_interface(struct reader *r, const struct ini_entry *entry)
 }
 
 /* Below 536 no host must go (RFC 9293 3.7.1), above 8960 no link asks for it. */
-static int read_mss(struct reader *r, const struct ini_entry *entry)
+int config_mss(const char *word, uint32_t *ret, struct err *e)
 {
 	uint32_t mss;
 
-	if (!str_to_u32(entry->value, 8960, &mss) || mss < 536) {
-		err_set(r->e, EINVAL,
-			"\"%.40s\" is not a TCP segment size; write bytes from 536 "
-			"to 8960, such as 1360",
-			entry->value);
+	if (!str_to_u32(word, 8960, &mss) || mss < 536)
+		return err_set(e, EINVAL,
+			       "\"%.40s\" is not a TCP segment size; write bytes from 536 "
+			       "to 8960, such as 1360",
+			       word);
+	*ret = mss;
+	return 0;
+}
+
+static int read_mss(struct reader *r, const struct ini_entry *entry)
+{
+	if (config_mss(entry->value, &this_door(r)->mss, r->e) < 0)
 		return fail_at_value(r, entry);
-	}
-	this_door(r)->mss = mss;
 	return 0;
 }
 

@@ -47,6 +47,9 @@ int config_from_flags(struct arena *a, const char *name, const struct config_fla
  */
 int config_publish(const char *word, struct publish *ret, struct err *e) MUST_USE;
 
+/* A TCP segment size: 536 to 8960 bytes.  As config_publish(). */
+int config_mss(const char *word, uint32_t *ret, struct err *e) MUST_USE;
+
 /* "vpn.example.net:443/tcp", port and protocol may be left out.  As config_publish(). */
 int config_server(struct arena *a, const char *word, struct door_server *ret,
 		  struct err *e) MUST_USE;

@@ -2,6 +2,7 @@
 #include "wire/vpnenv.h"
 
 #include "base/text.h"
+#include "wire/config.h"
 
 #include <errno.h>
 #include <string.h>
@@ -55,6 +56,13 @@ static int take_udp(struct reader *r, const char *value)
 		return err_set(r->e, EINVAL, "%s: \"%s\": write learn or alias", r->name, value);
 	r->out->alias = str_eq(value, "alias");
 	return 0;
+}
+
+static int take_mss(struct reader *r, const char *value)
+{
+	int ret = config_mss(value, &r->out->mss, r->e);
+
+	return ret < 0 ? err_wrap(r->e, ret, "%s", r->name) : 0;
 }
 
 static int take_dns(struct reader *r, const char *value)
@@ -142,6 +150,7 @@ static const struct known {
 	{ "SALLYPORT_VPN", NULL, take_vpn },
 	{ "SALLYPORT_REACH", NULL, take_reach },
 	{ "SALLYPORT_UDP", NULL, take_udp },
+	{ "SALLYPORT_MSS", NULL, take_mss },
 	{ "SALLYPORT_DNS", NULL, take_dns },
 	{ "DNS_ADDRESS", "SALLYPORT_DNS", take_dns_address },
 	{ "DNS_KEEP_NAMESERVER", "SALLYPORT_DNS=keep", take_dns_keep },

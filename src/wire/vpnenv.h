@@ -21,6 +21,7 @@ struct vpnenv {
 	const char *user, *password; /* for auth-user-pass, or NULL */
 	const char *user_file, *password_file; /* files that hold them */
 	bool alias; /* SALLYPORT_UDP=alias */
+	uint32_t mss; /* SALLYPORT_MSS, 0 if not given */
 	struct prefix *reach;
 	size_t n_reach, cap_reach;
 	struct resolvconf_names names; /* SALLYPORT_DNS: servers in place of the VPN's */

@@ -424,6 +424,24 @@ static void connections_that_the_namespace_began_are_told_to_the_kill_switch(voi
 	arena_free(&s.arena);
 }
 
+static void segments_by_tunnels_are_made_small_where_that_is_asked_for(void **state)
+{
+	struct scene s;
+	const char *text;
+
+	(void)state;
+	container(&s);
+	find(&s);
+	text = plan_nft_attach(&s.arena, &s.net, &s.doors, &(struct attach_ask){ .mss = 1200 });
+	assert_non_null(strstr(text, "iifname != { \"eth0\" } tcp flags syn / syn,rst tcp option "
+				     "maxseg size set 1200"));
+	assert_non_null(strstr(text, "oifname != { \"eth0\" } tcp flags syn / syn,rst tcp option "
+				     "maxseg size set 1200"));
+	text = plan_nft_attach(&s.arena, &s.net, &s.doors, &(struct attach_ask){ 0 });
+	assert_null(strstr(text, "maxseg"));
+	arena_free(&s.arena);
+}
+
 static void chains_of_the_other_table_are_stale(void **state)
 {
 	struct arena a = { 0 };
@@ -467,6 +485,7 @@ int main(void)
 		cmocka_unit_test(aliases_of_each_address_are_apart),
 		cmocka_unit_test(connections_are_tracked_where_an_address_does_not_tell),
 		cmocka_unit_test(connections_that_the_namespace_began_are_told_to_the_kill_switch),
+		cmocka_unit_test(segments_by_tunnels_are_made_small_where_that_is_asked_for),
 		cmocka_unit_test(chains_of_the_other_table_are_stale),
 		cmocka_unit_test(sets_of_addresses_that_went_are_stale),
 	};

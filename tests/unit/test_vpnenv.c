@@ -25,11 +25,13 @@ static void our_own_are_taken_without_a_word(void **state)
 
 	(void)state;
 	assert_int_equal(READ(&a, &v, &e, "PATH=/bin", "HOME=/", "SALLYPORT_VPN=/v",
-			      "SALLYPORT_REACH=10.0.0.0/8, fd00::/8", "SALLYPORT_UDP=alias"),
+			      "SALLYPORT_REACH=10.0.0.0/8, fd00::/8", "SALLYPORT_UDP=alias",
+			      "SALLYPORT_MSS=1200"),
 			 0);
 	assert_string_equal(v.vpn, "/v");
 	assert_int_equal(v.n_reach, 2);
 	assert_true(v.alias);
+	assert_int_equal(v.mss, 1200);
 	assert_int_equal(v.n_notes, 0);
 	assert_null(v.wireguard);
 }
@@ -100,7 +102,7 @@ static void wireguard_variables_are_a_wireguard_file(void **state)
 static void what_cannot_be_is_an_error_that_names_the_variable(void **state)
 {
 	static const char *const bad[] = { "SALLYPORT_REACH=10.0.0.300", "SALLYPORT_UDP=maybe",
-					   "VPN_SERVICE_PROVIDER=mullvad" };
+					   "SALLYPORT_MSS=40", "VPN_SERVICE_PROVIDER=mullvad" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {

@@ -2,6 +2,8 @@
 """What goes wrong, or is done by others, inside a namespace that services share
 with a VPN client. What does not happen to it has its control: without `attach`
 it does."""
+import socket
+
 import pytest
 
 from lab import container, probe
@@ -126,6 +128,29 @@ def test_a_narrow_hop_behind_the_tunnel(world, sallyport, deployed, server):
         assert probe.fetch(world.twin, server, 80, BIG) == BIG
     finally:
         world.vpnsrv.ip('link set twin mtu 1500')
+
+
+# What is larger is lost behind the tunnel, both ways, and nobody hears of it.
+NARROW = 'table inet narrow { chain narrow { type filter hook forward priority 0; ' \
+         'oifname { "tun0", "twin" } meta length > 1280 drop; }; }'
+
+
+@pytest.mark.parametrize('server', [A_VPN4, A_VPN6])
+def test_a_narrow_hop_that_does_not_tell(world, sallyport, deployed, server):
+    def fetched(seconds):
+        return probe.fetch(world.twin, server, 80, BIG, seconds)
+
+    def may_send():
+        with probe.connect(world.twin, server, 80) as s:
+            return s.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    world.vpnsrv.nft(NARROW)
+    try:
+        sallyport('attach', 'vpn', ok=True)
+        assert fetched(1) < BIG and may_send() > 1200, 'the control'
+        sallyport('attach', '--mss', '1200', 'vpn', ok=True)
+        assert fetched(probe.PATIENCE) == BIG and may_send() <= 1200
+    finally:
+        world.vpnsrv.nft('delete table inet narrow')
 
 
 # F18 ---------------------------------------------------------------------------
