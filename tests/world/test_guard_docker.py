@@ -230,6 +230,30 @@ def test_containers_reach_the_vpn_and_each_other(program, world, docker):
     child.kill()
 
 
+def test_a_network_that_is_made_later_answers_and_so_does_its_flow(program, world,
+                                                                  docker):
+    """Its bridge is a new interface, and the VPN claims its range as well."""
+    world.openvpn.give_a((*PUSHES['the enclosing prefix'],
+                          'route 10.89.7.0 255.255.255.128'))
+    with guarded(program, world) as guard:
+        guard.connected()
+        docker('network', 'create', '--subnet', '10.89.7.0/24', 'later')
+        docker.service('late', 80, options=['--network', 'later', '-p', '82:80',
+                                            '-p', '82:80/udp'], by='late')
+        until(lambda: probe.ask(world.laptop, 'tcp', A4, 82, seconds=2).answered,
+              guard.log.text, PATIENCE)
+        flow = probe.Flow(world.laptop, A4, 82)
+        for host, address in clients(world):
+            for proto in 'tcp', 'udp':
+                got = probe.ask(host, proto, A4, 82, seconds=8)
+                assert (got.how, got.by, got.saw) == (How.ANSWERED, 'late', address)
+        assert wrong(world) == []
+        flow.stop()
+        assert not flow.error, flow.error
+        docker.remove('late')
+        docker('network', 'rm', 'later')
+
+
 B4, FAR4 = '192.168.50.10', '192.168.60.20'
 
 
