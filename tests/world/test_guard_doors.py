@@ -87,14 +87,16 @@ def test_sysctls_are_as_before_at_the_end_whoever_ends_it(program, net):
 @pytest.mark.parametrize('dst', [LAN4, LAN6])
 def test_a_vpn_peers_connection_that_is_older_than_the_guard_goes_on(
         program, net, dst):
-    """And with the guard after one that was killed, which knows it no better."""
+    """And with the guard after one that was killed, which knows it no better. The
+    LAN's go on by the LAN."""
     client = OpenVpnClient(net.servera, net.office, net.dir).wait()
-    with probe.connect(net.serverb, dst, 80) as s:
-        assert probe.line(s)
+    with probe.connect(net.serverb, dst, 80) as s, probe.connect(net.mallory, dst, 80) as lan:
+        assert probe.line(s) and probe.line(lan)
 
         def echo(word):
-            s.sendall(word + b'\n')
-            return probe.line(s).split()[-1] == word.decode()
+            for end in s, lan:
+                end.sendall(word + b'\n')
+            return [probe.line(end).split()[-1] for end in (s, lan)] == [word.decode()] * 2
         for word in (b'first', b'second'):
             guard = guarded(program, net, [])
             guard.wait_stands()

@@ -13,9 +13,9 @@ from lab import probe
 from lab.driver import GATE, Driver, again, answered
 from lab.host import until
 from lab.leak import SECRET
-from lab.sniff import Sniffer, inject, mac, udp_packet
-from lab.world import (A4, A6, A_VPN4, B_INET4, B_VPN4, B_VPN6, LAN, LAPTOP2_4,
-                       LAPTOP2_6, SELF, VPN, askers, wrong_answers)
+from lab.sniff import Sniffer, inject, inject_tun, mac, udp_packet
+from lab.world import (A4, A6, A_VPN4, A_VPN6, B_INET4, B_VPN4, B_VPN6, LAN,
+                       LAPTOP2_4, LAPTOP2_6, SELF, VPN, askers, wrong_answers)
 
 COMPOSE = os.path.join(container.LAB,
                        '../../../deploy/compose/network.yml')
@@ -220,18 +220,26 @@ def test_a_running_container_is_connected(world, office, gate):
         until(lambda: len(gate.status()['rooms']) == 1, 'its room is gone')
 
 
-def test_default_lan_and_reach_are_the_networks(world, engine, driver, gate):
-    driver.network(engine, 'office', gate='office',
+@pytest.mark.parametrize('flags', [(), ('--ipv6', '--subnet', '172.21.0.0/16',
+                                        '--subnet', 'fd00:77::/64')],
+                         ids=["the gate's addresses", "Docker's addresses"])
+def test_default_lan_and_reach_are_the_networks(world, engine, driver, gate, flags):
+    driver.network(engine, 'office', *flags, gate='office',
                    reach=f'{LAPTOP2_4}/32,{LAPTOP2_6}/128')
     web(engine)
     child = world.serve(world.laptop2, 'beside', 90)
+    far = world.serve(world.serverb, 'far', 92)
     with engine.inside('web') as inside:
         for address, saw in ((LAPTOP2_4, A4), (LAPTOP2_6, A6)):
             got = probe.ask_until_answered(inside, 'tcp', address, 90)
             assert (got.by, got.saw) == ('beside', saw)
         assert not probe.ask(inside, 'tcp', '172.16.9.20', 90,
                              seconds=0.5).answered
+        for address, own in ((B_VPN4, A_VPN4), (B_VPN6, A_VPN6)):
+            got = probe.ask_until_answered(inside, 'tcp', address, 92)
+            assert (got.by, got.saw) == ('far', own)
     child.kill()
+    far.kill()
 
 
 def test_the_compose_file_as_it_is(world, docker, driver, gate):
@@ -320,6 +328,28 @@ def test_a_container_does_not_say_anothers_address(world, office, gate, dst):
             inject(inside, 'eth0', to, udp_packet(src, port, dst, 4300))
         assert vpn.wait_for(lambda p: p.sport == 4303 and p.dport == 4300)
         assert vpn.seen(lambda p: p.sport in (4301, 4302)) == []
+
+
+@pytest.mark.parametrize('dst, peer', [(A_VPN4, B_VPN4), (A_VPN6, B_VPN6)])
+def test_nobody_in_a_tunnel_says_a_containers_address(world, office, gate, dst, peer):
+    """Not even while somebody has the gate's rp_filter off."""
+    web(office, '--label', ALL)
+    web(office, name='other')
+    neighbour = addresses(office, 'other')[':' in dst]
+    answered(world, gate)
+    with gate.inner as inner:
+        keys = [f'net/ipv4/conf/{where}/rp_filter' for where in ('all', 'office')]
+        before = [inner.sysctl(key) for key in keys]
+        for key in keys:
+            inner.sysctl(key, 0)
+        with office.inside('web') as inside, Sniffer(inside, 'eth0') as eth0:
+            for src in neighbour, peer:
+                inject_tun(world.vpnsrv, 'tun0', udp_packet(src, 4640, dst, 80))
+            assert eth0.wait_for(lambda p: p.sport == 4640 and p.src == peer)
+            assert {p.src for p in eth0.seen(lambda p: p.sport == 4640 and
+                                             p.dport == 80)} == {peer}
+        for key, value in zip(keys, before):
+            inner.sysctl(key, value)
 
 
 def test_nobody_of_the_lan_gets_to_an_unpublished_port(world, office, gate):
