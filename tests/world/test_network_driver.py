@@ -331,18 +331,21 @@ def test_a_container_does_not_say_anothers_address(world, office, gate, dst):
 
 
 @pytest.mark.parametrize('dst, peer', [(A_VPN4, B_VPN4), (A_VPN6, B_VPN6)])
-def test_nobody_in_a_tunnel_says_a_containers_address(world, office, gate, dst, peer):
+def test_nobody_in_a_tunnel_says_a_containers_address(world, engine, driver, gate, dst,
+                                                     peer):
     """Not even while somebody has the gate's rp_filter off."""
-    web(office, '--label', ALL)
-    web(office, name='other')
-    neighbour = addresses(office, 'other')[':' in dst]
+    driver.network(engine, 'office', '--ipv6', '--subnet', '172.21.0.0/16',
+                   '--subnet', 'fd00:77::/64', gate='office')
+    web(engine, '--label', ALL)
+    web(engine, name='other')
+    neighbour = addresses(engine, 'other')[':' in dst]
     answered(world, gate)
     with gate.inner as inner:
         keys = [f'net/ipv4/conf/{where}/rp_filter' for where in ('all', 'office')]
         before = [inner.sysctl(key) for key in keys]
         for key in keys:
             inner.sysctl(key, 0)
-        with office.inside('web') as inside, Sniffer(inside, 'eth0') as eth0:
+        with engine.inside('web') as inside, Sniffer(inside, 'eth0') as eth0:
             for src in neighbour, peer:
                 inject_tun(world.vpnsrv, 'tun0', udp_packet(src, 4640, dst, 80))
             assert eth0.wait_for(lambda p: p.sport == 4640 and p.src == peer)
