@@ -100,7 +100,10 @@ def test_a_vpn_peers_connection_that_is_older_than_the_guard_goes_on(
         for word in (b'first', b'second'):
             guard = guarded(program, net, [])
             guard.wait_stands()
-            assert echo(word)
+            with Sniffer(net.mallory, 'eth0') as near:
+                assert echo(word)
+                # The VPN's server would bring it, too.
+                assert near.wait_for(lambda p: p.src == dst and p.sport == 80).ttl == 64
             guard.kill9()
             assert echo(word)
         guard.off()
