@@ -35,6 +35,11 @@ static inline int lab_enter(void **state)
 	return 0;
 }
 
+static inline void lab_run(const char *command)
+{
+	assert_int_equal(system(command), 0);
+}
+
 /* With the words of the error, should it be one. */
 #define assert_ok(call)                                                                            \
 	do {                                                                                       \

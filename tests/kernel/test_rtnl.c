@@ -15,7 +15,6 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <poll.h>
 
 struct scene {
 	struct arena arena;
@@ -49,11 +48,6 @@ static void scene_close(struct scene *s)
 	arena_free(&s->arena);
 }
 #define CLEANUP_SCENE __attribute__((cleanup(scene_close)))
-
-static void run(const char *command)
-{
-	assert_int_equal(system(command), 0);
-}
 
 static struct snapshot snapshot(struct scene *s)
 {
@@ -210,7 +204,7 @@ static void a_gate_once_applied_needs_nothing_more(void **state)
 
 	(void)state;
 	apply(&s, &w);
-	run("ip netns exec room ip link set eth0 up");
+	lab_run("ip netns exec room ip link set eth0 up");
 	assert_nothing_to_do(&s, &w);
 	have = snapshot(&s);
 	l = snapshot_link_by_name(&have, "room");
@@ -219,10 +213,10 @@ static void a_gate_once_applied_needs_nothing_more(void **state)
 	assert_string_equal(l->alias, "sallyport office");
 	assert_int_equal(l->mtu, 1400);
 	/* No route of the kernel's making stands in main. */
-	run("test -z \"$(ip -4 route show table main)\"");
-	run("ip -6 addr show dev room | grep -q 'fd00:1::2/128.*nodad\\|fd00:1::2/128 scope global'");
-	run("! ip -6 addr show dev room | grep fd00 | grep tentative");
-	run("ip netns exec room ip link show eth0 | grep -q 'mtu 1400'");
+	lab_run("test -z \"$(ip -4 route show table main)\"");
+	lab_run("ip -6 addr show dev room | grep -q 'fd00:1::2/128.*nodad\\|fd00:1::2/128 scope global'");
+	lab_run("! ip -6 addr show dev room | grep fd00 | grep tentative");
+	lab_run("ip netns exec room ip link show eth0 | grep -q 'mtu 1400'");
 }
 
 static void what_was_taken_away_is_put_back(void **state)
@@ -245,7 +239,7 @@ static void what_was_taken_away_is_put_back(void **state)
 	(void)state;
 	apply(&s, &w);
 	for (size_t i = 0; i < ARRAY_LEN(damage); i++) {
-		run(damage[i]);
+		lab_run(damage[i]);
 		assert_true(diff_now(&s, &w).n_ops > 0);
 		apply(&s, &w);
 		/* A flap takes link-local routes with it until the link is there again. */
@@ -310,9 +304,9 @@ static void an_optional_route_waits_for_its_link(void **state)
 			    "add route default dev tun0 table 5901: link \"tun0\": No such device");
 	r->optional = true;
 	assert_ok(rtnl_apply(s.rt, &w, &d, netns_of, &s, &e));
-	run("ip link add tun0 type veth peer name d1 && ip link set d1 up");
+	lab_run("ip link add tun0 type veth peer name d1 && ip link set d1 up");
 	assert_ok(rtnl_apply(s.rt, &w, &d, netns_of, &s, &e));
-	run("ip link set tun0 up");
+	lab_run("ip link set tun0 up");
 	assert_ok(rtnl_apply(s.rt, &w, &d, netns_of, &s, &e));
 	assert_nothing_to_do(&s, &w);
 }
@@ -351,8 +345,8 @@ static void a_changed_route_is_never_missing(void **state)
 	assert_int_equal(d.ops[1].kind, OP_ROUTE_DEL);
 	apply(&s, &w);
 	assert_nothing_to_do(&s, &w);
-	run("ip route show table 5901 | grep -q 'default via 198.18.0.4'");
-	run("! ip route show table 5901 | grep -q 'default via 198.18.0.3'");
+	lab_run("ip route show table 5901 | grep -q 'default via 198.18.0.4'");
+	lab_run("! ip route show table 5901 | grep -q 'default via 198.18.0.3'");
 }
 
 /* Random rules of every sort we can say: the kernel tells them back as they went. */
@@ -440,12 +434,12 @@ static void what_iproute2_sets_is_read(void **state)
 	bool peer = false;
 
 	(void)state;
-	run("ip link add d0 type veth peer name d1 && ip link set d1 up && ip link set d0 group 7 up && "
-	    "ip addr add 192.0.2.1/24 dev d0 && ip addr add 192.0.2.9 peer 192.0.2.10/32 dev d0 && "
-	    "ip route add 198.51.100.0/24 nexthop via 192.0.2.2 dev d0 weight 3 "
-	    "nexthop via 192.0.2.3 dev d0 && "
-	    "ip route add 203.0.113.0/24 via inet6 fe80::1 dev d0 && "
-	    "ip -6 route add 2001:db8::/32 dev d0 mtu 1300 pref high");
+	lab_run("ip link add d0 type veth peer name d1 && ip link set d1 up && ip link set d0 group 7 up && "
+		"ip addr add 192.0.2.1/24 dev d0 && ip addr add 192.0.2.9 peer 192.0.2.10/32 dev d0 && "
+		"ip route add 198.51.100.0/24 nexthop via 192.0.2.2 dev d0 weight 3 "
+		"nexthop via 192.0.2.3 dev d0 && "
+		"ip route add 203.0.113.0/24 via inet6 fe80::1 dev d0 && "
+		"ip -6 route add 2001:db8::/32 dev d0 mtu 1300 pref high");
 	have = snapshot(&s);
 	for (size_t i = 0; i < have.n_routes; i++) {
 		const struct route *r = &have.routes[i];
@@ -475,8 +469,8 @@ static void some_tables_are_main_and_the_range(void **state)
 	struct err e;
 
 	(void)state;
-	run("ip link add d0 type veth peer name d1 && ip link set d1 up && ip link set d0 up && ip route add 10.0.0.0/8 dev d0 && "
-	    "ip route add 10.1.0.0/16 dev d0 table 5901 && ip route add 10.2.0.0/16 dev d0 table 77");
+	lab_run("ip link add d0 type veth peer name d1 && ip link set d1 up && ip link set d0 up && ip route add 10.0.0.0/8 dev d0 && "
+		"ip route add 10.1.0.0/16 dev d0 table 5901 && ip route add 10.2.0.0/16 dev d0 table 77");
 	assert_ok(rtnl_snapshot_tables(s.rt, &s.arena, 5900, 5999, &have, &e));
 	assert_true(have.n_routes >= 2);
 	for (size_t i = 0; i < have.n_routes; i++)
@@ -495,7 +489,7 @@ static void make_end(const char *link, unsigned int slot, const char *ip, const 
 		"ip link set %s up && ip addr add %s/32 dev %s && ip addr add fe80::1/64 dev %s && "
 		"ip route add %s dev %s table 5900",
 		link, slot >> 8, slot & 0xff, link, link, ip, link, link, net, link);
-	run(command);
+	lab_run(command);
 }
 
 static struct snapshot near(struct scene *s, uint32_t table)
@@ -573,13 +567,13 @@ static void of_other_gates_only_the_ranges_are_listed(void **state)
 	struct scene s CLEANUP_SCENE = scene_open();
 
 	(void)state;
-	run("ip link add eth7 mtu 1400 type veth peer name eth8 && ip link set eth7 up && "
-	    "ip addr add 192.0.2.7/24 dev eth7 && ip addr add 2001:db8::7/64 dev eth7 nodad && "
-	    "ip route add 10.7.0.0/16 dev eth7 && ip route add 10.8.0.0/16 dev eth7 table 77 && "
-	    "ip link add sp-admins type veth peer name admins");
+	lab_run("ip link add eth7 mtu 1400 type veth peer name eth8 && ip link set eth7 up && "
+		"ip addr add 192.0.2.7/24 dev eth7 && ip addr add 2001:db8::7/64 dev eth7 nodad && "
+		"ip route add 10.7.0.0/16 dev eth7 && ip route add 10.8.0.0/16 dev eth7 table 77 && "
+		"ip link add sp-admins type veth peer name admins");
 	make_end("sp-mine", 1, "198.18.0.65", "198.18.0.64/26");
-	run("ip link set sp-mine alias 'sallyport mine' && "
-	    "ip link add eth9 address 02:5a:11:79:00:02 type veth peer name eth10");
+	lab_run("ip link set sp-mine alias 'sallyport mine' && "
+		"ip link add eth9 address 02:5a:11:79:00:02 type veth peer name eth10");
 	make_end("sp-1.0", 1, "198.18.0.66", "198.18.0.70/32");
 	make_end("sp-9.0", 9, "198.18.9.1", "198.18.9.0/26");
 	/* One other gate: everything is listed and what is its own left out. */
@@ -591,7 +585,7 @@ static void of_other_gates_only_the_ranges_are_listed(void **state)
 
 		snprintf(name, sizeof(name), "sp-%c", 'a' + (int)i);
 		make_end(name, 100 + i, "203.0.113.1", "203.0.113.0/26");
-		run("ip route del 203.0.113.0/26 table 5900");
+		lab_run("ip route del 203.0.113.0/26 table 5900");
 	}
 	make_end("sp-2.0", 2, "198.18.0.130", "198.18.0.134/32");
 	assert_near(&s, "sp-other");
@@ -610,316 +604,21 @@ static void links_are_made_counted_and_deleted(void **state)
 	assert_int_equal(rtnl_link_add_kind(s.rt, "wg0", "no-such-kind", -1, &e), -EOPNOTSUPP);
 	assert_ok(rtnl_link_add_kind(s.rt, "br0", "bridge", -1, &e));
 	assert_int_equal(rtnl_link_add_kind(s.rt, "br0", "bridge", -1, &e), -EEXIST);
-	run("ip link add d0 type veth peer name d1 && ip link set d1 up && "
-	    "ip link set d0 netns room name office");
+	lab_run("ip link add d0 type veth peer name d1 && ip link set d1 up && "
+		"ip link set d0 netns room name office");
 	assert_int_equal(rtnl_counters(s.rt, "d0", &c, &e), -ENODEV);
 	assert_ok(rtnl_open(s.room, &room, &e));
 	assert_ok(rtnl_link_set(room, "office", true, 1300, "sallyport office", &e));
-	run("ip netns exec room ip neigh add 192.0.2.7 lladdr 02:00:00:00:00:01 dev office && "
-	    "ip netns exec room ip addr add 192.0.2.1/24 dev office && "
-	    "ip netns exec room python3 -c \"import socket; "
-	    "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.7', 9))\"");
+	lab_run("ip netns exec room ip neigh add 192.0.2.7 lladdr 02:00:00:00:00:01 dev office && "
+		"ip netns exec room ip addr add 192.0.2.1/24 dev office && "
+		"ip netns exec room python3 -c \"import socket; "
+		"socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('192.0.2.7', 9))\"");
 	assert_ok(rtnl_counters(room, "office", &c, &e));
 	assert_true(c.packets_out > 0 && c.bytes_out > 0);
 	assert_ok(rtnl_link_delete(room, "office", &e));
 	assert_ok(rtnl_link_delete(room, "office", &e));
 	assert_int_equal(rtnl_link_set(room, "a-name-that-is-too-long", true, 0, NULL, &e),
 			 -EINVAL);
-}
-
-static struct rtnl_news read_news(struct rtnl_watch *w)
-{
-	struct pollfd p = { .fd = rtnl_watch_fd(w), .events = POLLIN };
-	struct rtnl_news news;
-	struct err e;
-
-	assert_int_equal(poll(&p, 1, 60000), 1);
-	assert_ok(rtnl_watch_read(w, &news, &e));
-	return news;
-}
-
-static void the_watch_tells_what_was_touched(void **state)
-{
-	struct rtnl_watch *w = NULL;
-	struct rtnl_news n;
-	struct err e;
-
-	(void)state;
-	run("ip link add d0 type veth peer name d1 && ip link set d1 up && ip link set d0 up");
-	assert_ok(rtnl_watch_open(-1, &w, &e));
-	assert_ok(rtnl_watch_read(w, &n, &e));
-	assert_false(n.links || n.rules || n.routes || n.addresses || n.lost || n.deletions);
-	run("ip rule add pref 0 lookup 5901");
-	n = read_news(w);
-	/* A link's carrier may be told of late. */
-	assert_true(n.rules && n.deletions && !n.lost);
-	run("ip route add 10.0.0.0/8 dev d0");
-	n = read_news(w);
-	assert_true(n.routes && !n.deletions && !n.rules);
-	run("ip route del 10.0.0.0/8");
-	n = read_news(w);
-	assert_true(n.routes && n.deletions);
-	run("ip addr add 192.0.2.1/24 dev d0");
-	n = read_news(w);
-	assert_true(n.addresses && !n.deletions);
-	run("echo 1 >/proc/sys/net/ipv4/ip_forward");
-	n = read_news(w);
-	assert_true(n.links && !n.deletions && !n.lost);
-	run("echo 1 >/proc/sys/net/ipv6/conf/all/forwarding");
-	n = read_news(w);
-	assert_true(n.links && !n.lost);
-	run("echo 2 >/proc/sys/net/ipv4/conf/d0/rp_filter");
-	n = read_news(w);
-	assert_true(n.links && !n.deletions && !n.lost);
-	/* IPv4 says nothing of the routes that go with it. */
-	run("ip link set d0 down");
-	n = read_news(w);
-	assert_true(n.links && n.deletions);
-	rtnl_watch_close(&w);
-	assert_null(w);
-}
-
-static bool is_readable(const struct rtnl_watch *w)
-{
-	struct pollfd p = { .fd = rtnl_watch_fd(w), .events = POLLIN };
-
-	return poll(&p, 1, 0) == 1;
-}
-
-static struct rtnl_news news_of(struct rtnl_watch *w, const char *command)
-{
-	struct rtnl_news ignored;
-	struct err e;
-
-	assert_ok(rtnl_watch_read(w, &ignored, &e));
-	run(command);
-	return read_news(w);
-}
-
-/* IPv6 tells of an address when it has done with duplicates, in its own time. */
-static struct rtnl_news address_news_of(struct rtnl_watch *w, const char *command)
-{
-	struct rtnl_news n = news_of(w, command);
-
-	while (!n.addresses)
-		n = read_news(w);
-	return n;
-}
-
-/* Everything that another gate's start and end changes on the host does not even wake us. */
-static void of_another_gates_link_nothing_is_heard(void **state)
-{
-	static const char *const own[] = { "sp-mine", "sp-1.0" };
-	struct rtnl_watch *w = NULL;
-	struct rtnl_news ignored;
-	struct err e;
-
-	(void)state;
-	assert_ok(rtnl_watch_open(-1, &w, &e));
-	assert_true(rtnl_watch_own(w, 1, own, 2, NULL, 0));
-	run("ip link add sp-other type veth peer name sp-2.0 && ip link set sp-other up && "
-	    "echo 1 >/proc/sys/net/ipv4/conf/sp-other/forwarding && ip link set sp-2.0 up && "
-	    "ip addr add 198.18.0.129/32 dev sp-other noprefixroute && "
-	    "ip addr add fe80::1/64 dev sp-other && ip -6 route add fd5a::/64 dev sp-other && "
-	    "ip route add 198.18.0.128/26 dev sp-other table 5900");
-	assert_false(is_readable(w));
-	/* Names that begin as ours do. */
-	run("ip link add sp-mine2 type veth peer name sp-11.0 && ip link set sp-mine2 up && "
-	    "ip addr add 198.18.0.193/32 dev sp-mine2");
-	assert_false(is_readable(w));
-	/* Nor that routes come, by whatever link. */
-	run("ip link set lo up");
-	assert_true(rtnl_watch_read(w, &ignored, &e) == 0);
-	run("ip route add 10.9.0.0/16 dev lo && ip route add unreachable 10.10.0.0/16");
-	assert_false(is_readable(w));
-	run("ip -6 addr flush dev sp-2.0; ip route del 198.18.0.128/26 dev sp-other table 5900; "
-	    "ip addr del 198.18.0.129/32 dev sp-other; ip link del sp-other");
-	assert_false(is_readable(w));
-	rtnl_watch_close(&w);
-}
-
-/* Whatever the filter takes away, it must not be this. */
-static void of_ones_own_links_and_of_the_hosts_everything_is_heard(void **state)
-{
-	static const char *const own[] = { "sp-mine", "sp-1.0" };
-	struct rtnl_watch *w = NULL;
-	struct rtnl_news n;
-	struct err e;
-	int eth;
-
-	(void)state;
-	run("ip link add eth7 type veth peer name sp-other && ip link set sp-other up");
-	eth = (int)if_nametoindex("eth7");
-	assert_ok(rtnl_watch_open(-1, &w, &e));
-	assert_true(rtnl_watch_own(w, 1, own, 2, &eth, 1));
-	assert_false(rtnl_watch_own(w, 1, own, 2, &eth, 1));
-	n = news_of(w, "ip link add sp-mine type veth peer name sp-1.0");
-	assert_true(n.links);
-	n = news_of(w, "ip addr add 198.18.0.65/32 dev sp-mine noprefixroute");
-	assert_true(n.addresses);
-	assert_true(rtnl_watch_own(w, 1, own, 2, &eth, 1));
-	n = news_of(w, "ip link set sp-mine up && ip link set sp-1.0 up");
-	assert_true(n.links);
-	n = news_of(w, "ip link set sp-1.0 mtu 1400");
-	assert_true(n.links);
-	address_news_of(w, "ip addr add fe80::1/64 dev sp-mine nodad");
-	n = news_of(w, "ip -6 addr del fe80::1/64 dev sp-mine");
-	assert_true(n.addresses && n.deletions);
-	n = news_of(w, "ip addr add 198.18.0.66/32 dev sp-1.0");
-	assert_true(n.addresses);
-	run("ip route add 198.18.0.64/26 dev sp-mine table 5900 && "
-	    "ip -6 route add fd5a::/64 dev sp-1.0 table 5900");
-	n = news_of(w, "ip route del 198.18.0.64/26 table 5900");
-	assert_true(n.deletions);
-	n = news_of(w, "ip -6 route del fd5a::/64 table 5900");
-	assert_true(n.deletions);
-	n = news_of(w, "echo 1 >/proc/sys/net/ipv4/conf/sp-mine/forwarding");
-	assert_true(n.links);
-	n = news_of(w, "echo 1 >/proc/sys/net/ipv4/conf/eth7/forwarding");
-	assert_true(n.links);
-	n = news_of(w, "echo 1 >/proc/sys/net/ipv4/ip_forward");
-	assert_true(n.links);
-	n = news_of(w, "ip rule add pref 0 to 198.18.0.0/15 lookup 5900");
-	assert_true(n.rules && n.deletions);
-	n = news_of(w, "ip rule del pref 0 to 198.18.0.0/15 lookup 5900");
-	assert_true(n.rules && n.deletions);
-	n = news_of(w, "ip link set eth7 up && ip addr add 192.0.2.1/24 dev eth7");
-	assert_true(n.links && n.addresses);
-	n = news_of(w, "ip link add new0 type veth peer name new1");
-	assert_true(n.links);
-	/* A link that the filter does not know yet. */
-	n = news_of(w, "ip addr add 192.0.2.9/32 dev new0");
-	assert_true(n.addresses);
-	n = news_of(w, "ip addr add 192.0.2.10/32 dev new0 label new0:1");
-	assert_true(n.addresses);
-	/* Those that come may be told of late, with others'; those that go are told of at once. */
-	address_news_of(w, "ip -6 addr add 2001:db8::1/64 dev new0 nodad");
-	n = news_of(w, "ip -6 addr del 2001:db8::1/64 dev new0");
-	assert_true(n.addresses && n.deletions);
-	n = news_of(w, "ip link set new0 name newer0");
-	assert_true(n.links);
-	/* On a link that it knows, IPv6's own addresses too. */
-	address_news_of(w, "ip -6 addr add fe80::7/64 dev eth7 nodad");
-	n = news_of(w, "ip -6 addr del fe80::7/64 dev eth7");
-	assert_true(n.addresses && n.deletions);
-	/* Routes that lead by no link. */
-	run("ip route add unreachable 198.18.0.64/26 table 5900");
-	n = news_of(w, "ip route del unreachable 198.18.0.64/26 table 5900");
-	assert_true(n.deletions);
-	n = news_of(w, "echo 0 >/proc/sys/net/ipv4/conf/default/forwarding");
-	assert_true(n.links);
-	n = news_of(w, "ip link del sp-mine");
-	assert_true(n.links && n.deletions);
-	rtnl_watch_close(&w);
-}
-
-/* net.core.optmem_max bounds a filter: 20 KiB until Linux 6.7, too little for hundreds of links. */
-static bool long_filters_fit(void)
-{
-	long bytes = 0;
-	FILE *f = fopen("/proc/sys/net/core/optmem_max", "re");
-
-	if (f && fscanf(f, "%ld", &bytes) != 1)
-		bytes = 0;
-	if (f)
-		fclose(f);
-	return bytes >= 131072;
-}
-
-/* A host of many containers: a block of comparisons is not as long as a jump. */
-static void many_links_of_the_host_are_heard(void **state)
-{
-	static const char *const own[] = { "sp-mine" };
-	int others[450];
-	bool filtered;
-	struct rtnl_watch *w = NULL;
-	struct rtnl_news n;
-	struct err e;
-
-	(void)state;
-	run("ip link add eth7 type veth peer name sp-other");
-	assert_ok(rtnl_watch_open(-1, &w, &e));
-	for (size_t at = 0; at < ARRAY_LEN(others); at += 149) {
-		for (size_t i = 0; i < ARRAY_LEN(others); i++)
-			others[i] = 100000 + (int)i;
-		others[at] = (int)if_nametoindex("eth7");
-		filtered = rtnl_watch_own(w, 1, own, 1, others, ARRAY_LEN(others));
-		assert_true(filtered || !long_filters_fit());
-		n = news_of(w, "echo 0 >/proc/sys/net/ipv4/conf/eth7/forwarding; "
-			       "echo 1 >/proc/sys/net/ipv4/conf/eth7/forwarding");
-		assert_true(n.links);
-		run("echo 0 >/proc/sys/net/ipv4/conf/sp-other/forwarding; "
-		    "echo 1 >/proc/sys/net/ipv4/conf/sp-other/forwarding");
-		assert_int_equal(is_readable(w), !filtered);
-		if (!filtered)
-			(void)read_news(w);
-	}
-	rtnl_watch_close(&w);
-}
-
-/* The filter before it knew fewer links, and would keep back what the new one's are told. */
-static void a_filter_that_the_kernel_refuses_keeps_nothing_back(void **state)
-{
-	static const char *const own[] = { "sp-mine" };
-	struct rtnl_watch *w = NULL;
-	struct rtnl_news n;
-	struct err e;
-	int eth7;
-
-	(void)state;
-	run("ip link add eth7 type veth peer name sp-other");
-	eth7 = (int)if_nametoindex("eth7");
-	assert_ok(rtnl_watch_open(-1, &w, &e));
-	assert_true(rtnl_watch_own(w, 1, own, 1, NULL, 0));
-	if (system("echo 256 2>/dev/null >/proc/sys/net/core/optmem_max") != 0)
-		skip(); /* older kernels have one for all namespaces */
-	assert_false(rtnl_watch_own(w, 1, own, 1, &eth7, 1));
-	n = news_of(w, "echo 0 >/proc/sys/net/ipv4/conf/eth7/forwarding; "
-		       "echo 1 >/proc/sys/net/ipv4/conf/eth7/forwarding");
-	assert_true(n.links);
-	rtnl_watch_close(&w);
-}
-
-static void a_watch_that_overflows_says_so_and_goes_on(void **state)
-{
-	const int small = 4096;
-	struct rtnl_watch *w = NULL;
-	struct rtnl_news n;
-	struct err e;
-
-	(void)state;
-	run("ip link add d0 type veth peer name d1 && ip link set d1 up && ip link set d0 up");
-	assert_ok(rtnl_watch_open(-1, &w, &e));
-	assert_int_equal(setsockopt(rtnl_watch_fd(w), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)),
-			 0);
-	run("seq 1 2000 | awk '{print \"route add 10.\" int($1/250) \".\" $1%250 \".0/24 dev d0\"}' "
-	    "| ip -batch -");
-	n = read_news(w);
-	assert_true(n.lost && n.links && n.addresses && n.routes && n.rules && n.deletions);
-	run("ip rule add pref 0 lookup 5901");
-	n = read_news(w);
-	assert_true(n.rules && !n.lost);
-	rtnl_watch_close(&w);
-}
-
-static void ten_thousand_routes_overflow_nothing(void **state)
-{
-	struct scene s CLEANUP_SCENE = scene_open();
-	struct rtnl_watch *w = NULL;
-	struct snapshot have;
-	struct rtnl_news n;
-	struct err e;
-
-	(void)state;
-	run("ip link add d0 type veth peer name d1 && ip link set d1 up && ip link set d0 up");
-	assert_ok(rtnl_watch_open(-1, &w, &e));
-	run("seq 1 10000 | awk '{print \"route add 10.\" int($1/250) \".\" $1%250 \".0/24 dev d0\"}' "
-	    "| ip -batch -");
-	n = read_news(w);
-	assert_true(n.routes && !n.lost);
-	have = snapshot(&s);
-	assert_true(have.n_routes >= 10000);
-	rtnl_watch_close(&w);
 }
 
 static void the_socket_stays_in_its_namespace(void **state)
@@ -931,7 +630,7 @@ static void the_socket_stays_in_its_namespace(void **state)
 
 	(void)state;
 	assert_ok(rtnl_open(s.room, &room, &e));
-	run("ip link add here type veth peer name d1");
+	lab_run("ip link add here type veth peer name d1");
 	assert_ok(rtnl_snapshot(room, &s.arena, &have, &e));
 	assert_null(snapshot_link_by_name(&have, "here"));
 	assert_string_equal(snapshot_link_by_name(&have, "lo")->alias, "sallyport office");
@@ -951,15 +650,6 @@ int main(void)
 		cmocka_unit_test_setup(some_tables_are_main_and_the_range, lab_enter),
 		cmocka_unit_test_setup(of_other_gates_only_the_ranges_are_listed, lab_enter),
 		cmocka_unit_test_setup(links_are_made_counted_and_deleted, lab_enter),
-		cmocka_unit_test_setup(of_another_gates_link_nothing_is_heard, lab_enter),
-		cmocka_unit_test_setup(of_ones_own_links_and_of_the_hosts_everything_is_heard,
-				       lab_enter),
-		cmocka_unit_test_setup(many_links_of_the_host_are_heard, lab_enter),
-		cmocka_unit_test_setup(a_filter_that_the_kernel_refuses_keeps_nothing_back,
-				       lab_enter),
-		cmocka_unit_test_setup(the_watch_tells_what_was_touched, lab_enter),
-		cmocka_unit_test_setup(a_watch_that_overflows_says_so_and_goes_on, lab_enter),
-		cmocka_unit_test_setup(ten_thousand_routes_overflow_nothing, lab_enter),
 		cmocka_unit_test_setup(the_socket_stays_in_its_namespace, lab_enter),
 	};
 

@@ -124,7 +124,7 @@ def rules(machine):
 def own_state(machine):
     """But for what NetworkManager notes, and which units run just now: its
     dispatcher ends when it had nothing to do for ten seconds."""
-    return re.sub(r'(?m)^/run/(NetworkManager/|systemd/units/invocation:).*\n', '',
+    return re.sub(r'(?m)^/run/(NetworkManager|systemd/(units|journal))/.*\n', '',
                   hoststate(machine))
 
 
