@@ -7,6 +7,7 @@
  */
 #include "daemon/supervisor.h"
 
+#include "base/text.h"
 #include "plan/diff.h"
 #include "sys/fd.h"
 #include "sys/files.h"
@@ -189,30 +190,34 @@ static int remove_policy(struct remains *x, struct arena *a, struct err *e)
 	return rtnl_apply(x->rtnl, &nothing, &diff, NULL, NULL, e);
 }
 
+static bool is_among(const struct plan_sysctl *all, size_t n, const char *path)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(all[i].path, path))
+			return true;
+	return false;
+}
+
 /* The other gate needs the sysctls as they are now: it inherits what they were. */
 static int bequeath(struct remains *x, struct arena *a, const char *heir,
 		    const struct plan_sysctl *before, size_t n, struct err *e)
 {
+	struct text t CLEANUP_TEXT = { 0 };
 	struct plan_sysctl *has;
-	size_t n_has;
+	size_t n_has, n_new = 0;
 	int r = before_read(x->nft, a, heir, &has, &n_has, e);
 
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		bool known = false;
-
-		for (size_t j = 0; j < n_has; j++)
-			known |= str_eq(has[j].path, before[i].path);
-		if (!known)
-			r = nft_run(x->nft,
-				    arena_printf(a,
-						 "add table inet " PLAN_NFT_HOST "\n"
-						 "add chain inet " PLAN_NFT_HOST " before_%s\n"
-						 "add rule inet " PLAN_NFT_HOST
-						 " before_%s continue comment \"%s %s\"",
-						 heir, heir, before[i].path, before[i].value),
-				    e);
+	if (r < 0)
+		return r;
+	text_addf(&t, "table inet " PLAN_NFT_HOST " {\n\tchain before_%s {\n", heir);
+	for (size_t i = 0; i < n; i++) {
+		if (is_among(has, n_has, before[i].path))
+			continue;
+		text_addf(&t, "\t\tcontinue comment \"%s %s\"\n", before[i].path, before[i].value);
+		n_new++;
 	}
-	return r;
+	text_add(&t, "\t}\n}\n");
+	return n_new ? nft_run(x->nft, text_str(&t), e) : 0;
 }
 
 static const char *value_before(const struct plan_sysctl *before, size_t n, const char *path)
@@ -256,18 +261,20 @@ static int restore(struct arena *a, const struct plan_sysctl *before, size_t n, 
 	return r;
 }
 
-/*
- * What takes the gate's part out of the host's table, "" if it has none.  The last
- * gate takes the table, whatever is in it.  What leads to the chains of one among
- * several has to be asked of libnftables, which costs more than all the rest here.
- */
-static int ours_of_table(struct remains *x, struct arena *a, const char **ret, struct err *e)
+/* Of the table that all gates share. */
+struct part {
+	const char **chains; /* this gate's */
+	size_t n, cap;
+	bool others; /* have chains there, too */
+};
+
+static int part_of_table(struct remains *x, struct arena *a, struct part *ret, struct err *e)
 {
-	size_t n, n_ours = 0, n_others = 0;
 	struct nft_chain *chains;
-	const char *listed;
+	size_t n;
 	int r = nft_chains(x->nft, a, "", &chains, &n, e);
 
+	*ret = (struct part){ 0 };
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const char *owner = plan_nft_chain_gate(chains[i].name);
 
@@ -275,38 +282,37 @@ static int ours_of_table(struct remains *x, struct arena *a, const char **ret, s
 		    !str_eq(chains[i].table, PLAN_NFT_HOST))
 			continue;
 		if (str_eq(owner, x->gate))
-			n_ours++;
+			*arena_push(a, ret->chains, ret->n, ret->cap) = chains[i].name;
 		else
-			n_others++;
+			ret->others = true;
 	}
-	*ret = n_ours ? "delete table inet " PLAN_NFT_HOST "\n" : "";
-	if (r < 0 || !n_ours || !n_others)
-		return r;
-	r = nft_list_table(x->nft, a, PLAN_NFT_HOST, &listed, e);
-	if (r < 0)
-		return r;
-	*ret = plan_nft_remove(a, listed, x->gate);
-	return 0;
+	return r;
+}
+
+/* The last gate takes the table, whatever is in it. */
+static int remove_part(struct remains *x, const struct part *part, struct err *e)
+{
+	if (!part->n)
+		return 0;
+	x->found = true;
+	if (part->others)
+		return nft_remove_chains(x->nft, PLAN_NFT_HOST, part->chains, part->n, e);
+	return nft_run(x->nft, "delete table inet " PLAN_NFT_HOST "\n", e);
 }
 
 static int remove_from_table(struct remains *x, struct arena *a, struct err *e)
 {
 	const char *heir = other_gate(x, a);
 	struct plan_sysctl *before;
-	const char *ours;
+	struct part part;
 	size_t n;
-	int r = ours_of_table(x, a, &ours, e);
+	int r = part_of_table(x, a, &part, e);
 
-	if (r < 0)
-		return r;
-	r = before_read(x->nft, a, x->gate, &before, &n, e);
+	if (r == 0)
+		r = before_read(x->nft, a, x->gate, &before, &n, e);
 	if (r == 0)
 		r = heir ? bequeath(x, a, heir, before, n, e) : restore(a, before, n, e);
-	if (r == 0 && *ours) {
-		x->found = true;
-		r = nft_run(x->nft, ours, e);
-	}
-	return r;
+	return r < 0 ? r : remove_part(x, &part, e);
 }
 
 static int remove_links(struct remains *x, struct err *e)

@@ -19,8 +19,6 @@ struct element {
 };
 
 struct listing {
-	const char **chains;
-	size_t n_chains, cap_chains;
 	struct element *elements;
 	size_t n_elements, cap_elements;
 };
@@ -81,9 +79,7 @@ static void read_listing(struct arena *a, const char *listed, struct listing *re
 			continue;
 		name = arena_strndup(a, head + kind + 1, strcspn(head + kind + 1, " \n"));
 		block = arena_strndup(a, head, (size_t)(end - head));
-		if (strncmp(head, "chain ", 6) == 0)
-			*arena_push(a, ret->chains, ret->n_chains, ret->cap_chains) = name;
-		else
+		if (strncmp(head, "chain ", 6) != 0)
 			read_elements(a, ret, name, block);
 		s = end;
 	}
@@ -119,23 +115,6 @@ const char *plan_nft_stale(struct arena *a, const char *listed, const char *gate
 
 	read_listing(a, listed, &l);
 	delete_elements(&t, &l, gate);
-	return finish(a, &t);
-}
-
-const char *plan_nft_remove(struct arena *a, const char *listed, const char *gate)
-{
-	struct text t = { 0 };
-	struct listing l;
-
-	read_listing(a, listed, &l);
-	delete_elements(&t, &l, gate);
-	/* Two rounds: one of them may lead to another. */
-	for (size_t i = 0; i < l.n_chains; i++)
-		if (is_gates_chain(l.chains[i], gate))
-			text_addf(&t, "flush chain inet " PLAN_NFT_HOST " %s\n", l.chains[i]);
-	for (size_t i = 0; i < l.n_chains; i++)
-		if (is_gates_chain(l.chains[i], gate))
-			text_addf(&t, "delete chain inet " PLAN_NFT_HOST " %s\n", l.chains[i]);
 	return finish(a, &t);
 }
 

@@ -160,8 +160,6 @@ const char *plan_nft_chain_gate(const char *chain);
  */
 /* Commands that take the gate's elements out, so that others can take their place. */
 const char *plan_nft_stale(struct arena *a, const char *listed, const char *gate);
-/* Commands that take the gate out from among others; "" if it is not in it. */
-const char *plan_nft_remove(struct arena *a, const char *listed, const char *gate);
 /* The other gate that has a port of @g's; NULL if none has. */
 const char *plan_nft_conflict(struct arena *a, const char *listed, const struct gate *g,
 			      const struct publish **ret);

@@ -24,6 +24,13 @@ void nft_close(struct nft **n);
 /* Runs @commands as one transaction; on failure the kernel is unchanged and @e quotes nft. */
 int nft_run(struct nft *n, const char *commands, struct err *e) MUST_USE;
 
+/*
+ * Deletes @chains of family inet's @table, which may lead to each other, and all
+ * elements of its maps that lead to one of them, in one transaction.
+ */
+int nft_remove_chains(struct nft *n, const char *table, const char *const *chains, size_t n_chains,
+		      struct err *e) MUST_USE;
+
 /* `list table inet NAME` as text, without handles and with counters zeroed or left out
  * (stateless output); -ENOENT if there is none.  Arena string. */
 int nft_list_table(struct nft *n, struct arena *a, const char *name, const char **ret,

@@ -23,7 +23,7 @@
 /* A list is asked for again when somebody changes something meanwhile. */
 #define TRIES 10
 
-static struct nlmsghdr *ask(char *buf, uint16_t message, const char *table)
+struct nlmsghdr *nft_raw_ask(char *buf, uint16_t message, const char *table)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct nfgenmsg *head;
@@ -32,14 +32,14 @@ static struct nlmsghdr *ask(char *buf, uint16_t message, const char *table)
 	nlh->nlmsg_flags = NLM_F_REQUEST;
 	head = mnl_nlmsg_put_extra_header(nlh, sizeof(*head));
 	head->nfgen_family = NFPROTO_INET;
-	mnl_attr_put_strz(nlh, 1, table); /* NFTA_CHAIN_TABLE, NFTA_RULE_TABLE */
+	mnl_attr_put_strz(nlh, 1, table); /* NFTA_*_TABLE */
 	return nlh;
 }
 
 int nft_raw_has_chain(struct rtnl *r, const char *table, const char *chain, struct err *e)
 {
 	_Alignas(8) char buf[1024];
-	struct nlmsghdr *nlh = ask(buf, NFT_MSG_GETCHAIN, table);
+	struct nlmsghdr *nlh = nft_raw_ask(buf, NFT_MSG_GETCHAIN, table);
 
 	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, chain);
 	return rtnl_talk(r, nlh, 0, NULL, NULL, e);
@@ -89,7 +89,7 @@ int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const c
 
 	if (status < 0)
 		return status;
-	nlh = ask(buf, NFT_MSG_GETRULE, table);
+	nlh = nft_raw_ask(buf, NFT_MSG_GETRULE, table);
 	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
 	status = rtnl_talk(r, nlh, NLM_F_DUMP, take_rule, &c, e);
 	if (status < 0)

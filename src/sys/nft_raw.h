@@ -14,6 +14,10 @@
 /* For sys/nft.c alone, whose header has the same questions. @r is a NETLINK_NETFILTER socket. */
 struct rtnl;
 
+/* Begins a question of type @message about family inet's @table in @buf, which is large enough. */
+struct nlmsghdr;
+struct nlmsghdr *nft_raw_ask(char *buf, uint16_t message, const char *table);
+
 /* 0, or -ENOENT if family inet has no such table or chain. */
 int nft_raw_has_chain(struct rtnl *r, const char *table, const char *chain, struct err *e) MUST_USE;
 int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const char *chain,
@@ -21,6 +25,9 @@ int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const c
 
 int nft_raw_chains(struct rtnl *r, struct arena *a, const char *but, struct nft_chain **ret,
 		   size_t *ret_n, struct err *e) MUST_USE;
+
+int nft_raw_remove_chains(struct rtnl *r, const char *table, const char *const *chains, size_t n,
+			  struct err *e) MUST_USE;
 
 /* One transaction, done whole when this returns 0; else the kernel is unchanged. */
 int nft_raw_run(struct rtnl *r, const struct nft_batch *b, struct err *e) MUST_USE;

@@ -325,6 +325,63 @@ static void what_is_beside_our_table_does_not_matter(void **state)
 	assert_null(strstr(text, "FORWARD"));
 }
 
+/* A table of gates "a" and "b"; without "a" if @with is false. */
+static const char *of_two_gates(struct arena *a, bool with)
+{
+	struct text t = { 0 };
+	const char *ret;
+
+	text_add(&t, "table inet two { }\ndelete table inet two\ntable inet two {\n");
+	if (with)
+		text_add(&t, "chain from_a { }\nchain publish_a { jump from_a; }\n");
+	text_add(&t, "chain publish_b { accept; }\n"
+		     "set links { type ifname; elements = { \"sp-a\" }; }\n"
+		     "map from { type ifname : verdict; elements = {\n");
+	text_addf(&t, "%s\"sp-b\" : goto publish_b }; }\n",
+		  with ? "\"sp-a\" : jump from_a,\n" : "");
+	text_add(&t, "map listen6 { type ipv6_addr . inet_proto . inet_service : verdict; "
+		     "elements = {\n");
+	/* More than one message of a dump and one attribute hold. */
+	for (unsigned int i = 1; with && i <= 2000; i++)
+		text_addf(&t, "fd00::1 . tcp . %u : goto publish_a,\n", i);
+	text_add(&t, "fd00::1 . tcp . 3000 : goto publish_b, fd00::1 . tcp . 3001 : accept }; }\n"
+		     "map empty { type ipv4_addr : verdict; }\n"
+		     "map names { type inet_service : ipv4_addr; elements = { 1 : 192.0.2.1 }; }\n"
+		     "chain base { type filter hook input priority 0; policy accept; "
+		     "iifname vmap @from; }\n"
+		     "}\n");
+	ret = arena_strdup(a, text_str(&t));
+	text_free(&t);
+	return ret;
+}
+
+static void chains_go_with_what_leads_to_them_and_all_else_stays(void **state)
+{
+	static const char *const chains[] = { "from_a", "publish_a" };
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft *n CLEANUP_NFT = NULL;
+	const char *want, *text;
+	struct err e;
+
+	(void)state;
+	assert_ok(nft_open(-1, &n, &e));
+	assert_ok(nft_run(n, of_two_gates(&a, false), &e));
+	assert_ok(nft_list_table(n, &a, "two", &want, &e));
+	assert_ok(nft_run(n, of_two_gates(&a, true), &e));
+	assert_ok(nft_list_table(n, &a, "two", &text, &e));
+	assert_string_not_equal(text, want);
+	assert_ok(nft_remove_chains(n, "two", chains, ARRAY_LEN(chains), &e));
+	assert_ok(nft_list_table(n, &a, "two", &text, &e));
+	assert_string_equal(text, want);
+	/* Whoever still needs a chain keeps all of them. */
+	assert_ok(nft_run(n, of_two_gates(&a, true), &e));
+	assert_ok(nft_run(n, "add rule inet two base goto from_a\n", &e));
+	assert_ok(nft_list_table(n, &a, "two", &want, &e));
+	assert_int_equal(nft_remove_chains(n, "two", chains, ARRAY_LEN(chains), &e), -EBUSY);
+	assert_ok(nft_list_table(n, &a, "two", &text, &e));
+	assert_string_equal(text, want);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +397,8 @@ int main(void)
 		cmocka_unit_test_setup(what_gates_do_to_their_own_parts_wakes_nobody, lab_enter),
 		cmocka_unit_test_setup(the_comments_of_one_chain_are_read, lab_enter),
 		cmocka_unit_test_setup(what_is_beside_our_table_does_not_matter, lab_enter),
+		cmocka_unit_test_setup(chains_go_with_what_leads_to_them_and_all_else_stays,
+				       lab_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

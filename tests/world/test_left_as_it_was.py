@@ -95,12 +95,17 @@ def test_after_kill_9_and_down(world, gate, before):
     ended(world, gate, before)
 
 
-def test_the_last_gate_goes_without_libnftables(world, gate, before):
+def test_gates_go_without_libnftables(world, gate, before, sallyport):
     """With a thousand ports its list of the table took most of `down`'s time."""
-    gate.kill9()
-    done = world.servera.run(gate.tool.program, 'down', 'main',
-                             env=dict(os.environ, LD_DEBUG='files'))
-    assert 'libmnl' in done.stderr and 'libnftables' not in done.stderr
+    with sallyport.up('other', '[room]\npublish = 8000:80\n') as other:
+        other.serve('other', 80)
+        for one in gate, other:
+            assert probe.ask(world.laptop, 'tcp', A4, 8000).by == 'other'
+            one.kill9()
+            done = world.servera.run(one.tool.program, 'down', one.name,
+                                     env=dict(os.environ, LD_DEBUG='files'))
+            assert 'libmnl' in done.stderr
+            assert 'libnftables' not in done.stderr
     ended(world, gate, before)
 
 
