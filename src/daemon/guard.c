@@ -322,8 +322,15 @@ static int run_loop(struct guard *g, struct err *e)
 int guard_run(struct guard *g, struct err *e)
 {
 	struct err later;
-	int r = g->confirm_ms ? guard_trial_prepare(g, e) : 0;
+	int r = 0;
 
+	if (!proc_has_net_admin())
+		return err_set(
+			e, EPERM,
+			"this root may not change the network (it lacks CAP_NET_ADMIN), so "
+			"that nothing can be guarded: in a container, try --cap-add NET_ADMIN");
+	if (g->confirm_ms)
+		r = guard_trial_prepare(g, e);
 	g->since = clock_now();
 	g->wish.trial = g->confirm_ms != 0;
 	if (r == 0)

@@ -24,7 +24,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
 #include <signal.h>
@@ -65,25 +64,11 @@ struct init {
 
 /* --- what it needs --------------------------------------------------------------------- */
 
-static bool has_net_admin(void)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-	const char *text, *line;
-	unsigned long long caps = 0;
-	struct err e;
-	size_t size;
-
-	if (file_read(&a, "/proc/self/status", FILE_READ_MAX, &text, &size, &e) < 0)
-		return true; /* what comes next will tell */
-	line = strstr(text, "\nCapEff:");
-	return !line || sscanf(line, "\nCapEff: %llx", &caps) != 1 || (caps >> CAP_NET_ADMIN & 1);
-}
-
 static int check_rights(enum door_kind kind, struct err *e)
 {
 	int fd CLEANUP_FD = -1;
 
-	if (!has_net_admin())
+	if (!proc_has_net_admin())
 		return err_set(e, EPERM,
 			       "the container lacks NET_ADMIN: docker run --cap-add NET_ADMIN "
 			       "(compose: cap_add: [NET_ADMIN])");

@@ -3,12 +3,14 @@
 
 #include "base/text.h"
 #include "sys/fd.h"
+#include "sys/files.h"
 #include "sys/mounts.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
 #include <sched.h>
@@ -314,6 +316,20 @@ void proc_name(pid_t pid, char *ret, size_t size)
 	if (fgets(ret, (int)size, f))
 		ret[strcspn(ret, "\n")] = 0;
 	fclose(f);
+}
+
+bool proc_has_net_admin(void)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *text, *line;
+	unsigned long long caps = 0;
+	struct err e;
+	size_t size;
+
+	if (file_read(&a, "/proc/self/status", FILE_READ_MAX, &text, &size, &e) < 0)
+		return true; /* what comes next will tell */
+	line = strstr(text, "\nCapEff:");
+	return !line || sscanf(line, "\nCapEff: %llx", &caps) != 1 || (caps >> CAP_NET_ADMIN & 1);
 }
 
 bool proc_is_running(pid_t pid)

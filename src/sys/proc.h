@@ -68,6 +68,9 @@ int proc_run(const struct proc_spec *s, const char *input, int timeout_ms, struc
 /* Would a VPN client of this name (without a slash) be found? */
 bool proc_is_installed(const char *program);
 
+/* Has this process CAP_NET_ADMIN, by proc_pid_status(5)?  True if that cannot be read. */
+bool proc_has_net_admin(void);
+
 /* Does it run just now, or wait for a CPU (state R of proc(5))? */
 bool proc_is_running(pid_t pid);
 

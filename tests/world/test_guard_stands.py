@@ -357,6 +357,19 @@ def test_off_ends_a_guard_and_its_command(program, net):
     assert difference(before, hoststate(net.servera)) == ''
 
 
+def test_who_may_not_change_the_network_is_told_so_and_changes_nothing(program,
+                                                                       net):
+    before = hoststate(net.servera)
+    done = net.servera.run('setpriv', '--bounding-set=-net_admin', program,
+                           'guard', '--', 'sh', '-c', 'echo started', ok=False)
+    assert done.returncode == 1 and 'started' not in done.stdout
+    assert 'CAP_NET_ADMIN' in done.stderr
+    done = net.servera.run('setpriv', '--reuid=1', '--clear-groups', program,
+                           'guard', '--', 'true', ok=False)
+    assert done.returncode == 1 and 'needs root' in done.stderr
+    assert difference(before, hoststate(net.servera)) == ''
+
+
 def test_there_is_one_guard_of_a_host_and_commands_run_under_it(program, net):
     with Guard(program, net.servera, net.dir, []) as guard:
         guard.wait_stands()
