@@ -4,6 +4,9 @@
  * for the first packet they count on a chain whose policy is to accept.  Docker
  * beside it sets that of FORWARD to drop, and lets only its own in: a port that
  * podman publishes is then answered by nobody, with a VPN or without.
+ *
+ * Docker 28 drops in the raw table what comes from elsewhere for a container's own
+ * address; what asks a published port has another address there.
  */
 #include "daemon/forwarded.h"
 
@@ -113,6 +116,21 @@ static const char *to_let_on(struct arena *a, const struct forwarded *f, bool ip
 	return arena_printf(a, "oifname %s %s daddr %s", f->out, family, ip);
 }
 
+/* In front of the routing, where nobody knows the way out yet. */
+static const char *line_to_let_in(struct arena *a, const struct nft_judge *j, const char *chain)
+{
+	const struct forwarded *f = j->packet;
+	bool v6 = f->to.family == AF_INET6;
+	char ip[IP_TEXT_SIZE];
+
+	ip_text(&f->to, ip);
+	if (str_eq(j->family, "inet"))
+		return arena_printf(a, "nft 'insert rule inet %s %s iifname %s %s daddr %s accept'",
+				    j->table, chain, f->in, v6 ? "ip6" : "ip", ip);
+	return arena_printf(a, "%s -t %s -I %s -i %s -d %s -j ACCEPT",
+			    v6 ? "ip6tables" : "iptables", j->table, chain, f->in, ip);
+}
+
 /* iptables does not touch a table again that nft has put rules into. */
 static const char *line_to_add(struct arena *a, const struct nft_judge *j, const char *chain)
 {
@@ -177,7 +195,9 @@ static int judge(struct nft_judge *j, const json_t *chain, void *ctx, struct err
 		return 0;
 	s->words = arena_printf(a, "chain %s of table %s %s %s. Type:\n  %s",
 				nft_member(chain, "name"), j->family, j->table, how,
-				line_to_add(a, j, nft_member(chain, "name")));
+				(str_eq(nft_member(chain, "hook"), "prerouting")
+					 ? line_to_let_in
+					 : line_to_add)(a, j, nft_member(chain, "name")));
 	return 1;
 }
 
@@ -198,12 +218,14 @@ void forwarding_close(struct forwarding *x)
 int forwarding_check(struct forwarding *x, const struct forwarded *f, const char **ret,
 		     struct err *e)
 {
-	static const char *const hooks[] = { "forward", NULL };
+	static const char *const forward[] = { "forward", NULL };
+	static const char *const both[] = { "prerouting", "forward", NULL };
 	struct nft_judge j = { .state = f->back ? "established" : "new",
 			       .match = match_fits,
 			       .packet = f };
 	struct search s = { .all = x };
-	int r = nft_judge_ruleset(x->ruleset, hooks, &j, judge, &s, e);
+	int r = nft_judge_ruleset(x->ruleset, f->back || f->rewritten ? forward : both, &j, judge,
+				  &s, e);
 
 	if (r >= 0)
 		*ret = s.words;

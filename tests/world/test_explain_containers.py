@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lab import container, probe
-from lab.world import (A4, A_VPN4, B_VPN4, LAPTOP2_4, LAPTOP4, MALLORY4)
+from lab.world import (A4, A_VPN4, B_VPN4, LAPTOP2_4, LAPTOP4, MALLORY4, wrong_answers)
 
 ASKED = (('laptop', LAPTOP4, A4), ('laptop2', LAPTOP2_4, A4), ('mallory', MALLORY4, A4),
          ('serverb', B_VPN4, A_VPN4))
@@ -75,6 +75,39 @@ def test_the_published_port_is_followed_from_the_host_into_the_container(
     assert (f'In container {inside} the reply leaves by tun0, not by eth0 where the request '
             'came in: the VPN') in done.stdout
     assert done.returncode == 1
+
+
+@pytest.fixture
+def raw(world, docker):
+    """What Docker 28 adds for each container: nobody from elsewhere asks it by its
+    own address."""
+    at = docker.inspect('vpn')['NetworkSettings']
+    rules = [(family, address, '!', '-i', 'docker0', '-j', 'DROP') for family, address in (
+        ('iptables', at['IPAddress']), ('ip6tables', at['GlobalIPv6Address']))]
+    for family, *rule in rules:
+        world.servera.run(family, '-t', 'raw', '-A', 'PREROUTING', '-d', *rule)
+    yield at['IPAddress']
+    for family, *_ in rules:
+        world.servera.run(family, '-t', 'raw', '-F')
+
+
+def test_attach_stands_beside_the_rules_of_docker_28_and_explain_sees_them(
+        world, sallyport, docker, raw):
+    sallyport('attach', 'vpn', ok=True)
+    world.mallory.ip(f'route add {raw}/32 via {A4}')
+    try:
+        assert wrong_answers(world) == []
+        assert explain(sallyport, MALLORY4, f'{A4}:80')['verdict']['same_door']
+        assert not probe.ask(world.mallory, 'tcp', raw, 80, seconds=probe.SILENCE).answered
+        told = sallyport('explain', MALLORY4, f'{raw}:80')
+        line = f'iptables -t raw -I PREROUTING -i eth0 -d {raw} -j ACCEPT'
+        assert told.returncode == 1 and line in told.stdout, told
+        world.servera.run(*line.split())
+        assert probe.ask(world.mallory, 'tcp', raw, 80).answered
+        assert explain(sallyport, MALLORY4, f'{raw}:80')['verdict']['same_door']
+    finally:
+        world.mallory.ip(f'route del {raw}/32 via {A4}')
+        sallyport('detach', 'vpn', ok=True)
 
 
 def test_a_container_is_found_by_name_id_and_number(world, sallyport, docker):
