@@ -35,6 +35,8 @@ def test_what_podman_publishes_is_dropped_by_dockers_firewall_and_explain_says_s
     assert line.startswith('chain FORWARD of table ip filter has policy drop')
     assert '"firewall": "chain FORWARD' in explain('--json').stdout
     told = sallyport('attach', 'web', ok=True).stderr
+    # Podman lists them in no order.
+    told = told.replace('80/udp, 80/tcp', '80/tcp, 80/udp')
     assert ('container "web": its port 80/tcp, 80/udp is cut off by a firewall: '
             'chain FORWARD of table ip filter has policy drop') in told
     assert line.splitlines()[1] in told
