@@ -51,6 +51,12 @@ static const struct want_link *with_mtu(struct work *w, const struct want_link *
 	return ret;
 }
 
+/* In a bridge, or told not to resolve addresses: then no packet passes our own pairs. */
+static bool is_captured(const struct link *l)
+{
+	return str_eq(l->kind, "veth") && (l->master || (l->flags & IFF_NOARP));
+}
+
 static void diff_links(struct work *w)
 {
 	for (size_t i = 0; i < w->want->n_links; i++) {
@@ -61,6 +67,8 @@ static void diff_links(struct work *w)
 			add_op(w, OP_LINK_ADD)->want_link = x;
 		if (!l && !x->peer_name)
 			continue; /* the other end's namespace makes it */
+		if (l && is_captured(l))
+			add_op(w, OP_LINK_FREE)->want_link = x;
 		if (l && is_too_small(x, l))
 			add_op(w, OP_LINK_SET)->want_link = with_mtu(w, x);
 		else if (!l || (x->up && !(l->flags & IFF_UP)) ||
@@ -494,6 +502,9 @@ const char *diff_op_text(struct arena *a, const struct op *op)
 	switch (op->kind) {
 	case OP_LINK_ADD:
 		return arena_printf(a, "link %s was missing", op->want_link->name);
+	case OP_LINK_FREE:
+		return arena_printf(a, "link %s was in a bridge or without ARP",
+				    op->want_link->name);
 	case OP_LINK_SET:
 		return arena_printf(a, "link %s was not as it must be (up, alias, size)",
 				    op->want_link->name);

@@ -11,6 +11,7 @@
  */
 enum op_kind {
 	OP_LINK_ADD, /* veth pair, link->peer_* say where the other end goes */
+	OP_LINK_FREE, /* out of a bridge, with ARP */
 	OP_LINK_SET, /* alias, mtu, up */
 	OP_ADDRESS_ADD,
 	OP_ADDRESS_DEL, /* address */

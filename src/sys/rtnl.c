@@ -270,6 +270,17 @@ int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind, int n
 	return status < 0 ? err_wrap(e, status, "add %s link \"%s\"", kind, name) : 0;
 }
 
+int rtnl_link_free(struct rtnl *r, const char *name, struct err *e)
+{
+	struct rtnl_message m;
+	int index;
+	int status = rtnl_link_index(r, name, &index, e);
+
+	if (status == 0)
+		status = rtnl_talk(r, rtnl_encode_link_free(&m, index), 0, NULL, NULL, e);
+	return status < 0 ? err_wrap(e, status, "free link \"%s\"", name) : 0;
+}
+
 int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu, const char *alias,
 		  struct err *e)
 {

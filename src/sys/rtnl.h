@@ -61,6 +61,8 @@ int rtnl_link_delete(struct rtnl *r, const char *name, struct err *e) MUST_USE;
  */
 int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind, int netns_fd,
 		       struct err *e) MUST_USE;
+/* Out of its bridge, if it is in one, and with ARP. */
+int rtnl_link_free(struct rtnl *r, const char *name, struct err *e) MUST_USE;
 int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu /* 0: keep */,
 		  const char *alias /* NULL: keep */, struct err *e) MUST_USE;
 /* Single objects, for what VPN doors bring (wireguard). */

@@ -230,6 +230,8 @@ static int apply_op(struct apply *ap, const struct op *op, struct err *e)
 	switch (op->kind) {
 	case OP_LINK_ADD:
 		return add_link(ap, op->want_link, e);
+	case OP_LINK_FREE:
+		return rtnl_link_free(ap->rt, op->want_link->name, e);
 	case OP_LINK_SET:
 		return rtnl_link_set(ap->rt, op->want_link->name, op->want_link->up,
 				     op->want_link->mtu, op->want_link->alias, e);

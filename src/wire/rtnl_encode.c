@@ -424,6 +424,16 @@ struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, 
 	return nlh;
 }
 
+struct nlmsghdr *rtnl_encode_link_free(struct rtnl_message *m, int index)
+{
+	struct nlmsghdr *nlh;
+	struct ifinfomsg *ifi = start_link(m, RTM_NEWLINK, index, &nlh);
+
+	ifi->ifi_change = IFF_NOARP;
+	mnl_attr_put_u32(nlh, IFLA_MASTER, 0);
+	return nlh;
+}
+
 struct nlmsghdr *rtnl_encode_link_up(struct rtnl_message *m, int index, bool up)
 {
 	struct nlmsghdr *nlh;

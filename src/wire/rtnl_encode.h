@@ -55,6 +55,8 @@ struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name, 
  */
 struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, uint32_t mtu,
 				      const uint8_t *mac, const char *peer_name, int peer_netns_fd);
+/* IFLA_MASTER 0, IFF_NOARP off. */
+struct nlmsghdr *rtnl_encode_link_free(struct rtnl_message *m, int index);
 struct nlmsghdr *rtnl_encode_link_up(struct rtnl_message *m, int index, bool up);
 /* @mtu 0 and @alias NULL: as they are. */
 struct nlmsghdr *rtnl_encode_link_dress(struct rtnl_message *m, int index, uint32_t mtu,

@@ -303,6 +303,10 @@ static inline int sim_apply(struct sim *sim, const struct want *w, const struct 
 			return -EEXIST;
 		sim_link_add(sim, op->want_link->name);
 		return sim_set_link(sim, op->want_link);
+	case OP_LINK_FREE:
+		sim_link(sim, op->want_link->name)->master = 0;
+		sim_link(sim, op->want_link->name)->flags &= ~(uint32_t)IFF_NOARP;
+		return 0;
 	case OP_LINK_SET:
 		return sim_set_link(sim, op->want_link);
 	case OP_ADDRESS_ADD:

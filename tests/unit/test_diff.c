@@ -612,6 +612,7 @@ static int rank(enum op_kind kind)
 {
 	switch (kind) {
 	case OP_LINK_ADD:
+	case OP_LINK_FREE:
 	case OP_LINK_SET:
 		return 0;
 	case OP_ADDRESS_ADD:

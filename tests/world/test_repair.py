@@ -304,6 +304,24 @@ def test_rules_of_ours_moved_behind_anothers_are_put_in_front(world, gate):
             inner.run('ip', 'route', 'flush', 'table', '51821')
 
 
+@pytest.mark.parametrize('place, link', [('host', 'sp-main'), ('gate', 'lan')])
+@pytest.mark.parametrize('how', ['in a bridge', 'without ARP'])
+def test_a_link_that_is_captured_is_freed(world, gate, place, link, how):
+    since = len(gate.log.text())
+    with gate.inner as inner:
+        where = gate.host if place == 'host' else inner
+        if how == 'without ARP':
+            where.ip(f'link set {link} arp off')
+        else:
+            where.ip('link add name br7 type bridge', f'link set {link} master br7')
+        try:
+            gate.wait_log(f'link {link} was in a bridge or without ARP', since=since)
+            until(lambda: wrong_answers(world, seconds=1) == [], 'everybody is answered')
+        finally:
+            if how == 'in a bridge':
+                where.ip('link del br7')
+
+
 @pytest.mark.parametrize('value', [0, 1, 2])
 def test_rp_filter_of_the_gate_may_be_anything(world, gate, value):
     """F18."""
