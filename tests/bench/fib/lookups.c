@@ -100,8 +100,7 @@ static int make_link(void)
 	kernel_flush(&kernel, kernel_ignore, NULL);
 	s = kernel_snapshot(&kernel, &a);
 	for (size_t i = 0; i < s.n_links; i++)
-		kernel_queue(&kernel, rtnl_encode_link_up(&m, s.links[i].index, true),
-			     NLM_F_ACK);
+		kernel_queue(&kernel, rtnl_encode_link_up(&m, s.links[i].index, true), NLM_F_ACK);
 	kernel_flush(&kernel, kernel_ignore, NULL);
 	return snapshot_link_by_name(&s, "a")->index;
 }
