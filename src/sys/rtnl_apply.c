@@ -68,6 +68,23 @@ static bool is_away(int status)
 	       status == -EHOSTUNREACH;
 }
 
+/*
+ * The host's end speaks with the address that it is given.  Its own one would
+ * be a route, two multicast groups and a search for duplicates for every gate;
+ * a kernel without IPv6 knows nothing of it.
+ */
+static void make_plain(struct apply *ap, const char *link)
+{
+	struct rtnl_message m;
+	struct err ignored;
+	int index;
+	int r = rtnl_link_index(ap->rt, link, &index, &ignored);
+
+	if (r == 0)
+		r = rtnl_talk(ap->rt, rtnl_encode_link_plain(&m, index), 0, NULL, NULL, &ignored);
+	(void)r; /* a link that is not there is told of by the next step */
+}
+
 /* Down: another step of the same plan gives it the rest (diff_links()). */
 static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 {
@@ -89,17 +106,9 @@ static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 			       w->peer_name);
 	if (status < 0 && status != -EEXIST)
 		return err_wrap(e, status, "add link \"%s\"", w->name);
-	if (!w->mac)
-		return 0;
-	/*
-	 * The host's end speaks with the address that it is given.  Its own one would
-	 * be a route, two multicast groups and a search for duplicates for every gate;
-	 * a kernel without IPv6 knows nothing of it.
-	 */
-	status = rtnl_link_index(ap->rt, w->name, &index, e);
-	if (status == 0)
-		(void)rtnl_talk(ap->rt, rtnl_encode_link_plain(&m, index), 0, NULL, NULL, e);
-	return status < 0 ? err_wrap(e, status, "add link \"%s\"", w->name) : 0;
+	if (w->mac)
+		make_plain(ap, w->name);
+	return 0;
 }
 
 int rtnl_address_add(struct rtnl *r, const struct want_address *w, struct err *e)
