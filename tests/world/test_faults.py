@@ -62,6 +62,9 @@ def test_f14_the_vpn_gives_us_the_laptops_own_address(gate, world):
         # Nobody serves that: an ICMP error says so.
         until(lambda: probe.ask(world.laptop, 'udp', asked, 81, seconds=1).how
               is probe.How.REFUSED, f'{asked} refuses')
+    with gate.inner as inner:  # what has no door's mark means the gate itself
+        for own in LAPTOP4, LAPTOP6:
+            assert inner.out('ip', 'route', 'get', own).startswith('local')
     other = probe.ask(world.laptop2, 'tcp', A4, 80)
     assert other.answered
     six = probe.ask(world.laptop, 'tcp', A6, 80)
