@@ -584,6 +584,7 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	if (s->seen) {
 		*host = *s->seen;
 		s->seen = NULL;
+		s->host_later = true;
 	} else {
 		r = rtnl_snapshot_near(s->host.rtnl, a, plan_host_link(a, &s->gate), SLOT_TABLE,
 				       SLOT_TABLE, host, e);
@@ -633,12 +634,13 @@ static int host_round(struct supervisor *s, struct arena *a, size_t *ret_steps, 
 }
 
 /*
- * Of a new gate the second round is for the ends of links that the host's first
- * has made.  The host is looked at again when these are furnished.
+ * Of a new gate the host's part is made in the first round, from nothing, and the
+ * others are for the other ends of its links.  To look at the host again costs the more,
+ * the more gates there are: that is done when this one answers already.
  */
 static bool is_without_host(const struct supervisor *s, int round)
 {
-	return round == 1 && s->inner.made && !s->settled;
+	return round > 0 && s->host_later && !s->settled;
 }
 
 /*
@@ -688,8 +690,6 @@ static int one_round(struct supervisor *s, int round, size_t *ret_steps, struct 
 	}
 	if (r == 0 && !is_without_host(s, round))
 		r = host_round(s, &a, ret_steps, e);
-	else
-		*ret_steps += 1;
 	return r < 0 ? r : rooms;
 }
 
@@ -761,7 +761,9 @@ int reconcile(struct supervisor *s, struct err *e)
 	if (r < 0)
 		return r;
 	settle(s);
-	s->sandboxes.changed = false;
+	if (s->host_later)
+		reconcile_later(s);
+	s->host_later = s->sandboxes.changed = false;
 	return resolv_write(s, e);
 }
 
@@ -784,6 +786,7 @@ void reconcile_if_dirty(struct supervisor *s)
 	if (!s->dirty)
 		return;
 	s->dirty = false;
+	loop_disarm(&s->loop, &s->lazy); /* here it is */
 	if (reconcile(s, &e) == 0) {
 		if (s->last_error)
 			sup_log(s, "in order again");

@@ -438,6 +438,7 @@ static int run_loop(struct supervisor *s, struct err *e)
 	s->rest = (struct loop_timer){ .fire = rest, .ctx = s };
 	loop_arm(&s->loop, &s->rest, REST_MS);
 	s->loop.idle = idle;
+	say_ready(s); /* the links' carrier is told of about now, and that can wait */
 	return loop_run(&s->loop, e);
 }
 

@@ -145,6 +145,7 @@ struct supervisor {
 	bool facts_changed;
 	const struct snapshot
 		*seen; /* the host as a start has just seen it, until something changes */
+	bool host_later; /* what a start has made on the host has not been looked at since */
 	size_t claims_all; /* the VPN door that has main's default, as observed; 0 for none */
 	bool trial; /* a throw-away gate: nobody comes in, only its client gets out */
 	bool firewall_known; /* the host's other chains were looked at since they changed */
