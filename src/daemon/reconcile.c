@@ -758,6 +758,8 @@ int reconcile(struct supervisor *s, struct err *e)
 	}
 	if (r == 0)
 		r = firewall_open(s, e);
+	if (r == 0)
+		r = flows_follow(s, e);
 	if (r < 0)
 		return r;
 	settle(s);

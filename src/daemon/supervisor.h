@@ -129,6 +129,17 @@ struct door_run {
 	struct text search; /* domains it offers, each behind a blank */
 };
 
+/* Addresses that rooms had when the plan was carried out last (flows.c). */
+struct room_at {
+	uint64_t whose; /* hash of the room's namespace */
+	struct ip ip;
+};
+
+struct rooms_at {
+	struct room_at at[GATE_ROOMS_MAX * 4]; /* at most two of each family */
+	size_t n;
+};
+
 struct supervisor {
 	struct arena arena; /* as long as the supervisor */
 	struct gate gate;
@@ -168,6 +179,8 @@ struct supervisor {
 	struct files_watch files;
 	struct port_hold held;
 	struct sandboxes sandboxes;
+	struct rooms_at outside, inside;
+	uint64_t ports_hash; /* of where published ports lead */
 	int64_t since;
 	bool ready_said;
 	int down_client; /* connection that waits for "done"; -1 */
@@ -223,6 +236,9 @@ void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 int router_look(struct supervisor *s, struct arena *a, bool *ret_adopted, struct err *e) MUST_USE;
 /* After it was put in order. */
 void router_note(struct supervisor *s, struct arena *a);
+
+/* daemon/flows.c: after a change, nobody is led where a room was before it. */
+int flows_follow(struct supervisor *s, struct err *e) MUST_USE;
 
 /* daemon/before.c: the host's sysctls as they were before us. */
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "plan/diff.h"
+#include "sys/conntrack.h"
 #include "sys/fd.h"
 #include "sys/files.h"
 #include "sys/netns.h"
@@ -328,12 +329,25 @@ static int remove_links(struct remains *x, struct err *e)
 	return r;
 }
 
+/* Who goes on asking by UDP is answered by whoever publishes that port next. */
+static int remove_flows(const struct slot *slot, struct err *e)
+{
+	struct prefix nets[] = { slot->net4, slot->net6 };
+	struct conntrack_lost lost = { .from = nets, .n_from = ARRAY_LEN(nets) };
+
+	return conntrack_forget(-1, &lost, e);
+}
+
 static int remove_all(struct remains *x, struct arena *a, struct err *e)
 {
 	int r = rtnl_snapshot_tables(x->rtnl, a, 0, 0, &x->host, e);
+	bool has_slot;
+	struct slot slot;
 
-	if (r == 0)
-		r = remove_netns(x, a, e);
+	if (r < 0)
+		return r;
+	has_slot = slot_find(&x->host, x->link, &slot);
+	r = remove_netns(x, a, e);
 	if (r == 0)
 		r = remove_policy(x, a, e);
 	if (r == 0)
@@ -342,6 +356,8 @@ static int remove_all(struct remains *x, struct arena *a, struct err *e)
 		r = firewall_undo(x->nft, x->gate, e);
 	if (r == 0)
 		r = remove_from_table(x, a, e);
+	if (r == 0 && has_slot)
+		r = remove_flows(&slot, e);
 	if (r == 0)
 		r = file_remove_tree(arena_printf(a, RUN_DIR "/%s", x->gate), e);
 	if (r < 0)

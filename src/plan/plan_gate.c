@@ -54,7 +54,7 @@ static void gate_links(struct arena *a, const struct gate *g, const struct plan_
 		       struct want *w)
 {
 	want_add_link(a, w, "lo")->alias = plan_alias(a, g); /* whose namespace it is */
-	want_add_link(a, w, "lan");
+	want_add_link(a, w, "lan")->alias = plan_alias(a, g); /* also under another name */
 	want_add_address(a, w, "lan", slot_gate(&f->slot, AF_INET), RT_SCOPE_UNIVERSE);
 	if (f->ipv6) {
 		want_add_address(a, w, "lan", slot_gate(&f->slot, AF_INET6), RT_SCOPE_UNIVERSE);

@@ -25,20 +25,29 @@ static int take(const struct nlmsghdr *nlh, void *ctx)
 	return r < 0 ? r : 0;
 }
 
-static int dump(struct rtnl *rt, struct list *l, sa_family_t family, struct err *e)
+/* @n: of what @fn collects in @ctx; back to what it was when the kernel begins anew. */
+static int dump(struct rtnl *rt, sa_family_t family, rtnl_answer_fn fn, void *ctx, size_t *n,
+		struct err *e)
 {
 	struct ctnetlink_message m;
-	size_t start = l->n;
+	size_t start = *n;
 	int r = -EAGAIN;
 
 	for (int i = 0; r == -EAGAIN && i < TRIES; i++) {
-		l->n = start;
-		r = rtnl_talk(rt, ctnetlink_encode_dump(&m, family), NLM_F_DUMP, take, l, e);
+		*n = start;
+		r = rtnl_talk(rt, ctnetlink_encode_dump(&m, family), NLM_F_DUMP, fn, ctx, e);
 	}
 	/* A kernel without conntrack, or without the module. */
 	return r == -EOPNOTSUPP || r == -ENOENT || r == -EINVAL
 		       ? 0
 		       : err_wrap(e, r, "list connections");
+}
+
+static int dump_both(struct rtnl *rt, rtnl_answer_fn fn, void *ctx, size_t *n, struct err *e)
+{
+	int r = dump(rt, AF_INET, fn, ctx, n, e);
+
+	return r < 0 ? r : dump(rt, AF_INET6, fn, ctx, n, e);
 }
 
 int conntrack_list(struct arena *a, int netns_fd, struct flow_seen **ret, size_t *ret_n,
@@ -50,13 +59,64 @@ int conntrack_list(struct arena *a, int netns_fd, struct flow_seen **ret, size_t
 
 	if (r < 0)
 		return r;
-	r = dump(&rt, &l, AF_INET, e);
-	if (r == 0)
-		r = dump(&rt, &l, AF_INET6, e);
+	r = dump_both(&rt, take, &l, &l.n, e);
 	mnl_socket_close(rt.sock);
 	if (r < 0)
 		return r;
 	*ret = l.items;
 	*ret_n = l.n;
 	return 0;
+}
+
+/* Requests that forget; one dump ends before another request begins. */
+struct forgotten {
+	struct arena *a;
+	const struct conntrack_lost *lost;
+	struct ctnetlink_message *items;
+	size_t n, cap;
+};
+
+static bool is_lost(const struct ctnetlink_flow *f, const struct conntrack_lost *lost)
+{
+	for (size_t i = 0; i < lost->n_from; i++)
+		if (prefix_covers(&lost->from[i], &f->from))
+			return true;
+	for (size_t i = 0; i < lost->n_udp; i++)
+		if (!f->answered && f->proto == IPPROTO_UDP && f->asked_port == lost->udp[i])
+			return true;
+	return false;
+}
+
+static int take_forgotten(const struct nlmsghdr *nlh, void *ctx)
+{
+	struct forgotten *f = ctx;
+	struct ctnetlink_message m;
+	struct ctnetlink_flow flow;
+	int r = ctnetlink_decode_any(nlh, &flow);
+
+	if (r != 1 || !is_lost(&flow, f->lost))
+		return r < 0 ? r : 0;
+	if (!ctnetlink_encode_delete(&m, nlh))
+		return -EBADMSG;
+	*arena_push(f->a, f->items, f->n, f->cap) = m;
+	return 0;
+}
+
+int conntrack_forget(int netns_fd, const struct conntrack_lost *lost, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct forgotten f = { .a = &a, .lost = lost };
+	struct rtnl rt = { 0 };
+	int r = netlink_open(netns_fd, NETLINK_NETFILTER, &rt.sock, e);
+
+	if (r < 0)
+		return r;
+	r = dump_both(&rt, take_forgotten, &f, &f.n, e);
+	for (size_t i = 0; r == 0 && i < f.n; i++) {
+		r = rtnl_talk(&rt, (struct nlmsghdr *)f.items[i].bytes, 0, NULL, NULL, e);
+		if (r == -ENOENT) /* it has ended by itself */
+			r = 0;
+	}
+	mnl_socket_close(rt.sock);
+	return err_wrap(e, r, "forget connections");
 }

@@ -14,4 +14,21 @@
 int conntrack_list(struct arena *a, int netns_fd, struct flow_seen **ret, size_t *ret_n,
 		   struct err *e) MUST_USE;
 
+/*
+ * What has lost its end.  The kernel leads all that follows where the first datagram was
+ * led, as long as more of them come.
+ */
+struct conntrack_lost {
+	struct prefix *from; /* answers come from here, and nobody has such an address any more */
+	size_t n_from;
+	uint16_t *udp; /* a datagram to such a port (host order) was not answered yet */
+	size_t n_udp;
+};
+
+/*
+ * Forgets these connections of the namespace.  @netns_fd, errors and a kernel without
+ * conntrack as above.
+ */
+int conntrack_forget(int netns_fd, const struct conntrack_lost *lost, struct err *e) MUST_USE;
+
 #endif

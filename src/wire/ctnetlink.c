@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "wire/ctnetlink.h"
 
+#include "base/text.h"
 #include "wire/attrs.h"
 
 #include <arpa/inet.h>
@@ -11,17 +12,34 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 
-struct nlmsghdr *ctnetlink_encode_dump(struct ctnetlink_message *m, sa_family_t family)
+static struct nlmsghdr *request(struct ctnetlink_message *m, uint16_t type, uint16_t flags,
+				uint8_t family)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(m->bytes);
 	struct nfgenmsg *nfg;
 
-	nlh->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	nlh->nlmsg_type = NFNL_SUBSYS_CTNETLINK << 8 | type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
 	nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
-	nfg->nfgen_family = (uint8_t)family;
+	nfg->nfgen_family = family;
 	nfg->version = NFNETLINK_V0;
 	return nlh;
+}
+
+struct nlmsghdr *ctnetlink_encode_dump(struct ctnetlink_message *m, sa_family_t family)
+{
+	return request(m, IPCTNL_MSG_CT_GET, NLM_F_DUMP, (uint8_t)family);
+}
+
+/* Its attributes and family, which is IP: 1; 0 of another one, -EBADMSG if it is cut off. */
+static int read_message(const struct nlmsghdr *nlh, struct attrs *t, uint8_t *ret_family)
+{
+	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
+
+	if (!attrs_of_message(t, nlh, sizeof(*nfg)))
+		return -EBADMSG;
+	*ret_family = nfg->nfgen_family;
+	return nfg->nfgen_family == AF_INET || nfg->nfgen_family == AF_INET6;
 }
 
 struct tuple {
@@ -65,18 +83,16 @@ static int is_alive(struct attrs *t, uint8_t proto, uint32_t status)
 
 int ctnetlink_decode(const struct nlmsghdr *nlh, struct flow_seen *ret)
 {
-	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
 	struct tuple there, back;
 	uint32_t status;
 	struct attrs t;
-	int r;
+	uint8_t family;
+	int r = read_message(nlh, &t, &family);
 
-	if (!attrs_of_message(&t, nlh, sizeof(*nfg)))
-		return -EBADMSG;
-	if (nfg->nfgen_family != AF_INET && nfg->nfgen_family != AF_INET6)
-		return 0;
-	if (!read_tuple(&t, CTA_TUPLE_ORIG, nfg->nfgen_family, &there) ||
-	    !read_tuple(&t, CTA_TUPLE_REPLY, nfg->nfgen_family, &back))
+	if (r != 1)
+		return r;
+	if (!read_tuple(&t, CTA_TUPLE_ORIG, family, &there) ||
+	    !read_tuple(&t, CTA_TUPLE_REPLY, family, &back))
 		return -EBADMSG;
 	status = ntohl(attrs_u32(&t, CTA_STATUS, 0));
 	if (there.proto != IPPROTO_TCP && there.proto != IPPROTO_UDP)
@@ -97,4 +113,46 @@ int ctnetlink_decode(const struct nlmsghdr *nlh, struct flow_seen *ret)
 		.mark = ntohl(attrs_u32(&t, CTA_MARK, 0)),
 	};
 	return t.bad ? -EBADMSG : 1;
+}
+
+int ctnetlink_decode_any(const struct nlmsghdr *nlh, struct ctnetlink_flow *ret)
+{
+	struct tuple there, back;
+	struct attrs t;
+	uint8_t family;
+	int r = read_message(nlh, &t, &family);
+
+	if (r != 1)
+		return r;
+	if (!read_tuple(&t, CTA_TUPLE_ORIG, family, &there) ||
+	    !read_tuple(&t, CTA_TUPLE_REPLY, family, &back))
+		return -EBADMSG;
+	*ret = (struct ctnetlink_flow){
+		.from = back.src,
+		.proto = there.proto,
+		.asked_port = there.dport,
+		.answered = (ntohl(attrs_u32(&t, CTA_STATUS, 0)) & IPS_SEEN_REPLY) != 0,
+	};
+	return t.bad ? -EBADMSG : 1;
+}
+
+struct nlmsghdr *ctnetlink_encode_delete(struct ctnetlink_message *m, const struct nlmsghdr *seen)
+{
+	/* The number tells it from one that has its place by now. */
+	static const int parts[] = { CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID };
+	struct nlmsghdr *nlh;
+	struct attrs t;
+	uint8_t family;
+
+	if (read_message(seen, &t, &family) != 1 || !t.at[CTA_TUPLE_ORIG])
+		return NULL;
+	nlh = request(m, IPCTNL_MSG_CT_DELETE, 0, family);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		const struct nlattr *x = t.at[parts[i]];
+
+		if (x && !mnl_attr_put_check(nlh, sizeof(m->bytes), x->nla_type,
+					     x->nla_len - MNL_ATTR_HDRLEN, mnl_attr_get_payload(x)))
+			return NULL;
+	}
+	return nlh;
 }

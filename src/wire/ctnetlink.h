@@ -8,7 +8,7 @@
 
 /* conntrack's own table, by netlink (linux/netfilter/nfnetlink_conntrack.h). */
 struct ctnetlink_message {
-	_Alignas(8) char bytes[64];
+	_Alignas(8) char bytes[256];
 };
 
 /* A request for all of one family, with NLM_F_REQUEST. */
@@ -21,5 +21,19 @@ struct nlmsghdr *ctnetlink_encode_dump(struct ctnetlink_message *m, sa_family_t 
  * Nothing but @nlh->nlmsg_len is trusted.  @ret is untouched unless 1.
  */
 int ctnetlink_decode(const struct nlmsghdr *nlh, struct flow_seen *ret);
+
+/* Of whatever connection. */
+struct ctnetlink_flow {
+	struct ip from; /* where what it is answered comes from */
+	uint8_t proto;
+	uint16_t asked_port; /* host order; 0 if it has none */
+	bool answered;
+};
+
+/* The same answer: 1, or -EBADMSG like above; 0 of a family that is not IP. */
+int ctnetlink_decode_any(const struct nlmsghdr *nlh, struct ctnetlink_flow *ret);
+
+/* A request to forget the very connection that @seen tells of; NULL if that is cut off. */
+struct nlmsghdr *ctnetlink_encode_delete(struct ctnetlink_message *m, const struct nlmsghdr *seen);
 
 #endif

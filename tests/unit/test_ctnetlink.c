@@ -168,12 +168,72 @@ static void a_message_cut_off_anywhere_is_none(void **state)
 	free(whole);
 }
 
+static void what_is_answered_from_where_is_told_of_all(void **state)
+{
+	struct entry icmp = published;
+	char text[IP_TEXT_SIZE];
+	struct ctnetlink_flow f;
+	struct nlmsghdr *nlh;
+
+	(void)state;
+	icmp.proto = IPPROTO_ICMP;
+	icmp.status = 0;
+	nlh = message(&icmp);
+	assert_int_equal(ctnetlink_decode_any(nlh, &f), 1);
+	assert_string_equal(ip_text(&f.from, text), "172.17.0.2");
+	assert_int_equal(f.proto, IPPROTO_ICMP);
+	assert_int_equal(f.asked_port, published.dst.port);
+	assert_false(f.answered);
+	((struct nfgenmsg *)mnl_nlmsg_get_payload(nlh))->nfgen_family = AF_UNSPEC;
+	assert_int_equal(ctnetlink_decode_any(nlh, &f), 0);
+	nlh->nlmsg_len = NLMSG_HDRLEN + 2;
+	assert_int_equal(ctnetlink_decode_any(nlh, &f), -EBADMSG);
+	free(nlh);
+}
+
+static void assert_same(const struct nlmsghdr *a, const struct nlmsghdr *b, uint16_t type)
+{
+	const struct nlattr *x = NULL, *y = NULL, *at;
+
+	mnl_attr_for_each(at, a, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(at) == type) x = at;
+	mnl_attr_for_each(at, b, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(at) == type) y = at;
+	assert_non_null(x);
+	assert_non_null(y);
+	assert_int_equal(x->nla_len, y->nla_len);
+	assert_memory_equal(x, y, x->nla_len);
+}
+
+/* Not another one between the same ends, and not one of another zone. */
+static void the_very_connection_is_forgotten(void **state)
+{
+	static const uint16_t parts[] = { CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID };
+	struct nlmsghdr *seen = message(&published), *nlh;
+	struct ctnetlink_message m;
+
+	(void)state;
+	mnl_attr_put_u16(seen, CTA_ZONE, htons(7));
+	mnl_attr_put_u32(seen, CTA_ID, htonl(0x12345678));
+	nlh = ctnetlink_encode_delete(&m, seen);
+	assert_non_null(nlh);
+	assert_int_equal(nlh->nlmsg_type, NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_DELETE);
+	assert_int_equal(nlh->nlmsg_flags, NLM_F_REQUEST);
+	assert_int_equal(((struct nfgenmsg *)mnl_nlmsg_get_payload(nlh))->nfgen_family, AF_INET);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		assert_same(nlh, seen, parts[i]);
+	/* Without its ends it would be all connections. */
+	seen->nlmsg_len = NLMSG_HDRLEN + sizeof(struct nfgenmsg);
+	assert_null(ctnetlink_encode_delete(&m, seen));
+	free(seen);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_connection_to_a_container_is_told_with_all_its_ends),
 		cmocka_unit_test(what_is_not_alive_or_not_rewritten_is_passed_over),
 		cmocka_unit_test(a_message_cut_off_anywhere_is_none),
+		cmocka_unit_test(what_is_answered_from_where_is_told_of_all),
+		cmocka_unit_test(the_very_connection_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

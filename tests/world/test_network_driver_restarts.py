@@ -12,7 +12,7 @@ from lab import probe
 from lab.driver import GATE, Driver, again, answered
 from lab.host import until
 from lab.state import difference, hoststate
-from lab.world import A4, LAN, wrong_answers
+from lab.world import A4, A_VPN4, LAN, wrong_answers
 
 LABEL = ('--label', 'sallyport.publish=80@all 80/udp@all')
 
@@ -71,6 +71,18 @@ def test_a_container_is_made_anew(world, web, gate):
     web.remove('web')
     web.service('web', 80, options=('--network', 'office', *LABEL))
     answered(world, gate)
+
+
+def test_who_goes_on_asking_finds_a_container_that_is_made_anew(world, web):
+    """From one port, while another container has got its address."""
+    def asks():
+        return [probe.udp(host, dst, 80, sport=30053, seconds=3).by
+                for host, dst in ((world.laptop, A4), (world.twin, A_VPN4))]
+    until(lambda: asks() == ['room', 'room'], 'both are answered')
+    web.remove('web')
+    web.service('other', 81, options=('--network', 'office'))
+    web.service('web', 80, options=('--network', 'office', *LABEL), by='anew')
+    until(lambda: asks() == ['anew', 'anew'], 'both are answered again')
 
 
 def test_a_killed_driver_is_missed_by_nobody(world, web, gate, driver):

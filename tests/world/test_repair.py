@@ -212,6 +212,7 @@ def test_a_link_that_is_made_small_or_called_otherwise(world, gate, place, link,
     until(lambda: gate.log.text()[since:].strip(), 'the log says so')
     until(lambda: wrong_answers(world, seconds=1) == [],
           lambda: 'everybody is answered: ' + gate.log.text()[since:][-2000:])
+    assert 'they move' not in gate.log.text()[since:]
 
 
 @pytest.mark.parametrize('link', ['eth0', 'lan0'])
