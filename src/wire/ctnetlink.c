@@ -66,6 +66,21 @@ static bool read_tuple(struct attrs *t, int type, sa_family_t family, struct tup
 	return !t->bad && !tuple.bad && !ip.bad && !proto.bad && ret->src.family && ret->dst.family;
 }
 
+/* Both ends of a connection, whatever it is; returns what read_message() does. */
+static int read_ends(const struct nlmsghdr *nlh, struct attrs *t, struct tuple *there,
+		     struct tuple *back)
+{
+	uint8_t family;
+	int r = read_message(nlh, t, &family);
+
+	if (r != 1)
+		return r;
+	return read_tuple(t, CTA_TUPLE_ORIG, family, there) &&
+			       read_tuple(t, CTA_TUPLE_REPLY, family, back)
+		       ? 1
+		       : -EBADMSG;
+}
+
 /* -EBADMSG, or 1 if it is alive. */
 static int is_alive(struct attrs *t, uint8_t proto, uint32_t status)
 {
@@ -86,14 +101,10 @@ int ctnetlink_decode(const struct nlmsghdr *nlh, struct flow_seen *ret)
 	struct tuple there, back;
 	uint32_t status;
 	struct attrs t;
-	uint8_t family;
-	int r = read_message(nlh, &t, &family);
+	int r = read_ends(nlh, &t, &there, &back);
 
 	if (r != 1)
 		return r;
-	if (!read_tuple(&t, CTA_TUPLE_ORIG, family, &there) ||
-	    !read_tuple(&t, CTA_TUPLE_REPLY, family, &back))
-		return -EBADMSG;
 	status = ntohl(attrs_u32(&t, CTA_STATUS, 0));
 	if (there.proto != IPPROTO_TCP && there.proto != IPPROTO_UDP)
 		return 0;
@@ -119,14 +130,10 @@ int ctnetlink_decode_any(const struct nlmsghdr *nlh, struct ctnetlink_flow *ret)
 {
 	struct tuple there, back;
 	struct attrs t;
-	uint8_t family;
-	int r = read_message(nlh, &t, &family);
+	int r = read_ends(nlh, &t, &there, &back);
 
 	if (r != 1)
 		return r;
-	if (!read_tuple(&t, CTA_TUPLE_ORIG, family, &there) ||
-	    !read_tuple(&t, CTA_TUPLE_REPLY, family, &back))
-		return -EBADMSG;
 	*ret = (struct ctnetlink_flow){
 		.from = back.src,
 		.proto = there.proto,
