@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include "wire/near.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -89,6 +91,18 @@ static int check_stdout(int status)
 			failed ? "" : ": ", failed ? "" : strerror(errno));
 }
 
+static int unknown_verb(const char *word)
+{
+	const char *names[ARRAY_LEN(verbs)];
+	const char *near;
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		names[i] = verbs[i]->name;
+	near = near_name(word, names, ARRAY_LEN(names));
+	return cli_fail(EXIT_USAGE, "no such command: %s%s%s%s; `sallyport --help` lists them",
+			word, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+}
+
 static int run_verb(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
@@ -108,7 +122,7 @@ static int run_verb(int argc, char **argv)
 		return verbs[i]->run(argc - 1, argv + 1);
 	}
 	if (*name)
-		cli_fail(EXIT_USAGE, "no such command: %s", name);
+		return unknown_verb(name);
 	help(stderr);
 	return EXIT_USAGE;
 }

@@ -43,6 +43,10 @@ static int load(struct supervisor *s, const char *word, struct err *e)
 	if (r < 0)
 		return r;
 	r = file_read(&s->arena, path, FILE_READ_MAX, &text, &size, e);
+	if (r == -ENOENT)
+		return err_set(e, ENOENT,
+			       "%s: there is no such file; sallyport.conf(5) shows how to write it",
+			       path);
 	if (r == 0)
 		r = config_read(&s->arena, name, path, text, size, &s->gate, e);
 	return r == 0 ? supervisor_prepare(s, e) : r;

@@ -352,6 +352,8 @@ int guard_run(struct guard *g, struct err *e)
 	r = stand(g, e);
 	if (r == 0) {
 		notify_send(getenv("NOTIFY_SOCKET"), "READY=1\nSTATUS=the guard stands");
+		if (!g->command)
+			guard_log("stands; `sallyport guard --off` ends it");
 		r = run_loop(g, e);
 		notify_send(getenv("NOTIFY_SOCKET"), "STOPPING=1");
 	}

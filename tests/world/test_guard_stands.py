@@ -325,6 +325,7 @@ def test_kill_9_leaves_it_standing_and_the_next_takes_it_over(program, net,
         assert wrong_answers(net, by='host') == []
         with Guard(program, net.servera, net.dir, []) as second:
             second.wait_stands()
+            second.wait_log('stands; `sallyport guard --off` ends it')
             assert wrong_answers(net, by='host') == []
             os.kill(pid, signal.SIGTERM)
             until(lambda: 'tun0' not in net.servera.out('ip', 'link'), 'gone',
