@@ -103,19 +103,16 @@ static void tell_rivals(struct guard *g, struct arena *a, const struct snapshot 
 }
 
 /* A socket that no packet tells of before it says something itself: a quiet session's. */
-static void look_at_plain(struct guard *g)
+static void look_at_plain(struct guard *g, const struct snapshot *host)
 {
 	struct socket_seen *all;
 	struct err e;
-	size_t n, kept = 0;
+	size_t n;
 
 	if (sock_diag_list_of(&g->plain_arena, IPPROTO_TCP, &all, &n, &e) < 0)
 		return;
-	for (size_t i = 0; i < n && kept < PLAIN_MAX; i++)
-		if (all[i].state == SOCKET_CONNECTED && !ip_is_loopback(&all[i].peer))
-			all[kept++] = all[i];
 	g->wish.plain = all;
-	g->wish.n_plain = kept;
+	g->wish.n_plain = guard_plain_keep(host, g->wish.older, g->wish.n_older, all, n, PLAIN_MAX);
 }
 
 static void forget_plain(struct guard *g)
@@ -127,12 +124,12 @@ static void forget_plain(struct guard *g)
 }
 
 /* Who was connected while there was no policy is so unencrypted. */
-static void follow_plain(struct guard *g, bool none)
+static void follow_plain(struct guard *g, const struct snapshot *host, bool none)
 {
 	if (!g->wish.xfrm)
 		forget_plain(g);
 	else if (!g->wish.plain && (none || g->xfrm_none))
-		look_at_plain(g);
+		look_at_plain(g, host);
 	g->xfrm_none = none;
 }
 
@@ -145,7 +142,7 @@ int guard_xfrm_look(struct guard *g, struct arena *a, const struct snapshot *hos
 
 	g->wish.xfrm = false;
 	if (!xfrm_is_there(g->xfrm ? xfrm_watch_port(g->xfrm) : 0, &spoken)) {
-		follow_plain(g, true);
+		follow_plain(g, host, true);
 		return 0;
 	}
 	r = watch_policies(g, e);
@@ -159,7 +156,7 @@ int guard_xfrm_look(struct guard *g, struct arena *a, const struct snapshot *hos
 	for (size_t i = 0; i < n; i++)
 		none = none && guard_xfrm_is_ours(&list[i]);
 	g->wish.xfrm = spoken || !none;
-	follow_plain(g, none);
+	follow_plain(g, host, none);
 	tell_rivals(g, a, host, list, n);
 	return 0;
 }

@@ -100,7 +100,7 @@ struct guard_wish {
 	const struct guard_older *older;
 	size_t n_older;
 	bool xfrm; /* policies of IPsec are passed by (plan/guard_xfrm.h) */
-	const struct socket_seen *plain; /* TCP connections that are older than the policies */
+	const struct socket_seen *plain; /* TCP by LAN doors, older than the policies */
 	size_t n_plain;
 	bool trial; /* output goes the way it was before unless set `trial` says otherwise */
 };
@@ -119,6 +119,12 @@ void guard_older_find(struct arena *a, const struct snapshot *host,
 /* Those that still live, at the beginning of @older; returns how many. */
 size_t guard_older_keep(struct guard_older *older, size_t n, const struct socket_seen *sockets,
 			size_t n_sockets);
+/*
+ * Of @sockets the connections that go by a LAN door without a mark to say so, but for
+ * the older ones that a tunnel leads: at the beginning; returns how many, at most @max.
+ */
+size_t guard_plain_keep(const struct snapshot *host, const struct guard_older *older,
+			size_t n_older, struct socket_seen *sockets, size_t n, size_t max);
 
 /* plan/guard_nft.c: the text of table GUARD_NFT; replaces its rules, keeps its sets. */
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,

@@ -414,17 +414,32 @@ static void back_chains(struct nft *n)
 	}
 }
 
+/* The names of those that no VPN made, "" if there are none. */
+static const char *lan_doors(const struct nft *n)
+{
+	const char *doors = "";
+
+	for (size_t i = 0; i < n->m->n_doors; i++)
+		if (!n->m->doors[i].tunnel)
+			doors = listed(n, doors,
+				       arena_printf(n->arena, "\"%s\"", n->m->doors[i].name));
+	return doors;
+}
+
 /*
- * What comes in unencrypted for a TCP connection that was met in its middle, on
- * its way out, is older than the guard: should policies of IPsec come, they are
- * passed by for it (xfrm()).
+ * What comes in unencrypted, by a LAN door, for a TCP connection that was met in its
+ * middle, on its way out, is older than the guard: should policies of IPsec come, they
+ * are passed by for it (xfrm()).
  */
 static void in_its_middle(struct nft *n)
 {
-	rule(n,
-	     "ct mark " NOT_OURS " ct direction reply tcp flags & syn == 0 meta ipsec missing "
-	     "fib daddr type local %s",
-	     notes(n, GUARD_MARK_BEFORE));
+	const char *doors = lan_doors(n);
+
+	if (*doors)
+		rule(n,
+		     "ct mark " NOT_OURS " ct direction reply tcp flags & syn == 0 "
+		     "meta ipsec missing iifname { %s } fib daddr type local %s",
+		     doors, notes(n, GUARD_MARK_BEFORE));
 }
 
 /*
@@ -525,12 +540,8 @@ static void xfrm_lan(struct nft *n)
  */
 static void xfrm_older(struct nft *n)
 {
-	const char *doors = "";
+	const char *doors = lan_doors(n);
 
-	for (size_t i = 0; i < n->m->n_doors; i++)
-		if (!n->m->doors[i].tunnel)
-			doors = listed(n, doors,
-				       arena_printf(n->arena, "\"%s\"", n->m->doors[i].name));
 	if (*doors)
 		rule(n,
 		     "ct mark " NOT_OURS " tcp flags & syn == 0 rt ipsec missing oifname { %s } %s",

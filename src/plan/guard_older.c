@@ -66,6 +66,22 @@ void guard_older_find(struct arena *a, const struct snapshot *host,
 	}
 }
 
+size_t guard_plain_keep(const struct snapshot *host, const struct guard_older *older,
+			size_t n_older, struct socket_seen *sockets, size_t n, size_t max)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n && kept < max; i++) {
+		const struct socket_seen *s = &sockets[i];
+
+		if (s->state == SOCKET_CONNECTED && !ip_is_loopback(&s->peer) &&
+		    is_led(host, &s->local) && !is_known(older, n_older, s) &&
+		    (s->mark & GUARD_MARKS_MASK) != GUARD_MARKS)
+			sockets[kept++] = *s;
+	}
+	return kept;
+}
+
 size_t guard_older_keep(struct guard_older *older, size_t n, const struct socket_seen *sockets,
 			size_t n_sockets)
 {

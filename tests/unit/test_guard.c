@@ -442,9 +442,32 @@ static void an_older_connection_of_a_vpn_peer_with_a_lan_address_stays_in_the_tu
 	assert_int_equal(guard_older_keep(older, 1, sockets + 2, 4), 0);
 }
 
+static void only_what_goes_by_a_lan_door_without_a_mark_passes_policies_as_it_is(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct socket_seen sockets[] = {
+		{ .proto = 6, .state = SOCKET_LISTENS, .local = ip(lan4) },
+		{ .proto = 6, .local = ip(lan4), .peer = ip("172.20.0.30"), .peer_port = 1 },
+		{ .proto = 6, .local = ip("10.8.0.2"), .peer = ip("172.20.0.31"), .peer_port = 2 },
+		{ .proto = 6, .local = ip(lan4), .peer = ip("203.0.113.5"), .mark = 0x27130000 },
+		{ .proto = 6, .local = ip("127.0.0.1"), .peer = ip("127.0.0.1") },
+		{ .proto = 6, .local = ip(lan4), .peer = ip("203.0.113.5"), .peer_port = 3 },
+		{ .proto = 6, .local = ip(lan4), .peer = ip("203.0.113.5"), .mark = 7 },
+		{ .proto = 6, .local = ip(lan4), .peer = ip("203.0.113.6"), .peer_port = 5 },
+	};
+	struct guard_older older = { .local = ip(lan4), .peer = ip("172.20.0.30") };
+
+	(void)state;
+	assert_int_equal(guard_plain_keep(&n.s, &older, 1, sockets, ARRAY_LEN(sockets), 2), 2);
+	assert_int_equal(sockets[0].peer_port, 3);
+	assert_int_equal(sockets[1].mark, 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			only_what_goes_by_a_lan_door_without_a_mark_passes_policies_as_it_is),
 		cmocka_unit_test(what_says_a_lan_address_leaves_by_the_lan_whatever_is_pushed),
 		cmocka_unit_test(what_says_an_address_of_loopback_leaves_by_the_lan),
 		cmocka_unit_test(what_the_host_starts_goes_as_without_a_guard),

@@ -10,7 +10,7 @@ import pytest
 
 from lab import host as hosts
 from lab import probe
-from lab.guard import Guard
+from lab.guard import Guard, ike_daemon, quiet_session
 from lab.host import PATIENCE, until
 from lab.leak import SECRET, Ear
 from lab.probe import How
@@ -122,6 +122,22 @@ def test_and_one_with_the_vpns_own_address_though_its_range_shall_be_on_the_lan(
             guard.wait_stands()
             s.sendall(b'still there?\n')
             assert probe.line(s).endswith(' still there?\n')
+    client.close()
+
+
+@pytest.mark.parametrize('dst', [LAN4, LAN6, A_VPN4])
+def test_and_one_in_which_the_host_speaks_first_where_ipsec_is_spoken(program, net, dst):
+    """It is not taken for one of the LAN's, which go there in spite of policies."""
+    client = OpenVpnClient(net.servera, net.office, net.dir).wait()
+    with ike_daemon(net.servera), quiet_session(net.servera, dst, net.serverb) as (here, there), \
+            guarded(program, net, []) as guard:
+        guard.wait_stands()
+        assert 'leave_xfrm' in table(net)
+        for word in 'first\n', 'second\n':
+            here.sendall(word.encode())
+            assert probe.line(there) == word
+            there.sendall(word.encode())
+            assert probe.line(here) == word
     client.close()
 
 

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from lab import probe
-from lab.guard import Guard
+from lab.guard import Guard, quiet_session
 from lab.host import PATIENCE, Host, join, until
 from lab.world import A4, A6, LAPTOP4
 
@@ -117,6 +117,26 @@ def test_a_lan_that_gets_a_gateway_is_answered_by_it(program, net):
             # It asks the other LAN's address.
             net.near.ip(f'route add {A4}/32 via {B4}')
             assert probe.ask(net.far, 'tcp', A4, 80).saw == FAR4
+    net.servera.ip(f'route del default via {NEAR4} dev eth1')
+
+
+def test_what_came_by_a_lan_is_answered_there_when_ipsec_is_first_spoken(program, net):
+    """The host speaks first, and the address that was asked is the other LAN's."""
+    policy = 'src 192.0.2.1 dst 192.0.2.2 dir out'
+    net.servera.run('ip', 'route', 'del', '192.168.60.0/24', ok=False)
+    net.servera.ip(f'route add default via {NEAR4} dev eth1 metric 5000')
+    net.near.ip(f'route replace {A4}/32 via {B4}')
+    with guarded(program, net) as guard:
+        connected(guard)
+        with quiet_session(net.servera, A4, net.far) as (here, there):
+            net.servera.ip(f'xfrm policy add {policy} tmpl src {A4} dst 192.0.2.9 '
+                           'proto esp reqid 1 mode tunnel')
+            guard.wait_log('IPsec is at work here')
+            assert 'leave_xfrm' in net.servera.out('nft', 'list', 'table', 'inet',
+                                                   'sallyport-guard')
+            here.sendall(b'first\n')
+            assert probe.line(there) == 'first\n'
+        net.servera.ip(f'xfrm policy delete {policy}')  # or the guard stands on
     net.servera.ip(f'route del default via {NEAR4} dev eth1')
 
 

@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from lab import probe
-from lab.guard import Guard, Sessions, lived_in
+from lab.guard import Guard, Sessions, ike_daemon, lived_in, quiet_session
 from lab.host import PATIENCE, until
 from lab.probe import How
 from lab.state import difference, hoststate
@@ -88,13 +88,8 @@ def wrong(net):
 
 @pytest.fixture
 def ike(net):
-    """Somebody who speaks with the kernel about IPsec, as an IKE daemon does."""
-    child = net.servera.popen(['ip', 'xfrm', 'monitor'])
-    until(lambda: re.search(r'(?m)^\w+ +6 +[1-9]', net.servera.out(
-        'cat', '/proc/net/netlink')), 'it listens', PATIENCE)
-    yield child
-    child.kill()
-    child.wait()
+    with ike_daemon(net.servera) as child:
+        yield child
 
 
 def guarded(program, net, argv=(), options=()):
@@ -138,13 +133,8 @@ def test_nothing_is_lost_to_policies_that_come_and_go(program, net, ike):
 def test_an_older_connection_in_which_the_host_speaks_first_goes_on(program, net,
                                                                   here):
     """It was silent while the guard came, and the policies."""
-    listener = net.servera.socket(probe.family_of(here), socket.SOCK_STREAM)
-    listener.bind((here, 5000))
-    listener.listen()
-    with probe.connect(net.laptop, here, 5000) as client, \
+    with quiet_session(net.servera, here, net.laptop) as (server, client), \
             guarded(program, net) as guard:
-        server, _ = listener.accept()
-        server.settimeout(PATIENCE)
         guard.wait_stands()
         add_policies(net)
         guard.wait_log('IPsec is at work here')
@@ -152,8 +142,33 @@ def test_an_older_connection_in_which_the_host_speaks_first_goes_on(program, net
         assert probe.line(client) == 'first\n'
         client.sendall(b'then\n')
         assert probe.line(server) == 'then\n'
-        server.close()
-    listener.close()
+
+
+@pytest.fixture
+def tracked(net):
+    """Server A forwards, as for containers, so the guard tracks connections."""
+    net.servera.router()
+    yield
+    for s in 'net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding':
+        net.servera.sysctl(s, 0)
+
+
+def test_and_one_that_the_guard_saw_before_there_were_policies(program, net, tracked):
+    """Twice around: what its first answer is known by counts for the second, too."""
+    with quiet_session(net.servera, A4, net.laptop) as (server, client), \
+            guarded(program, net) as guard:
+        guard.wait_stands()
+
+        def around(word):
+            for here, there in ((server, client), (client, server)):
+                here.sendall(word)
+                assert probe.line(there) == word.decode()
+        around(b'first\n')
+        around(b'second\n')
+        add_policies(net)
+        guard.wait_log('IPsec is at work here')
+        around(b'third\n')
+        delete_policies(net)
 
 
 def test_a_host_without_ipsec_gets_no_policies(program, net):

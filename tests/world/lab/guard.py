@@ -2,14 +2,17 @@
 """`sallyport guard` on a host of the world, and sessions that must not feel it."""
 import json
 import os
+import re
 import select
 import signal
+import socket
 import subprocess
 import threading
 import time
 from contextlib import contextmanager
 
 from . import host as hosts
+from . import probe
 from .host import PATIENCE, until
 from .ssh import OPTIONS, SshServer
 from .vpn import Log
@@ -28,6 +31,30 @@ def lived_in(world):
     child.kill()
     world.ssh.close()
     world.beside.close()
+
+
+@contextmanager
+def ike_daemon(host):
+    """Somebody who speaks with the kernel about IPsec, as an IKE daemon does."""
+    child = host.popen(['ip', 'xfrm', 'monitor'])
+    until(lambda: re.search(r'(?m)^\w+ +6 +[1-9]', host.out('cat', '/proc/net/netlink')),
+          'it listens', PATIENCE)
+    yield child
+    child.kill()
+    child.wait()
+
+
+@contextmanager
+def quiet_session(host, address, client, port=5000):
+    """A TCP connection on which nobody speaks yet: the end of @host, and the client's."""
+    with host.socket(probe.family_of(address), socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.settimeout(PATIENCE)
+        listener.bind((address, port))
+        listener.listen()
+        with probe.connect(client, address, port) as there, listener.accept()[0] as here:
+            here.settimeout(PATIENCE)
+            yield here, there
 
 
 class Guard:
