@@ -74,6 +74,7 @@ void place_close(struct place *p)
 {
 	loop_remove(&p->sup->loop, &p->watch_source);
 	loop_remove(&p->sup->loop, &p->nft_source);
+	sandbox_watch_close(&p->sandbox_watch);
 	rtnl_watch_close(&p->watch);
 	nft_watch_close(&p->nft_watch);
 	rtnl_close(&p->rtnl);

@@ -676,7 +676,8 @@ static int one_round(struct supervisor *s, int round, size_t *ret_steps, struct 
 	if (r == 0)
 		r = apply_place(&s->inner, &a, &want, gate, ret_steps, e);
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++) {
-		if (s->gate.rooms[i].sandbox && !s->rooms[i].sandbox.ours)
+		if (s->gate.rooms[i].sandbox && !s->rooms[i].sandbox.ours &&
+		    !plan_sandbox_lacks(&s->rooms[i].sandbox))
 			continue; /* the engine's */
 		sup_want(s, &a, &s->rooms[i], &none, &want);
 		of_room = s->gate.rooms[i].sandbox ? apply_sysctls(&s->rooms[i], &a, &want, &why)

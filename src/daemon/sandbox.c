@@ -259,19 +259,27 @@ static int look_for_netns(struct place *p, struct err *e)
 {
 	int fd CLEANUP_FD = -1;
 	struct err none;
+	int r;
 
 	if (netns_open_place(p->netns, &fd, &none) < 0)
 		fd_close(&fd);
 	if (p->fd >= 0 && fd >= 0 && netns_same(p->fd, fd))
 		return 0;
+	sandbox_watch_close(&p->sandbox_watch);
 	rtnl_close(&p->rtnl);
 	sysctl_dirs_close(&p->sysctls);
 	fd_close(&p->fd);
 	p->sandbox_peer = 0;
 	if (fd < 0)
 		return 0;
-	p->fd = fd_take(&fd);
-	return rtnl_open(p->fd, &p->rtnl, e);
+	r = rtnl_open(fd, &p->rtnl, e);
+	if (r == 0)
+		r = sandbox_watch_open(p->sup, fd, &p->sandbox_watch, e);
+	if (r < 0)
+		rtnl_close(&p->rtnl);
+	else
+		p->fd = fd_take(&fd);
+	return r;
 }
 
 static const struct link *other_end(const struct snapshot *in, const struct link *link)
@@ -318,16 +326,67 @@ static void free_name(const struct snapshot *in, char ret[LINK_NAME_SIZE])
 	}
 }
 
+static bool is_default(const struct route *r, sa_family_t family)
+{
+	return r->family == family && !r->dst.len && r->table == RT_TABLE_MAIN &&
+	       r->type == RTN_UNICAST && r->n_hops;
+}
+
 static bool has_default(const struct snapshot *in, sa_family_t family, int but)
 {
+	for (size_t i = 0; i < in->n_routes; i++)
+		if (is_default(&in->routes[i], family) && in->routes[i].hops[0].link != but)
+			return true;
+	return false;
+}
+
+static bool has_address(const struct snapshot *in, int link, const struct ip *ip)
+{
+	for (size_t i = 0; i < in->n_addresses; i++)
+		if (in->addresses[i].link == link && ip_equal(&in->addresses[i].local, ip))
+			return true;
+	return false;
+}
+
+/*
+ * Of an engine's link, while it is furnished and ever after.  A default route by another
+ * link is another network's, or a VPN client's in the container: then nobody misses this one.
+ */
+static struct plan_lost compare(const struct snapshot *in, int link, const struct ip *own,
+				struct sandbox_had *had)
+{
+	bool by_own = false, by_other = false, mended = false;
+	bool has = has_address(in, link, own);
+
 	for (size_t i = 0; i < in->n_routes; i++) {
 		const struct route *r = &in->routes[i];
+		bool ours = r->protocol == PLAN_PROTOCOL && r->table == RT_TABLE_MAIN;
 
-		if (r->family == family && !r->dst.len && r->table == RT_TABLE_MAIN &&
-		    r->type == RTN_UNICAST && r->n_hops && r->hops[0].link != but)
-			return true;
+		mended |= ours && r->family == own->family;
+		if (ours || !is_default(r, own->family))
+			continue;
+		by_own |= r->hops[0].link == link;
+		by_other |= r->hops[0].link != link;
 	}
-	return false;
+	if (had->link != link)
+		*had = (struct sandbox_had){ .link = link };
+	had->address |= has;
+	had->route = by_own || (had->route && !by_other);
+	return (struct plan_lost){ .address = had->address && !has,
+				   .route = had->route && !by_own,
+				   .mended = mended };
+}
+
+static void look_for_losses(struct place *p, const struct snapshot *in, const struct link *end)
+{
+	const struct supervisor *s = p->sup;
+	struct ip own4 = plan_room_inside(&s->gate, &s->slot, AF_INET, p->room);
+	struct ip own6 = plan_room_inside(&s->gate, &s->slot, AF_INET6, p->room);
+
+	if (!(end->flags & IFF_UP))
+		return; /* nothing can be put on it */
+	p->sandbox.lost4 = compare(in, end->index, &own4, &p->sandbox_had4);
+	p->sandbox.lost6 = compare(in, end->index, &own6, &p->sandbox_had6);
 }
 
 /*
@@ -362,6 +421,8 @@ static int look_inside(struct place *p, struct arena *a, const struct snapshot *
 	p->sandbox.ours = !end || !str_eq(end->alias, alias);
 	p->sandbox.default4 = has_default(&in, AF_INET, end ? end->index : 0);
 	p->sandbox.default6 = has_default(&in, AF_INET6, end ? end->index : 0);
+	if (end && !p->sandbox.ours)
+		look_for_losses(p, &in, end);
 	return 0;
 }
 
@@ -372,13 +433,16 @@ static int look(struct supervisor *s, size_t index, struct arena *a, const struc
 	const struct link *link = snapshot_link_by_name(gate, name);
 	struct place *p = &s->rooms[index];
 	int r = look_for_netns(p, e);
+	bool changed = r == 0 && p->sandbox_watch && sandbox_watch_take(p->sandbox_watch);
 
 	if (r < 0)
 		return r;
-	if (p->fd >= 0 && link && link->peer == p->sandbox_peer && !p->sandbox.ours)
+	if (p->fd >= 0 && link && link->peer == p->sandbox_peer && !p->sandbox.ours && !changed)
 		return 0; /* the engine's, as it was */
 	p->sandbox = (struct plan_sandbox){ .on_host = !link && (p->fd < 0 || p->sandbox_due) };
 	r = p->fd >= 0 && !p->sandbox.on_host ? look_inside(p, a, gate, link, e) : 0;
+	if (r < 0)
+		p->sandbox_peer = 0; /* look again */
 	return r < 0 ? err_wrap(e, r, "room \"%s\"", s->gate.rooms[index].name) : 0;
 }
 

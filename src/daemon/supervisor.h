@@ -33,6 +33,12 @@ struct port_hold {
 	size_t n, cap;
 };
 
+/* What an engine has furnished of one family: if it is gone, somebody has removed it. */
+struct sandbox_had {
+	int link; /* index of the one it is about */
+	bool address, route; /* the default one, by that link */
+};
+
 /* One namespace with what we hold open in it. */
 struct place {
 	struct supervisor *sup;
@@ -54,6 +60,8 @@ struct place {
 	struct plan_sandbox sandbox; /* as it was found */
 	char sandbox_link[LINK_NAME_SIZE];
 	int sandbox_peer; /* index there of the link that was found; 0: none */
+	struct sandbox_watch *sandbox_watch; /* NULL: there is no namespace */
+	struct sandbox_had sandbox_had4, sandbox_had6;
 	bool sandbox_due; /* the engine was promised a link on the host, and has not taken it */
 };
 
@@ -351,6 +359,17 @@ int sandboxes_load(struct supervisor *s, const char *only, struct err *e) MUST_U
 int sandboxes_look(struct supervisor *s, struct arena *a, const struct snapshot *gate,
 		   struct err *e) MUST_USE;
 void sandboxes_close(struct supervisor *s);
+
+/*
+ * daemon/sandbox_watch.c: addresses and routes that change in a sandbox end in
+ * reconcile().  Held by pointer: places of sandboxes move, what the loop knows does not.
+ */
+struct sandbox_watch;
+int sandbox_watch_open(struct supervisor *s, int netns_fd, struct sandbox_watch **ret,
+		       struct err *e) MUST_USE;
+/* Has anything changed there since it was asked last?  From the beginning on, yes. */
+bool sandbox_watch_take(struct sandbox_watch *w);
+void sandbox_watch_close(struct sandbox_watch **w);
 
 /* daemon/status.c */
 char *status_json(struct supervisor *s); /* malloc'ed */

@@ -49,7 +49,14 @@ struct plan_sandbox {
 	const char *link; /* in the namespace; NULL: there is no namespace */
 	bool ours; /* the engine's link is gone: that one is ours to make and to furnish */
 	bool default4, default6; /* another network's link has the default route */
+	/* What somebody has removed of what the engine's link had. */
+	struct plan_lost {
+		bool address, route; /* the default one */
+		bool mended; /* something was put back before, and stays */
+	} lost4, lost6;
 };
+/* Is there anything to put back? */
+bool plan_sandbox_lacks(const struct plan_sandbox *x);
 
 struct plan_sysctl {
 	const char *path;

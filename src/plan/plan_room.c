@@ -4,6 +4,8 @@
 
 #include <linux/rtnetlink.h>
 
+#define METRIC_LAST 4096u /* any other default's beats it */
+
 /* Who was reached by the short link answers from its address, and so by it. */
 static void room_short(struct arena *a, const struct plan_facts *f, struct want *w, size_t room,
 		       sa_family_t family)
@@ -26,9 +28,52 @@ static bool sandbox_default(const struct plan_sandbox *x, sa_family_t family)
 	return family == AF_INET ? x->default4 : x->default6;
 }
 
+static bool lacks(const struct plan_lost *x)
+{
+	return x->address || x->route || x->mended;
+}
+
+bool plan_sandbox_lacks(const struct plan_sandbox *x)
+{
+	return lacks(&x->lost4) || lacks(&x->lost6);
+}
+
 /*
- * What the engine has set up is its own.  But the link goes with the gate, and no
- * engine makes it again: that is furnished as the engine had it.
+ * No link is wanted, so that everything else on the engine's stays.  The default route
+ * comes after all others: engines, and VPN clients in the container, may still set theirs.
+ */
+static void mend_sandbox(struct arena *a, const struct gate *g, const struct plan_facts *f,
+			 size_t room, struct want *w)
+{
+	const struct sandbox *x = g->rooms[room].sandbox;
+	const struct plan_sandbox *seen = &f->sandboxes[room];
+
+	for (size_t i = 0; i < n_families(f); i++) {
+		bool v4 = families[i] == AF_INET;
+		struct ip own = plan_room_inside(g, &f->slot, families[i], room);
+		struct ip gateway = v4 ? x->gateway4 : x->gateway6;
+		const struct plan_lost *lost = v4 ? &seen->lost4 : &seen->lost6;
+
+		if (!lacks(lost) || ip_is_none(&own) || ip_is_none(&gateway))
+			continue;
+		if (lost->address && !v4)
+			want_add_sysctl(a, w,
+					arena_printf(a, "ipv6/conf/%s/disable_ipv6", seen->link),
+					"0");
+		if (lost->address)
+			want_add_address(a, w, seen->link, own, RT_SCOPE_UNIVERSE);
+		want_add_route(a, w, RT_TABLE_MAIN, prefix_host(&gateway), seen->link,
+			       (struct ip){ 0 });
+		if (lost->route)
+			want_add_route(a, w, RT_TABLE_MAIN, want_everything(families[i]),
+				       seen->link, gateway)
+				->metric = METRIC_LAST;
+	}
+}
+
+/*
+ * What the engine has set up is its own, until somebody removes it.  But the link goes
+ * with the gate, and no engine makes it again: that is furnished as the engine had it.
  */
 static void plan_sandbox(struct arena *a, const struct gate *g, const struct plan_facts *f,
 			 size_t room, struct want *w)
@@ -36,6 +81,8 @@ static void plan_sandbox(struct arena *a, const struct gate *g, const struct pla
 	const struct sandbox *x = g->rooms[room].sandbox;
 	const struct plan_sandbox *seen = f->sandboxes ? &f->sandboxes[room] : NULL;
 
+	if (seen && plan_sandbox_lacks(seen))
+		mend_sandbox(a, g, f, room, w);
 	if (!seen || !seen->link || !seen->ours)
 		return;
 	want_add_link(a, w, seen->link)->alias = plan_sandbox_alias(a, g);

@@ -104,6 +104,8 @@ struct rtnl_news {
 	char who[16];
 };
 int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_USE;
+/* The same of addresses and routes alone. */
+int rtnl_watch_open_addresses(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_USE;
 /*
  * On a host with other gates: of what stands on their links (sp-*) nothing is
  * heard, nor that routes came.  @links are this gate's (at most

@@ -34,14 +34,21 @@ static const int groups[] = {
 	RTNLGRP_IPV6_RULE,  RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_NETCONF,
 };
 
-int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e)
+static const int groups_of_addresses[] = {
+	RTNLGRP_IPV4_IFADDR,
+	RTNLGRP_IPV6_IFADDR,
+	RTNLGRP_IPV4_ROUTE,
+	RTNLGRP_IPV6_ROUTE,
+};
+
+static int open_watch(int netns_fd, const int *these, size_t n, struct rtnl_watch **ret,
+		      struct err *e)
 {
 	struct mnl_socket *sock;
 	struct rtnl_watch *w;
 	int r;
 
-	r = netlink_listen(netns_fd, NETLINK_ROUTE, groups, sizeof(groups) / sizeof(*groups),
-			   "the network", &sock, e);
+	r = netlink_listen(netns_fd, NETLINK_ROUTE, these, n, "the network", &sock, e);
 	if (r < 0)
 		return r;
 	w = calloc(1, sizeof(*w));
@@ -50,6 +57,16 @@ int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e)
 	w->sock = sock;
 	*ret = w;
 	return 0;
+}
+
+int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e)
+{
+	return open_watch(netns_fd, groups, ARRAY_LEN(groups), ret, e);
+}
+
+int rtnl_watch_open_addresses(int netns_fd, struct rtnl_watch **ret, struct err *e)
+{
+	return open_watch(netns_fd, groups_of_addresses, ARRAY_LEN(groups_of_addresses), ret, e);
 }
 
 int rtnl_watch_fd(const struct rtnl_watch *w)

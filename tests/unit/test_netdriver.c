@@ -432,6 +432,18 @@ static void a_gate_translates_and_the_host_need_not_know(void **state)
 	seen = (struct plan_sandbox){ .link = "eth0" };
 	plan_room(&a, &g, &f, 0, &w);
 	assert_int_equal(w.n_links + w.n_addresses + w.n_routes + w.n_sysctls, 0);
+	seen.lost4 = (struct plan_lost){ .address = true, .route = true };
+	plan_room(&a, &g, &f, 0, &w);
+	assert_int_equal(w.n_links, 0); /* then nothing else of the link's is touched */
+	assert_int_equal(w.n_addresses, 1);
+	assert_true(ip_equal(&w.addresses[0].local, &own));
+	assert_int_equal(w.n_routes, 2);
+	assert_int_equal(w.routes[1].metric, 4096);
+	seen.lost4 = (struct plan_lost){ .mended = true };
+	plan_room(&a, &g, &f, 0, &w);
+	assert_int_equal(w.n_addresses, 0);
+	assert_int_equal(w.n_routes, 1);
+	seen.lost4 = (struct plan_lost){ 0 };
 	seen.ours = true;
 	plan_room(&a, &g, &f, 0, &w);
 	assert_true(ip_equal(&w.addresses[0].local, &own));

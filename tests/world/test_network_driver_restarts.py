@@ -144,17 +144,59 @@ def test_an_address_that_docker_gave_comes_back_with_the_gate(
     driver.clear(docker)
 
 
+def room_of(gate):
+    return f'room-{gate.status()["rooms"][1]["name"]}'
+
+
 def test_what_somebody_removes_is_put_back(world, web, gate):
-    room = f'room-{gate.status()["rooms"][1]["name"]}'
     with gate.inner as inner:
-        inner.ip(f'link del {room}')
-    gate.wait_log('repaired', room)
+        inner.ip(f'link del {room_of(gate)}')
+    gate.wait_log('repaired', room_of(gate))
     answered(world, gate)
     with web.inside('web') as inside:
         inside.ip('route del default')
         inside.ip('addr flush dev eth0')
     gate.wait_log('repaired', 'address')
     answered(world, gate)
+
+
+def routes(inside):
+    return inside.run('ip', 'route', 'show', 'default').stdout
+
+
+def test_what_somebody_removes_of_what_docker_set_up_is_put_back(
+        world, web, gate):
+    """It is still the link that Docker made and furnished."""
+    with web.inside('web') as inside:
+        for lost, told in (
+                ('ip route del default', 'route 0.0.0.0/0'),
+                ('ip route del default', 'route 0.0.0.0/0'),
+                ('ip -6 route del default', 'route ::/0'),
+                ('ip link set eth0 down', 'route 0.0.0.0/0'),
+                ('ip addr flush dev eth0', 'address 198.18.'),
+                ('sysctl -w net.ipv6.conf.eth0.disable_ipv6=1', 'address fd')):
+            since = len(gate.log.text())
+            inside.run(*lost.split())
+            if 'down' in lost:
+                inside.ip('link set eth0 up')
+            gate.wait_log('repaired', told, since=since)
+    answered(world, gate)
+
+
+def test_a_default_route_that_others_set_is_theirs(world, web, gate):
+    """A VPN client's in the container, say: ours would lead past it."""
+    with web.inside('web') as inside:
+        inside.ip('link add vpn type veth peer name rest')
+        inside.ip('link set vpn up')
+        inside.ip('route del default')
+        gate.wait_log('repaired', '0.0.0.0/0')
+        assert 'metric 4096' in routes(inside)
+        inside.ip('route add default dev vpn')
+        until(lambda: 'eth0' not in routes(inside), 'ours is taken away')
+        inside.ip('link del vpn')
+        inside.ip('addr flush dev eth0')
+        gate.wait_log('repaired', 'address', 'eth0')
+        assert routes(inside) == ''
 
 
 def test_dockerd_is_killed(world, web, gate):
