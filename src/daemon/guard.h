@@ -39,6 +39,8 @@ struct guard {
 	struct guard_sysctl *sysctls; /* that wish points to; malloc'ed */
 	struct guard_older *older; /* that wish points to; in arena */
 	char *planned; /* what the host had to hold last, as text */
+	struct arena last_arena; /* of last, renewed with it */
+	struct want last; /* its routes and rules */
 	struct own_table table;
 	struct rule *foreign; /* of priority 0, in the order that their makers meant; malloc'ed */
 	size_t n_foreign;

@@ -41,12 +41,14 @@ void guard_close(struct guard *g)
 	rtnl_close(&g->rtnl);
 	nft_close(&g->nft);
 	arena_free(&g->memory_arena);
+	arena_free(&g->last_arena);
 	free(g->planned);
 	own_table_free(&g->table);
 	free(g->foreign);
 	free(g->sysctls);
 	free(g->last_error);
 	g->planned = g->last_error = NULL;
+	g->last = (struct want){ 0 };
 	g->foreign = NULL;
 	g->sysctls = NULL;
 	g->wish.n_sysctls = 0;
@@ -124,23 +126,41 @@ int guard_want(struct guard *g, struct arena *a, struct want *ret, struct err *e
 	return r;
 }
 
-/* True if the plan is another than last time: then what differs is no repair. */
-static bool is_new_plan(struct guard *g, const struct want *w)
+/* True if the plan is another than last time: then not all that differs is a repair. */
+static bool is_new_plan(const struct guard *g, const struct want *w, struct text *t)
 {
-	struct text t CLEANUP_TEXT = { 0 };
-	bool same;
+	plan_text_routes(t, w);
+	plan_text_guard(t, w);
+	return !g->planned || !str_eq(g->planned, text_str(t));
+}
 
-	plan_text_routes(&t, w);
-	plan_text_guard(&t, w);
-	same = g->planned && str_eq(g->planned, text_str(&t));
-	if (!same) {
-		free(g->planned);
-		g->planned = strdup(text_str(&t));
-	}
-	return !same;
+static void remember_plan(struct guard *g, const struct want *w, const char *text)
+{
+	struct arena fresh = { 0 };
+
+	guard_plan_copy(&fresh, w, &g->last);
+	arena_free(&g->last_arena);
+	g->last_arena = fresh;
+	free(g->planned);
+	g->planned = strdup(text);
 }
 
 /* --- what stands ---------------------------------------------------------------------- */
+
+/* What somebody did to the table and is not told yet would be written over. */
+static void hear_of_table(struct guard *g)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *what;
+	struct err e;
+
+	if (own_table_changed(&g->table, g->nft, g->nft_watch, &a, &what, &e)) {
+		guard_repaired(g, "nft table inet " GUARD_NFT " was %s", what);
+		g->dirty = true;
+	}
+	if (*e.text)
+		guard_log("%s", e.text);
+}
 
 static int apply_nft(struct guard *g, struct arena *a, const struct want *w, struct err *e)
 {
@@ -150,6 +170,7 @@ static int apply_nft(struct guard *g, struct arena *a, const struct want *w, str
 	g->table.name = GUARD_NFT;
 	if (own_table_has(&g->table, w->nft))
 		return 0;
+	hear_of_table(g);
 	r = nft_run(g->nft, w->nft, e);
 	if (r == 0)
 		r = nft_list_table(g->nft, a, GUARD_NFT, &listed, e);
@@ -214,6 +235,22 @@ static void report(struct guard *g, struct arena *a, const struct diff *d)
 			       by_whom(g, a));
 }
 
+/* Before anything is put right. */
+static void tell_repairs(struct guard *g, struct arena *a, const struct snapshot *host,
+			 const struct want *w)
+{
+	struct text text CLEANUP_TEXT = { 0 };
+	bool follows = is_new_plan(g, w, &text);
+	struct diff lost;
+
+	if (g->settled) {
+		guard_plan_lost(a, host, &g->last, w, &lost);
+		report(g, a, &lost);
+	}
+	if (follows)
+		remember_plan(g, w, text_str(&text));
+}
+
 static int no_netns(void *ctx, enum want_place place, size_t room)
 {
 	(void)ctx;
@@ -228,13 +265,12 @@ static int one_round(struct guard *g, size_t *ret_steps, struct err *e)
 	struct snapshot host = { 0 };
 	struct diff diff = { 0 };
 	struct want want;
-	bool follows;
 	int r = guard_look(g, &a, &host, e);
 
 	if (r < 0)
 		return r;
 	guard_plan(&a, &g->memory, &host, &g->wish, &want);
-	follows = is_new_plan(g, &want);
+	tell_repairs(g, &a, &host, &want);
 	r = apply_nft(g, &a, &want, e);
 	if (r == 0)
 		r = guard_sysctls_set(g, e);
@@ -244,8 +280,6 @@ static int one_round(struct guard *g, size_t *ret_steps, struct err *e)
 		return r;
 	diff_make(&a, &host, &want, &diff);
 	*ret_steps = diff.n_ops;
-	if (g->settled && !follows)
-		report(g, &a, &diff);
 	return rtnl_apply(g->rtnl, &want, &diff, no_netns, NULL, e);
 }
 
@@ -421,18 +455,8 @@ static void network_changed(struct loop_source *source, uint32_t events)
 
 static void nft_changed(struct loop_source *source, uint32_t events)
 {
-	struct guard *g = source->ctx;
-	struct arena a CLEANUP_ARENA = { 0 };
-	const char *what;
-	struct err e;
-
 	(void)events;
-	if (own_table_changed(&g->table, g->nft, g->nft_watch, &a, &what, &e)) {
-		guard_repaired(g, "nft table inet " GUARD_NFT " was %s", what);
-		g->dirty = true;
-	}
-	if (*e.text)
-		guard_log("%s", e.text);
+	hear_of_table(source->ctx);
 }
 
 int guard_watch(struct guard *g, struct err *e)

@@ -3,6 +3,7 @@
 #define PLAN_GUARD_H
 
 #include "model/socket.h"
+#include "plan/diff.h"
 #include "plan/want.h"
 
 /*
@@ -125,6 +126,15 @@ size_t guard_older_keep(struct guard_older *older, size_t n, const struct socket
  */
 size_t guard_plain_keep(const struct snapshot *host, const struct guard_older *older,
 			size_t n_older, struct socket_seen *sockets, size_t n, size_t max);
+
+/* plan/guard_last.c: the routes and rules of @w, all of it in @a. */
+void guard_plan_copy(struct arena *a, const struct want *w, struct want *ret);
+/*
+ * What plan @last had made on @host and somebody or the kernel has taken away since,
+ * where plan @now wants it, too: the steps that put it back.  Points into all four.
+ */
+void guard_plan_lost(struct arena *a, const struct snapshot *host, const struct want *last,
+		     const struct want *now, struct diff *ret);
 
 /* plan/guard_nft.c: the text of table GUARD_NFT; replaces its rules, keeps its sets. */
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,

@@ -56,6 +56,7 @@ static void install_routes(struct net *n, const struct want *w)
 
 		r->metric = x->metric;
 		r->scope = x->scope;
+		r->prefsrc = x->prefsrc;
 		if (x->link)
 			r->hops[0].via = x->via;
 	}
@@ -463,6 +464,48 @@ static void only_what_goes_by_a_lan_door_without_a_mark_passes_policies_as_it_is
 	assert_int_equal(sockets[1].mark, 7);
 }
 
+static size_t count_lost(struct net *n, const struct want *last, const struct want *now,
+			 enum op_kind kind)
+{
+	struct diff lost;
+	size_t count = 0;
+
+	guard_plan_lost(&n->a, &n->s, last, now, &lost);
+	for (size_t i = 0; i < lost.n_ops; i++)
+		count += lost.ops[i].kind == kind;
+	return count;
+}
+
+static void what_is_taken_away_while_the_plan_changes_is_told_from_what_is_new(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory first = guard(&n), second;
+	struct want was = plan(&n, &first), last, now, nothing = { 0 };
+	struct diff both;
+
+	(void)state;
+	guard_plan_copy(&n.a, &was, &last);
+	address_add(&n, ETH0, "192.168.1.6/24");
+	second = learn(&n, &first);
+	now = plan(&n, &second);
+	diff_make(&n.a, &n.s, &now, &both);
+	assert_true(both.n_ops > 0);
+	guard_plan_lost(&n.a, &n.s, &last, &now, &both);
+	assert_int_equal(both.n_ops, 0);
+
+	for (size_t i = 0; i < n.s.n_routes; i++)
+		if (n.s.routes[i].table == GUARD_TABLE_FAR && n.s.routes[i].n_hops &&
+		    n.s.routes[i].family == AF_INET)
+			n.s.routes[i].table = 4242;
+	assert_int_equal(count_lost(&n, &last, &now, OP_ROUTE_ADD), 1);
+	assert_int_equal(count_lost(&n, &last, &nothing, OP_ROUTE_ADD), 0);
+	assert_int_equal(count_lost(&n, &last, &now, OP_RULE_ADD), 0);
+	for (size_t i = 0; i < n.s.n_rules; i++)
+		if (n.s.rules[i].table == GUARD_TABLE_FAR)
+			n.s.rules[i].table = 4242;
+	assert_true(count_lost(&n, &last, &now, OP_RULE_ADD) > 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +527,8 @@ int main(void)
 		cmocka_unit_test(marks_that_meant_something_to_sockets_before_go_on_doing_so),
 		cmocka_unit_test(
 			an_older_connection_of_a_vpn_peer_with_a_lan_address_stays_in_the_tunnel),
+		cmocka_unit_test(
+			what_is_taken_away_while_the_plan_changes_is_told_from_what_is_new),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -243,6 +243,52 @@ def test_repairs_are_told(net, guard):
                for r in guard.status()['repairs'])
 
 
+def stands_still(net):
+    """The guard, while things happen that it hears of all at once."""
+    pid = net.guard.child.pid
+
+    def state():
+        with open(f'/proc/{pid}/stat') as f:
+            return f.read().rpartition(')')[2].split()[0]
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: state() == 'T', state, PATIENCE)
+
+
+@pytest.mark.parametrize('what', ['rules', 'routes', 'table'])
+def test_repairs_beside_a_change_of_the_host_are_told(net, guard, what):
+    """An address comes and goes, and in the same moment somebody deletes something."""
+    net.guard = guard
+    want = whole(net)
+    take, words = {
+        'rules': (delete_rules, ['rules of the guard']),
+        'routes': (flush_door, [f'table {door_table(net)} was missing']),
+        'table': (delete_table, ['deleted by nft'])}[what]
+    for how in ('add', 'del'):
+        since = len(guard.log.text())
+        stands_still(net)
+        try:
+            net.servera.ip(f'addr {how} 172.16.5.13/24 dev eth0')
+            take(net)
+        finally:
+            os.kill(guard.child.pid, signal.SIGCONT)
+        guard.wait_log('repaired:', *words, since=since)
+        until(lambda: any('172.16.5.13' in r for r in rules(net)) == (how == 'add'),
+              'it is known', PATIENCE)
+    until(lambda: is_whole(net, want), lambda: f'{whole(net)} is not {want}',
+          PATIENCE)
+
+
+def test_what_only_the_host_changes_is_no_repair(net, guard):
+    """Addresses and interfaces that come and go, and nobody touches the guard's."""
+    want = whole(net)
+    net.guard, since = guard, len(guard.log.text())
+    new_address(net)
+    new_door(net)
+    until(lambda: is_whole(net, want), lambda: f'{whole(net)} is not {want}',
+          PATIENCE)
+    assert 'repaired' not in guard.log.text()[since:]
+
+
 def test_who_took_something_away_is_told_while_it_lives(net, guard):
     """By the number of its netlink socket, which is its process's; the program
     still waits for its next line when it is looked for."""
