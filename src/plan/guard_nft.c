@@ -28,7 +28,13 @@
  * program at sk_lookup, which sees datagrams and first packets only, to learn, and
  * one at the cgroups' sendmsg4, which sets the source before the first lookup, to
  * answer.  It cannot set a mark there, for clients whose door their address does not
- * tell, and needs a cgroup above all services: nft does both everywhere.
+ * tell, and needs a cgroup above all services: nft does both everywhere.  All that
+ * they could do without is the hook at output.  Without it round trips are 0.977 to
+ * 0.986 of an unguarded host's (with it 0.958 to 0.963), and connections 0.972
+ * (0.959): the rest is TCP's own.  For these two points the program would stand above
+ * the services of all namespaces, those other clients would be answered by the wrong
+ * door until there is a hook for them, and a socket with a port that is connected
+ * afterwards would answer from the tunnel, for bpf_bind() refuses one with a port.
  *
  * Forwarded: whoever publishes ports of containers translates addresses, and
  * tracks connections for that.  A connection's mark tells the door.
