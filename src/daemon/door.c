@@ -179,6 +179,7 @@ static void forget_client(struct door_run *d)
 	d->pid = 0;
 	d->pidfd = -1;
 	d->wg_configured = false;
+	door_had_forget(d);
 }
 
 static const char *end_words(struct arena *a, int status)
@@ -324,9 +325,12 @@ static void look_again(struct door_run *d)
 {
 	int64_t in = d->client.state == CLIENT_UP ? LOOK_UP_MS : LOOK_CONNECTING_MS;
 	int64_t now = clock_ms();
+	int64_t lost = door_had_deadline(d);
 
 	if (d->client.state == CLIENT_IDLE)
 		return;
+	if (lost && lost - now < in)
+		in = lost > now ? lost - now : 0;
 	if (d->client.deadline && d->client.deadline - now < in)
 		in = d->client.deadline - now;
 	if (d->client.state == CLIENT_WAITING || d->client.state == CLIENT_KILLED)
@@ -364,6 +368,10 @@ static void timer_fired(struct loop_timer *t)
 		door_event(d, CLIENT_EV_TIME);
 		return;
 	}
+	if (door_had_deadline(d) && clock_ms() >= door_had_deadline(d)) {
+		door_broken(d);
+		return;
+	}
 	if ((d->client.state == CLIENT_CONNECTING || d->client.state == CLIENT_UP) &&
 	    d->resolved.fd < 0)
 		door_ops_of(d->door)->look(d);
@@ -377,6 +385,7 @@ static void note_state(struct door_run *d, enum client_state before)
 	if ((before == CLIENT_UP) == up)
 		return;
 	d->since = up ? clock_now() : 0;
+	d->had.due |= up;
 	sup_log(d->sup,
 		up ? "%s: answers"
 		   : "%s: does not answer; what came in by the other "
@@ -406,6 +415,18 @@ void door_event(struct door_run *d, enum client_event event)
 		signal_client(d, SIGKILL);
 		break;
 	}
+}
+
+void door_look_soon(struct door_run *d)
+{
+	look_again(d);
+}
+
+void door_broken(struct door_run *d)
+{
+	sup_log(d->sup, "%s: somebody took %s apart; the client is ended and started again",
+		d->door->name, d->interface[0] ? d->interface : "its interface");
+	door_event(d, d->pid > 0 ? CLIENT_EV_BROKEN : CLIENT_EV_FAILED);
 }
 
 /* --- stopped by a signal ------------------------------------------------------- */

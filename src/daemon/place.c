@@ -85,21 +85,27 @@ void place_close(struct place *p)
 	p->nft_text = NULL;
 }
 
-static void network_changed(struct loop_source *source, uint32_t events)
+void place_hear(struct place *p)
 {
-	struct place *p = source->ctx;
 	struct rtnl_news news = { 0 };
 	struct err e;
 
-	(void)events;
 	if (rtnl_watch_read(p->watch, &news, &e) < 0) {
 		sup_log(p->sup, "%s", e.text);
 		news.lost = true;
 	}
+	if (p->kind == PLACE_GATE)
+		doors_had_hear(p->sup, &news);
 	if (news.links || news.addresses || news.rules || news.deletions || news.lost)
 		reconcile_soon(p->sup);
 	else if (news.routes && p->kind != PLACE_ROOM)
 		reconcile_later(p->sup); /* on the host, another way out (plan/sides.c) */
+}
+
+static void network_changed(struct loop_source *source, uint32_t events)
+{
+	(void)events;
+	place_hear(source->ctx);
 }
 
 const char *place_nft_table(const struct place *p, struct arena *a)

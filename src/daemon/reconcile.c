@@ -345,6 +345,20 @@ static size_t find_claims_all(const struct supervisor *s, const struct snapshot 
 	return 0;
 }
 
+static int put_back_doors(struct supervisor *s, struct arena *a, struct snapshot *gate,
+			  struct err *e)
+{
+	bool did = false, any = false;
+
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		any |= s->doors[i].had.index != 0;
+	if (any) /* who took away what is missing in @gate */
+		place_hear(&s->inner);
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		did |= door_had_look(&s->doors[i], gate);
+	return did ? snapshot_gate(s, a, gate, e) : 0;
+}
+
 /*
  * What the plan needs to know of the gate as it is: which doors have an
  * interface.  A VPN that gave itself an address of our slot makes us move.
@@ -359,12 +373,15 @@ static int observe(struct supervisor *s, struct arena *a, struct snapshot *gate,
 	if (r == 0)
 		r = drop_stale_links(s, a, gate, e);
 	if (r == 0)
+		r = put_back_doors(s, a, gate, e);
+	if (r == 0)
 		r = sandboxes_look(s, a, gate, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 1; i < s->gate.n_doors; i++) {
 		if (door_observe(&s->doors[i], gate))
 			s->dirty = true; /* status and readiness follow */
+		door_had_note(&s->doors[i], gate);
 		hash_facts(&h, &s->doors[i]);
 	}
 	s->claims_all = find_claims_all(s, gate);

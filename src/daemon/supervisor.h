@@ -92,6 +92,17 @@ struct sandboxes {
 /* A VPN gives one of each family, seldom more. */
 #define DOOR_ADDRESSES_MAX 8
 
+/* What a VPN's interface had when its client was connected (door_had.c). */
+struct door_had {
+	struct arena arena;
+	struct snapshot net; /* the link, its addresses, and routes of main into it */
+	int index; /* of the link; 0: nothing is known */
+	int families; /* that it had addresses of: 1 IPv4, 2 IPv6 */
+	bool due; /* to be noted as soon as the interface is there */
+	bool failed; /* the last try to put it back */
+	int64_t lost; /* since when, in ms, it has no address of such a family, or failed; 0: never */
+};
+
 /* One VPN door at work. doors[0] (lan) has only index and since. */
 struct door_run {
 	struct supervisor *sup;
@@ -132,6 +143,7 @@ struct door_run {
 	struct text addresses; /* of the interface, blank-separated, for status */
 	struct ip ips[DOOR_ADDRESSES_MAX]; /* the same for the plan */
 	size_t n_ips;
+	struct door_had had;
 	struct ip *dns; /* name servers the VPN offers; malloc'ed */
 	size_t n_dns;
 	struct text search; /* domains it offers, each behind a blank */
@@ -218,6 +230,8 @@ int place_open(struct place *p, struct supervisor *s, enum want_place kind, size
 void place_close(struct place *p);
 /* From now on a change of its links, addresses, routes or rules ends in reconcile(). */
 int place_watch(struct place *p, struct err *e) MUST_USE;
+/* What the kernel has told of it up to now, which place_watch() hears in its own time. */
+void place_hear(struct place *p);
 /* The same of its nftables. */
 int place_watch_nft(struct place *p, struct err *e) MUST_USE;
 const char *place_nft_table(const struct place *p, struct arena *a);
@@ -276,11 +290,26 @@ void door_stop(struct door_run *d, bool hard);
 void door_event(struct door_run *d, enum client_event event);
 /* Looks at the gate's links for the door's interface; true if anything changed. */
 bool door_observe(struct door_run *d, const struct snapshot *gate);
+/* Its interface was taken apart: the client is started again. */
+void door_broken(struct door_run *d);
+/* Looks after the door when that is due, which may be sooner than it was. */
+void door_look_soon(struct door_run *d);
 void door_note_dns(struct door_run *d, const struct ip *dns, size_t n);
 void door_note_search(struct door_run *d, const char *domain);
 void door_forget_dns(struct door_run *d);
 int door_spawn(struct door_run *d, const char *const *argv, int pass_fd, struct err *e) MUST_USE;
 const char *door_state_word(const struct door_run *d);
+
+/* daemon/door_had.c: what somebody takes from a VPN's interface. */
+/* Before door_observe(): puts it back; true if anything was done, so that @gate is old. */
+bool door_had_look(struct door_run *d, const struct snapshot *gate);
+/* After it. */
+void door_had_note(struct door_run *d, const struct snapshot *gate);
+void door_had_forget(struct door_run *d);
+/* When the client is to be started again unless it sees to it itself, in ms; 0: never. */
+int64_t door_had_deadline(const struct door_run *d);
+/* What clients take away themselves is not put back. */
+void doors_had_hear(struct supervisor *s, const struct rtnl_news *news);
 
 struct door_ops {
 	/* Reads the user's file; errors name it. Called before anything is changed. */

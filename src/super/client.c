@@ -76,6 +76,11 @@ enum client_action client_step(struct client *c, enum client_event event, int64_
 			c->excused = true;
 		}
 		break;
+	case CLIENT_EV_BROKEN:
+		if (c->state != CLIENT_UP && c->state != CLIENT_CONNECTING)
+			break;
+		enter(c, CLIENT_KILLED, now, CLIENT_GRACE);
+		return CLIENT_DO_TERM;
 	case CLIENT_EV_STOPPED:
 		if (c->state == CLIENT_UP || c->state == CLIENT_CONNECTING)
 			enter(c, CLIENT_STOPPED, now, CLIENT_STOPPED_LIMIT);

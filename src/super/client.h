@@ -28,6 +28,7 @@ enum client_event {
 	CLIENT_EV_STOPPED, /* by a signal */
 	CLIENT_EV_CONTINUED, /* likewise */
 	CLIENT_EV_BUSY, /* is silent, but does something: once more as long */
+	CLIENT_EV_BROKEN, /* runs, but somebody took away what it had made */
 	CLIENT_EV_ENDED,
 	CLIENT_EV_TIME, /* the deadline has come */
 	CLIENT_EV_STOP,

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/text.h"
 #include "model/host.h"
 #include "plan/diff.h"
 
@@ -81,6 +82,15 @@ int rtnl_route_add(struct rtnl *r, const struct want_route *w, uint8_t protocol,
 int rtnl_restore(struct rtnl *r, const struct snapshot *before, uint32_t table_first,
 		 uint32_t table_last, size_t *ret_steps, struct err *e) MUST_USE;
 
+/*
+ * Puts back what links lack of @had, which is as rtnl_snapshot() told it and may be a part:
+ * they are called as they were, and are up, as long packets as IPv6 needs pass them, and
+ * their addresses and routes are there again.  What came since stays; links that are gone
+ * are gone.  @now: all as it is.  What was done is appended to @words, for people.
+ */
+int rtnl_put_back(struct rtnl *r, const struct snapshot *had, const struct snapshot *now,
+		  struct text *words, struct err *e) MUST_USE;
+
 /* Counters of one link: -ENODEV if there is none. */
 struct rtnl_counters {
 	uint64_t packets_in, packets_out, bytes_in, bytes_out;
@@ -95,6 +105,7 @@ int rtnl_counters(struct rtnl *r, const char *link, struct rtnl_counters *ret,
  * take a snapshot.  Receive buffer by SO_RCVBUFFORCE.
  */
 struct rtnl_watch;
+#define RTNL_TAKERS_MAX 4
 struct rtnl_news {
 	bool links, addresses, routes, rules;
 	bool lost;
@@ -102,6 +113,9 @@ struct rtnl_news {
 	bool deletions;
 	/* Who deleted a rule or a route of the tables of rtnl_watch_blame(), "" if not known. */
 	char who[16];
+	/* Ports of netlink(7) that addresses and routes were taken away by; the kernel's own not. */
+	uint32_t takers[RTNL_TAKERS_MAX];
+	size_t n_takers;
 };
 int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_USE;
 /* The same of addresses and routes alone. */

@@ -16,6 +16,7 @@ struct restore {
 	uint32_t table_first, table_last;
 	size_t steps;
 	int status; /* of the first failure */
+	struct text *words; /* what came back; NULL: nobody asks */
 	struct err *e;
 };
 
@@ -23,6 +24,8 @@ struct restore {
 static void did(struct restore *x, int status, const struct err *e, const char *what)
 {
 	x->steps++;
+	if (status == 0 && x->words)
+		text_addf(x->words, "%s%s", x->words->len ? ", " : "", what);
 	if (status == 0 || status == -EEXIST || status == -ESRCH || status == -ENOENT ||
 	    status == -EADDRNOTAVAIL || status == -ENODEV || x->status < 0)
 		return;
@@ -184,5 +187,69 @@ int rtnl_restore(struct rtnl *r, const struct snapshot *before, uint32_t table_f
 	routes(&x, before, &x.now, RTM_NEWROUTE, false);
 	routes(&x, before, &x.now, RTM_NEWROUTE, true);
 	*ret_steps = x.steps;
+	return x.status;
+}
+
+/* --- a link in somebody's hands ------------------------------------------------------ */
+
+/* The least that IPv6 lives with (RFC 8200, 5). */
+#define LEAST_MTU 1280u
+
+/* Kernels before 6.2 rename no link that is up. */
+static int rename_link(struct rtnl *rt, const struct link *l, struct err *e)
+{
+	struct rtnl_message m;
+	int r = rtnl_talk(rt, rtnl_encode_link_rename(&m, l->index, l->name), 0, NULL, NULL, e);
+
+	if (r == -EBUSY) {
+		r = rtnl_talk(rt, rtnl_encode_link_up(&m, l->index, false), 0, NULL, NULL, e);
+		if (r == 0)
+			r = rtnl_talk(rt, rtnl_encode_link_rename(&m, l->index, l->name), 0, NULL,
+				      NULL, e);
+	}
+	return r == -EEXIST ? err_set(e, EADDRINUSE, "another link is called so") : r;
+}
+
+static void dress(struct restore *x, const struct link *l, const struct link *now)
+{
+	bool small = now->mtu < LEAST_MTU && l->mtu >= LEAST_MTU;
+	bool up = l->flags & IFF_UP;
+	struct err e;
+
+	if (!str_eq(now->name, l->name))
+		did(x, rename_link(x->rt, l, &e), &e, "the name");
+	if (small || (up && !(now->flags & IFF_UP)))
+		did(x, rtnl_link_set(x->rt, l->name, up, small ? l->mtu : 0, NULL, &e), &e,
+		    small ? "the mtu" : "the state up");
+}
+
+int rtnl_put_back(struct rtnl *r, const struct snapshot *had, const struct snapshot *now,
+		  struct text *words, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct restore x = {
+		.rt = r, .before = had, .now = *now, .table_first = 1, .words = words, .e = e
+	};
+	int status;
+
+	for (size_t i = 0; i < had->n_links; i++) {
+		const struct link *l = snapshot_link_by_index(now, had->links[i].index);
+
+		if (l)
+			dress(&x, &had->links[i], l);
+	}
+	if (x.status == 0 && x.steps) { /* addresses may have gone with it, or come */
+		status = rtnl_snapshot_tables(r, &a, 0, 0, &x.now, e);
+		if (status < 0)
+			return status;
+	}
+	addresses(&x, had, &x.now, RTM_NEWADDR);
+	if (x.status == 0 && x.steps) {
+		status = rtnl_snapshot_tables(r, &a, 0, 0, &x.now, e);
+		if (status < 0)
+			return status;
+	}
+	routes(&x, had, &x.now, RTM_NEWROUTE, false);
+	routes(&x, had, &x.now, RTM_NEWROUTE, true);
 	return x.status;
 }

@@ -250,6 +250,15 @@ static void blame(const struct rtnl_watch *w, const struct nlmsghdr *nlh, struct
 	proc_name((pid_t)nlh->nlmsg_pid, news->who, sizeof(news->who));
 }
 
+static void note_taker(const struct nlmsghdr *nlh, struct rtnl_news *news)
+{
+	for (size_t i = 0; i < news->n_takers; i++)
+		if (news->takers[i] == nlh->nlmsg_pid)
+			return;
+	if (nlh->nlmsg_pid && news->n_takers < RTNL_TAKERS_MAX)
+		news->takers[news->n_takers++] = nlh->nlmsg_pid;
+}
+
 static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_news *news)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
@@ -275,6 +284,7 @@ static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_n
 		break;
 	case RTM_DELADDR:
 		news->addresses = news->deletions = true;
+		note_taker(nlh, news);
 		break;
 	case RTM_NEWROUTE:
 		news->routes = true;
@@ -282,6 +292,7 @@ static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_n
 	case RTM_DELROUTE:
 		news->routes = news->deletions = true;
 		blame(w, nlh, news);
+		note_taker(nlh, news);
 		break;
 	case RTM_NEWRULE:
 		news->rules = news->deletions = true;
@@ -312,7 +323,8 @@ int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
 	int r = netlink_news(w->sock, "the network", take, &x, &lost, e);
 
 	if (r == 0)
-		*ret = lost ? (struct rtnl_news){ true, true, true, true, true, true, "" } : x.news;
+		*ret = lost ? (struct rtnl_news){ true, true, true, true, true, true, "", { 0 }, 0 }
+			    : x.news;
 	return r;
 }
 

@@ -444,6 +444,15 @@ struct nlmsghdr *rtnl_encode_link_up(struct rtnl_message *m, int index, bool up)
 	return nlh;
 }
 
+struct nlmsghdr *rtnl_encode_link_rename(struct rtnl_message *m, int index, const char *name)
+{
+	struct nlmsghdr *nlh;
+
+	start_link(m, RTM_NEWLINK, index, &nlh);
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	return nlh;
+}
+
 struct nlmsghdr *rtnl_encode_link_dress(struct rtnl_message *m, int index, uint32_t mtu,
 					const char *alias)
 {

@@ -58,6 +58,7 @@ struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, 
 /* IFLA_MASTER 0, IFF_NOARP off. */
 struct nlmsghdr *rtnl_encode_link_free(struct rtnl_message *m, int index);
 struct nlmsghdr *rtnl_encode_link_up(struct rtnl_message *m, int index, bool up);
+struct nlmsghdr *rtnl_encode_link_rename(struct rtnl_message *m, int index, const char *name);
 /* @mtu 0 and @alias NULL: as they are. */
 struct nlmsghdr *rtnl_encode_link_dress(struct rtnl_message *m, int index, uint32_t mtu,
 					const char *alias);
