@@ -75,11 +75,16 @@ static int join(struct mnl_socket *sock, const int *groups, size_t n, const char
 	/* 10,000 routes at once are some 2 MiB; beyond this ENOBUFS says that news was lost. */
 	const int size = 8 * 1024 * 1024;
 	int fd = mnl_socket_get_fd(sock);
+	unsigned int mask = 0;
 
+	/*
+	 * Each change of memberships goes through all sockets of the kernel that listen
+	 * (netlink_update_listeners()): so all groups at once.
+	 */
 	for (size_t i = 0; i < n; i++)
-		if (mnl_socket_setsockopt(sock, NETLINK_ADD_MEMBERSHIP, (void *)&groups[i],
-					  sizeof(groups[i])) < 0)
-			return err_errno(e, errno, "listen for changes of %s", what);
+		mask |= 1U << (groups[i] - 1);
+	if (mnl_socket_bind(sock, mask, (pid_t)mnl_socket_get_portid(sock)) < 0)
+		return err_errno(e, errno, "listen for changes of %s", what);
 	/* FORCE needs CAP_NET_ADMIN in the first user namespace. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "plan/plan.h"
+#include "plan/slot.h"
 #include "sys/rtnl_sock.h"
 #include "wire/rtnl_decode.h"
 
@@ -75,7 +76,8 @@ static bool look_at(struct rtnl *r, int index, struct end *ret)
 	if (!ask(r, SIOCGIFHWADDR, &x))
 		return false;
 	ret->has_slot = x.ifr_hwaddr.sa_family == ARPHRD_ETHER &&
-			plan_mac_slot((const uint8_t *)x.ifr_hwaddr.sa_data, &ret->slot);
+			plan_mac_slot((const uint8_t *)x.ifr_hwaddr.sa_data, &ret->slot) &&
+			ret->slot < SLOT_COUNT;
 	return true;
 }
 
@@ -111,6 +113,30 @@ static int by_number(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
+/* That of another gate's own link: a slot has but one. */
+static void note_slot(struct arena *a, const struct end *x, struct rtnl_links *ret)
+{
+	struct slot s = slot_of(x->slot);
+
+	if (!strchr(x->name, '.'))
+		*arena_push(a, ret->slots, ret->n_slots, ret->cap_slots) =
+			(struct address){ .link = x->index,
+					  .local = slot_host(&s, AF_INET),
+					  .len = 32,
+					  .scope = RT_SCOPE_LINK };
+}
+
+static void sort_out(struct arena *a, const struct end *x, const struct slots *others,
+		     struct rtnl_links *ret)
+{
+	if (!x->has_slot || !has_slot(others, x->slot)) {
+		*arena_push(a, ret->near, ret->n_near, ret->cap_near) = x->index;
+		return;
+	}
+	*arena_push(a, ret->others, ret->n_others, ret->cap_others) = x->index;
+	note_slot(a, x, ret);
+}
+
 int rtnl_find_links(struct rtnl *r, struct arena *a, const char *own, struct rtnl_links *ret,
 		    struct err *e)
 {
@@ -128,10 +154,7 @@ int rtnl_find_links(struct rtnl *r, struct arena *a, const char *own, struct rtn
 		n += look_at(r, all.items[i], &ends[n]);
 	find_slots(ends, n, own, &others);
 	for (size_t i = 0; i < n; i++)
-		if (ends[i].has_slot && has_slot(&others, ends[i].slot))
-			*arena_push(a, ret->others, ret->n_others, ret->cap_others) = ends[i].index;
-		else
-			*arena_push(a, ret->near, ret->n_near, ret->cap_near) = ends[i].index;
+		sort_out(a, &ends[i], &others, ret);
 	if (ret->n_others)
 		qsort(ret->others, ret->n_others, sizeof(*ret->others), by_number);
 	return 0;

@@ -14,6 +14,8 @@ struct rtnl_links {
 	size_t n_near, cap_near;
 	int *others; /* other gates', sorted */
 	size_t n_others, cap_others;
+	struct address *slots; /* for each other gate's slot its host address, on the gate's link */
+	size_t n_slots, cap_slots;
 };
 
 /* @own: "sp-NAME". */

@@ -10,6 +10,18 @@
 
 #define TRIES 10
 
+/* By so many links routes are asked for one by one: each time the kernel goes through all. */
+#define BY_LINK_MAX 16
+
+#define LOOPBACK 1 /* LOOPBACK_IFINDEX of the kernel, in each namespace */
+
+/* Routes that a dump is to tell; 0: any.  Kernels before 5.0 tell all. */
+struct asked {
+	uint32_t table;
+	int link;
+	uint8_t type;
+};
+
 struct take {
 	struct arena *arena;
 	struct snapshot to;
@@ -17,6 +29,7 @@ struct take {
 	bool some_tables;
 	uint32_t table_first, table_last; /* and main */
 	struct rtnl_links links; /* of a host with gates */
+	struct asked asked;
 };
 
 static int take_link(const struct nlmsghdr *nlh, void *ctx)
@@ -55,6 +68,28 @@ static bool wants_table(const struct take *t, uint32_t table)
 	       (table >= t->table_first && table <= t->table_last);
 }
 
+/*
+ * Of several hops it is told with each link; it is the first one's that is near.  What
+ * leads nowhere is no link's of IPv4, and the loopback's of IPv6.
+ */
+static bool is_by(const struct take *t, const struct route *r, int link)
+{
+	size_t i = 0;
+
+	if (!r->n_hops)
+		return r->family == AF_INET6 && link == LOOPBACK;
+	while (i < r->n_hops && rtnl_is_others(&t->links, r->hops[i].link))
+		i++;
+	return i < r->n_hops && r->hops[i].link == link;
+}
+
+static bool is_asked_for(const struct take *t, const struct route *r)
+{
+	return r->family == t->family && (!t->asked.table || r->table == t->asked.table) &&
+	       (!t->asked.link || is_by(t, r, t->asked.link)) &&
+	       (!t->asked.type || (r->type == t->asked.type && !r->n_hops));
+}
+
 static int take_route(const struct nlmsghdr *nlh, void *ctx)
 {
 	struct take *t = ctx;
@@ -73,7 +108,7 @@ static int take_route(const struct nlmsghdr *nlh, void *ctx)
 	if (!wants_table(t, table))
 		return 0;
 	r = rtnl_decode_route(t->arena, nlh, &route);
-	if (r == 1 && route.family == t->family)
+	if (r == 1 && is_asked_for(t, &route))
 		*arena_push(t->arena, t->to.routes, t->to.n_routes, t->to.cap_routes) = route;
 	return r < 0 ? r : 0;
 }
@@ -110,18 +145,24 @@ static int dump_message(struct rtnl *r, struct take *t, struct nlmsghdr *nlh, rt
 	return status;
 }
 
-/* Of routes with @table not 0: of that table. */
-static int dump(struct rtnl *r, struct take *t, uint16_t type, uint32_t table, rtnl_answer_fn fn,
-		struct err *e)
+static int dump(struct rtnl *r, struct take *t, uint16_t type, rtnl_answer_fn fn, struct err *e)
 {
 	struct rtnl_message m;
-	int status = dump_message(r, t,
-				  table ? rtnl_encode_dump_table(&m, t->family, table)
-					: rtnl_encode_dump(&m, type, t->family),
-				  fn, e);
 
-	/* A table is made by its first route. */
-	return table && status == -ENOENT ? 0 : status;
+	return dump_message(r, t, rtnl_encode_dump(&m, type, t->family), fn, e);
+}
+
+static int dump_routes(struct rtnl *r, struct take *t, struct asked asked, struct err *e)
+{
+	struct rtnl_message m;
+	int status;
+
+	t->asked = asked;
+	status = dump_message(
+		r, t, rtnl_encode_dump_routes(&m, t->family, asked.table, asked.link, asked.type),
+		take_route, e);
+	/* A table is made by its first route, and a link may have gone. */
+	return status == -ENOENT || (asked.link && status == -ENODEV) ? 0 : status;
 }
 
 /*
@@ -139,11 +180,19 @@ static int list_links(struct rtnl *r, struct take *t, struct err *e)
 	int status = 0;
 
 	if (!one_by_one(t))
-		return dump(r, t, RTM_GETLINK, 0, take_link, e);
+		return dump(r, t, RTM_GETLINK, take_link, e);
 	for (size_t i = 0; i < t->links.n_near && (status == 0 || status == -ENODEV); i++)
 		status =
 			rtnl_talk(r, rtnl_encode_link_at(&m, t->links.near[i]), 0, take_link, t, e);
 	return status == -ENODEV ? 0 : status;
+}
+
+/* Of the other gates that are left out, who looks for a free range must know theirs. */
+static void take_slots(struct take *t)
+{
+	for (size_t i = 0; i < t->links.n_slots; i++)
+		*arena_push(t->arena, t->to.addresses, t->to.n_addresses, t->to.cap_addresses) =
+			t->links.slots[i];
 }
 
 static int list_addresses(struct rtnl *r, struct take *t, struct err *e)
@@ -151,30 +200,48 @@ static int list_addresses(struct rtnl *r, struct take *t, struct err *e)
 	struct rtnl_message m;
 	int status = 0;
 
-	if (!one_by_one(t) || (t->family == AF_INET && !t->some_tables))
-		return dump(r, t, RTM_GETADDR, 0, take_address, e);
+	if (!one_by_one(t))
+		return dump(r, t, RTM_GETADDR, take_address, e);
 	for (size_t i = 0; i < t->links.n_near && (status == 0 || status == -ENODEV); i++)
 		status = dump_message(r, t,
 				      rtnl_encode_dump_addresses(&m, t->family, t->links.near[i]),
 				      take_address, e);
+	if (t->family == AF_INET && !t->some_tables)
+		take_slots(t);
 	return status == -ENODEV ? 0 : status;
 }
 
-/* Of a host with many gates most routes are in the table `local`. */
+static const uint8_t nowhere[] = { RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW };
+
+/* Of a host with many gates nearly all routes are theirs: in the table `local`, and in one more. */
+static int list_near(struct rtnl *r, struct take *t, uint32_t table, struct err *e)
+{
+	int status = 0;
+
+	if (!one_by_one(t) || t->links.n_near > BY_LINK_MAX)
+		return dump_routes(r, t, (struct asked){ .table = table }, e);
+	for (size_t i = 0; status == 0 && i < t->links.n_near; i++)
+		status = dump_routes(r, t,
+				     (struct asked){ .table = table, .link = t->links.near[i] }, e);
+	for (size_t i = 0; status == 0 && t->family == AF_INET && i < sizeof(nowhere); i++)
+		status = dump_routes(r, t, (struct asked){ .table = table, .type = nowhere[i] }, e);
+	return status;
+}
+
 static int list_routes(struct rtnl *r, struct take *t, struct err *e)
 {
 	const uint32_t first = t->table_first, last = t->table_last;
 	int status;
 
 	if (!t->some_tables || first != last || !first)
-		return dump(r, t, RTM_GETROUTE, 0, take_route, e);
-	status = dump(r, t, RTM_GETROUTE, RT_TABLE_MAIN, take_route, e);
-	return status < 0 ? status : dump(r, t, RTM_GETROUTE, first, take_route, e);
+		return list_near(r, t, 0, e);
+	status = dump_routes(r, t, (struct asked){ .table = RT_TABLE_MAIN }, e);
+	return status < 0 ? status : list_near(r, t, first, e);
 }
 
 static int list_rules(struct rtnl *r, struct take *t, struct err *e)
 {
-	return dump(r, t, RTM_GETRULE, 0, take_rule, e);
+	return dump(r, t, RTM_GETRULE, take_rule, e);
 }
 
 static const struct {

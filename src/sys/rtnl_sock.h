@@ -26,7 +26,7 @@ int netlink_open_at(int netns_fd, int bus, uint32_t ports, struct mnl_socket **r
 		    struct err *e) MUST_USE;
 
 /*
- * The same as a socket to listen on: non-blocking, a member of @groups, with
+ * The same as a socket to listen on: non-blocking, a member of @groups (up to 32), with
  * room for much news.  @what is heard, for an error: "the network".
  */
 int netlink_listen(int netns_fd, int bus, const int *groups, size_t n, const char *what,

@@ -85,11 +85,17 @@ struct nlmsghdr *rtnl_encode_dump_addresses(struct rtnl_message *m, sa_family_t 
 	return nlh;
 }
 
-struct nlmsghdr *rtnl_encode_dump_table(struct rtnl_message *m, sa_family_t family, uint32_t table)
+struct nlmsghdr *rtnl_encode_dump_routes(struct rtnl_message *m, sa_family_t family, uint32_t table,
+					 int link, uint8_t type)
 {
 	struct nlmsghdr *nlh = rtnl_encode_dump(m, RTM_GETROUTE, family);
+	struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 
-	mnl_attr_put_u32(nlh, RTA_TABLE, table);
+	rtm->rtm_type = type;
+	if (table)
+		mnl_attr_put_u32(nlh, RTA_TABLE, table);
+	if (link)
+		mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)link);
 	return nlh;
 }
 

@@ -19,8 +19,12 @@ struct rtnl_message {
 
 /* RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETRULE and the like, of everything. */
 struct nlmsghdr *rtnl_encode_dump(struct rtnl_message *m, uint16_t type, sa_family_t family);
-/* RTM_GETROUTE of one table, of a socket with NETLINK_GET_STRICT_CHK. */
-struct nlmsghdr *rtnl_encode_dump_table(struct rtnl_message *m, sa_family_t family, uint32_t table);
+/*
+ * RTM_GETROUTE of what has this table, this link as one of its hops and this type
+ * (RTN_*), of a socket with NETLINK_GET_STRICT_CHK; 0: of any.
+ */
+struct nlmsghdr *rtnl_encode_dump_routes(struct rtnl_message *m, sa_family_t family, uint32_t table,
+					 int link, uint8_t type);
 
 /* RTM_GETADDR of one link, likewise. */
 struct nlmsghdr *rtnl_encode_dump_addresses(struct rtnl_message *m, sa_family_t family, int index);

@@ -485,10 +485,12 @@ static void make_end(const char *link, unsigned int slot, const char *ip, const 
 
 	snprintf(
 		command, sizeof(command),
-		"ip link add %s address 02:5a:11:79:%02x:%02x type veth peer name to%s && "
+		"ip link add %s address 02:5a:11:79:%02x:%02x type veth "
+		"peer name %s.1 address 02:5a:11:79:%02x:%02x && "
 		"ip link set %s up && ip addr add %s/32 dev %s && ip addr add fe80::1/64 dev %s && "
 		"ip route add %s dev %s table 5900",
-		link, slot >> 8, slot & 0xff, link, link, ip, link, link, net, link);
+		link, slot >> 8, slot & 0xff, link, slot >> 8, slot & 0xff, link, ip, link, link,
+		net, link);
 	lab_run(command);
 }
 
@@ -518,6 +520,16 @@ static bool has_route(const struct snapshot *s, uint32_t table, const char *dst)
 	return false;
 }
 
+static size_t count_routes(const struct snapshot *s, uint32_t table, const char *dst)
+{
+	struct prefix p = prefix(dst);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_routes; i++)
+		n += s->routes[i].table == table && prefix_equal(&s->routes[i].dst, &p);
+	return n;
+}
+
 static size_t count_addresses(const struct snapshot *s, const char *link)
 {
 	const struct link *l = snapshot_link_by_name(s, link);
@@ -526,6 +538,31 @@ static size_t count_addresses(const struct snapshot *s, const char *link)
 	for (size_t i = 0; l && i < s->n_addresses; i++)
 		n += s->addresses[i].link == l->index;
 	return n;
+}
+
+/* By two links, by one of ours, another gate's and a third, and by none, of either family. */
+static const char *const everywhere[] = { "10.31.0.0/16",     "10.32.0.0/16",
+					  "10.33.0.0/16",     "10.34.0.0/16",
+					  "10.35.0.0/16",     "10.36.0.0/16",
+					  "2001:db8:31::/48", "2001:db8:32::/48",
+					  "2001:db8:33::/48", "2001:db8:34::/48" };
+
+static void make_routes_everywhere(void)
+{
+	lab_run("ip addr add 192.0.2.9/24 dev eth9 && ip link set eth9 up && "
+		"ip addr add 2001:db8:9::9/64 dev eth9 nodad && "
+		"ip link set eth10 up && ip link set eth8 up && "
+		"ip route add 10.31.0.0/16 table 78 nexthop dev eth7 nexthop dev eth9 && "
+		"ip route add 10.32.0.0/16 table 78 nexthop dev sp-other nexthop dev eth9 "
+		"nexthop dev eth7 && "
+		"ip route add unreachable 10.33.0.0/16 table 78 && "
+		"ip route add blackhole 10.34.0.0/16 table 78 && "
+		"ip route add prohibit 10.35.0.0/16 table 78 && "
+		"ip route add throw 10.36.0.0/16 table 78 && "
+		"ip -6 route add 2001:db8:31::/48 table 78 nexthop via 2001:db8::8 nexthop via 2001:db8:9::8 && "
+		"ip -6 route add unreachable 2001:db8:32::/48 table 78 && "
+		"ip -6 route add blackhole 2001:db8:33::/48 table 78 && "
+		"ip -6 route add throw 2001:db8:34::/48 table 78");
 }
 
 /* What is near is listed in whole; the rest is not, but its ranges are to be had. */
@@ -558,8 +595,10 @@ static void assert_near(struct scene *s, const char *other)
 	have = near(s, 0);
 	assert_null(snapshot_link_by_name(&have, other));
 	assert_true(has_ip(&have, "198.18.0.129"));
-	assert_true(has_route(&have, 5900, "198.18.0.128/26"));
 	assert_true(has_route(&have, 77, "10.8.0.0/16"));
+	assert_true(has_route(&have, RT_TABLE_LOCAL, "192.0.2.7/32"));
+	for (size_t i = 0; i < sizeof(everywhere) / sizeof(*everywhere); i++)
+		assert_int_equal(count_routes(&have, 78, everywhere[i]), 1);
 }
 
 static void of_other_gates_only_the_ranges_are_listed(void **state)
@@ -578,6 +617,8 @@ static void of_other_gates_only_the_ranges_are_listed(void **state)
 	make_end("sp-9.0", 9, "198.18.9.1", "198.18.9.0/26");
 	/* One other gate: everything is listed and what is its own left out. */
 	make_end("sp-other", 2, "198.18.0.129", "198.18.0.128/26");
+	lab_run("ip link set sp-other.1 up");
+	make_routes_everywhere();
 	assert_near(&s, "sp-other");
 	/* More of them than anything else: what is near is asked for one by one. */
 	for (unsigned int i = 0; i < 16; i++) {
