@@ -13,6 +13,7 @@ from lab import probe
 from lab.guard import Guard, Sessions, lived_in
 from lab.host import PATIENCE, join, until
 from lab.state import difference, hoststate
+from lab.vpn import OpenVpnClient
 from lab.world import A4, A6, LAPTOP4, LAPTOP6, wrong_answers
 
 LONG = bool(os.environ.get('SALLYPORT_LONG'))
@@ -117,7 +118,8 @@ def rule_in_front(net):
 
 
 def tunnel_is_there(net, since=0):
-    net.guard.connected(since=since)
+    net.client.log.wait('Initialization Sequence Completed', child=net.client.child,
+                        since=since)
     until(lambda: 'tun0' in doors(net), 'the tunnel is a door', PATIENCE)
 
 
@@ -126,9 +128,25 @@ def doors(net):
 
 
 def restart_tunnel(net):
-    since = len(net.guard.log.text())
-    os.kill(net.guard.command_pid(), signal.SIGUSR1)
+    since = len(net.client.log.text())
+    net.client.child.send_signal(signal.SIGUSR1)
     tunnel_is_there(net, since)
+
+
+def kill_client(net):
+    net.client.child.kill()
+    until(lambda: 'tun0' not in doors(net), 'the tunnel is gone', PATIENCE)
+    net.client.close()
+    net.client = OpenVpnClient(net.servera, net.office, net.dir)
+    tunnel_is_there(net)
+
+
+def kill_guard(net):
+    """And rules go while there is none."""
+    net.guard.kill9()
+    delete_rules(net)
+    net.guard.log.close()
+    net.guard = Guard(net.program, net.servera, net.dir, []).wait_stands()
 
 
 def tunnel_down(net):
@@ -203,13 +221,28 @@ def new_address(net):
 FAULT = [flush_rules, delete_rules, delete_all_rules, flush_routes, flush_door,
          delete_table, flush_table, flush_ruleset, rule_in_front,
          restart_tunnel, tunnel_down, pushed_routes, overflow, flap, new_door,
-         new_address]
+         new_address, kill_client, kill_guard]
 
 
-def test_sessions_live_through_faults(net, guard):
-    """Rules, routes and tables flushed and deleted, the tunnel restarted,
-    doors that come and go, again and again in any order."""
-    net.guard = guard
+@pytest.fixture
+def guard_and_client(program, net):
+    """Neither is the other's child: each may die alone."""
+    before = hoststate(net.servera)
+    net.program = program
+    net.guard = Guard(program, net.servera, net.dir, []).wait_stands()
+    net.client = OpenVpnClient(net.servera, net.office, net.dir)
+    tunnel_is_there(net)
+    yield
+    net.client.close()
+    until(lambda: 'tun0' not in doors(net), 'the tunnel is gone', PATIENCE)
+    assert net.guard.stop() == 0
+    net.guard.close()
+    assert difference(before, hoststate(net.servera)) == ''
+
+
+def test_sessions_live_through_faults(net, guard_and_client):
+    """Rules, routes and tables flushed and deleted, the tunnel restarted, guard and
+    VPN client killed, doors that come and go, again and again in any order."""
     random.seed(5)
     want = whole(net)
     assert all(want) and all(want[2])
@@ -222,7 +255,7 @@ def test_sessions_live_through_faults(net, guard):
         fault(net)
         until(lambda: is_whole(net, want) and claimed(net),
               lambda: f'{fault.__name__}: {whole(net)} is not {want} '
-              f'{guard.log.text()[-2000:]}',
+              f'{net.guard.log.text()[-2000:]}',
               PATIENCE)
         lines.wait_lines(5)
     assert len(faults) == FAULTS >= len(FAULT)
