@@ -94,6 +94,7 @@ void place_hear(struct place *p)
 		sup_log(p->sup, "%s", e.text);
 		news.lost = true;
 	}
+	p->locals_due |= news.locals;
 	if (p->kind == PLACE_GATE)
 		doors_had_hear(p->sup, &news);
 	if (news.links || news.addresses || news.rules || news.deletions || news.lost)

@@ -250,6 +250,53 @@ static bool has_rules(const struct diff *d)
 	return false;
 }
 
+static bool is_wanted(const struct want *w, const char *link)
+{
+	for (size_t i = 0; i < w->n_links; i++)
+		if (str_eq(w->links[i].name, link))
+			return true;
+	return false;
+}
+
+/* On the host, others' links are their own affair. */
+static void keep_wanted_links(struct snapshot *s, const struct want *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_links; i++)
+		if (is_wanted(w, s->links[i].name))
+			s->links[n++] = s->links[i];
+	s->n_links = n;
+}
+
+/*
+ * The kernel's routes of our addresses, if it said that such were taken away: also when an
+ * address went, or a link was set down, which concerns nobody any more.
+ */
+static int put_back_locals(struct place *p, struct arena *a, const struct want *w,
+			   size_t *ret_steps, struct err *e)
+{
+	const struct want local = { .table_first = RT_TABLE_LOCAL, .table_last = RT_TABLE_LOCAL };
+	struct text words CLEANUP_TEXT = { 0 };
+	struct snapshot now;
+	int r;
+
+	if (!p->locals_due)
+		return 0;
+	p->locals_due = false;
+	r = take_snapshot(p, a, &local, &now, e);
+	if (r < 0)
+		return r;
+	if (p->kind == PLACE_HOST)
+		keep_wanted_links(&now, w);
+	r = rtnl_locals_put_back(p->rtnl, &now, &words, e);
+	if (words.len) {
+		*ret_steps += 1; /* routes may have gone with an address */
+		sup_repaired(p->sup, "%s: %s was missing", place_name(p), text_str(&words));
+	}
+	return r;
+}
+
 /* From @have, the place as it was a moment ago; taken when nothing is in it. */
 static int apply_place(struct place *p, struct arena *a, const struct want *w, struct snapshot have,
 		       size_t *ret_steps, struct err *e)
@@ -272,7 +319,10 @@ static int apply_place(struct place *p, struct arena *a, const struct want *w, s
 	}
 	report(p, a, &diff);
 	*ret_steps += diff.n_ops;
-	r = rtnl_apply(p->rtnl, w, &diff, netns_of, p->sup, e);
+	/* A source is only taken from what is known to be local. */
+	r = put_back_locals(p, a, w, ret_steps, e);
+	if (r == 0)
+		r = rtnl_apply(p->rtnl, w, &diff, netns_of, p->sup, e);
 	return r < 0 ? err_wrap(e, r, "%s", place_name(p)) : 0;
 }
 
@@ -501,14 +551,6 @@ static bool writes_before(struct supervisor *s, struct arena *a, const struct wa
 		return true;
 	for (size_t i = 0; i < w->n_sysctls; i++)
 		if (w->sysctls[i].restore && sysctl_differs(&s->host, a, &w->sysctls[i], &now))
-			return true;
-	return false;
-}
-
-static bool is_wanted(const struct want *w, const char *link)
-{
-	for (size_t i = 0; i < w->n_links; i++)
-		if (str_eq(w->links[i].name, link))
 			return true;
 	return false;
 }

@@ -190,6 +190,14 @@ static int end_leftovers(struct supervisor *s, struct err *e)
 	return s->inner.made ? 0 : end_processes(s->inner.fd, FAREWELL_MS, e);
 }
 
+/* Nobody heard what became of a gate without its supervisor. */
+static void look_at_locals(struct supervisor *s)
+{
+	s->host.locals_due = s->inner.locals_due = !s->inner.made;
+	for (size_t i = 0; i < s->gate.n_rooms; i++)
+		s->rooms[i].locals_due = !s->inner.made;
+}
+
 /*
  * A new gate's links are not looked at before they are made: reconcile() sees to that
  * and to the host's.
@@ -260,6 +268,7 @@ static int build(struct supervisor *s, struct err *e)
 		r = resolv_write(s, e); /* before there is a room that `exec` could enter */
 	if (r == 0)
 		r = open_places(s, e);
+	look_at_locals(s);
 	if (r == 0)
 		r = end_leftovers(s, e);
 	if (r == 0)

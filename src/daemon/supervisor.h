@@ -55,6 +55,7 @@ struct place {
 	char *nft_text; /* as applied last; NULL: not yet, or somebody changed it */
 	bool made; /* by us, just now: nobody can have lived in it before */
 	struct sysctl_dirs sysctls;
+	bool locals_due; /* routes of the table `local` were taken: is one of ours missing? */
 	bool had_sysctls; /* they were set once: a difference is somebody else's doing */
 	struct port_hold held; /* a sandbox's; of our own rooms the supervisor holds them */
 	struct plan_sandbox sandbox; /* as it was found */

@@ -91,6 +91,14 @@ int rtnl_restore(struct rtnl *r, const struct snapshot *before, uint32_t table_f
 int rtnl_put_back(struct rtnl *r, const struct snapshot *had, const struct snapshot *now,
 		  struct text *words, struct err *e) MUST_USE;
 
+/*
+ * Of the addresses on @now's links, which are up: the routes of the table `local` that the
+ * kernel made with them and somebody took away.  @now has that table.  What was done is
+ * appended to @words.
+ */
+int rtnl_locals_put_back(struct rtnl *r, const struct snapshot *now, struct text *words,
+			 struct err *e) MUST_USE;
+
 /* Counters of one link: -ENODEV if there is none. */
 struct rtnl_counters {
 	uint64_t packets_in, packets_out, bytes_in, bytes_out;
@@ -116,6 +124,7 @@ struct rtnl_news {
 	/* Ports of netlink(7) that addresses and routes were taken away by; the kernel's own not. */
 	uint32_t takers[RTNL_TAKERS_MAX];
 	size_t n_takers;
+	bool locals; /* a route of the table `local` was taken away */
 };
 int rtnl_watch_open(int netns_fd, struct rtnl_watch **ret, struct err *e) MUST_USE;
 /* The same of addresses and routes alone. */

@@ -259,6 +259,13 @@ static void note_taker(const struct nlmsghdr *nlh, struct rtnl_news *news)
 		news->takers[news->n_takers++] = nlh->nlmsg_pid;
 }
 
+static bool is_local(const struct nlmsghdr *nlh)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+
+	return nlh->nlmsg_len >= NLMSG_LENGTH(sizeof(*rtm)) && rtm->rtm_table == RT_TABLE_LOCAL;
+}
+
 static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_news *news)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
@@ -291,6 +298,7 @@ static void note(struct rtnl_watch *w, const struct nlmsghdr *nlh, struct rtnl_n
 		break;
 	case RTM_DELROUTE:
 		news->routes = news->deletions = true;
+		news->locals |= is_local(nlh);
 		blame(w, nlh, news);
 		note_taker(nlh, news);
 		break;
@@ -323,7 +331,8 @@ int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
 	int r = netlink_news(w->sock, "the network", take, &x, &lost, e);
 
 	if (r == 0)
-		*ret = lost ? (struct rtnl_news){ true, true, true, true, true, true, "", { 0 }, 0 }
+		*ret = lost ? (struct rtnl_news){ true, true, true,  true, true,
+						  true, "",   { 0 }, 0,    true }
 			    : x.news;
 	return r;
 }

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from lab import probe
 from lab.host import until
 from lab.leak import Ear, Talker
 from lab.state import difference, hoststate
@@ -146,6 +147,43 @@ def test_tables_that_are_flushed_come_back(world, gate):
             inner.run('ip', 'route', 'flush', 'table', table, ok=False)
             inner.run('ip', '-6', 'route', 'flush', 'table', table, ok=False)
     check_repaired(world, gate, before, since)
+
+
+def local_routes(where, links=None):
+    shown = [' '.join(l.split()) for family in '46'
+             for l in where.out('ip', f'-{family}', 'route', 'show', 'table', 'local').splitlines()]
+    return sorted(l for l in shown if not l.startswith('anycast') and
+                  (links is None or any(f'dev {link} ' in l for link in links)))
+
+
+@pytest.mark.parametrize('place', ['gate', 'host', 'room'])
+def test_the_kernels_own_routes_of_our_addresses_come_back(world, gate, place):
+    """Without them nobody is told where the address is (ARP, neighbour discovery),
+    nor reaches it: UDP of the LAN by the gate, and services of a room by
+    loopback."""
+    with gate.inner as inner, gate.room() as room:
+        where = {'gate': inner, 'host': gate.host, 'room': room}[place]
+        links = None
+        if place == 'host':
+            shown = where.out('ip', '-o', 'link').splitlines()
+            links = [l.split()[1].split('@')[0] for l in shown if ': sp-' in l]
+            assert len(links) == 2, shown  # and a short link
+        before = local_routes(where, links)
+        since = len(gate.log.text())
+        for family in '46':
+            for link in links or ['']:
+                where.run('ip', f'-{family}', 'route', 'flush', 'table',
+                          *(['local', 'dev', link] if link else ['all']))
+        until(lambda: local_routes(where, links) == before,
+              lambda: '\n'.join([*before, '', *local_routes(where, links), gate.log.text()[since:]]))
+        gate.wait_log('local route', since=since)
+        for end in (gate.host, inner, room):
+            end.run('ip', 'neigh', 'flush', 'all')
+        if place == 'room':
+            for loopback in ('127.0.0.1', '::1'):
+                assert probe.ping(room, loopback)
+    until(lambda: wrong_answers(world, seconds=1) == [],
+          lambda: 'everybody is answered: ' + gate.log.text()[since:])
 
 
 @pytest.mark.parametrize('place, link', [
