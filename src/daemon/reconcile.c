@@ -143,9 +143,9 @@ static int apply_sysctls(struct place *p, struct arena *a, const struct want *w,
 
 /*
  * The host's table is every gate's.  What stands in it for this one, from
- * before a `kill -9` or for an older slot, is taken out in the same transaction.
- * It has to be listed for that, so only when there is something, or somebody in
- * our way.
+ * before a `kill -9` or for an older slot, is taken out in the same transaction,
+ * and so is what an older version left for nobody.  It has to be listed for that, so
+ * only when there is something, or somebody in our way.
  */
 static int with_stale(struct place *p, struct arena *a, const char *text, const char **ret,
 		      struct err *e)
@@ -174,7 +174,8 @@ static int with_stale(struct place *p, struct arena *a, const char *text, const 
 static bool has_part(struct place *p, struct arena *a)
 {
 	return nft_has_chain(p->nft, PLAN_NFT_HOST,
-			     arena_printf(a, "before_%s", p->sup->gate.name));
+			     arena_printf(a, "before_%s", p->sup->gate.name)) ||
+	       nft_has_chain(p->nft, PLAN_NFT_HOST, PLAN_NFT_OLDER);
 }
 
 static int run_nft(struct place *p, struct arena *a, const char *text, struct err *e)

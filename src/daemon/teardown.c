@@ -297,7 +297,7 @@ static int remove_part(struct remains *x, const struct part *part, struct err *e
 		return 0;
 	x->found = true;
 	if (part->others)
-		return nft_remove_chains(x->nft, PLAN_NFT_HOST, part->chains, part->n, e);
+		return nft_remove_part(x->nft, PLAN_NFT_HOST, x->gate, part->chains, part->n, e);
 	return nft_run(x->nft, "delete table inet " PLAN_NFT_HOST "\n", e);
 }
 

@@ -20,29 +20,53 @@ static const char *block(struct arena *a, const char *listed, const char *head)
 	return end ? arena_strndup(a, start + 1, (size_t)(end - start)) : "";
 }
 
-/* "198.18.1.3 . 80" behind @key in @text: an element of a map. */
-static bool find_element(struct arena *a, const char *text, const char *key,
-			 struct nft_published *ret)
+/* What follows @key in @text, an element's; NULL if it is not there. */
+static const char *behind_key(const char *text, const char *key)
 {
-	const char *at = text, *ip;
-	uint32_t port;
-	size_t len;
+	const char *at = text;
 
-	key = arena_printf(a, "%s : ", key);
 	/* A key ends where it ends, but it may be the end of a longer one. */
 	do {
 		at = strstr(at == text ? at : at + 1, key);
 		if (!at)
-			return false;
+			return NULL;
 	} while (at != text && !strchr(" \t,{", at[-1]));
-	ip = at + strlen(key);
-	len = strcspn(ip, " ");
+	return at + strlen(key);
+}
+
+/* "198.18.1.3 . 80" */
+static bool read_room(struct arena *a, const char *ip, struct nft_published *ret)
+{
+	size_t len = strcspn(ip, " ");
+	uint32_t port;
+
 	if (!ip_parse(arena_strndup(a, ip, len), &ret->room) || !str_starts(ip + len, " . "))
 		return false;
 	ip += len + 3;
 	if (!str_to_u32(arena_strndup(a, ip, strspn(ip, "0123456789")), UINT16_MAX, &port))
 		return false;
 	ret->port = (uint16_t)port;
+	return true;
+}
+
+static bool find_element(struct arena *a, const char *text, const char *key,
+			 struct nft_published *ret)
+{
+	const char *at = behind_key(text, arena_printf(a, "%s : ", key));
+
+	return at && read_room(a, at, ret);
+}
+
+/* KEY comment "GATE" : ADDRESS . PORT */
+static bool find_of_gate(struct arena *a, const char *text, const char *key,
+			 struct nft_published *ret)
+{
+	const char *at = behind_key(text, arena_printf(a, "%s comment \"", key));
+	size_t len = at ? strcspn(at, "\"") : 0;
+
+	if (!at || !str_starts(at + len, "\" : ") || !read_room(a, at + len + 4, ret))
+		return false;
+	ret->gate = arena_strndup(a, at, len);
 	return true;
 }
 
@@ -70,13 +94,10 @@ static bool find_in_map(struct arena *a, const char *text, const char *head, con
 	return line && find_element(a, arena_strndup(a, line, strcspn(line, "\n")), key, ret);
 }
 
-bool nft_find_on_host(struct arena *a, const char *listed, const struct ip *to, uint8_t proto,
-		      uint16_t port, struct nft_published *ret)
+/* Of a gate of an older version, whose ports lead to a chain of its own (plan/nft_frame.c). */
+static bool find_older(struct arena *a, const char *listed, bool v6, const char *of_one,
+		       const char *service, struct nft_published *ret)
 {
-	bool v6 = to->family == AF_INET6;
-	const char *service = arena_printf(a, "%u . %u", proto, port);
-	char ip[IP_TEXT_SIZE];
-	const char *of_one = arena_printf(a, "%s . %s", ip_text(to, ip), service);
 	struct nft_published found = { 0 };
 	const char *text;
 
@@ -90,6 +111,23 @@ bool nft_find_on_host(struct arena *a, const char *listed, const struct ip *to, 
 			 &found) &&
 	    !find_in_map(a, text, v6 ? "dnat ip6 to meta" : "dnat ip to meta", service, &found))
 		return false;
+	*ret = found;
+	return true;
+}
+
+bool nft_find_on_host(struct arena *a, const char *listed, const struct ip *to, uint8_t proto,
+		      uint16_t port, struct nft_published *ret)
+{
+	bool v6 = to->family == AF_INET6;
+	const char *service = arena_printf(a, "%u . %u", proto, port);
+	char ip[IP_TEXT_SIZE];
+	const char *of_one = arena_printf(a, "%s . %s", ip_text(to, ip), service);
+	struct nft_published found = { 0 };
+
+	if (!find_of_gate(a, block(a, listed, v6 ? "map rooms6_at" : "map rooms4_at"), of_one,
+			  &found) &&
+	    !find_of_gate(a, block(a, listed, v6 ? "map rooms6" : "map rooms4"), service, &found))
+		return find_older(a, listed, v6, of_one, service, ret);
 	*ret = found;
 	return true;
 }

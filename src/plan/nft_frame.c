@@ -1,44 +1,70 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What all gates share of the host's nft table: a base chain for each of them would
- * have every packet of the host pass as many chains as there are gates.  The
- * base chains look up once, by interface, address or port, which gate's chain
- * has to see a packet.  What is a gate's own (plan/nft_host.c) is a chain called
- * KIND_NAME or an element that leads to one; of its links' names there is a set
- * besides.
+ * What all gates share of the host's nft table: its chains.  What is a gate's own
+ * (plan/nft_host.c) are elements of its sets and maps, which say so in a comment.  So
+ * a packet passes as many chains beside two hundred gates as beside one; and the
+ * kernel, which follows all verdicts of a table when a rule or a verdict is added
+ * (nft_table_validate()), has nothing to follow to them.
+ *
+ * A gate's chains are called KIND_NAME: one that no packet comes to, and one where
+ * its rooms may reach networks.  Until the gates were elements each had ten, to which
+ * elements of maps led; what such a gate left behind is known by those.
  */
 #include "plan/nft_emit.h"
 
 #include <string.h>
 
-static const char *const shared_maps[] = {
-	"from { type ifname : verdict; }",
-	"closed4 { type ipv4_addr : verdict; }",
-	"closed6 { type ipv6_addr : verdict; }",
-	"ports { type inet_proto . inet_service : verdict; }",
-	"listen4 { type ipv4_addr . inet_proto . inet_service : verdict; }",
-	"listen6 { type ipv6_addr . inet_proto . inet_service : verdict; }",
-	"stray { type inet_proto . inet_service : verdict; }",
-	"stray4 { type ipv4_addr . inet_proto . inet_service : verdict; }",
-	"stray6 { type ipv6_addr . inet_proto . inet_service : verdict; }",
-	"into { type ifname : verdict; }",
-	"lan { type ifname : verdict; }",
-	"host { type ifname : verdict; }",
-	"enter { type ifname : verdict; }",
-	"leave4 { type ipv4_addr : verdict; }",
-	"leave6 { type ipv6_addr : verdict; }",
+static const char *const shared_sets[] = {
+	/* Gates' links, short links, and both. */
+	"set gates { type ifname; }",
+	"set shorts { type ifname; }",
+	"set links { type ifname; }",
+	/* The slot that lies behind a link, the room's address that lies behind a short one. */
+	"set near4 { type ifname . ipv4_addr; }",
+	"set near6 { type ifname . ipv6_addr; }",
+	"set short4 { type ifname . ipv4_addr; }",
+	"set short6 { type ifname . ipv6_addr; }",
+	"set slots4 { type ipv4_addr; }",
+	"set slots6 { type ipv6_addr; }",
+	/* Ports of all addresses of the host, and of one; where they lead. */
+	"set ports4 { type inet_proto . inet_service; }",
+	"set ports6 { type inet_proto . inet_service; }",
+	"set ports4_at { type ipv4_addr . inet_proto . inet_service; }",
+	"set ports6_at { type ipv6_addr . inet_proto . inet_service; }",
+	"map rooms4 { type inet_proto . inet_service : ipv4_addr . inet_service; }",
+	"map rooms6 { type inet_proto . inet_service : ipv6_addr . inet_service; }",
+	"map rooms4_at { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }",
+	"map rooms6_at { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }",
+	/* By which link they lead nowhere: it is that of their own gate. */
+	"set own { type ifname . inet_proto . inet_service; }",
+	"set own4 { type ifname . ipv4_addr . inet_proto . inet_service; }",
+	"set own6 { type ifname . ipv6_addr . inet_proto . inet_service; }",
+	/* Who may begin connections to anywhere, and by which link others may to somewhere. */
+	"set begin4 { type ipv4_addr; }",
+	"set begin6 { type ipv6_addr; }",
+	"map reach { type ifname : verdict; }",
+	/* The host's address towards a gate. */
+	"map host4 { type ifname : ipv4_addr; }",
+	/* Interfaces that were no router's (frame_still()). */
+	"set still4 { type ifname; }",
+	"set still6 { type ifname; }",
 };
 
 /* Three bytes are compared sooner than a name is looked up, and most packets are not ours. */
-#define BY_OURS "iifname \"sp-*\" iifname"
+#define BY_OURS "iifname \"sp-*\" "
 
 /* Slots are all of one size. */
 #define SLOT4_OF(addr) "ip " addr " & 255.255.255.192"
 #define SLOT6_OF(addr) "ip6 " addr " & ffff:ffff:ffff:ffff::"
 
+/* Outside the ports that the kernel gives out by itself (32768-60999). */
+#define PRIVATE_PORTS "61001-65535"
+
+#define PORT "meta l4proto . th dport"
+
 static const struct shared_chain {
 	const char *name;
-	const char *base;
+	const char *base; /* NULL: one that others lead to */
 	const char *rules;
 } shared_chains[] = {
 	/*
@@ -47,61 +73,122 @@ static const struct shared_chain {
 	 * nobody addresses a slot from outside (unpublished ports of a room), and a
 	 * gate says nobody else's address.
 	 */
-	{ "outside", "filter hook prerouting priority -300",
+	{ "arrive", "filter hook prerouting priority -300",
 	  "\t\tiifname \"lo\" accept\n"
 	  "\t\tip daddr 127.0.0.0/8 counter drop\n"
-	  "\t\t" BY_OURS " vmap @from\n"
-	  "\t\t" SLOT4_OF("daddr") " vmap @closed4\n"
-				   "\t\t" SLOT6_OF("daddr") " vmap @closed6\n" },
-	{ "publish", "nat hook prerouting priority -100",
-	  "\t\tip daddr . meta l4proto . th dport vmap @listen4\n"
-	  "\t\tip6 daddr . meta l4proto . th dport vmap @listen6\n"
-	  "\t\tfib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @ports\n"
-	  "\t\tfib daddr type local ip6 daddr != ::1 meta l4proto . th dport vmap @ports\n" },
+	  "\t\t" BY_OURS "jump says\n"
+	  "\t\t" SLOT4_OF("daddr") " @slots4 iifname . (" SLOT4_OF(
+		  "daddr") ") != @near4 counter drop\n"
+			   "\t\t" SLOT6_OF("daddr") " @slots6 iifname . (" SLOT6_OF(
+				   "daddr") ") != @near6 counter drop\n" },
+	/*
+	 * By a short link comes TCP, from the address that the room has there, and the
+	 * host's state of connections knows all of it.  An ICMP error by it could speak
+	 * of any other connection of the host; the gate is not there to look.
+	 */
+	{ "says", NULL,
+	  "\t\tmeta nfproto ipv4 meta l4proto tcp iifname . ip saddr @short4 accept\n"
+	  "\t\tmeta nfproto ipv4 iifname . (" SLOT4_OF(
+		  "saddr") ") @near4 return\n"
+			   "\t\tmeta nfproto ipv6 meta l4proto tcp iifname . ip6 saddr @short6 accept\n"
+			   "\t\ticmpv6 type { nd-router-advert, nd-redirect } iifname @gates counter drop\n"
+			   "\t\tmeta nfproto ipv6 iifname . (" SLOT6_OF(
+				   "saddr") ") @near6 return\n"
+					    "\t\tip6 saddr fe80::/10 iifname @gates return\n"
+					    "\t\tip6 saddr :: iifname @gates return\n"
+					    "\t\t" NEIGHBOUR " iifname @shorts accept\n"
+					    "\t\tiifname @links counter drop\n" },
+	{ "lead", "nat hook prerouting priority -100",
+	  "\t\tip daddr . " PORT " @ports4_at goto to_room_at\n"
+	  "\t\tip6 daddr . " PORT " @ports6_at goto to_room_at\n"
+	  "\t\tfib daddr type local ip daddr != 127.0.0.0/8 " PORT " @ports4 goto to_room\n"
+	  "\t\tfib daddr type local ip6 daddr != ::1 " PORT " @ports6 goto to_room\n" },
 	/* The host itself is a client too; its own 127.0.0.1 needs another source. */
-	{ "self", "nat hook output priority -100",
-	  "\t\toifname \"lo\" ip daddr . meta l4proto . th dport vmap @listen4\n"
-	  "\t\toifname \"lo\" ip6 daddr . meta l4proto . th dport vmap @listen6\n"
-	  "\t\toifname \"lo\" fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @ports\n"
-	  "\t\toifname \"lo\" fib daddr type local ip6 daddr != ::1 meta l4proto . th dport vmap @ports\n"
-	  "\t\tip daddr 127.0.0.1 meta l4proto . th dport vmap @ports\n" },
+	{ "lead_self", "nat hook output priority -100",
+	  "\t\toifname \"lo\" ip daddr . " PORT " @ports4_at goto to_room_at\n"
+	  "\t\toifname \"lo\" ip6 daddr . " PORT " @ports6_at goto to_room_at\n"
+	  "\t\toifname \"lo\" fib daddr type local ip daddr != 127.0.0.0/8 " PORT
+	  " @ports4 goto to_room\n"
+	  "\t\toifname \"lo\" fib daddr type local ip6 daddr != ::1 " PORT " @ports6 goto to_room\n"
+	  "\t\tip daddr 127.0.0.1 " PORT " @ports4 goto to_room\n" },
 	/*
 	 * Most packets by far belong to what pleased all of it when it was new.
 	 * What goes from one gate to another has to please both.
 	 */
-	{ "forward", "filter hook forward priority 0",
+	{ "pass", "filter hook forward priority 0",
 	  "\t\tct state established accept\n"
-	  "\t\toifname vmap @into\n"
-	  "\t\tiifname vmap @lan\n"
+	  "\t\toifname @links jump towards\n"
+	  "\t\tiifname @links goto begin\n"
 	  "\t\toifname != \"sp-*\" meta nfproto ipv4 iifname @still4 counter drop\n"
 	  "\t\tmeta nfproto ipv6 iifname @still6 oifname @still6 counter drop\n" },
+	/* Towards a gate or a room: only what a published port has sent there. */
+	{ "towards", NULL,
+	  "\t\tct status dnat return\n"
+	  "\t\tct state related return\n"
+	  "\t\tcounter drop\n" },
+	/* From a gate or a room, to the network or the host itself. */
+	{ "begin", NULL,
+	  "\t\tct state established,related accept\n"
+	  "\t\tct state invalid counter drop\n"
+	  "\t\tip saddr @begin4 accept\n"
+	  "\t\tip6 saddr @begin6 accept\n"
+	  "\t\tiifname vmap @reach\n"
+	  "\t\tcounter drop\n" },
 	/*
 	 * A segment outside of its window is invalid to conntrack and not translated: the
 	 * host, where nobody listens on that port, would reset a conversation of the room's.
 	 */
-	{ "input", "filter hook input priority 0",
-	  "\t\t" BY_OURS " vmap @host\n"
-	  "\t\tct state invalid meta l4proto . th dport vmap @stray\n"
-	  "\t\tct state invalid ip daddr . meta l4proto . th dport vmap @stray4\n"
-	  "\t\tct state invalid ip6 daddr . meta l4proto . th dport vmap @stray6\n" },
-	{ "leave", "nat hook postrouting priority 100",
-	  "\t\toifname vmap @enter\n"
-	  "\t\t" SLOT4_OF("saddr") " vmap @leave4\n"
-				   "\t\t" SLOT6_OF("saddr") " vmap @leave6\n" },
+	{ "receive", "filter hook input priority 0",
+	  "\t\t" BY_OURS "iifname @links goto ask\n"
+	  "\t\tct state invalid meta l4proto tcp meta nfproto ipv4 " PORT " @ports4 counter drop\n"
+	  "\t\tct state invalid meta l4proto tcp meta nfproto ipv6 " PORT " @ports6 counter drop\n"
+	  "\t\tct state invalid meta l4proto tcp ip daddr . " PORT " @ports4_at counter drop\n"
+	  "\t\tct state invalid meta l4proto tcp ip6 daddr . " PORT " @ports6_at counter drop\n" },
+	{ "ask", NULL,
+	  "\t\t" NEIGHBOUR " accept\n"
+	  "\t\tgoto begin\n" },
+	{ "depart", "nat hook postrouting priority 100",
+	  "\t\tip saddr 127.0.0.0/8 snat ip to oifname map @host4\n"
+	  "\t\t" SLOT4_OF("saddr") " @slots4 goto as_host\n"
+				   "\t\t" SLOT6_OF("saddr") " @slots6 goto as_host\n" },
+	/*
+	 * What leaves for the network gets the host's address, and a port that no
+	 * service of the host can have: otherwise a room could take a port of the
+	 * host's for its peer (Port Shadow, CVE-2021-3773).
+	 */
+	{ "as_host", NULL,
+	  "\t\tmeta l4proto { tcp, udp } masquerade to :" PRIVATE_PORTS "\n"
+	  "\t\tmasquerade\n" },
 };
 
-static const char *const own_chains[] = { "from", "short", "closed", "publish", "into",
-					  "lan",  "host",  "enter",  "leave",   "before" };
+/* Written for each host by frame_lead(). */
+static const char *const lead_chains[] = { "to_room", "to_room_at" };
 
-const char *plan_nft_chain_gate(const char *chain)
+/* The last two are of today. */
+static const char *const own_chains[] = { "from", "short", "closed", "publish", "into", "lan",
+					  "host", "enter", "leave",  "before",  "reach" };
+#define N_OLDER_CHAINS 9
+
+/* Behind "KIND_"; NULL if it is none of the first @n kinds. */
+static const char *behind_kind(const char *chain, size_t n)
 {
-	for (size_t i = 0; i < ARRAY_LEN(own_chains); i++) {
+	for (size_t i = 0; i < n; i++) {
 		size_t len = strlen(own_chains[i]);
 
 		if (strncmp(chain, own_chains[i], len) == 0 && chain[len] == '_')
 			return chain + len + 1;
 	}
 	return NULL;
+}
+
+const char *plan_nft_chain_gate(const char *chain)
+{
+	return behind_kind(chain, ARRAY_LEN(own_chains));
+}
+
+bool plan_nft_chain_is_older(const char *chain)
+{
+	return behind_kind(chain, N_OLDER_CHAINS) != NULL;
 }
 
 /*
@@ -199,38 +286,67 @@ void frame_still(struct nft_text *n)
 	}
 }
 
+/* What leads by one of several ways keeps to it: see plan/sides.c. */
+static void lead_sides(struct nft_text *n)
+{
+	size_t n_sides;
+	const struct link *const *sides = plan_sides(n->arena, n->facts->host, &n_sides);
+
+	for (size_t i = 0; i < n_sides; i++)
+		emit(n, "\t\tiifname \"%s\" ct mark set ct mark and 0x%x or 0x%x", sides[i]->name,
+		     ~PLAN_MARK_MASK, plan_side_mark(sides[i]));
+}
+
+/* Ports of all addresses of the host, and of one. */
+static void frame_lead(struct nft_text *n)
+{
+	emit(n, "\tchain to_room {");
+	emit(n, "\t\t" BY_OURS "iifname . " PORT " @own return");
+	lead_sides(n);
+	emit(n, "\t\tmeta nfproto ipv4 dnat ip to " PORT " map @rooms4");
+	emit(n, "\t\tmeta nfproto ipv6 dnat ip6 to " PORT " map @rooms6");
+	emit_end_chain(n);
+	emit(n, "\tchain to_room_at {");
+	emit(n, "\t\t" BY_OURS "meta nfproto ipv4 iifname . ip daddr . " PORT " @own4 return");
+	emit(n, "\t\t" BY_OURS "meta nfproto ipv6 iifname . ip6 daddr . " PORT " @own6 return");
+	lead_sides(n);
+	emit(n, "\t\tdnat ip to ip daddr . " PORT " map @rooms4_at");
+	emit(n, "\t\tdnat ip6 to ip6 daddr . " PORT " map @rooms6_at");
+	emit_end_chain(n);
+}
+
+static void open_chain(struct nft_text *n, const char *name, const char *base)
+{
+	emit(n, "add chain inet " PLAN_NFT_HOST " %s%s%s%s", name, base ? " { type " : "",
+	     base ? base : "", base ? "; policy accept; }" : "");
+	emit(n, "flush chain inet " PLAN_NFT_HOST " %s", name);
+}
+
 /* Every command does no harm where it was done before, and makes what is missing. */
 void frame_open(struct nft_text *n)
 {
 	emit(n, "add table inet " PLAN_NFT_HOST);
-	for (size_t i = 0; i < ARRAY_LEN(shared_maps); i++)
-		emit(n, "add map inet " PLAN_NFT_HOST " %s", shared_maps[i]);
-	emit(n, "add set inet " PLAN_NFT_HOST " still4 { type ifname; }");
-	emit(n, "add set inet " PLAN_NFT_HOST " still6 { type ifname; }");
+	for (size_t i = 0; i < ARRAY_LEN(shared_sets); i++) {
+		const char *name = strchr(shared_sets[i], ' ');
+
+		emit(n, "add %.*s inet " PLAN_NFT_HOST "%s", (int)(name - shared_sets[i]),
+		     shared_sets[i], name);
+	}
 	if (n->facts->forwards4) /* somebody wants it to be a router */
 		emit(n, "flush set inet " PLAN_NFT_HOST " still4");
 	if (plan_was(n->facts, PLAN_FORWARDING6_ALL, "1"))
 		emit(n, "flush set inet " PLAN_NFT_HOST " still6");
-	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++) {
-		const struct shared_chain *c = &shared_chains[i];
-
-		emit(n, "add chain inet " PLAN_NFT_HOST " %s { type %s; policy accept; }", c->name,
-		     c->base);
-		emit(n, "flush chain inet " PLAN_NFT_HOST " %s", c->name);
-	}
-	if (has_answers(n)) {
-		emit(n, "add chain inet " PLAN_NFT_HOST " " ANSWER
-			" { type filter hook prerouting priority -150; policy accept; }");
-		emit(n, "flush chain inet " PLAN_NFT_HOST " " ANSWER);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(own_chains); i++) {
-		emit(n, "add chain inet " PLAN_NFT_HOST " %s_%s", own_chains[i], n->gate->name);
-		emit(n, "flush chain inet " PLAN_NFT_HOST " %s_%s", own_chains[i], n->gate->name);
-	}
+	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++)
+		open_chain(n, shared_chains[i].name, shared_chains[i].base);
+	for (size_t i = 0; i < ARRAY_LEN(lead_chains); i++)
+		open_chain(n, lead_chains[i], NULL);
+	if (has_answers(n))
+		open_chain(n, ANSWER, "filter hook prerouting priority -150");
 }
 
 void frame_chains(struct nft_text *n)
 {
 	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++)
 		emit(n, "\tchain %s {\n%s\t}", shared_chains[i].name, shared_chains[i].rules);
+	frame_lead(n);
 }

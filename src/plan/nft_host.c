@@ -1,34 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A gate's own part of the host's nft table, in one transaction with what all gates
- * share (plan/nft_frame.c): its chains, and the elements that lead to them.
+ * share (plan/nft_frame.c): elements of its sets and maps, with the gate's name as
+ * their comment.
  */
 #include "plan/nft_emit.h"
 
-/* Outside the ports that the kernel gives out by itself (32768-60999). */
-#define PRIVATE_PORTS "61001-65535"
-
-static void own_chain(struct nft_text *n, const char *kind)
+static void element(struct nft_text *n, const char *set, const char *key, const char *value)
 {
-	emit(n, "\tchain %s_%s {", kind, n->gate->name);
+	emit(n, "add element inet " PLAN_NFT_HOST " %s { %s comment \"%s\"%s%s }", set, key,
+	     n->gate->name, value ? " : " : "", value ? value : "");
 }
 
-/*
- * Comparisons one after the other and no anonymous set of ranges: libnftables
- * fetches those of all gates before each transaction.
- */
-static void host_from(struct nft_text *n)
+static const char *quoted(struct nft_text *n, const char *link)
 {
-	own_chain(n, "from");
-	emit(n, "\t\tip saddr != %s counter drop", n->slot4);
-	emit(n, "\t\tip6 saddr != %s ip6 saddr != fe80::/10 ip6 saddr != :: counter drop",
-	     n->slot6);
-	emit(n, "\t\ticmpv6 type { nd-router-advert, nd-redirect } counter drop");
-	emit_end_chain(n);
-	own_chain(n, "closed");
-	emit(n, "\t\tiifname \"%s\" accept", n->link);
-	emit(n, "\t\tcounter drop");
-	emit_end_chain(n);
+	return arena_printf(n->arena, "\"%s\"", link);
 }
 
 static const char *short_text(struct nft_text *n, sa_family_t family, size_t room,
@@ -39,240 +25,216 @@ static const char *short_text(struct nft_text *n, sa_family_t family, size_t roo
 	return ip_text(&ip, buf);
 }
 
-/*
- * By a short link comes TCP, from the address that the room has there, and the
- * host's state of connections knows all of it.  An ICMP error by it could speak
- * of any other connection of the host; the gate is not there to look.
- */
-static void host_short(struct nft_text *n)
+static void slot_elements(struct nft_text *n)
 {
-	own_chain(n, "short");
+	const char *link = quoted(n, n->link);
+	char slot4[IP_TEXT_SIZE], slot6[IP_TEXT_SIZE];
+
+	ip_text(&n->facts->slot.net4.ip, slot4);
+	ip_text(&n->facts->slot.net6.ip, slot6);
+	element(n, "gates", link, NULL);
+	element(n, "links", link, NULL);
+	element(n, "near4", arena_printf(n->arena, "%s . %s", link, slot4), NULL);
+	element(n, "near6", arena_printf(n->arena, "%s . %s", link, slot6), NULL);
+	element(n, "slots4", slot4, NULL);
+	element(n, "slots6", slot6, NULL);
+	element(n, "host4", link, n->host4);
+}
+
+static void short_elements(struct nft_text *n)
+{
 	for (size_t i = 0; i < n->gate->n_rooms; i++) {
-		const char *link = plan_short_link(n->arena, &n->facts->slot, i);
-		char ip[IP_TEXT_SIZE];
+		char ip4[IP_TEXT_SIZE], ip6[IP_TEXT_SIZE];
+		const char *link;
 
 		if (!plan_room_is_short(n->gate, i))
 			continue;
-		emit(n, "\t\tiifname \"%s\" ip saddr %s meta l4proto tcp accept", link,
-		     short_text(n, AF_INET, i, ip));
-		emit(n, "\t\tiifname \"%s\" ip6 saddr %s meta l4proto tcp accept", link,
-		     short_text(n, AF_INET6, i, ip));
+		link = quoted(n, plan_short_link(n->arena, &n->facts->slot, i));
+		short_text(n, AF_INET, i, ip4);
+		short_text(n, AF_INET6, i, ip6);
+		element(n, "shorts", link, NULL);
+		element(n, "links", link, NULL);
+		element(n, "short4", arena_printf(n->arena, "%s . %s", link, ip4), NULL);
+		element(n, "short6", arena_printf(n->arena, "%s . %s", link, ip6), NULL);
+		element(n, "host4", link, n->host4);
 	}
-	emit(n, "\t\t" NEIGHBOUR " accept");
-	emit(n, "\t\tcounter drop");
+}
+
+/* --- what the gate may start towards the lan ------------------------------------------------- */
+
+static bool has_reach(const struct gate *g)
+{
+	for (size_t i = 0; i < g->n_rooms; i++)
+		if (g->rooms[i].way != DEFAULT_LAN && g->rooms[i].n_reach)
+			return true;
+	return false;
+}
+
+static void reach_chain(struct nft_text *n)
+{
+	emit(n, "\tchain reach_%s {", n->gate->name);
+	for (size_t i = 0; i < n->gate->n_rooms; i++) {
+		const struct room *room = &n->gate->rooms[i];
+
+		for (size_t j = 0; room->way != DEFAULT_LAN && j < room->n_reach; j++) {
+			sa_family_t family = room->reach[j].ip.family;
+			const char *v = family == AF_INET ? "ip" : "ip6";
+			char ip[IP_TEXT_SIZE], to[PREFIX_TEXT_SIZE];
+
+			emit(n, "\t\t%s saddr %s %s daddr %s accept", v,
+			     emit_room(n, family, i, ip), v, prefix_text(&room->reach[j], to));
+		}
+	}
 	emit_end_chain(n);
 }
 
-static void publish_element(struct nft_text *n, sa_family_t family, const struct publish *p)
+/* The VPN clients' transport, and rooms whose way is the lan. */
+static void begin_elements(struct nft_text *n)
 {
-	char room[IP_TEXT_SIZE], host[IP_TEXT_SIZE];
+	element(n, "begin4", n->gate4, NULL);
+	element(n, "begin6", n->gate6, NULL);
+	for (size_t i = 0; i < n->gate->n_rooms; i++) {
+		char ip[IP_TEXT_SIZE];
 
-	text_addf(&n->out, "\n\t\t\t%s%s%s . %u : %s . %u",
-		  ip_is_any(&p->host) ? "" : ip_text(&p->host, host),
-		  ip_is_any(&p->host) ? "" : " . ", emit_proto(p->proto), p->door_port,
-		  (plan_publish_is_short(p) ? short_text : emit_room)(n, family, p->room, room),
-		  p->room_port);
+		if (n->gate->rooms[i].way != DEFAULT_LAN)
+			continue;
+		element(n, "begin4", emit_room(n, AF_INET, i, ip), NULL);
+		element(n, "begin6", emit_room(n, AF_INET6, i, ip), NULL);
+	}
+	if (has_reach(n->gate))
+		element(n, "reach", quoted(n, n->link),
+			arena_printf(n->arena, "jump reach_%s", n->gate->name));
 }
 
-/* Those of one address of the host (@of_one), or those of all. */
-static void publish_family(struct nft_text *n, sa_family_t family, bool of_one)
+/* --- ports ----------------------------------------------------------------------------------- */
+
+/* A port of all addresses of the host, or of one. */
+struct port {
+	const struct publish *publish;
+	const struct ip *at; /* NULL: all */
+};
+
+struct ports {
+	struct port *items;
+	size_t n, cap;
+};
+
+static void add_port(struct nft_text *n, struct ports *all, const struct publish *p,
+		     const struct ip *at)
 {
-	const char *ip = family == AF_INET ? "ip" : "ip6";
-	bool any = false;
+	*arena_push(n->arena, all->items, all->n, all->cap) =
+		(struct port){ .publish = p, .at = at };
+}
+
+static struct ports list_ports(struct nft_text *n)
+{
+	const struct door *lan = &n->gate->doors[0];
+	struct ports all = { 0 };
 
 	for (size_t i = 0; i < n->gate->n_publish; i++) {
 		const struct publish *p = &n->gate->publish[i];
 
-		if (p->door != 0 || ip_is_any(&p->host) == of_one || !publish_speaks(p, family))
+		if (p->door != 0)
+			continue;
+		if (!ip_is_any(&p->host))
+			add_port(n, &all, p, &p->host);
+		else if (!lan->n_listen)
+			add_port(n, &all, p, NULL);
+		for (size_t j = 0; ip_is_any(&p->host) && j < lan->n_listen; j++)
+			if (publish_speaks(p, lan->listen[j].family))
+				add_port(n, &all, p, &lan->listen[j]);
+	}
+	return all;
+}
+
+static const struct port_set {
+	const char *name;
+	sa_family_t family; /* AF_UNSPEC: of both */
+	bool at; /* of one address */
+	bool link; /* of the gate's link */
+	bool room; /* tells where it leads */
+} port_sets[] = {
+	{ "ports4", AF_INET, false, false, false },    { "ports6", AF_INET6, false, false, false },
+	{ "rooms4", AF_INET, false, false, true },     { "rooms6", AF_INET6, false, false, true },
+	{ "own", AF_UNSPEC, false, true, false },      { "ports4_at", AF_INET, true, false, false },
+	{ "ports6_at", AF_INET6, true, false, false }, { "rooms4_at", AF_INET, true, false, true },
+	{ "rooms6_at", AF_INET6, true, false, true },  { "own4", AF_INET, true, true, false },
+	{ "own6", AF_INET6, true, true, false },
+};
+
+static bool port_is_in(const struct port *x, const struct port_set *set)
+{
+	if (set->at != (x->at != NULL))
+		return false;
+	if (x->at)
+		return x->at->family == set->family;
+	return set->family == AF_UNSPEC || publish_speaks(x->publish, set->family);
+}
+
+static void put_port(struct nft_text *n, const struct port *x, const struct port_set *set)
+{
+	const struct publish *p = x->publish;
+	char ip[IP_TEXT_SIZE];
+
+	if (set->link)
+		text_addf(&n->out, "\"%s\" . ", n->link);
+	if (x->at)
+		text_addf(&n->out, "%s . ", ip_text(x->at, ip));
+	text_addf(&n->out, "%s . %u comment \"%s\"", emit_proto(p->proto), p->door_port,
+		  n->gate->name);
+	if (set->room)
+		text_addf(&n->out, " : %s . %u",
+			  (plan_publish_is_short(p) ? short_text : emit_room)(n, set->family,
+									      p->room, ip),
+			  p->room_port);
+}
+
+static void port_elements(struct nft_text *n, const struct ports *all, const struct port_set *set)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < all->n; i++) {
+		if (!port_is_in(&all->items[i], set))
 			continue;
 		if (any)
-			text_add(&n->out, ",");
-		else if (of_one)
-			text_addf(&n->out,
-				  "\t\tdnat %s to %s daddr . meta l4proto . th dport map {", ip,
-				  ip);
+			text_add(&n->out, ",\n\t");
 		else
-			text_addf(&n->out,
-				  "\t\tmeta nfproto ipv%d dnat %s to meta l4proto . th dport map {",
-				  emit_family_digit(family), ip);
-		publish_element(n, family, p);
+			text_addf(&n->out, "add element inet " PLAN_NFT_HOST " %s {\n\t",
+				  set->name);
+		put_port(n, &all->items[i], set);
 		any = true;
 	}
 	if (any)
-		emit(n, "\n\t\t}");
+		emit(n, "\n}");
 }
 
-static void publish_sides(struct nft_text *n)
-{
-	size_t n_sides;
-	const struct link *const *sides = plan_sides(n->arena, n->facts->host, &n_sides);
-
-	for (size_t i = 0; i < n_sides; i++)
-		emit(n, "\t\tiifname \"%s\" ct mark set ct mark and 0x%x or 0x%x", sides[i]->name,
-		     ~PLAN_MARK_MASK, plan_side_mark(sides[i]));
-}
-
-static void host_publish(struct nft_text *n)
-{
-	own_chain(n, "publish");
-	emit(n, "\t\tiifname \"%s\" return", n->link);
-	for (size_t i = 0; i < n->gate->n_rooms; i++)
-		if (plan_room_is_short(n->gate, i))
-			emit(n, "\t\tiifname \"%s\" return",
-			     plan_short_link(n->arena, &n->facts->slot, i));
-	publish_sides(n);
-	publish_family(n, AF_INET, true);
-	publish_family(n, AF_INET6, true);
-	publish_family(n, AF_INET, false);
-	publish_family(n, AF_INET6, false);
-	emit_end_chain(n);
-}
-
-/* Towards the gate or a room: only what a published port has sent there. */
-static void host_into(struct nft_text *n)
-{
-	own_chain(n, "into");
-	emit(n, "\t\tct status dnat return");
-	emit(n, "\t\tct state related return");
-	emit(n, "\t\tcounter drop");
-	emit_end_chain(n);
-}
-
-/* What the gate may start towards the lan: the VPN clients' transport and what rooms may reach. */
-static void host_allow_new(struct nft_text *n)
-{
-	emit(n, "\t\tip saddr %s accept", n->gate4);
-	emit(n, "\t\tip6 saddr %s accept", n->gate6);
-	for (size_t i = 0; i < n->gate->n_rooms; i++) {
-		const struct room *room = &n->gate->rooms[i];
-		char ip[IP_TEXT_SIZE];
-
-		if (room->way == DEFAULT_LAN) {
-			emit(n, "\t\tip saddr %s accept", emit_room(n, AF_INET, i, ip));
-			emit(n, "\t\tip6 saddr %s accept", emit_room(n, AF_INET6, i, ip));
-			continue;
-		}
-		for (size_t j = 0; j < room->n_reach; j++) {
-			const char *v = room->reach[j].ip.family == AF_INET ? "ip" : "ip6";
-			char to[PREFIX_TEXT_SIZE];
-
-			emit(n, "\t\t%s saddr %s %s daddr %s accept", v,
-			     emit_room(n, room->reach[j].ip.family, i, ip), v,
-			     prefix_text(&room->reach[j], to));
-		}
-	}
-}
-
-/* From the gate or a room, to the network or the host itself. */
-static void host_lan(struct nft_text *n)
-{
-	own_chain(n, "lan");
-	emit(n, "\t\tct state established,related accept");
-	emit(n, "\t\tct state invalid counter drop");
-	host_allow_new(n);
-	emit(n, "\t\tcounter drop");
-	emit_end_chain(n);
-	own_chain(n, "host");
-	emit(n, "\t\t" NEIGHBOUR " accept");
-	emit(n, "\t\tgoto lan_%s", n->gate->name);
-	emit_end_chain(n);
-}
-
-/*
- * What leaves for the network gets the host's address, and a port that no
- * service of the host can have: otherwise a room could take a port of the
- * host's for its peer (Port Shadow, CVE-2021-3773).
- */
-static void host_leave(struct nft_text *n)
-{
-	own_chain(n, "enter");
-	emit(n, "\t\tip saddr 127.0.0.0/8 snat ip to %s", n->host4);
-	emit_end_chain(n);
-	own_chain(n, "leave");
-	emit(n, "\t\tmeta l4proto { tcp, udp } masquerade to :" PRIVATE_PORTS);
-	emit(n, "\t\tmasquerade");
-	emit_end_chain(n);
-}
+/* --- all of it ------------------------------------------------------------------------------- */
 
 /* No packet comes here: the chain keeps what sysctls were before us, for whoever takes us away. */
-static void host_before(struct nft_text *n)
+static void before_chain(struct nft_text *n)
 {
-	own_chain(n, "before");
+	emit(n, "\tchain before_%s {", n->gate->name);
 	for (size_t i = 0; i < n->facts->n_before; i++)
 		emit(n, "\t\tcontinue comment \"%s %s\"", n->facts->before[i].path,
 		     n->facts->before[i].value);
 	emit_end_chain(n);
 }
 
-static void element(struct nft_text *n, const char *map, const char *key, const char *verdict)
+static void open_own_chain(struct nft_text *n, const char *kind)
 {
-	emit(n, "add element inet " PLAN_NFT_HOST " %s { %s : %s_%s }", map, key, verdict,
-	     n->gate->name);
-}
-
-static void port_element(struct nft_text *n, const struct publish *p, const char *suffix,
-			 const char *key)
-{
-	element(n, arena_printf(n->arena, "%s%s", *suffix ? "listen" : "ports", suffix), key,
-		"goto publish");
-	if (p->proto == IPPROTO_TCP)
-		element(n, arena_printf(n->arena, "stray%s", suffix), key, "goto closed");
-}
-
-static void listen_element(struct nft_text *n, const struct publish *p, const struct ip *host,
-			   const char *port)
-{
-	char ip[IP_TEXT_SIZE];
-
-	port_element(n, p, host->family == AF_INET ? "4" : "6",
-		     arena_printf(n->arena, "%s . %s", ip_text(host, ip), port));
-}
-
-static void port_elements(struct nft_text *n, const struct publish *p)
-{
-	const struct door *lan = &n->gate->doors[0];
-	const char *port = arena_printf(n->arena, "%s . %u", emit_proto(p->proto), p->door_port);
-
-	if (!ip_is_any(&p->host)) {
-		listen_element(n, p, &p->host, port);
-		return;
-	}
-	if (!lan->n_listen)
-		port_element(n, p, "", port);
-	for (size_t i = 0; i < lan->n_listen; i++)
-		if (publish_speaks(p, lan->listen[i].family))
-			listen_element(n, p, &lan->listen[i], port);
-}
-
-static void link_elements(struct nft_text *n, const char *name, const char *from)
-{
-	const char *link = arena_printf(n->arena, "\"%s\"", name);
-
-	element(n, "from", link, from);
-	element(n, "into", link, "jump into");
-	element(n, "lan", link, "goto lan");
-	element(n, "host", link, "goto host");
-	element(n, "enter", link, "jump enter");
+	emit(n, "add chain inet " PLAN_NFT_HOST " %s_%s", kind, n->gate->name);
+	emit(n, "flush chain inet " PLAN_NFT_HOST " %s_%s", kind, n->gate->name);
 }
 
 static void host_elements(struct nft_text *n)
 {
-	char slot4[IP_TEXT_SIZE], slot6[IP_TEXT_SIZE];
+	const struct ports ports = list_ports(n);
 
-	link_elements(n, n->link, "jump from");
-	for (size_t i = 0; i < n->gate->n_rooms; i++)
-		if (plan_room_is_short(n->gate, i))
-			link_elements(n, plan_short_link(n->arena, &n->facts->slot, i),
-				      "goto short");
-	ip_text(&n->facts->slot.net4.ip, slot4);
-	ip_text(&n->facts->slot.net6.ip, slot6);
-	element(n, "closed4", slot4, "goto closed");
-	element(n, "closed6", slot6, "goto closed");
-	element(n, "leave4", slot4, "goto leave");
-	element(n, "leave6", slot6, "goto leave");
-	for (size_t i = 0; i < n->gate->n_publish; i++)
-		if (n->gate->publish[i].door == 0)
-			port_elements(n, &n->gate->publish[i]);
+	slot_elements(n);
+	short_elements(n);
+	begin_elements(n);
+	for (size_t i = 0; i < ARRAY_LEN(port_sets); i++)
+		port_elements(n, &ports, &port_sets[i]);
 }
 
 const char *plan_nft_host(struct arena *a, const struct gate *g, const struct plan_facts *f)
@@ -281,16 +243,15 @@ const char *plan_nft_host(struct arena *a, const struct gate *g, const struct pl
 
 	emit_begin(&n, a, g, f);
 	frame_open(&n);
+	if (has_reach(g))
+		open_own_chain(&n, "reach");
+	open_own_chain(&n, "before");
 	emit(&n, "table inet " PLAN_NFT_HOST " {");
 	frame_chains(&n);
-	host_from(&n);
-	host_short(&n);
 	frame_answer(&n);
-	host_publish(&n);
-	host_into(&n);
-	host_lan(&n);
-	host_leave(&n);
-	host_before(&n);
+	if (has_reach(g))
+		reach_chain(&n);
+	before_chain(&n);
 	emit(&n, "}");
 	host_elements(&n);
 	frame_still(&n);

@@ -160,12 +160,21 @@ const char *plan_nft_host(struct arena *a, const struct gate *g, const struct pl
 const char *plan_nft_gate(struct arena *a, const struct gate *g, const struct plan_facts *f);
 /* Whose chain of the host's table is it?  NULL: no gate's. */
 const char *plan_nft_chain_gate(const char *chain);
+/*
+ * Is it one of the kinds that gates had until they were elements of sets?  In such a
+ * table stand maps and base chains that lead to them; this is one of the latter.
+ */
+bool plan_nft_chain_is_older(const char *chain);
+#define PLAN_NFT_OLDER "outside"
 
 /*
  * plan/nft_shared.c: what the listing of the host's table says of one gate.
  * Arena strings.
  */
-/* Commands that take the gate's elements out, so that others can take their place. */
+/*
+ * Commands that take the gate's elements out, so that others can take their place, and
+ * of an older version what no other gate needs any more.
+ */
 const char *plan_nft_stale(struct arena *a, const char *listed, const char *gate);
 /* The other gate that has a port of @g's; NULL if none has. */
 const char *plan_nft_conflict(struct arena *a, const char *listed, const struct gate *g,

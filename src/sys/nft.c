@@ -214,10 +214,10 @@ int nft_run(struct nft *n, const char *commands, struct err *e)
 	return run_words(n, commands, e);
 }
 
-int nft_remove_chains(struct nft *n, const char *table, const char *const *chains, size_t n_chains,
-		      struct err *e)
+int nft_remove_part(struct nft *n, const char *table, const char *owner, const char *const *chains,
+		    size_t n_chains, struct err *e)
 {
-	return nft_raw_remove_chains(&n->raw, table, chains, n_chains, e);
+	return nft_raw_remove_part(&n->raw, table, owner, chains, n_chains, e);
 }
 
 static int run_for_output(struct nft *n, struct arena *a, unsigned int flags, const char *command,

@@ -26,10 +26,11 @@ int nft_run(struct nft *n, const char *commands, struct err *e) MUST_USE;
 
 /*
  * Deletes @chains of family inet's @table, which may lead to each other, and all
- * elements of its maps that lead to one of them, in one transaction.
+ * elements of its sets and maps that lead to one of them or have @owner as their
+ * comment, in one transaction.
  */
-int nft_remove_chains(struct nft *n, const char *table, const char *const *chains, size_t n_chains,
-		      struct err *e) MUST_USE;
+int nft_remove_part(struct nft *n, const char *table, const char *owner, const char *const *chains,
+		    size_t n_chains, struct err *e) MUST_USE;
 
 /* `list table inet NAME` as text, without handles and with counters zeroed or left out
  * (stateless output); -ENOENT if there is none.  Arena string. */
@@ -83,7 +84,8 @@ void nft_watch_without_gates(struct nft_watch *w);
 /*
  * Was something of @table of family inet among what nft_watch_read() told of since
  * the last question?  Chains that another gate has for itself alone
- * (plan_nft_chain_gate()) do not count, nor elements that lead to them.  True as well when news was lost.
+ * (plan_nft_chain_gate()) do not count, nor elements that lead to them or have its name as their
+ * comment.  True as well when news was lost.
  */
 void nft_watch_own(struct nft_watch *w, const char *table, const char *gate);
 bool nft_watch_touched(struct nft_watch *w);

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "sys/rtnl_sock.h"
+#include "wire/nft_message.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,9 +17,6 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
-
-/* Of a rule's user data, as libnftnl writes it (udata.h): type, length, text with its zero. */
-#define UDATA_COMMENT 0
 
 /* A list is asked for again when somebody changes something meanwhile. */
 #define TRIES 10
@@ -51,30 +49,63 @@ struct comments {
 	size_t n, cap;
 };
 
-static void read_user_data(struct comments *c, const uint8_t *data, size_t size)
+/* In the user data @a of a rule or an element: with its zero, or NULL. */
+static const char *comment_in(const struct nlattr *a)
 {
+	const uint8_t *data = a ? mnl_attr_get_payload(a) : NULL;
+	size_t size = a ? mnl_attr_get_payload_len(a) : 0;
+
 	while (size >= 2 && size - 2 >= data[1]) {
 		size_t len = data[1];
 
-		if (data[0] == UDATA_COMMENT && len)
-			*arena_push(c->arena, c->texts, c->n, c->cap) =
-				arena_strndup(c->arena, (const char *)data + 2,
-					      strnlen((const char *)data + 2, len));
+		if (data[0] == NFT_UDATA_COMMENT && memchr(data + 2, 0, len))
+			return (const char *)data + 2;
 		data += 2 + len;
 		size -= 2 + len;
 	}
+	return NULL;
+}
+
+const struct nlattr *nft_raw_inside(const struct nlattr *nest, uint16_t type)
+{
+	const struct nlattr *a;
+
+	if (nest)
+		mnl_attr_for_each_nested(a, nest) if (mnl_attr_get_type(a) == type) return a;
+	return NULL;
+}
+
+const char *nft_raw_element_comment(const struct nlattr *element)
+{
+	return comment_in(nft_raw_inside(element, NFTA_SET_ELEM_USERDATA));
+}
+
+const char *nft_raw_element_chain(const struct nlattr *element)
+{
+	const struct nlattr *data = nft_raw_inside(element, NFTA_SET_ELEM_DATA);
+	const struct nlattr *chain =
+		nft_raw_inside(nft_raw_inside(data, NFTA_DATA_VERDICT), NFTA_VERDICT_CHAIN);
+
+	if (!chain || mnl_attr_validate(chain, MNL_TYPE_NUL_STRING) < 0)
+		return NULL;
+	return mnl_attr_get_str(chain);
 }
 
 static int take_rule(const struct nlmsghdr *nlh, void *ctx)
 {
+	struct comments *c = ctx;
 	const struct nlattr *a;
 
 	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
 		return 0;
 	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
 	{
-		if (mnl_attr_get_type(a) == NFTA_RULE_USERDATA)
-			read_user_data(ctx, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a));
+		const char *comment = mnl_attr_get_type(a) == NFTA_RULE_USERDATA ? comment_in(a)
+										 : NULL;
+
+		if (comment)
+			*arena_push(c->arena, c->texts, c->n, c->cap) =
+				arena_strdup(c->arena, comment);
 	}
 	return 0;
 }

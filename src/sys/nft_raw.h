@@ -26,8 +26,15 @@ int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const c
 int nft_raw_chains(struct rtnl *r, struct arena *a, const char *but, struct nft_chain **ret,
 		   size_t *ret_n, struct err *e) MUST_USE;
 
-int nft_raw_remove_chains(struct rtnl *r, const char *table, const char *const *chains, size_t n,
-			  struct err *e) MUST_USE;
+int nft_raw_remove_part(struct rtnl *r, const char *table, const char *owner,
+			const char *const *chains, size_t n, struct err *e) MUST_USE;
+
+/* The first attribute @type of those that @nest holds; NULL if it has none, or is NULL. */
+struct nlattr;
+const struct nlattr *nft_raw_inside(const struct nlattr *nest, uint16_t type);
+/* Of an element of a set or map, in its message: its comment, the chain to which it leads; or NULL. */
+const char *nft_raw_element_comment(const struct nlattr *element);
+const char *nft_raw_element_chain(const struct nlattr *element);
 
 /* One transaction, done whole when this returns 0; else the kernel is unchanged. */
 int nft_raw_run(struct rtnl *r, const struct nft_batch *b, struct err *e) MUST_USE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Chains and what leads to them are taken out of a table that others have a part
+ * One owner's chains and elements are taken out of a table that others have a part
  * in, without libnftables(3): that reads all of it into words first, what the
  * others have, too.  Keys go back to the kernel as it told them.
  */
@@ -26,13 +26,14 @@
 struct removal {
 	struct arena *arena;
 	const char *table;
+	const char *owner;
 	const char *const *chains;
 	size_t n_chains;
-	const char **maps; /* to verdicts */
-	size_t n_maps, cap_maps;
-	const char *map; /* that is being listed */
+	const char **sets; /* and maps */
+	size_t n_sets, cap_sets;
+	const char *set; /* that is being listed */
 	struct text out;
-	struct text keys; /* of @map, as a list of elements */
+	struct text keys; /* of @set, as a list of elements */
 };
 
 static bool is_named(const struct removal *x, const char *chain)
@@ -43,18 +44,13 @@ static bool is_named(const struct removal *x, const char *chain)
 	return false;
 }
 
-static const struct nlattr *inside(const struct nlattr *nest, uint16_t type)
+/* By its comment, or by the chain to which it leads. */
+static bool is_owners(const struct removal *x, const struct nlattr *element)
 {
-	const struct nlattr *a;
+	const char *comment = nft_raw_element_comment(element);
+	const char *chain = nft_raw_element_chain(element);
 
-	if (!nest)
-		return NULL;
-	mnl_attr_for_each_nested(a, nest)
-	{
-		if (mnl_attr_get_type(a) == type)
-			return a;
-	}
-	return NULL;
+	return (comment && str_eq(comment, x->owner)) || (chain && is_named(x, chain));
 }
 
 static const struct nlattr *attribute(const struct nlmsghdr *nlh, uint16_t type)
@@ -76,14 +72,15 @@ static const char *text_of(const struct nlattr *a)
 	return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 ? mnl_attr_get_str(a) : "";
 }
 
+/* Those without a name are their rules'. */
 static int take_set(const struct nlmsghdr *nlh, void *ctx)
 {
-	const struct nlattr *type = attribute(nlh, NFTA_SET_DATA_TYPE);
+	const struct nlattr *flags = attribute(nlh, NFTA_SET_FLAGS);
 	struct removal *x = ctx;
 
-	if (type && mnl_attr_validate(type, MNL_TYPE_U32) == 0 &&
-	    ntohl(mnl_attr_get_u32(type)) == NFT_DATA_VERDICT)
-		*arena_push(x->arena, x->maps, x->n_maps, x->cap_maps) =
+	if (!flags || mnl_attr_validate(flags, MNL_TYPE_U32) < 0 ||
+	    !(ntohl(mnl_attr_get_u32(flags)) & NFT_SET_ANONYMOUS))
+		*arena_push(x->arena, x->sets, x->n_sets, x->cap_sets) =
 			arena_strdup(x->arena, text_of(attribute(nlh, NFTA_SET_NAME)));
 	return 0;
 }
@@ -96,7 +93,7 @@ static void flush_keys(struct removal *x)
 		return;
 	message = nft_message_begin(&x->out, NFT_MSG_DELSETELEM, 0);
 	nft_put_text(&x->out, NFTA_SET_ELEM_LIST_TABLE, x->table);
-	nft_put_text(&x->out, NFTA_SET_ELEM_LIST_SET, x->map);
+	nft_put_text(&x->out, NFTA_SET_ELEM_LIST_SET, x->set);
 	list = nft_nest_begin(&x->out, NFTA_SET_ELEM_LIST_ELEMENTS);
 	text_add_len(&x->out, text_str(&x->keys), x->keys.len);
 	(void)nft_nest_end(&x->out, list); /* LIST_MAX */
@@ -106,12 +103,11 @@ static void flush_keys(struct removal *x)
 
 static void take_element(struct removal *x, const struct nlattr *element)
 {
-	const struct nlattr *key = inside(inside(element, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
-	const struct nlattr *verdict =
-		inside(inside(element, NFTA_SET_ELEM_DATA), NFTA_DATA_VERDICT);
+	const struct nlattr *key =
+		nft_raw_inside(nft_raw_inside(element, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
 	size_t at;
 
-	if (!key || !is_named(x, text_of(inside(verdict, NFTA_VERDICT_CHAIN))))
+	if (!key || !is_owners(x, element))
 		return;
 	at = nft_nest_begin(&x->keys, NFTA_LIST_ELEM);
 	nft_put_value(&x->keys, NFTA_SET_ELEM_KEY, mnl_attr_get_payload(key),
@@ -150,9 +146,9 @@ static int remove_elements(struct rtnl *r, struct removal *x, struct err *e)
 {
 	int status = list(r, x, NFT_MSG_GETSET, NULL, take_set, e);
 
-	for (size_t i = 0; status == 0 && i < x->n_maps; i++) {
-		x->map = x->maps[i];
-		status = list(r, x, NFT_MSG_GETSETELEM, x->map, take_elements, e);
+	for (size_t i = 0; status == 0 && i < x->n_sets; i++) {
+		x->set = x->sets[i];
+		status = list(r, x, NFT_MSG_GETSETELEM, x->set, take_elements, e);
 		flush_keys(x);
 	}
 	return status;
@@ -185,7 +181,7 @@ static int encode(struct rtnl *r, struct removal *x, struct err *e)
 	for (int i = 0; status == -EAGAIN && i < TRIES; i++) {
 		text_clear(&x->out);
 		text_clear(&x->keys);
-		x->n_maps = 0;
+		x->n_sets = 0;
 		nft_message_bound(&x->out, NFNL_MSG_BATCH_BEGIN);
 		status = remove_elements(r, x, e);
 	}
@@ -196,11 +192,13 @@ static int encode(struct rtnl *r, struct removal *x, struct err *e)
 	return 0;
 }
 
-int nft_raw_remove_chains(struct rtnl *r, const char *table, const char *const *chains, size_t n,
-			  struct err *e)
+int nft_raw_remove_part(struct rtnl *r, const char *table, const char *owner,
+			const char *const *chains, size_t n, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	struct removal x = { .arena = &a, .table = table, .chains = chains, .n_chains = n };
+	struct removal x = {
+		.arena = &a, .table = table, .owner = owner, .chains = chains, .n_chains = n
+	};
 	int status = encode(r, &x, e);
 
 	if (status == 0) {

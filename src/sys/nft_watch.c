@@ -142,29 +142,16 @@ static int read_subject(const struct nlattr *a, void *ctx)
 	return MNL_CB_OK;
 }
 
-/* The first attribute @type of those that @parent holds, as a parent itself if it is to be one. */
-static const struct nlattr *inside(const struct nlattr *parent, uint16_t type)
+/* The gate that has the element, by its comment or the chain to which it leads; or NULL. */
+static const char *gate_of(const struct nlattr *element)
 {
-	const struct nlattr *a;
+	const char *comment = nft_raw_element_comment(element);
+	const char *chain = nft_raw_element_chain(element);
 
-	if (!parent)
-		return NULL;
-	mnl_attr_for_each_nested(a, parent) if (mnl_attr_get_type(a) == type) return a;
-	return NULL;
+	return comment || !chain ? comment : plan_nft_chain_gate(chain);
 }
 
-/* The chain to which an element of a verdict map leads; NULL for one of a set. */
-static const char *target_of(const struct nlattr *element)
-{
-	const struct nlattr *data = inside(element, NFTA_SET_ELEM_DATA);
-	const struct nlattr *chain = inside(inside(data, NFTA_DATA_VERDICT), NFTA_VERDICT_CHAIN);
-
-	if (!chain || mnl_attr_validate(chain, MNL_TYPE_NUL_STRING) < 0)
-		return NULL;
-	return mnl_attr_get_str(chain);
-}
-
-/* Do all elements that are told of lead to another gate's chains? */
+/* Are all elements that are told of other gates'? */
 static bool only_others_elements(const struct nft_watch *w, const struct nlmsghdr *nlh)
 {
 	const struct nlattr *list, *element;
@@ -176,8 +163,7 @@ static bool only_others_elements(const struct nft_watch *w, const struct nlmsghd
 			continue;
 		mnl_attr_for_each_nested(element, list)
 		{
-			const char *chain = target_of(element);
-			const char *gate = chain ? plan_nft_chain_gate(chain) : NULL;
+			const char *gate = gate_of(element);
 
 			if (!gate || str_eq(gate, w->own_gate))
 				return false;

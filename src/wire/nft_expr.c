@@ -122,12 +122,13 @@ void nft_expr_compare(struct text *t, bool unequal, const void *value, size_t si
 	end(t, x);
 }
 
-void nft_expr_bits(struct text *t, const void *mask, const void *flip, size_t size)
+void nft_expr_bits(struct text *t, const void *mask, const void *flip, size_t size,
+		   unsigned int place)
 {
 	struct expr x = begin(t, "bitwise");
 
-	nft_put_u32(t, NFTA_BITWISE_SREG, NFT_REG_1);
-	nft_put_u32(t, NFTA_BITWISE_DREG, NFT_REG_1);
+	nft_put_u32(t, NFTA_BITWISE_SREG, number_of(place));
+	nft_put_u32(t, NFTA_BITWISE_DREG, number_of(place));
 	nft_put_u32(t, NFTA_BITWISE_LEN, (uint32_t)size);
 	nft_put_value(t, NFTA_BITWISE_MASK, mask, size);
 	nft_put_value(t, NFTA_BITWISE_XOR, flip, size);

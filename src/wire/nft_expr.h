@@ -25,8 +25,9 @@ void nft_expr_fib_type(struct text *t, uint32_t flags);
 
 /* With what was loaded at place 0. */
 void nft_expr_compare(struct text *t, bool unequal, const void *value, size_t size);
-/* (register & @mask) ^ @flip */
-void nft_expr_bits(struct text *t, const void *mask, const void *flip, size_t size);
+/* (what was loaded at @place & @mask) ^ @flip */
+void nft_expr_bits(struct text *t, const void *mask, const void *flip, size_t size,
+		   unsigned int place);
 
 void nft_expr_value(struct text *t, unsigned int place, const void *value, size_t size);
 void nft_expr_verdict(struct text *t, int code, const char *chain);

@@ -73,6 +73,13 @@ void nft_require_transport(struct nft_rule *r, uint8_t proto)
 	require_byte(r, NFT_META_L4PROTO, proto, &r->transport);
 }
 
+/* Must its protocol be asked for first? */
+static bool needs(const struct nft_rule *r, const struct nft_field *f)
+{
+	return (f->network && f->network != r->network) ||
+	       (f->transport && f->transport != r->transport);
+}
+
 static void require(struct nft_rule *r, const struct nft_field *f)
 {
 	require_byte(r, NFT_META_NFPROTO, f->network, &r->network);
@@ -113,23 +120,44 @@ static void mask_bits(struct nft_rule *r, const struct nft_field *f,
 {
 	static const uint8_t none[NFT_VALUE_SIZE] = { 0 };
 
-	nft_expr_bits(&r->out, mask, none, nft_type_size(f->type));
+	nft_expr_bits(&r->out, mask, none, nft_type_size(f->type), 0);
 }
 
-/* "FIELD . FIELD": as many as there are, side by side. */
+static void mask_constant(struct nft_rule *r, const struct nft_field *f, unsigned int place)
+{
+	static const uint8_t none[NFT_VALUE_SIZE] = { 0 };
+	uint8_t mask[NFT_VALUE_SIZE];
+
+	if (nft_type_has_flags(f->type))
+		nft_flags(r->w, f->type, mask);
+	else
+		nft_constant(r->w, f->type, mask);
+	nft_expr_bits(&r->out, mask, none, nft_type_size(f->type), place);
+}
+
+/* "FIELD . (FIELD & MASK)": as many as there are, side by side. */
 void nft_load_tuple(struct nft_rule *r, const struct nft_field *f, struct nft_tuple *ret)
 {
 	unsigned int place = 0;
 
 	do {
+		bool inside = ret->n && nft_take(r->w, "(");
+
 		if (ret->n)
 			f = nft_take_field(r->w);
 		if (!f || f->source == FROM_FIB) {
 			nft_unknown(r->w);
 			return;
 		}
+		if (place && needs(r, f)) /* the question would be put where the first field is */
+			nft_unknown(r->w);
 		require(r, f);
 		load(r, f, nft_type_size(f->type), place);
+		if (inside) {
+			nft_want(r->w, "&");
+			mask_constant(r, f, place);
+			nft_want(r->w, ")");
+		}
 		nft_tuple_add(r->c, ret, f->type);
 		place += (unsigned int)(nft_type_size(f->type) + 3) / 4;
 	} while (nft_take(r->w, ".") && place < 16);
@@ -277,15 +305,11 @@ static bool take_unequal(struct nft_words *w)
 static void match_masked(struct nft_rule *r, const struct nft_field *f)
 {
 	const struct nft_tuple key = { .types = { f->type }, .n = 1 };
-	uint8_t mask[NFT_VALUE_SIZE], value[NFT_VALUE_SIZE];
+	uint8_t value[NFT_VALUE_SIZE];
 	bool unequal;
 
 	load_whole(r, f);
-	if (nft_type_has_flags(f->type))
-		nft_flags(r->w, f->type, mask);
-	else
-		nft_constant(r->w, f->type, mask);
-	mask_bits(r, f, mask);
+	mask_constant(r, f, 0);
 	unequal = take_unequal(r->w);
 	if (is_lookup(r->w)) {
 		look_up(r, &key, unequal);
@@ -310,7 +334,7 @@ static void compute(struct nft_rule *r, const struct nft_field *f)
 	if (nft_take(r->w, "or"))
 		set = nft_number(r->w, UINT32_MAX);
 	keep &= ~set;
-	nft_expr_bits(&r->out, &keep, &set, sizeof(keep));
+	nft_expr_bits(&r->out, &keep, &set, sizeof(keep), 0);
 }
 
 static void assign(struct nft_rule *r, const struct nft_field *f)

@@ -109,3 +109,18 @@ void nft_put_verdict(struct text *t, uint16_t type, int code, const char *chain)
 	(void)nft_nest_end(t, verdict);
 	(void)nft_nest_end(t, at);
 }
+
+bool nft_put_comment(struct text *t, uint16_t type, const char *comment)
+{
+	enum { SIZE_MAX_WITH_ZERO = 128 };
+	char bytes[2 + SIZE_MAX_WITH_ZERO];
+	size_t size = strlen(comment) + 1;
+
+	if (size > SIZE_MAX_WITH_ZERO)
+		return false;
+	bytes[0] = NFT_UDATA_COMMENT;
+	bytes[1] = (char)size;
+	memcpy(bytes + 2, comment, size);
+	nft_put(t, type, bytes, 2 + size);
+	return true;
+}

@@ -32,4 +32,9 @@ void nft_put_u32(struct text *t, uint16_t type, uint32_t n);
 void nft_put_value(struct text *t, uint16_t type, const void *data, size_t size);
 void nft_put_verdict(struct text *t, uint16_t type, int code, const char *chain);
 
+/* Of user data, as libnftnl writes them (udata.h): type, length, text with its zero. */
+#define NFT_UDATA_COMMENT 0
+/* As the user data @type of a rule or an element; false if it is too long for nft. */
+bool nft_put_comment(struct text *t, uint16_t type, const char *comment);
+
 #endif

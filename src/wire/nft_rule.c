@@ -10,10 +10,6 @@
 #include <linux/netlink.h>
 #include <string.h>
 
-/* Of a rule's user data, as libnftnl writes it (udata.h): type, length, text with its zero. */
-#define UDATA_COMMENT    0
-#define COMMENT_SIZE_MAX 128
-
 #define TCP_OPTION_MSS 2
 /* The place of the last port to masquerade to, as nft_expr_masquerade() has it. */
 #define LAST_PORT_PLACE 4
@@ -147,8 +143,6 @@ static void tcp(struct nft_rule *r)
 static void comment(struct nft_rule *r)
 {
 	r->comment = nft_string(r->w, r->c->arena);
-	if (strlen(r->comment) >= COMMENT_SIZE_MAX)
-		nft_unknown(r->w);
 }
 
 static const struct statement {
@@ -182,17 +176,6 @@ static void statement(struct nft_rule *r)
 	nft_unknown(r->w);
 }
 
-static void put_comment(struct text *out, const char *comment)
-{
-	char bytes[2 + COMMENT_SIZE_MAX];
-	size_t size = strlen(comment) + 1;
-
-	bytes[0] = UDATA_COMMENT;
-	bytes[1] = (char)size;
-	memcpy(bytes + 2, comment, size);
-	nft_put(out, NFTA_RULE_USERDATA, bytes, 2 + size);
-}
-
 static void put_rule(struct nft_rule *r, const char *chain)
 {
 	struct text *out = &r->c->parts[NFT_RULES];
@@ -205,8 +188,8 @@ static void put_rule(struct nft_rule *r, const char *chain)
 	text_add_len(out, text_str(&r->out), r->out.len);
 	if (!nft_nest_end(out, list))
 		nft_unknown(r->w);
-	if (r->comment)
-		put_comment(out, r->comment);
+	if (r->comment && !nft_put_comment(out, NFTA_RULE_USERDATA, r->comment))
+		nft_unknown(r->w);
 	nft_message_end(out, at);
 }
 

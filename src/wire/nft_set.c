@@ -236,10 +236,12 @@ bool nft_verdict(struct nft_coder *c, int *ret_code, const char **ret_chain)
 static void put_element(struct nft_coder *c, struct text *out, const struct nft_set *s)
 {
 	size_t at = nft_nest_begin(out, NFTA_LIST_ELEM);
-	const char *chain;
+	const char *chain, *comment = NULL;
 	int code;
 
 	put_tuple(c, out, NFTA_SET_ELEM_KEY, &s->key);
+	if (nft_take(&c->words, "comment"))
+		comment = nft_string(&c->words, c->arena);
 	if (is_map(s))
 		nft_want(&c->words, ":");
 	if (s->data.n)
@@ -247,6 +249,8 @@ static void put_element(struct nft_coder *c, struct text *out, const struct nft_
 	else if (s->verdicts && nft_verdict(c, &code, &chain))
 		nft_put_verdict(out, NFTA_SET_ELEM_DATA, code, chain);
 	else if (s->verdicts)
+		nft_unknown(&c->words);
+	if (comment && !nft_put_comment(out, NFTA_SET_ELEM_USERDATA, comment))
 		nft_unknown(&c->words);
 	(void)nft_nest_end(out, at);
 }

@@ -197,6 +197,8 @@ static void a_foreign_transaction_touches_what_it_names(void **state)
 {
 	static const char shared[] = "table inet sallyport {\n"
 				     "\tmap ports { type inet_service : verdict; }\n"
+				     "\tset links { type ifname; }\n"
+				     "\tmap names { type inet_service : ipv4_addr; }\n"
 				     "\tchain forward { type filter hook forward priority 0; }\n"
 				     "\tchain lan_a { counter; }\n"
 				     "\tchain lan_b { counter; }\n"
@@ -217,6 +219,13 @@ static void a_foreign_transaction_touches_what_it_names(void **state)
 		{ "nft 'delete element inet sallyport ports { 2 }'", false },
 		{ "nft 'add element inet sallyport ports { 1 : goto lan_a }'", true },
 		{ "nft 'delete element inet sallyport ports { 1 }'", true },
+		{ "nft 'add element inet sallyport links { \"sp-b\" comment \"b\" }'", false },
+		{ "nft 'delete element inet sallyport links { \"sp-b\" }'", false },
+		{ "nft 'add element inet sallyport links { \"sp-a\" comment \"a\" }'", true },
+		{ "nft 'delete element inet sallyport links { \"sp-a\" }'", true },
+		{ "nft 'add element inet sallyport links { \"eth0\" }'", true },
+		{ "nft 'add element inet sallyport names { 1 comment \"b\" : 192.0.2.1 }'", false },
+		{ "nft 'add element inet sallyport names { 2 comment \"a\" : 192.0.2.1 }'", true },
 		{ "nft flush table inet sallyport", true },
 		{ "nft delete table inet sallyport", true },
 	};
@@ -334,9 +343,14 @@ static const char *of_two_gates(struct arena *a, bool with)
 	text_add(&t, "table inet two { }\ndelete table inet two\ntable inet two {\n");
 	if (with)
 		text_add(&t, "chain from_a { }\nchain publish_a { jump from_a; }\n");
-	text_add(&t, "chain publish_b { accept; }\n"
-		     "set links { type ifname; elements = { \"sp-a\" }; }\n"
-		     "map from { type ifname : verdict; elements = {\n");
+	text_addf(&t,
+		  "chain publish_b { accept; }\n"
+		  "set links { type ifname; elements = { \"sp-a\", %s\"sp-b\" comment \"b\" }; }\n"
+		  "map rooms { type inet_service : ipv4_addr . inet_service; elements = {\n"
+		  "%s80 comment \"b\" : 192.0.2.2 . 80 }; }\n",
+		  with ? "\"sp-c\" comment \"a\"," : "",
+		  with ? "79 comment \"a\" : 192.0.2.1 . 79,\n" : "");
+	text_add(&t, "map from { type ifname : verdict; elements = {\n");
 	text_addf(&t, "%s\"sp-b\" : goto publish_b }; }\n",
 		  with ? "\"sp-a\" : jump from_a,\n" : "");
 	text_add(&t, "map listen6 { type ipv6_addr . inet_proto . inet_service : verdict; "
@@ -370,14 +384,14 @@ static void chains_go_with_what_leads_to_them_and_all_else_stays(void **state)
 	assert_ok(nft_run(n, of_two_gates(&a, true), &e));
 	assert_ok(nft_list_table(n, &a, "two", &text, &e));
 	assert_string_not_equal(text, want);
-	assert_ok(nft_remove_chains(n, "two", chains, ARRAY_LEN(chains), &e));
+	assert_ok(nft_remove_part(n, "two", "a", chains, ARRAY_LEN(chains), &e));
 	assert_ok(nft_list_table(n, &a, "two", &text, &e));
 	assert_string_equal(text, want);
 	/* Whoever still needs a chain keeps all of them. */
 	assert_ok(nft_run(n, of_two_gates(&a, true), &e));
 	assert_ok(nft_run(n, "add rule inet two base goto from_a\n", &e));
 	assert_ok(nft_list_table(n, &a, "two", &want, &e));
-	assert_int_equal(nft_remove_chains(n, "two", chains, ARRAY_LEN(chains), &e), -EBUSY);
+	assert_int_equal(nft_remove_part(n, "two", "a", chains, ARRAY_LEN(chains), &e), -EBUSY);
 	assert_ok(nft_list_table(n, &a, "two", &text, &e));
 	assert_string_equal(text, want);
 }

@@ -209,16 +209,18 @@ static void sort_elements(char *text)
 	}
 }
 
+#define TEXT_MAX (8 * 1024 * 1024)
+
 static char *everything(struct arena *a)
 {
 	FILE *p = popen("nft --debug=netlink list ruleset 2>&1", "r");
-	char *text = arena_alloc(a, 1024 * 1024);
+	char *text = arena_alloc(a, TEXT_MAX);
 	size_t size;
 
 	assert_non_null(p);
-	size = fread(text, 1, 1024 * 1024 - 1, p);
+	size = fread(text, 1, TEXT_MAX - 1, p);
 	assert_int_equal(pclose(p), 0);
-	assert_true(size < 1024 * 1024 - 1);
+	assert_true(size < TEXT_MAX - 1);
 	forget_handles(text);
 	sort_elements(text);
 	return text;

@@ -52,6 +52,17 @@ static void a_published_port_of_a_container_is_followed_to_its_bridge(void **sta
 
 #define HOST_NFT_TEXT                                                                              \
 	"table inet sallyport {\n"                                                                 \
+	"\tset ports4 {\n\t\ttype inet_proto . inet_service\n"                                     \
+	"\t\telements = { 6 . 80 comment \"web\" }\n\t}\n\n"                                       \
+	"\tmap rooms4 {\n\t\ttype inet_proto . inet_service : ipv4_addr . inet_service\n"          \
+	"\t\telements = { 136 . 80 comment \"no\" : 198.18.1.9 . 1,\n"                             \
+	"\t\t\t     6 . 180 comment \"no\" : 198.18.1.9 . 2,\n"                                    \
+	"\t\t\t     6 . 80 comment \"web\" : 198.18.1.3 . 8080,\n"                                 \
+	"\t\t\t     17 . 53 comment \"web\" : 198.18.1.3 . 53 }\n\t}\n}\n"
+
+/* Of a gate whose ports lead to a chain of its own. */
+#define OLDER_NFT_TEXT                                                                             \
+	"table inet sallyport {\n"                                                                 \
 	"\tmap ports {\n\t\ttype inet_proto . inet_service : verdict\n"                            \
 	"\t\telements = { 6 . 80 : goto publish_web,\n\t\t\t     17 . 53 : goto publish_web }\n"   \
 	"\t}\n\n"                                                                                  \
@@ -320,6 +331,38 @@ static void our_tables_are_read_as_nft_lists_them(void **state)
 	assert_false(nft_find_on_host(&a, HOST_NFT_TEXT, &to6, IPPROTO_TCP, 80, &found));
 	assert_false(nft_find_on_host(&a, "", &to, IPPROTO_TCP, 80, &found));
 	/* UDP-Lite is no TCP, and port 180 not 80. */
+	assert_true(nft_find_on_host(&a, HOST_NFT_TEXT, &to, IPPROTO_TCP, 80, &found));
+	assert_int_equal(found.port, 8080);
+	/* One address of the host has its own. */
+	assert_true(nft_find_on_host(
+		&a,
+		"table inet sallyport {\n\tmap rooms4 {\n\t\telements = { "
+		"6 . 80 comment \"web\" : 198.18.1.9 . 2 }\n\t}\n\n\tmap rooms4_at {\n"
+		"\t\telements = { 192.168.1.4 . 6 . 80 comment \"no\" : 198.18.1.9 . 1, "
+		"192.168.1.5 . 6 . 80 comment \"web\" : 198.18.1.3 . 4 }\n\t}\n}\n",
+		&to, IPPROTO_TCP, 80, &found));
+	assert_string_equal(found.gate, "web");
+	assert_int_equal(found.port, 4);
+	assert_true(nft_find_in_gate(&a, GATE_NFT_TEXT, "tun0", AF_INET, IPPROTO_TCP, 80, &found));
+	assert_int_equal(found.port, 8080);
+	assert_false(nft_find_in_gate(&a, GATE_NFT_TEXT, "un0", AF_INET, IPPROTO_TCP, 80, &found));
+	assert_int_equal(nft_find_mark(&a, GATE_NFT_TEXT, "tun0"), 0x170e0000);
+	assert_int_equal(nft_find_mark(&a, GATE_NFT_TEXT, "lan"), 0x170d0000);
+	assert_int_equal(nft_find_mark(&a, GATE_NFT_TEXT, "eth9"), 0);
+	assert_true(nft_find_restores(&a, GATE_NFT_TEXT));
+	assert_false(nft_find_restores(&a, HOST_NFT_TEXT));
+}
+
+static void a_table_of_an_older_version_is_read_too(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft_published found = { 0 };
+	struct ip to = ip("192.168.1.5");
+
+	(void)state;
+	assert_true(nft_find_on_host(&a, OLDER_NFT_TEXT, &to, IPPROTO_UDP, 53, &found));
+	assert_string_equal(found.gate, "web");
+	assert_int_equal(found.port, 53);
 	assert_true(nft_find_on_host(
 		&a,
 		"table inet sallyport {\n\tmap ports {\n\t\telements = { 6 . 80 : goto publish_web }\n"
@@ -339,14 +382,6 @@ static void our_tables_are_read_as_nft_lists_them(void **state)
 		"\t}\n}\n",
 		&to, IPPROTO_TCP, 80, &found));
 	assert_int_equal(found.port, 4);
-	assert_true(nft_find_in_gate(&a, GATE_NFT_TEXT, "tun0", AF_INET, IPPROTO_TCP, 80, &found));
-	assert_int_equal(found.port, 8080);
-	assert_false(nft_find_in_gate(&a, GATE_NFT_TEXT, "un0", AF_INET, IPPROTO_TCP, 80, &found));
-	assert_int_equal(nft_find_mark(&a, GATE_NFT_TEXT, "tun0"), 0x170e0000);
-	assert_int_equal(nft_find_mark(&a, GATE_NFT_TEXT, "lan"), 0x170d0000);
-	assert_int_equal(nft_find_mark(&a, GATE_NFT_TEXT, "eth9"), 0);
-	assert_true(nft_find_restores(&a, GATE_NFT_TEXT));
-	assert_false(nft_find_restores(&a, HOST_NFT_TEXT));
 }
 
 int main(void)
@@ -362,6 +397,7 @@ int main(void)
 		cmocka_unit_test(a_rule_in_front_of_ours_is_named),
 		cmocka_unit_test(what_the_guard_marks_leaves_by_its_door),
 		cmocka_unit_test(our_tables_are_read_as_nft_lists_them),
+		cmocka_unit_test(a_table_of_an_older_version_is_read_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

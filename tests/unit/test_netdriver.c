@@ -426,7 +426,7 @@ static void a_gate_translates_and_the_host_need_not_know(void **state)
 	f.host = &host;
 	plan_host(&a, &g, &f, &w);
 	assert_null(strstr(w.nft, "172.18.0.2"));
-	assert_non_null(strstr(w.nft, "tcp . 80 : 198.18.0.32 . 80"));
+	assert_non_null(strstr(w.nft, "tcp . 80 comment \"g\" : 198.18.0.32 . 80"));
 	assert_string_equal(w.links[w.n_links - 1].name, "sp-a.d");
 	/* What Docker has furnished is left alone; what we made is furnished. */
 	seen = (struct plan_sandbox){ .link = "eth0" };
@@ -480,14 +480,13 @@ static void a_port_may_be_one_address_of_the_hosts_alone(void **state)
 			      &e),
 			 0);
 	plan_host(&a, &g, &f, &w);
-	assert_non_null(strstr(w.nft, "192.0.2.1 . tcp . 80 : 198.18.0.32 . 80"));
-	assert_non_null(strstr(w.nft, "192.0.2.2 . tcp . 80 : 198.18.0.31 . 80"));
-	assert_non_null(strstr(w.nft, "2001:db8::2 . udp . 80 : "));
-	assert_non_null(strstr(w.nft, "listen4 { 192.0.2.1 . tcp . 80 : goto publish_g }"));
-	assert_non_null(strstr(w.nft, "listen6 { 2001:db8::2 . udp . 80 : goto publish_g }"));
-	assert_non_null(strstr(w.nft, "ports { tcp . 81 : goto publish_g }"));
-	assert_null(strstr(w.nft, "ports { tcp . 80 "));
-	assert_null(strstr(w.nft, "\t\t\ttcp . 80 "));
+	assert_non_null(strstr(w.nft, "192.0.2.1 . tcp . 80 comment \"g\" : 198.18.0.32 . 80"));
+	assert_non_null(strstr(w.nft, "192.0.2.2 . tcp . 80 comment \"g\" : 198.18.0.31 . 80"));
+	assert_non_null(strstr(w.nft, "2001:db8::2 . udp . 80 comment \"g\" : "));
+	assert_non_null(strstr(w.nft, " ports4_at {\n\t192.0.2.1 . tcp . 80 comment \"g\","));
+	assert_non_null(strstr(w.nft, " ports6_at {\n\t2001:db8::2 . udp . 80 comment \"g\"\n"));
+	assert_non_null(strstr(w.nft, " ports4 {\n\ttcp . 81 comment \"g\"\n}"));
+	assert_null(strstr(w.nft, "\ttcp . 80 "));
 }
 
 static void a_container_is_found_by_its_endpoint(void **state)

@@ -255,12 +255,15 @@ def test_rooms_do_not_reach_one_another_and_are_told_so(gate, family):
     assert got.how is How.UNREACHABLE
 
 
-def test_a_room_that_asks_the_hosts_address_gets_the_host(wide):
+@pytest.mark.parametrize('a', [A4, A6])
+@pytest.mark.parametrize('listen', ['', f'listen = {A4} {A6}\n'],
+                         ids=['all', 'one'])
+def test_a_room_that_asks_the_hosts_address_gets_the_host(wide, listen, a):
     """Not itself: what is published is for those who come from outside."""
-    conf = '[room]\npublish = 8091:80\ndefault = lan\n'
+    conf = f'[door lan]\n{listen}[room]\npublish = 8091:80\ndefault = lan\n'
     with wide.up('open', conf) as gate, gate.room() as where:
         gate.serve('open', 80)
-        assert probe.ask(where, 'tcp', A4, 8091).how is How.REFUSED
+        assert probe.ask(where, 'tcp', a, 8091).how is How.REFUSED
 
 
 def test_default_lan_is_for_pings_too(gate, wide_world):

@@ -17,7 +17,7 @@ from lab.sniff import (TCP, Sniffer, forged, icmp_packet, inject, inject_tun, ma
                        minus, pton, strays, tcp_packet, told, udp_packet)
 from lab.vpn import OpenVpnClient
 from lab.world import (A4, A6, A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP2_4,
-                       LAPTOP2_6, MALLORY4, VPN_GW4)
+                       LAPTOP2_6, MALLORY4, MALLORY6, VPN_GW4)
 
 RST, SYN_FIN = 0x04, 0x03
 
@@ -215,10 +215,11 @@ def test_nobody_in_a_tunnel_says_an_address_of_the_slot(gate, world,
                                          p.dport == 80)} == {peer}
 
 
-def test_a_stray_segment_does_not_break_off_one_of_the_lan(gate, world):
-    s, port = open_conversation(world.mallory, A4)
+@pytest.mark.parametrize('a, src', [(A4, MALLORY4), (A6, MALLORY6)])
+def test_a_stray_segment_does_not_break_off_one_of_the_lan(gate, world, a, src):
+    s, port = open_conversation(world.mallory, a)
     with s, Sniffer(world.mallory, 'eth0', (world.core, 'mallory')) as far:
-        for packet in strays(MALLORY4, port, A4):
+        for packet in strays(src, port, a):
             inject(world.mallory, 'eth0', mac(world.servera, 'eth0'), packet)
         s.sendall(b'there?\n')
         assert probe.line(s).endswith('there?\n')

@@ -287,8 +287,8 @@ def test_two_gates_both_come_back_into_the_table(world, gate, before,
         other.serve('other', 80)
         both = chains()
         for how in ('flush ruleset', 'delete table inet sallyport',
-                    'flush chain inet sallyport from_other',
-                    'flush map inet sallyport into'):
+                    'flush chain inet sallyport says',
+                    'flush set inet sallyport links'):
             foreign = world.servera.out('nft', 'list', 'ruleset')
             foreign = foreign[foreign.index('table inet admin'):].split(
                 '\n}\n')[0] + '\n}\n'
@@ -303,3 +303,54 @@ def test_two_gates_both_come_back_into_the_table(world, gate, before,
     assert 'table inet sallyport' not in world.servera.out('nft', 'list',
                                                            'ruleset')
     assert 'table inet admin' in world.servera.out('nft', 'list', 'ruleset')
+
+
+# Of gates whose ports led to chains of their own: here to where nobody is.
+OLDER = '''
+table inet sallyport {
+	map from { type ifname : verdict; }
+	map ports { type inet_proto . inet_service : verdict; }
+	chain outside { type filter hook prerouting priority -300; policy accept;
+		iifname vmap @from
+	}
+	chain publish { type nat hook prerouting priority -100; policy accept;
+		fib daddr type local meta l4proto . th dport vmap @ports
+	}
+%s}
+'''
+OLDER_GATE = '''
+	chain from_{0} {{ ip saddr != 198.18.77.0/26 counter drop; }}
+	chain publish_{0} {{
+		dnat ip to meta l4proto . th dport map {{ tcp . {1} : 198.18.77.3 . 80 }}
+	}}
+	chain before_{0} {{ }}
+	map from {{ type ifname : verdict; elements = {{ "sp-{0}" : jump from_{0} }}; }}
+	map ports {{ type inet_proto . inet_service : verdict;
+		elements = {{ tcp . {1} : goto publish_{0} }}; }}
+'''
+
+
+def test_what_an_older_version_left_is_taken_over(world, sallyport, before):
+    a = world.servera
+    a.nft(OLDER % (OLDER_GATE.format('main', 80) + OLDER_GATE.format('dead', 8000)))
+    conf = '[room]\npublish = 80\n'
+    with sallyport.up('main', conf) as gate:
+        gate.pids = [gate.child.pid]
+        gate.serve('main', 80)
+        assert probe.ask(world.laptop, 'tcp', A4, 80).by == 'main'
+        table = a.out('nft', 'list', 'table', 'inet', 'sallyport')
+        assert 'publish_main' not in table and '"sp-main" : ' not in table
+        # What the other one has goes on as it is, until it goes.
+        assert 'goto publish_dead' in table and 'chain outside' in table
+        sallyport.write('late', '[room]\npublish = 8000:80\n')
+        done = sallyport('up', 'late')
+        assert done.returncode == 1 and 'down dead' in done.stderr
+        sallyport('down', 'dead', ok=True)
+        with sallyport.up('late') as late:
+            late.serve('late', 80)
+            assert probe.ask(world.laptop, 'tcp', A4, 8000).by == 'late'
+            table = a.out('nft', 'list', 'table', 'inet', 'sallyport')
+            assert 'chain outside' not in table and 'map ports {' not in table
+            late.stop()
+        gate.stop()
+    ended(world, gate, before)
