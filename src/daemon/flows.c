@@ -3,8 +3,8 @@
  * Where rooms were.  conntrack(8) leads all of a UDP conversation where its first datagram
  * was led, for as long as the client goes on asking: when a room has another address (the
  * gate's links had to move, an engine made a container anew), or a port was not published
- * yet, who asked before would never be answered again.  So such conversations are
- * forgotten, on the host and in the gate.
+ * yet, who asked before would never be answered again, whoever answered then.  So such
+ * conversations are forgotten, on the host and in the gate.
  */
 #include "daemon/supervisor.h"
 
@@ -63,9 +63,86 @@ static uint64_t hash_ports(const struct supervisor *s, const struct rooms_at *in
 	return h;
 }
 
+/*
+ * A program of the host that has ended: its clients' datagrams would go on coming to the
+ * host.  That of one that still answers elsewhere begin anew, and nobody notices.
+ */
+static int note_own(struct arena *a, struct supervisor *s, struct conntrack_lost *ret,
+		    struct err *e)
+{
+	struct snapshot host;
+	size_t cap = 0;
+	int r;
+
+	if (!ret->n_udp)
+		return 0;
+	r = rtnl_snapshot_near(s->host.rtnl, a, plan_host_link(a, &s->gate), SLOT_TABLE, SLOT_TABLE,
+			       &host, e);
+	for (size_t i = 0; r == 0 && i < host.n_addresses; i++)
+		*arena_push(a, ret->own, ret->n_own, cap) = host.addresses[i].local;
+	return r;
+}
+
+struct ways {
+	struct arena *a;
+	struct conntrack_lost *to;
+	size_t cap_ways, cap_led;
+};
+
+static void add_way(struct ways *w, struct ip asked, uint16_t port, struct ip to)
+{
+	if (!ip_is_none(&to))
+		*arena_push(w->a, w->to->ways, w->to->n_ways, w->cap_ways) =
+			(struct conntrack_way){ .asked = asked, .port = port, .to = to };
+}
+
+static void add_led(struct ways *w, struct prefix led)
+{
+	*arena_push(w->a, w->to->led, w->to->n_led, w->cap_led) = led;
+}
+
+static void note_way_in(struct ways *w, const struct supervisor *s, const struct publish *p,
+			bool on_host)
+{
+	static const sa_family_t families[] = { AF_INET, AF_INET6 };
+	const struct ip any = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		sa_family_t f = families[i];
+		struct ip inside = plan_room_inside(&s->gate, &s->slot, f, p->room);
+		struct ip outside = plan_room_outside(&s->gate, &s->slot, f, p->room);
+
+		if (on_host && p->door == 0)
+			add_way(w, any, p->door_port, outside);
+		if (!on_host && p->door != 0)
+			add_way(w, any, p->door_port, inside);
+		if (!on_host)
+			add_way(w, outside, 0, inside);
+	}
+}
+
+/*
+ * What a supervisor that was killed had led to rooms that are no more, or are others: its
+ * successor has not seen where they were.
+ */
+static void note_ways(struct arena *a, const struct supervisor *s, bool on_host,
+		      struct conntrack_lost *ret)
+{
+	struct ways w = { .a = a, .to = ret };
+
+	ret->n_ways = ret->n_led = 0;
+	ret->ways = NULL;
+	ret->led = NULL;
+	for (size_t i = 0; i < s->gate.n_publish; i++)
+		if (s->gate.publish[i].proto == IPPROTO_UDP)
+			note_way_in(&w, s, &s->gate.publish[i], on_host);
+	add_led(&w, on_host ? s->slot.net4 : (struct prefix){ .ip.family = AF_INET });
+	add_led(&w, on_host ? s->slot.net6 : (struct prefix){ .ip.family = AF_INET6 });
+}
+
 static int forget(const struct place *p, const struct conntrack_lost *lost, struct err *e)
 {
-	return lost->n_from || lost->n_udp ? conntrack_forget(p->fd, lost, e) : 0;
+	return lost->n_from || lost->n_udp || lost->n_led ? conntrack_forget(p->fd, lost, e) : 0;
 }
 
 static void note_room(const struct supervisor *s, size_t room, sa_family_t family,
@@ -88,8 +165,9 @@ int flows_follow(struct supervisor *s, struct err *e)
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct rooms_at outside = { .n = 0 }, inside = { .n = 0 };
 	struct conntrack_lost lost = { .n_from = 0 };
+	bool first = !s->ports_hash;
 	uint64_t ports;
-	int r;
+	int r = 0;
 
 	if (!s->settled)
 		return 0;
@@ -100,9 +178,16 @@ int flows_follow(struct supervisor *s, struct err *e)
 	ports = hash_ports(s, &inside);
 	if (ports != s->ports_hash)
 		note_udp(&a, s, &lost);
+	if (ports != s->ports_hash)
+		r = note_own(&a, s, &lost, e);
 	note_left(&a, &s->outside, &outside, &lost);
-	r = forget(&s->host, &lost, e);
+	if (first)
+		note_ways(&a, s, true, &lost);
+	if (r == 0)
+		r = forget(&s->host, &lost, e);
 	note_left(&a, &s->inside, &inside, &lost);
+	if (first)
+		note_ways(&a, s, false, &lost);
 	if (r == 0)
 		r = forget(&s->inner, &lost, e);
 	if (r < 0)

@@ -823,6 +823,8 @@ int reconcile(struct supervisor *s, struct err *e)
 		r = flows_follow(s, e);
 	if (r < 0)
 		return r;
+	if (!s->settled)
+		s->host_later = true; /* and flows_follow() */
 	settle(s);
 	if (s->host_later)
 		reconcile_later(s);

@@ -76,13 +76,51 @@ struct forgotten {
 	size_t n, cap;
 };
 
+static bool is_covered(const struct prefix *list, size_t n, const struct ip *ip)
+{
+	for (size_t i = 0; i < n; i++)
+		if (prefix_covers(&list[i], ip))
+			return true;
+	return false;
+}
+
+static bool is_among(const struct ip *list, size_t n, const struct ip *ip)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ip_equal(&list[i], ip))
+			return true;
+	return false;
+}
+
+/* Who is answered by another address than was asked is led there. */
+static bool is_led(const struct ctnetlink_flow *f)
+{
+	return !ip_equal(&f->asked, &f->from);
+}
+
+static bool is_led_astray(const struct ctnetlink_flow *f, const struct conntrack_lost *lost)
+{
+	if (f->proto != IPPROTO_UDP || !is_led(f) || !is_covered(lost->led, lost->n_led, &f->from))
+		return false;
+	for (size_t i = 0; i < lost->n_ways; i++) {
+		const struct conntrack_way *w = &lost->ways[i];
+
+		if (ip_equal(&w->to, &f->from) && (!w->port || w->port == f->asked_port) &&
+		    (ip_is_none(&w->asked) || ip_equal(&w->asked, &f->asked)))
+			return false;
+	}
+	return true;
+}
+
 static bool is_lost(const struct ctnetlink_flow *f, const struct conntrack_lost *lost)
 {
-	for (size_t i = 0; i < lost->n_from; i++)
-		if (prefix_covers(&lost->from[i], &f->from))
-			return true;
+	bool here = !is_led(f) && is_among(lost->own, lost->n_own, &f->asked);
+
+	if (is_covered(lost->from, lost->n_from, &f->from) || is_led_astray(f, lost))
+		return true;
 	for (size_t i = 0; i < lost->n_udp; i++)
-		if (!f->answered && f->proto == IPPROTO_UDP && f->asked_port == lost->udp[i])
+		if ((!f->answered || here) && f->proto == IPPROTO_UDP &&
+		    f->asked_port == lost->udp[i])
 			return true;
 	return false;
 }

@@ -135,6 +135,7 @@ int ctnetlink_decode_any(const struct nlmsghdr *nlh, struct ctnetlink_flow *ret)
 	if (r != 1)
 		return r;
 	*ret = (struct ctnetlink_flow){
+		.asked = there.dst,
 		.from = back.src,
 		.proto = there.proto,
 		.asked_port = there.dport,

@@ -24,6 +24,7 @@ int ctnetlink_decode(const struct nlmsghdr *nlh, struct flow_seen *ret);
 
 /* Of whatever connection. */
 struct ctnetlink_flow {
+	struct ip asked; /* the address */
 	struct ip from; /* where what it is answered comes from */
 	uint8_t proto;
 	uint16_t asked_port; /* host order; 0 if it has none */

@@ -181,6 +181,7 @@ static void what_is_answered_from_where_is_told_of_all(void **state)
 	nlh = message(&icmp);
 	assert_int_equal(ctnetlink_decode_any(nlh, &f), 1);
 	assert_string_equal(ip_text(&f.from, text), "172.17.0.2");
+	assert_string_equal(ip_text(&f.asked, text), published.dst.ip);
 	assert_int_equal(f.proto, IPPROTO_ICMP);
 	assert_int_equal(f.asked_port, published.dst.port);
 	assert_false(f.answered);

@@ -8,7 +8,7 @@ import pytest
 
 from lab import probe
 from lab.host import until
-from lab.world import askers
+from lab.world import A4, A6, askers
 
 CONF = '''
 [room]
@@ -75,3 +75,19 @@ def test_who_asked_before_there_was_a_gate(world, sallyport):
         with sallyport.up('main', '[room]\npublish = 80/udp\n') as gate:
             gate.serve('room', 80)
             until(lambda: ask(3) == 'room', 'it answers')
+
+
+@pytest.mark.parametrize('dst', [A4, A6])
+def test_who_was_answered_by_a_program_of_the_host_before(world, sallyport, dst):
+    """From one port, without a pause, while another gate has the host track
+    connections."""
+    def ask():
+        return probe.udp(world.laptop, dst, 80, sport=PORT, seconds=3).by
+    with sallyport.up('other', '[room]\npublish = 81\n'):
+        before = world.serve(world.servera, 'before', 80)
+        until(lambda: ask() == 'before', 'the program answers')
+        before.kill()
+        before.wait()
+        with sallyport.up('main', '[room]\npublish = 80/udp\n') as gate:
+            gate.serve('room', 80)
+            until(lambda: ask() == 'room', 'the room answers')

@@ -85,6 +85,21 @@ def test_who_goes_on_asking_finds_a_container_that_is_made_anew(world, web):
     until(lambda: asks() == ['anew', 'anew'], 'both are answered again')
 
 
+def test_who_goes_on_asking_after_the_container_ended_while_no_supervisor_ran(
+        world, web, gate):
+    """The successor has never seen it, nor that its address is another's now."""
+    def asks():
+        return [probe.udp(host, dst, 80, sport=30054, seconds=3).by
+                for host, dst in ((world.laptop, A4), (world.twin, A_VPN4))]
+    until(lambda: asks() == ['room', 'room'], 'both are answered')
+    gate.kill9()
+    web.remove('web')
+    again(gate)
+    web.service('other', 81, options=('--network', 'office'))
+    web.service('web', 80, options=('--network', 'office', *LABEL), by='anew')
+    until(lambda: asks() == ['anew', 'anew'], lambda: f'{asks()}, {gate.log.text()}')
+
+
 def test_a_killed_driver_is_missed_by_nobody(world, web, gate, driver):
     driver.kill9()
     assert wrong_answers(world) == []
