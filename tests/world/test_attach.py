@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Containers of somebody else's image, put right from outside."""
+import http.client
 import os
 import signal
 import socket
@@ -481,7 +482,7 @@ GARBAGE = {
 class FakeEngine(threading.Thread):
     """Answers each connection with @answer, byte by byte, and closes it."""
 
-    def __init__(self, path, answer, silent=False):
+    def __init__(self, path, answer=b'', silent=False):
         super().__init__(daemon=True)
         self.server = socket.socket(socket.AF_UNIX)
         self.server.bind(path)
@@ -499,13 +500,18 @@ class FakeEngine(threading.Thread):
             if self.silent:
                 self.held.append(s)
                 continue
-            s.recv(65536)
-            try:
-                for i in range(len(self.answer)):
-                    s.send(self.answer[i:i + 1])
-            except OSError:
-                pass
-            s.close()
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def serve(self, s):
+        try:
+            self.say(s, s.recv(65536))
+        except OSError:
+            pass
+        s.close()
+
+    def say(self, s, asked):
+        for i in range(len(self.answer)):
+            s.send(self.answer[i:i + 1])
 
     def close(self):
         self.server.shutdown(socket.SHUT_RDWR)
@@ -522,44 +528,144 @@ def test_an_engine_that_answers_with_garbage(world, sallyport, tmp_path, what):
         engine.close()
 
 
-def test_an_engine_that_never_answers(world, sallyport):
-    path = f'{world.dir}/engine-silent'
-    engine = FakeEngine(path, b'', silent=True)
+class Trickle(FakeEngine):
+    """Never long without a word, and never done."""
+
+    def say(self, s, asked):
+        s.send(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+        while True:
+            s.send(b'1\r\n \r\n')
+            time.sleep(0.05)
+
+
+def test_an_engine_that_never_answers_or_never_ends(world, sallyport):
+    engines = {f'{world.dir}/engine-silent': FakeEngine,
+               f'{world.dir}/engine-trickle': Trickle}
+    running = [kind(path, **({'silent': True} if kind is FakeEngine else {}))
+               for path, kind in engines.items()]
     try:
-        assert 'does not answer' in refused(sallyport, '--engine', path, 'x')
+        asking = {path: sallyport.host.popen(
+            [sallyport.program, 'attach', '--engine', path, 'x'],
+            stderr=subprocess.PIPE) for path in engines}
+        for path, child in asking.items():
+            assert child.wait(container.UP) == 1
+            assert f'{path} does not answer in time' in child.stderr.read()
+    finally:
+        for engine in running:
+            engine.close()
+
+
+class Passing(FakeEngine):
+    """Docker's own answers, each after what @meanwhile does and as it has them."""
+
+    def __init__(self, path, docker, meanwhile):
+        self.real = docker.host.path(docker.SOCKET.removeprefix('/var'))
+        self.meanwhile = meanwhile
+        super().__init__(path)
+
+    def say(self, s, asked):
+        with socket.socket(socket.AF_UNIX) as real:
+            real.connect(self.real)
+            real.send(asked)
+            answer = http.client.HTTPResponse(real)
+            answer.begin()
+            body = answer.read()
+        body = self.meanwhile(body) or body
+        s.sendall(b'HTTP/1.1 %d Said\r\n\r\n' % answer.status + body)
+
+
+def attach_while(world, sallyport, docker, meanwhile):
+    """The exit status of `attach brief` and what it said."""
+    path = f'{world.dir}/engine-passing'
+    engine = Passing(path, docker, meanwhile)
+    try:
+        done = sallyport('attach', '--engine', path, 'brief')
     finally:
         engine.close()
+        os.unlink(path)
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.returncode, done.stderr
 
 
-def test_a_container_that_disappears_meanwhile(world, sallyport, docker):
-    """Whenever it goes: done, or one line that says so."""
-    for delay in range(12):
+def test_a_container_that_ends_or_restarts_while_docker_tells_of_it(
+        world, sallyport, docker):
+    docker.run('brief', 'sleep', '1000')
+    try:
+        status, said = attach_while(
+            world, sallyport, docker,
+            lambda _: docker('restart', '-t', '0', 'brief') and None)
+        assert status == 1 and 'container "brief"' in said, said
+        status, said = attach_while(world, sallyport, docker,
+                                    lambda _: docker.remove('brief'))
+        assert status == 1 and 'container "brief"' in said, said
+    finally:
+        docker.remove('brief')
+
+
+def test_a_process_that_got_the_number_of_a_containers_is_let_be(
+        world, sallyport, docker):
+    docker.run('brief', 'sleep', '1000')
+    docker.run('other', 'sleep', '1000')
+    pids = [f'"Pid":{docker.pid(name)},'.encode() for name in ('brief', 'other')]
+    answers = []
+
+    def first_is_of_yesterday(answer):
+        answers.append(answer)
+        return answer.replace(*pids) if len(answers) == 1 else answer
+    try:
+        status, said = attach_while(world, sallyport, docker,
+                                    first_is_of_yesterday)
+        assert pids[0] in answers[0]
+        assert status == 1 and 'ended or restarted just now' in said, said
+        with docker.inside('other') as inner:
+            assert 'lookup 5901' not in inner.run('ip', 'rule').stdout
+    finally:
+        docker.remove('brief', 'other')
+
+
+def test_a_container_that_is_killed_while_it_is_attached_to(
+        world, sallyport, docker):
+    """Whenever it goes: done, or a line that says so."""
+    for delay in range(8):
         docker.run('brief', 'sleep', '1000')
+        pid = docker.pid('brief')
         child = sallyport.host.popen(
             [sallyport.program, 'attach', 'brief'], stderr=subprocess.PIPE)
         try:
             child.wait(delay * 0.004)
         except subprocess.TimeoutExpired:
             pass
-        os.kill(docker.pid('brief') or child.pid, signal.SIGKILL)
-        assert child.wait(container.UP) in (0, 1, -signal.SIGKILL)
-        said = child.stderr.read()
-        assert 'Assert' not in said and len(said.splitlines()) <= 2, said
+        os.kill(pid, signal.SIGKILL)
+        status, said = child.wait(container.UP), child.stderr.read()
+        last = said.splitlines()[-1]
+        assert 'brief' in last and len(said.splitlines()) <= 2, said
+        assert status == (0 if 'lan doors' in last else 1), said
         docker.remove('brief')
 
 
 def test_fifty_containers_at_once(world, sallyport, docker):
+    """Docker answers none of them before all have asked."""
     names = [f'c{i}' for i in range(50)]
+    path = f'{world.dir}/engine-passing'
+    barrier = threading.Barrier(len(names))
+
+    def together(_):
+        try:
+            barrier.wait(5)
+        except threading.BrokenBarrierError:
+            pass  # a machine so busy that sallyport would give up waiting
+    engine = Passing(path, docker, together)
     try:
         for name in names:
             docker.run(name, 'sleep', '1000')
-        children = [sallyport.host.popen([sallyport.program, 'attach', name],
-                                         stderr=subprocess.PIPE)
-                    for name in names]
+        children = [sallyport.host.popen(
+            [sallyport.program, 'attach', '--engine', path, name],
+            stderr=subprocess.PIPE) for name in names]
         assert [c.wait(container.UP) for c in children] == [0] * 50, \
             [c.stderr.read() for c in children]
         for name in names:
             with docker.inside(name) as inner:
                 assert 'lookup 5901' in inner.run('ip', 'rule').stdout
     finally:
+        engine.close()
         docker.remove(*names)

@@ -2,6 +2,8 @@
 """The kill switch of a shared namespace, which tracks no connections: what the
 container itself began by the LAN is not heard there, however it began."""
 import socket
+import struct
+import time
 
 import pytest
 
@@ -158,3 +160,62 @@ def test_a_service_with_a_port_of_the_kernels_choice_is_none_that_asks(
         known = inner.out('nft', 'list', 'set', 'inet', 'sallyport-attach',
                           'began4')
     assert '40000' not in known
+
+
+class Ported:
+    """A socket of a protocol with ports where UDP has them: UDP-Lite's own, and raw
+    ones for SCTP and DCCP, of which this sees but the ports."""
+
+    def __init__(self, where, proto, address, port):
+        family = socket.AF_INET6 if ':' in address else socket.AF_INET
+        self.raw = proto != 136
+        self.port = port
+        self.skip = 20 if self.raw and family == socket.AF_INET else 0
+        self.s = where.socket(family, socket.SOCK_RAW if self.raw
+                              else socket.SOCK_DGRAM, proto)
+        self.s.settimeout(container.UP)
+        self.s.bind((address, 0 if self.raw else port))
+
+    def send(self, data, to, port):
+        """True if it was let go."""
+        if self.raw:
+            data = struct.pack('!HH', self.port, port) + bytes(8) + data
+        try:
+            self.s.sendto(data, (to, 0 if self.raw else port))
+        except PermissionError:
+            return False
+        return True
+
+    def hears(self, data, seconds=container.UP):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.s.settimeout(max(end - time.monotonic(), 0.01))
+            try:
+                said = self.s.recv(65536)[self.skip:]
+            except TimeoutError:
+                return False
+            to = said[2:4] if self.raw else struct.pack('!H', self.port)
+            if said.endswith(data) and to == struct.pack('!H', self.port):
+                return True
+        return False
+
+
+@pytest.mark.parametrize('proto', [33, 132, 136], ids=['dccp', 'sctp', 'udplite'])
+@pytest.mark.parametrize('family', ['IPAddress', 'GlobalIPv6Address'])
+def test_who_asks_by_a_rare_protocol_is_answered_and_nobody_else(
+        world, attach, docker, inner, proto, family):
+    settings = docker.inspect('vpn')['NetworkSettings']
+    here, there = settings[family], settings[
+        'Gateway' if family == 'IPAddress' else 'IPv6Gateway']
+    service = Ported(inner, proto, here, 4600)
+    client = Ported(world.servera, proto, there, 4700)
+    with service.s, client.s:
+        assert service.send(b'unasked', there, 4700)
+        assert client.hears(b'unasked'), 'without attach it is'
+        attach('--server', SERVER)
+        assert not service.send(b'unasked', there, 4700)
+        assert client.send(b'question', here, 4600)
+        assert service.hears(b'question')
+        assert not service.send(b'to another port', there, 4701)
+        assert service.send(b'answer', there, 4700)
+        assert client.hears(b'answer')

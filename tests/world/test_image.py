@@ -13,7 +13,7 @@ from lab import container, probe
 from lab import host as hosts
 from lab.host import until
 from lab.leak import Ear, Talker
-from lab.world import (A4, A_WG4, A_WG6, LAN, PARTNER4, PARTNER6,
+from lab.world import (A4, A_WG4, A_WG6, LAN, PARTNER4, PARTNER6, VPN,
                        wrong_answers)
 
 DOCKERFILE = os.path.join(os.path.dirname(container.LAB), '../..',
@@ -160,6 +160,37 @@ def test_restarted_in_a_namespace_that_holds_its_rules(wide_world, docker):
             docker.remove('vpn')
     finally:
         docker.remove('web', 'vpn', 'pause')
+
+
+def test_several_networks_and_secondary_addresses(wide_world, docker):
+    """As with attach: each network is a door, whatever the VPN pushes."""
+    world = wide_world
+    world.openvpn.give_a(('route 172.18.0.0 255.255.128.0',
+                          'route 172.17.0.0 255.255.0.0'))
+    docker('network', 'create', '--subnet', '172.18.0.0/16', 'second')
+    try:
+        docker('create', '--name', 'vpn', *PROGRAMS, *RIGHTS, *container.PORTS,
+               '-v', f'{world.office}:/etc/sallyport/vpn.ovpn:ro', 'sallyport')
+        docker('network', 'connect', '--ip', '172.18.0.9', 'second', 'vpn')
+        docker('start', 'vpn')
+        docker.service('web', 80, options=('--network', 'container:vpn'))
+        with docker.inside('vpn') as inner:
+            inner.run('ip', 'address', 'add', '172.17.0.200/16', 'dev', 'eth0')
+        wait_health(docker, 'ok\n')
+
+        def lost():
+            return [(proto, dst) for proto in ('tcp', 'udp')
+                    for dst in ('172.18.0.9', '172.17.0.200')
+                    if not probe.ask(world.servera, proto, dst, 80,
+                                     seconds=1).source == dst]
+        until(lambda: lost() == [], lambda: f'{lost()}\n{logs(docker)}',
+              container.UP)
+        assert wrong_answers(world, doors=(VPN,), families=(4,)) == []
+        assert wrong_answers(world, doors=(LAN,), families=(4,)) == []
+    finally:
+        docker.remove('web', 'vpn')
+        docker('network', 'rm', 'second')
+        world.openvpn.give_a()
 
 
 def test_wireguard_on_a_read_only_root(wide_world, docker):
