@@ -4,6 +4,7 @@ host beside it."""
 import fcntl
 import os
 import signal
+import socket
 import struct
 import termios
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from lab.container import Docker
 from lab.guard import Guard
 from lab.host import PATIENCE, Host, join, until
 from lab.probe import How
+from lab.sniff import inject, mac, udp_packet
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
-from lab.world import A4, LAPTOP4, LAPTOP3_4, MALLORY4
+from lab.world import A4, A_VPN4, B_VPN4, LAPTOP4, LAPTOP3_4, MALLORY4
 
 PUSHES = {
     'the enclosing prefix': ('route 172.16.0.0 255.240.0.0',),
@@ -115,6 +117,26 @@ def test_a_conversation_goes_on_beside_wg_quicks_rules(program, world, docker):
             assert guard.stop() == 0
     finally:
         world.servera.run('nft', 'delete', 'table', 'ip', 'wg-quick-wgx')
+
+
+def test_a_neighbour_does_not_draw_a_vpn_peers_answers_out_of_the_tunnel(program, world,
+                                                                         docker):
+    """By the door that a flow began by all of it is answered, whoever speaks in the
+    peer's name on the LAN."""
+    world.openvpn.give_a(PUSHES['the enclosing prefix'])
+    with guarded(program, world) as guard, \
+            world.serverb.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        guard.connected()
+        until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+              guard.log.text, PATIENCE)
+        peer.settimeout(PATIENCE)
+        peer.bind((B_VPN4, 40125))
+        peer.sendto(b'its own', (A_VPN4, 80))
+        assert peer.recv(4096).endswith(b'its own')
+        inject(world.mallory, 'eth0', mac(world.servera, 'eth0'),
+               udp_packet(B_VPN4, 40125, A_VPN4, 80, b'the forged one'))
+        assert peer.recv(4096).endswith(b'the forged one')
+        assert guard.stop() == 0
 
 
 LINKS = ('all', 'eth0', 'docker0')

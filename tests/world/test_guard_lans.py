@@ -9,7 +9,7 @@ import pytest
 from lab import probe
 from lab.guard import Guard, quiet_session
 from lab.host import PATIENCE, Host, join, until
-from lab.world import A4, A6, LAPTOP4
+from lab.world import A4, A6, LAPTOP4, MALLORY4
 
 B4, C4 = '192.168.50.10', '192.168.50.11'
 NEAR4, FAR4 = '192.168.50.1', '192.168.60.20'
@@ -138,6 +138,38 @@ def test_what_came_by_a_lan_is_answered_there_when_ipsec_is_first_spoken(program
             assert probe.line(there) == 'first\n'
         net.servera.ip(f'xfrm policy delete {policy}')  # or the guard stands on
     net.servera.ip(f'route del default via {NEAR4} dev eth1')
+
+
+GUEST4 = '10.55.0.2'
+
+
+@pytest.fixture
+def guest(net):
+    """By a link of which only a route tells, as Calico makes them: it is no door."""
+    guest = Host('guest')
+    join(net.servera, 'cali0', guest, 'eth0')
+    net.servera.router()
+    net.servera.sysctl('net/ipv4/conf/cali0/proxy_arp', 1)
+    net.servera.ip(f'route add {GUEST4}/32 dev cali0')
+    guest.ip(f'addr add {GUEST4}/32 dev eth0', 'route add 169.254.1.1/32 dev eth0',
+             'route add default via 169.254.1.1')
+    net.mallory.ip(f'route add {GUEST4}/32 via {A4}')
+    child = net.serve(net.mallory, 'mallory', 8000)
+    yield guest
+    child.kill()
+    net.mallory.ip(f'route del {GUEST4}/32 via {A4}')
+    net.servera.ip('link del cali0')
+    for s in 'net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding':
+        net.servera.sysctl(s, 0)
+    guest.close()
+
+
+def test_a_guest_whose_link_has_no_address_gets_its_answers(program, net, guest):
+    assert probe.ask(guest, 'tcp', MALLORY4, 8000).saw == GUEST4
+    with Guard(program, net.servera, net.dir, []) as guard:
+        guard.wait_stands()
+        for proto in 'tcp', 'udp':
+            assert probe.ask(guest, proto, MALLORY4, 8000).saw == GUEST4
 
 
 def test_what_no_door_leads_to_goes_into_no_tunnel(program, net):
