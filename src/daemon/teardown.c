@@ -290,14 +290,26 @@ static int part_of_table(struct remains *x, struct arena *a, struct part *ret, s
 	return r;
 }
 
-/* The last gate takes the table, whatever is in it. */
+/* What is this gate's alone goes as a gate's own doing, which wakes no other one. */
+static int remove_own(const struct remains *x, const struct part *part, struct err *e)
+{
+	struct nft *nft CLEANUP_NFT = NULL;
+	int here CLEANUP_FD = -1;
+	int r = netns_open_self(&here, e);
+
+	if (r == 0)
+		r = nft_open_as_gate(here, &nft, e);
+	return r < 0 ? r : nft_remove_part(nft, PLAN_NFT_HOST, x->gate, part->chains, part->n, e);
+}
+
+/* The last gate takes the table, whatever is in it: who comes just then has to hear of that. */
 static int remove_part(struct remains *x, const struct part *part, struct err *e)
 {
 	if (!part->n)
 		return 0;
 	x->found = true;
 	if (part->others)
-		return nft_remove_part(x->nft, PLAN_NFT_HOST, x->gate, part->chains, part->n, e);
+		return remove_own(x, part, e);
 	return nft_run(x->nft, "delete table inet " PLAN_NFT_HOST "\n", e);
 }
 

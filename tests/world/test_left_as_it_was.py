@@ -2,6 +2,8 @@
 """The host is left byte for byte as it was, however a gate ends."""
 import os
 import signal
+import socket
+import struct
 
 import pytest
 
@@ -275,6 +277,41 @@ def test_a_gate_that_comes_and_goes_repairs_nothing_of_another(
         other.stop()
     assert table() == alone
     assert gate.status()['repairs'] == []
+    gate.stop()
+    ended(world, gate, before)
+
+
+NETLINK_NETFILTER, SOL_NETLINK, ADD_MEMBERSHIP, NFTABLES = 12, 270, 1, 7
+OF_GATES = 0x5a11  # sockets by which gates change nftables, and of which gates hear nothing
+
+
+def who_changed_nftables(s):
+    """The numbers of the sockets, of whom the kernel has told @s so far."""
+    found = set()
+    while True:
+        try:
+            data = s.recv(1 << 20)
+        except BlockingIOError:
+            return found
+        while data:
+            size, _, _, _, port = struct.unpack_from('=IHHII', data)
+            found.add(port >> 16)
+            data = data[(size + 3) & ~3:]
+
+
+def test_a_gate_that_goes_wakes_no_other_one_by_nftables(world, gate, before,
+                                                         sallyport):
+    with world.servera.socket(socket.AF_NETLINK, socket.SOCK_RAW,
+                              NETLINK_NETFILTER) as s:
+        s.bind((0, 0))
+        s.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, NFTABLES)
+        with sallyport.up('other', '[room]\npublish = 8000\n') as other:
+            who_changed_nftables(s)
+            other.stop()
+            assert who_changed_nftables(s) == {OF_GATES}
+        world.servera.run('nft', 'add', 'table', 'ip', 'more')
+        world.servera.run('nft', 'delete', 'table', 'ip', 'more')
+        assert OF_GATES not in who_changed_nftables(s)
     gate.stop()
     ended(world, gate, before)
 

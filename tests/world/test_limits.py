@@ -54,7 +54,7 @@ def test_more_ports_than_select_knows_descriptors(world, program):
         assert all(is_held(world.servera, port) for port in MANY)
         since = len(gate.log.text())
         world.servera.run('nft', 'flush', 'chain', 'inet', 'sallyport',
-                          'publish_many')
+                          'to_room')
         gate.wait_log('nft table', since=since)
         serve = probe.ask_until_answered(world.laptop, 'tcp', A4, MANY[-1])
         assert serve.by == 'room'
