@@ -212,6 +212,11 @@ static int with_stale(struct attached *x, struct arena *a, const char **text, st
 	return r == -ENOENT ? 0 : r;
 }
 
+static bool closes_anew(const struct attached *x)
+{
+	return !nft_has_chain(x->nft, PLAN_ATTACH_NFT, PLAN_ATTACH_BEGINS);
+}
+
 /*
  * The kill switch that tracks nothing takes every segment but the first for one of a
  * connection that came in.  Those that the namespace began before are told to it.
@@ -253,8 +258,7 @@ static int set_nft(struct attached *x, const struct want *w, const struct snapsh
 	if (own_table_has(&x->table, w->nft))
 		return 0;
 	r = with_stale(x, &a, &text, e);
-	if (r == 0 && strstr(w->nft, "\tchain " PLAN_ATTACH_BEGINS " {") &&
-	    !nft_has_chain(x->nft, PLAN_ATTACH_NFT, PLAN_ATTACH_BEGINS))
+	if (r == 0 && strstr(w->nft, "\tchain " PLAN_ATTACH_BEGINS " {") && closes_anew(x))
 		r = close_anew(x, &a, net, doors, text, e);
 	else if (r == 0)
 		r = nft_run(x->nft, text, e);
@@ -297,11 +301,31 @@ static int look(struct attached *x, struct arena *a, struct snapshot *net, struc
 	return r;
 }
 
+static bool own_is_empty(const struct attached *x)
+{
+	return nft_set_is_empty(x->nft, PLAN_ATTACH_NFT, PLAN_ATTACH_OWN4) &&
+	       nft_set_is_empty(x->nft, PLAN_ATTACH_NFT, PLAN_ATTACH_OWN6);
+}
+
+/* Need the kill switch ask of each segment whether the namespace began its connection? */
+static int look_at_own(struct attached *x, struct arena *a, const struct snapshot *net,
+		       const struct seen_doors *doors, struct err *e)
+{
+	const char *before = "";
+	int r = 0;
+
+	if (x->ask.closed && closes_anew(x))
+		r = older(x, a, net, doors, &before, e);
+	x->ask.began_none = x->ask.closed && !*before && own_is_empty(x);
+	return r;
+}
+
 static void make_want(struct attached *x, struct arena *a, const struct snapshot *net,
 		      const struct seen_doors *doors, struct want *ret)
 {
 	x->ask.before = x->before;
 	x->ask.n_before = x->n_before;
+	x->ask.unasked = x->unasked;
 	plan_attach(a, net, doors, &x->ask, ret);
 }
 
@@ -333,6 +357,8 @@ static int one_round(struct attached *x, size_t *ret_steps, struct err *e)
 
 	if (r == 0)
 		r = check_doors(&doors, e);
+	if (r == 0)
+		r = look_at_own(x, &a, &net, &doors, e);
 	if (r < 0)
 		return r;
 	make_want(x, &a, &net, &doors, &want);
@@ -348,7 +374,8 @@ static int one_round(struct attached *x, size_t *ret_steps, struct err *e)
 		return r;
 	diff_make(&a, &net, &want, &diff);
 	tell_repairs(x, &a, &diff);
-	*ret_steps = diff.n_ops;
+	/* A connection may have begun before the table was there: then it is written again. */
+	*ret_steps = diff.n_ops + (x->ask.began_none && !own_is_empty(x));
 	return rtnl_apply(x->rtnl, &want, &diff, no_netns, NULL, e);
 }
 
@@ -358,8 +385,14 @@ int attached_reconcile(struct attached *x, struct err *e)
 	size_t steps = 1;
 	int r = 0;
 
-	for (int i = 0; i < ROUNDS && steps; i++)
+	for (int i = 0; i < ROUNDS && steps; i++) {
 		r = one_round(x, &steps, e);
+		/* A kernel without quotas has nobody told. */
+		if (r < 0 && x->unasked) {
+			x->unasked = false;
+			steps = 1;
+		}
+	}
 	return r;
 }
 
@@ -541,6 +574,8 @@ int attach_plan(struct arena *a, const struct attach_target *t, const struct att
 		r = look(&x, a, net, doors, e);
 	if (r == 0)
 		r = check_doors(doors, e);
+	if (r == 0)
+		r = look_at_own(&x, a, net, doors, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s", t->label);
 	plan_attach(a, net, doors, &x.ask, ret);

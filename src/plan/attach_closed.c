@@ -30,16 +30,26 @@ void attach_other_callers(struct attach_text *n)
 	}
 }
 
+/* May a connection stand in `own`, or come there? */
+static bool begins_tcp(const struct attach_text *n)
+{
+	for (size_t i = 0; i < n->ask->n_servers; i++)
+		if (n->ask->servers[i].proto != IPPROTO_UDP)
+			return true;
+	return n->ask->n_reach || !n->ask->began_none;
+}
+
 static void answered_by_its_door(struct attach_text *n, const struct seen_door *d,
 				 const struct ip *ip)
 {
 	const struct attach_family *f = &attach_families[ip->family == AF_INET6];
+	const char *but = "";
 	char text[IP_TEXT_SIZE];
 
-	attach_line(
-		n,
-		"\t\toifname \"%s\" %s saddr %s tcp flags & (syn | ack) != syn %s != @own%c accept",
-		d->link->name, f->ip, ip_text(ip, text), f->own, f->digit);
+	if (begins_tcp(n))
+		but = arena_printf(n->arena, " %s != @own%c", f->own, f->digit);
+	attach_line(n, "\t\toifname \"%s\" %s saddr %s tcp flags & (syn | ack) != syn%s accept",
+		    d->link->name, f->ip, ip_text(ip, text), but);
 }
 
 static void begun_by_its_door(struct attach_text *n, const struct seen_door *d, const struct ip *ip)
@@ -177,6 +187,8 @@ void attach_leave_closed(struct attach_text *n)
 	attach_line(n, "\tchain leave {");
 	attach_line(n, "\t\ttype filter hook postrouting priority 0; policy accept;");
 	attach_each_address(n, n->doors->lan, n->doors->n_lan, answered_by_its_door);
+	if (!attach_answers(n))
+		attach_line(n, "\t\tmeta l4proto udp jump says");
 	attach_each_address(n, n->doors->lan, n->doors->n_lan, begun_by_its_door);
 	attach_line(n, "\t\toifname \"lo\" accept");
 	attach_own_sources(n);

@@ -284,6 +284,15 @@ bool nft_has_chain(struct nft *n, const char *table, const char *chain)
 	return nft_raw_has_chain(&n->raw, table, chain, &e) == 0;
 }
 
+bool nft_set_is_empty(struct nft *n, const char *table, const char *set)
+{
+	bool any = false;
+	struct err e;
+	int r = nft_raw_any_element(&n->raw, table, set, &any, &e);
+
+	return r == -ENOENT || (r == 0 && !any);
+}
+
 int nft_comments(struct nft *n, struct arena *a, const char *table, const char *chain,
 		 const char *const **ret, size_t *ret_n, struct err *e)
 {

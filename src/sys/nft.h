@@ -64,6 +64,8 @@ struct nft_chain {
 int nft_chains(struct nft *n, struct arena *a, const char *but, struct nft_chain **ret,
 	       size_t *ret_n, struct err *e) MUST_USE;
 bool nft_has_chain(struct nft *n, const char *table, const char *chain);
+/* No element stands in @set of family inet; false as well if that cannot be known. */
+bool nft_set_is_empty(struct nft *n, const char *table, const char *set);
 int nft_comments(struct nft *n, struct arena *a, const char *table, const char *chain,
 		 const char *const **ret, size_t *ret_n, struct err *e) MUST_USE;
 
@@ -89,6 +91,8 @@ void nft_watch_without_gates(struct nft_watch *w);
  */
 void nft_watch_own(struct nft_watch *w, const char *table, const char *gate);
 bool nft_watch_touched(struct nft_watch *w);
+/* Has a packet used up any table's quota since the last question, or was news lost? */
+bool nft_watch_rang(struct nft_watch *w);
 void nft_watch_close(struct nft_watch **w);
 
 #endif

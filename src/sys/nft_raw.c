@@ -130,6 +130,36 @@ int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const c
 	return 0;
 }
 
+static int take_elements(const struct nlmsghdr *nlh, void *ctx)
+{
+	const struct nlattr *a;
+	bool *any = ctx;
+
+	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
+		return 0;
+	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(a) == NFTA_SET_ELEM_LIST_ELEMENTS)
+			*any = *any || mnl_attr_get_payload_len(a);
+	}
+	return 0;
+}
+
+int nft_raw_any_element(struct rtnl *r, const char *table, const char *set, bool *ret_any,
+			struct err *e)
+{
+	_Alignas(8) char buf[1024];
+	struct nlmsghdr *nlh = nft_raw_ask(buf, NFT_MSG_GETSETELEM, table);
+	bool any = false;
+	int status;
+
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set);
+	status = rtnl_talk(r, nlh, NLM_F_DUMP, take_elements, &any, e);
+	if (status == 0)
+		*ret_any = any;
+	return status;
+}
+
 struct chains {
 	struct arena *arena;
 	const char *but;

@@ -23,6 +23,10 @@ int nft_raw_has_chain(struct rtnl *r, const char *table, const char *chain, stru
 int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const char *chain,
 		     const char *const **ret, size_t *ret_n, struct err *e) MUST_USE;
 
+/* 0; *ret_any: an element stands in @set.  -ENOENT if there is no such set. */
+int nft_raw_any_element(struct rtnl *r, const char *table, const char *set, bool *ret_any,
+			struct err *e) MUST_USE;
+
 int nft_raw_chains(struct rtnl *r, struct arena *a, const char *but, struct nft_chain **ret,
 		   size_t *ret_n, struct err *e) MUST_USE;
 

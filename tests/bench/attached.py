@@ -93,7 +93,9 @@ LIBRARIES = [w for path in ('/usr', '/lib', '/lib64', '/bin')
 
 
 def first_process(scene):
-    """The image's own: with the kill switch."""
+    """The image's own: with the kill switch. Docker's rules for a container stand
+    behind those for earlier ones, which costs a new connection some 0.3 % each:
+    there is one without a VPN before it and one behind it."""
     scene.docker('run', '-d', '--name', 'vpn', '-p', '81:80', '--cap-add',
                  'NET_ADMIN', '--device', '/dev/net/tun', *LIBRARIES, '-v',
                  f'{PROGRAM}:/sallyport:ro', 'load', '/sallyport', 'init',
@@ -101,9 +103,14 @@ def first_process(scene):
     until(lambda: 'tunnels: tun0' in scene.docker('logs', 'vpn').stderr,
           lambda: scene.docker('logs', 'vpn').stderr, 60)
     joined = scene.docker.run('--network', 'container:vpn')
-    yield from rows(in_turns(scene, {'plain': plain(), 'init': plain(81)}),
-                    'init', 'init')
-    scene.docker('rm', '-f', joined, 'vpn')
+    behind = scene.docker.run('-p', '82:80')
+    found = in_turns(scene, {'before': plain(), 'init': plain(81),
+                             'behind': plain(82)})
+    for what in UNITS:
+        found[what, 'plain'] = [sum(pair) / 2 for pair in zip(
+            found[what, 'before'], found[what, 'behind'])]
+    yield from rows(found, 'init', 'init')
+    scene.docker('rm', '-f', joined, behind, 'vpn')
 
 
 def attaching(scene, container):
