@@ -4,7 +4,7 @@
  * it.
  *
  *	load serve CPU PORT
- *	load conns|rr|fetch|send CPU ADDRESS PORT MILLISECONDS
+ *	load conns|rr|blocks|fetch|send CPU ADDRESS PORT MILLISECONDS
  *
  * Both run on the CPU that they are given.  Given the same one, they and all
  * that the kernel does for their packets share it (a packet that crosses a
@@ -17,7 +17,8 @@
  * all ways to the service are then equally slow.
  *
  * The first byte of a connection says what it is for.  The client prints one
- * number: connections, round trips or bytes per second.
+ * number: connections, round trips or bytes per second.  Of blocks one is asked for
+ * when the last one is there: then the way's length counts as well as its width.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,9 +36,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ONCE = '1', ECHO = 'e', SOURCE = '>', SINK = '<' };
+enum { ONCE = '1', ECHO = 'e', BLOCK = 'b', SOURCE = '>', SINK = '<' };
 
-#define MAX_FD 4096
+#define MAX_FD     4096
+#define BLOCK_SIZE 60000 /* bytes; one fits what may be under way */
 
 static char block[1 << 17];
 
@@ -121,14 +123,17 @@ static bool give(struct server *s, int fd)
 		return len < 0 && errno == EAGAIN;
 	if (!s->use[fd]) {
 		s->use[fd] = block[0];
-		if (block[0] == SOURCE) {
+		if (block[0] == SOURCE || block[0] == BLOCK)
 			keep_little_under_way(fd);
+		if (block[0] == SOURCE) {
 			watch(s, EPOLL_CTL_MOD, fd, EPOLLOUT);
 			return true;
 		}
 	}
 	if (s->use[fd] == SINK)
 		return true;
+	if (s->use[fd] == BLOCK)
+		return send(fd, block, BLOCK_SIZE, MSG_NOSIGNAL) == BLOCK_SIZE;
 	if (send(fd, block, (size_t)len, MSG_NOSIGNAL) < 0)
 		return false;
 	return s->use[fd] == ECHO;
@@ -194,10 +199,12 @@ static size_t hear(int fd)
 	return (size_t)check((int)recv(fd, block, sizeof(block), 0), "recv");
 }
 
-static void must_hear(int fd)
+static size_t must_hear(int fd)
 {
-	if (hear(fd))
-		return;
+	size_t len = hear(fd);
+
+	if (len)
+		return len;
 	fprintf(stderr, "the service hung up\n");
 	exit(1);
 }
@@ -227,6 +234,19 @@ static double rr(int fd, double end)
 		must_hear(fd);
 	}
 	return count;
+}
+
+static double blocks(int fd, double end)
+{
+	double bytes = 0;
+
+	while (now() < end) {
+		say(fd, BLOCK);
+		for (size_t got = 0; got < BLOCK_SIZE;)
+			got += must_hear(fd);
+		bytes += BLOCK_SIZE;
+	}
+	return bytes;
 }
 
 static double fetch(int fd, double end)
@@ -287,6 +307,8 @@ static int measure(char **argv)
 		count = conns(&to, size, begin + seconds);
 	else if (strcmp(argv[1], "rr") == 0)
 		count = rr(fd, begin + seconds);
+	else if (strcmp(argv[1], "blocks") == 0)
+		count = blocks(fd, begin + seconds);
 	else if (strcmp(argv[1], "fetch") == 0)
 		count = fetch(fd, begin + seconds);
 	else
@@ -302,6 +324,6 @@ int main(int argc, char **argv)
 	if (argc == 6)
 		return measure(argv);
 	fprintf(stderr, "usage: load serve CPU PORT\n"
-			"       load conns|rr|fetch|send CPU ADDRESS PORT MS\n");
+			"       load conns|rr|blocks|fetch|send CPU ADDRESS PORT MS\n");
 	return 2;
 }

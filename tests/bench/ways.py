@@ -11,6 +11,7 @@ MS = 300
 
 UNITS = {'conns': ('new connections', 1, '/s'),
          'rr': ('requests, one connection', 1, '/s'),
+         'blocks': ('blocks of 60 kB, one at a time', 8e-9, 'Gbit/s'),
          'fetch': ('throughput, service to client', 8e-9, 'Gbit/s'),
          'send': ('throughput, client to service', 8e-9, 'Gbit/s')}
 
