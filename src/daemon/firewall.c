@@ -251,34 +251,6 @@ int firewall_open(struct supervisor *s, struct err *e)
 	return r;
 }
 
-/* Deletes the rules with the gate's comment from one chain. */
-static int clear_chain(struct nft *n, struct arena *a, const struct nft_chain *c, const char *gate,
-		       struct err *e)
-{
-	const char *comment = arena_printf(a, "sallyport-%s", gate);
-	json_t *item, *listing;
-	size_t i;
-	int r = list_chain(n, c, &listing, e);
-
-	if (r < 0)
-		return r;
-	json_array_foreach(json_object_get(listing, "nftables"), i, item)
-	{
-		const json_t *rule = json_object_get(item, "rule");
-
-		if (r < 0 || !rule || !str_eq(member(rule, "comment"), comment))
-			continue;
-		r = nft_run(n,
-			    arena_printf(
-				    a, "delete rule %s %s %s handle %lld", c->family, c->table,
-				    c->name,
-				    (long long)json_integer_value(json_object_get(rule, "handle"))),
-			    e);
-	}
-	json_decref(listing);
-	return r;
-}
-
 int firewall_undo(struct nft *n, const char *gate, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -287,6 +259,7 @@ int firewall_undo(struct nft *n, const char *gate, struct err *e)
 
 	for (size_t i = 0; r == 0 && i < all.n; i++)
 		if (str_eq(all.items[i].name, "DOCKER-USER"))
-			r = clear_chain(n, &a, &all.items[i], gate, e);
+			r = nft_remove_commented(n, &all.items[i],
+						 arena_printf(&a, "sallyport-%s", gate), e);
 	return r;
 }

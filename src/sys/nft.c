@@ -220,6 +220,12 @@ int nft_remove_part(struct nft *n, const char *table, const char *owner, const c
 	return nft_raw_remove_part(&n->raw, table, owner, chains, n_chains, e);
 }
 
+int nft_remove_commented(struct nft *n, const struct nft_chain *c, const char *comment,
+			 struct err *e)
+{
+	return nft_raw_remove_commented(&n->raw, c, comment, e);
+}
+
 static int run_for_output(struct nft *n, struct arena *a, unsigned int flags, const char *command,
 			  const char **ret, struct err *e)
 {

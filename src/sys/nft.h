@@ -32,6 +32,11 @@ int nft_run(struct nft *n, const char *commands, struct err *e) MUST_USE;
 int nft_remove_part(struct nft *n, const char *table, const char *owner, const char *const *chains,
 		    size_t n_chains, struct err *e) MUST_USE;
 
+struct nft_chain;
+/* Deletes the rules of @c, of whatever family, that have @comment; there may be none. */
+int nft_remove_commented(struct nft *n, const struct nft_chain *c, const char *comment,
+			 struct err *e) MUST_USE;
+
 /* `list table inet NAME` as text, without handles and with counters zeroed or left out
  * (stateless output); -ENOENT if there is none.  Arena string. */
 int nft_list_table(struct nft *n, struct arena *a, const char *name, const char **ret,

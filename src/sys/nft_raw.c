@@ -110,6 +110,14 @@ static int take_rule(const struct nlmsghdr *nlh, void *ctx)
 	return 0;
 }
 
+bool nft_raw_is_commented(const struct nlmsghdr *nlh, const char *comment)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct comments c = { .arena = &a };
+
+	return take_rule(nlh, &c) == 0 && c.n == 1 && str_eq(c.texts[0], comment);
+}
+
 int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const char *chain,
 		     const char *const **ret, size_t *ret_n, struct err *e)
 {

@@ -40,6 +40,11 @@ const struct nlattr *nft_raw_inside(const struct nlattr *nest, uint16_t type);
 const char *nft_raw_element_comment(const struct nlattr *element);
 const char *nft_raw_element_chain(const struct nlattr *element);
 
+/* Has the rule that @nlh tells of this comment? */
+bool nft_raw_is_commented(const struct nlmsghdr *nlh, const char *comment);
+int nft_raw_remove_commented(struct rtnl *r, const struct nft_chain *c, const char *comment,
+			     struct err *e) MUST_USE;
+
 /* One transaction, done whole when this returns 0; else the kernel is unchanged. */
 int nft_raw_run(struct rtnl *r, const struct nft_batch *b, struct err *e) MUST_USE;
 

@@ -210,3 +210,72 @@ int nft_raw_remove_part(struct rtnl *r, const char *table, const char *owner,
 	text_free(&x.keys);
 	return status;
 }
+
+/* --- rules of ours in a chain of somebody else's ----------------------------------------------- */
+
+struct commented {
+	const struct nft_chain *chain;
+	const char *comment;
+	uint8_t family;
+	size_t n;
+	struct text out;
+};
+
+static uint8_t family_number(const char *name)
+{
+	if (str_eq(name, "ip"))
+		return NFPROTO_IPV4;
+	return str_eq(name, "ip6") ? NFPROTO_IPV6 : NFPROTO_INET;
+}
+
+static int take_commented(const struct nlmsghdr *nlh, void *ctx)
+{
+	const struct nlattr *handle = attribute(nlh, NFTA_RULE_HANDLE);
+	struct commented *x = ctx;
+	size_t at;
+
+	if (!handle || !nft_raw_is_commented(nlh, x->comment))
+		return 0;
+	at = nft_message_begin_of(&x->out, x->family, NFT_MSG_DELRULE, 0);
+	nft_put_text(&x->out, NFTA_RULE_TABLE, x->chain->table);
+	nft_put_text(&x->out, NFTA_RULE_CHAIN, x->chain->name);
+	nft_put(&x->out, NFTA_RULE_HANDLE, mnl_attr_get_payload(handle),
+		mnl_attr_get_payload_len(handle));
+	nft_message_end(&x->out, at);
+	x->n++;
+	return 0;
+}
+
+static int find_commented(struct rtnl *r, struct commented *x, struct err *e)
+{
+	int status = -EAGAIN;
+
+	for (int i = 0; status == -EAGAIN && i < TRIES; i++) {
+		_Alignas(8) char buf[1024];
+		struct nlmsghdr *nlh = nft_raw_ask(buf, NFT_MSG_GETRULE, x->chain->table);
+
+		((struct nfgenmsg *)mnl_nlmsg_get_payload(nlh))->nfgen_family = x->family;
+		mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, x->chain->name);
+		x->n = 0;
+		text_clear(&x->out);
+		nft_message_bound(&x->out, NFNL_MSG_BATCH_BEGIN);
+		status = rtnl_talk(r, nlh, NLM_F_DUMP, take_commented, x, e);
+	}
+	nft_message_bound(&x->out, NFNL_MSG_BATCH_END);
+	return err_wrap(e, status, "list chain %s of table %s", x->chain->name, x->chain->table);
+}
+
+int nft_raw_remove_commented(struct rtnl *r, const struct nft_chain *c, const char *comment,
+			     struct err *e)
+{
+	struct commented x = { .chain = c, .comment = comment, .family = family_number(c->family) };
+	int status = find_commented(r, &x, e);
+
+	if (status == 0 && x.n) {
+		const struct nft_batch batch = { .bytes = x.out.buf, .size = x.out.len };
+
+		status = nft_raw_run(r, &batch, e);
+	}
+	text_free(&x.out);
+	return status;
+}

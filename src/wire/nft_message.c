@@ -22,9 +22,14 @@ static size_t begin(struct text *t, uint16_t type, uint16_t flags, uint8_t famil
 	return at;
 }
 
+size_t nft_message_begin_of(struct text *t, uint8_t family, uint16_t type, uint16_t flags)
+{
+	return begin(t, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, family, 0);
+}
+
 size_t nft_message_begin(struct text *t, uint16_t type, uint16_t flags)
 {
-	return begin(t, (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | type), flags, NFPROTO_INET, 0);
+	return nft_message_begin_of(t, NFPROTO_INET, type, flags);
 }
 
 void nft_message_end(struct text *t, size_t at)

@@ -16,6 +16,8 @@
 
 /* @type is NFT_MSG_*; of family inet. */
 size_t nft_message_begin(struct text *t, uint16_t type, uint16_t flags);
+/* The same of another one (NFPROTO_*). */
+size_t nft_message_begin_of(struct text *t, uint8_t family, uint16_t type, uint16_t flags);
 void nft_message_end(struct text *t, size_t at);
 /* NFNL_MSG_BATCH_BEGIN or NFNL_MSG_BATCH_END */
 void nft_message_bound(struct text *t, uint16_t type);

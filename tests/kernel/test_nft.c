@@ -453,6 +453,44 @@ static void chains_go_with_what_leads_to_them_and_all_else_stays(void **state)
 	assert_string_equal(text, want);
 }
 
+/* Docker's chain for others: of either family, among rules that others put there. */
+static void rules_with_our_comment_go_from_anothers_chain(void **state)
+{
+	static const char *const families[] = { "ip", "ip6", "inet" };
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct nft *n CLEANUP_NFT = NULL;
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		const struct nft_chain c = { .family = families[i], .table = "f", .name = "USER" };
+		const char *words =
+			arena_printf(&a,
+				     "test 3 = $(nft list chain %s f USER | grep -c comment) && "
+				     "test 1 = $(nft list chain %s f USER | grep -c a2) && "
+				     "test 1 = $(nft list chain %s f OTHER | grep -c sallyport-a)",
+				     families[i], families[i], families[i]);
+
+		lab_run(arena_printf(
+			&a,
+			"f=%s; nft \"add table $f f; add chain $f f OTHER; add chain $f f USER;\"; "
+			"u() { nft add rule $f f USER \"$@\"; }; "
+			"nft add rule $f f OTHER accept comment '\"sallyport-a\"'; "
+			"u iifname sp-a counter accept comment '\"sallyport-a\"'; "
+			"u iifname x accept comment '\"mine\"'; "
+			"u oifname sp-a counter accept comment '\"sallyport-a\"'; "
+			"u iifname sp-a2 accept comment '\"sallyport-a2\"'; "
+			"u return; u counter comment '\"sallyport\"'",
+			families[i]));
+		assert_ok(nft_open(-1, &n, &e));
+		assert_ok(nft_remove_commented(n, &c, "sallyport-a", &e));
+		lab_run(words);
+		assert_ok(nft_remove_commented(n, &c, "sallyport-a", &e));
+		lab_run(words);
+		nft_close(&n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -472,6 +510,7 @@ int main(void)
 		cmocka_unit_test_setup(what_is_beside_our_table_does_not_matter, lab_enter),
 		cmocka_unit_test_setup(chains_go_with_what_leads_to_them_and_all_else_stays,
 				       lab_enter),
+		cmocka_unit_test_setup(rules_with_our_comment_go_from_anothers_chain, lab_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
