@@ -123,7 +123,8 @@ static void note_way_in(struct ways *w, const struct supervisor *s, const struct
 
 /*
  * What a supervisor that was killed had led to rooms that are no more, or are others: its
- * successor has not seen where they were.
+ * successor has not seen where they were.  A new gate has led nobody anywhere, and need not
+ * ask: the kernel walks all of its table.
  */
 static void note_ways(struct arena *a, const struct supervisor *s, bool on_host,
 		      struct conntrack_lost *ret)
@@ -165,7 +166,7 @@ int flows_follow(struct supervisor *s, struct err *e)
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct rooms_at outside = { .n = 0 }, inside = { .n = 0 };
 	struct conntrack_lost lost = { .n_from = 0 };
-	bool first = !s->ports_hash;
+	bool first = !s->ports_hash && !s->inner.made;
 	uint64_t ports;
 	int r = 0;
 

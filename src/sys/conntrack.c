@@ -25,9 +25,12 @@ static int take(const struct nlmsghdr *nlh, void *ctx)
 	return r < 0 ? r : 0;
 }
 
-/* @n: of what @fn collects in @ctx; back to what it was when the kernel begins anew. */
-static int dump(struct rtnl *rt, sa_family_t family, rtnl_answer_fn fn, void *ctx, size_t *n,
-		struct err *e)
+/*
+ * Of both families at once: the kernel walks the whole table, empty or not, for each
+ * question (nf_conntrack_buckets; a millisecond or two).
+ * @n: of what @fn collects in @ctx; back to what it was when the kernel begins anew.
+ */
+static int dump(struct rtnl *rt, rtnl_answer_fn fn, void *ctx, size_t *n, struct err *e)
 {
 	struct ctnetlink_message m;
 	size_t start = *n;
@@ -35,19 +38,12 @@ static int dump(struct rtnl *rt, sa_family_t family, rtnl_answer_fn fn, void *ct
 
 	for (int i = 0; r == -EAGAIN && i < TRIES; i++) {
 		*n = start;
-		r = rtnl_talk(rt, ctnetlink_encode_dump(&m, family), NLM_F_DUMP, fn, ctx, e);
+		r = rtnl_talk(rt, ctnetlink_encode_dump(&m, AF_UNSPEC), NLM_F_DUMP, fn, ctx, e);
 	}
 	/* A kernel without conntrack, or without the module. */
 	return r == -EOPNOTSUPP || r == -ENOENT || r == -EINVAL
 		       ? 0
 		       : err_wrap(e, r, "list connections");
-}
-
-static int dump_both(struct rtnl *rt, rtnl_answer_fn fn, void *ctx, size_t *n, struct err *e)
-{
-	int r = dump(rt, AF_INET, fn, ctx, n, e);
-
-	return r < 0 ? r : dump(rt, AF_INET6, fn, ctx, n, e);
 }
 
 int conntrack_list(struct arena *a, int netns_fd, struct flow_seen **ret, size_t *ret_n,
@@ -59,7 +55,7 @@ int conntrack_list(struct arena *a, int netns_fd, struct flow_seen **ret, size_t
 
 	if (r < 0)
 		return r;
-	r = dump_both(&rt, take, &l, &l.n, e);
+	r = dump(&rt, take, &l, &l.n, e);
 	mnl_socket_close(rt.sock);
 	if (r < 0)
 		return r;
@@ -149,7 +145,7 @@ int conntrack_forget(int netns_fd, const struct conntrack_lost *lost, struct err
 
 	if (r < 0)
 		return r;
-	r = dump_both(&rt, take_forgotten, &f, &f.n, e);
+	r = dump(&rt, take_forgotten, &f, &f.n, e);
 	for (size_t i = 0; r == 0 && i < f.n; i++) {
 		r = rtnl_talk(&rt, (struct nlmsghdr *)f.items[i].bytes, 0, NULL, NULL, e);
 		if (r == -ENOENT) /* it has ended by itself */

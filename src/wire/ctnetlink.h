@@ -11,7 +11,7 @@ struct ctnetlink_message {
 	_Alignas(8) char bytes[256];
 };
 
-/* A request for all of one family, with NLM_F_REQUEST. */
+/* A request for all of one family, or of each (AF_UNSPEC), with NLM_F_REQUEST. */
 struct nlmsghdr *ctnetlink_encode_dump(struct ctnetlink_message *m, sa_family_t family);
 
 /*
