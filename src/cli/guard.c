@@ -154,8 +154,14 @@ static int off(void)
 	bool found = false;
 	const char *answer;
 	struct err e;
-	int r = control_ask(&a, GUARD_NAME, "off\n", OFF_LIMIT_MS, &answer, &e);
+	int r = control_ask(&a, GUARD_TRIAL_NAME, "off\n", OFF_LIMIT_MS, &answer, &e);
 
+	/* What is on trial goes while the guard still stands. */
+	if (r == -ETIMEDOUT)
+		return cli_fail(1, "guard: %s", e.text);
+	if (r == 0 && *answer && !str_eq(answer, "done"))
+		return cli_fail(1, "guard: %s", answer);
+	r = control_ask(&a, GUARD_NAME, "off\n", OFF_LIMIT_MS, &answer, &e);
 	if (r == 0 && str_eq(answer, "done"))
 		return 0;
 	if (r == 0 && *answer)
@@ -179,7 +185,8 @@ static int yes(void)
 	const char *answer;
 	struct err e;
 
-	if (control_ask(&a, GUARD_NAME, "yes\n", ASK_LIMIT_MS, &answer, &e) < 0)
+	if (control_ask(&a, GUARD_TRIAL_NAME, "yes\n", ASK_LIMIT_MS, &answer, &e) < 0 &&
+	    control_ask(&a, GUARD_NAME, "yes\n", ASK_LIMIT_MS, &answer, &e) < 0)
 		return cli_fail(1, "no guard stands here");
 	return str_eq(answer, "done") ? 0 : cli_fail(1, "guard: %s", answer);
 }
@@ -276,6 +283,8 @@ static int guard(int argc, char **argv)
 	/* What it would not do is not promised. */
 	if (r == -EADDRINUSE && g.command && !g.confirm_ms && !o.n_lan)
 		return run_under(&g);
+	if (r == -EADDRINUSE && g.command && !o.n_lan)
+		r = guard_run_beside(&g, &e);
 	if (r < 0)
 		return cli_fail(g.exit_status ? g.exit_status : 1, "guard: %s", e.text);
 	return g.exit_status;

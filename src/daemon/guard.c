@@ -79,8 +79,12 @@ static void control_ready(struct loop_source *source, uint32_t events)
 static int listen_for_requests(struct guard *g, struct err *e)
 {
 	int fd;
-	int r = control_bind(GUARD_NAME, &fd, e);
+	int r = control_bind(g->beside ? GUARD_TRIAL_NAME : GUARD_NAME, &fd, e);
 
+	if (r == -EADDRINUSE && g->beside)
+		return err_set(e, EBUSY,
+			       "another trial runs: sallyport guard --yes keeps what it tries, "
+			       "sallyport guard --off ends it and the guard");
 	if (r == -EADDRINUSE)
 		return err_set(e, EADDRINUSE,
 			       "a guard stands already: sallyport guard --status shows it, "
@@ -175,6 +179,10 @@ static void look_after_command(struct guard *g)
 		loop_arm(&g->loop, &g->sweep, FIRST_SWEEP_MS);
 		return;
 	case HANDOVER_STAND:
+		/* The guard that stands goes on with it. */
+		g->handed_on = g->loop.stop = g->beside && g->kept;
+		if (g->beside)
+			return;
 		if (!g->ready_said)
 			guard_log("%s has ended and left %s: the guard stands until that is gone",
 				  g->command[0], link);
@@ -196,7 +204,8 @@ static void look_after_resolver(struct guard *g)
 	free(g->resolver_seen);
 	g->resolver_seen = strdup(now);
 	guard_log("%s; that is put back at the end", now);
-	if (resolver_save(&g->before.resolver, &e) < 0)
+	/* That file is the other guard's. */
+	if (!g->beside && resolver_save(&g->before.resolver, &e) < 0)
 		guard_log("%s", e.text);
 }
 
@@ -229,16 +238,16 @@ static int stand(struct guard *g, struct err *e)
 {
 	int r = host_before_take(&g->arena, g->rtnl, g->nft, &g->before, e);
 	/* A guard that was killed knew what was before its command. */
-	if (g->command && !resolver_recall(&g->arena, &g->before.resolver))
+	if (g->command && (g->beside || !resolver_recall(&g->arena, &g->before.resolver)))
 		resolver_take(&g->arena, &g->before.resolver);
 	g->before.command = g->command;
 	g->before.token = arena_printf(&g->arena, "SALLYPORT_GUARD=%d.%lld", (int)getpid(),
 				       (long long)clock_ms());
 	if (r == 0)
 		r = guard_trial_arm(g, e);
-	if (r == 0)
+	if (r == 0 && !g->beside)
 		r = guard_watch(g, e);
-	if (r == 0)
+	if (r == 0 && !g->beside)
 		r = guard_reconcile(g, e);
 	return r < 0 ? r : guard_trial_start(g, e);
 }
@@ -252,24 +261,37 @@ static void end_what_is_left(struct guard *g)
 	if (!g->ended || what_it_left(g, link) == HANDOVER_END || undo_run_command(&g->before) ||
 	    undo_processes(&g->before) || !link)
 		return;
-	guard_log("%s stays, and nothing guards the host any more", link);
+	guard_log("%s stays%s", link, g->beside ? "" : ", and nothing guards the host any more");
+}
+
+static int remove_own(struct guard *g, struct err *e)
+{
+	struct nft *nft CLEANUP_NFT = NULL;
+	bool found = false;
+	int r;
+
+	if (!g->beside)
+		return guard_remove(&found, e);
+	r = nft_open(-1, &nft, e);
+	return r < 0 ? r : guard_trial_remove(nft, &found, e);
 }
 
 static int take_away(struct guard *g, struct err *e)
 {
-	bool found;
 	int r;
 
 	guard_trial_end(g);
 	/* Nobody has confirmed it, and nobody could any more. */
 	if (g->trial_ends && !g->kept && !g->undone && undo_all(&g->before, e) < 0)
 		guard_log("%s", e->text);
-	end_what_is_left(g);
+	if (!g->handed_on)
+		end_what_is_left(g);
 	guard_close(g);
-	if (g->resolver_seen && resolver_restore(&g->before.resolver, false, e) < 0)
+	if (g->resolver_seen && !g->handed_on &&
+	    resolver_restore(&g->before.resolver, false, e) < 0)
 		guard_log("%s", e->text);
 	free(g->resolver_seen);
-	r = guard_remove(&found, e);
+	r = remove_own(g, e);
 	if (g->off_client >= 0) {
 		const char *answer = r < 0 ? e->text : "done";
 
@@ -319,9 +341,29 @@ static int run_loop(struct guard *g, struct err *e)
 	return loop_run(&g->loop, e);
 }
 
-int guard_run(struct guard *g, struct err *e)
+static int live(struct guard *g, struct err *e)
 {
 	struct err later;
+	int r = stand(g, e);
+
+	if (r == 0) {
+		notify_send(getenv("NOTIFY_SOCKET"), "READY=1\nSTATUS=the guard stands");
+		if (!g->command)
+			guard_log("stands; `sallyport guard --off` ends it");
+		r = run_loop(g, e);
+		notify_send(getenv("NOTIFY_SOCKET"), "STOPPING=1");
+	}
+	if (g->undone)
+		g->exit_status = 1;
+	if (take_away(g, &later) < 0) {
+		guard_log("%s", later.text);
+		return r < 0 ? r : err_set(e, EIO, "%s", later.text);
+	}
+	return r;
+}
+
+int guard_run(struct guard *g, struct err *e)
+{
 	int r = 0;
 
 	if (!proc_has_net_admin())
@@ -347,21 +389,18 @@ int guard_run(struct guard *g, struct err *e)
 		r = guard_xfrm_check(g, e);
 	if (r == 0)
 		r = guard_try_kernel(g, e);
-	if (r < 0)
-		return r;
-	r = stand(g, e);
-	if (r == 0) {
-		notify_send(getenv("NOTIFY_SOCKET"), "READY=1\nSTATUS=the guard stands");
-		if (!g->command)
-			guard_log("stands; `sallyport guard --off` ends it");
-		r = run_loop(g, e);
-		notify_send(getenv("NOTIFY_SOCKET"), "STOPPING=1");
-	}
-	if (g->undone)
-		g->exit_status = 1;
-	if (take_away(g, &later) < 0) {
-		guard_log("%s", later.text);
-		return r < 0 ? r : err_set(e, EIO, "%s", later.text);
-	}
-	return r;
+	return r < 0 ? r : live(g, e);
+}
+
+int guard_run_beside(struct guard *g, struct err *e)
+{
+	int r;
+
+	g->beside = true;
+	r = listen_for_requests(g, e);
+	if (r == 0)
+		r = command_signals(&g->child, &g->loop, e);
+	if (r == 0)
+		r = guard_open(g, e);
+	return r < 0 ? r : live(g, e);
 }

@@ -17,6 +17,8 @@
 
 /* Its control socket; no gate can have this name. */
 #define GUARD_NAME " guard"
+/* That of a trial beside a guard that stands. */
+#define GUARD_TRIAL_NAME " guard trial"
 
 struct guard {
 	struct arena arena; /* as long as the guard */
@@ -69,6 +71,8 @@ struct guard {
 	struct ip probe; /* what must answer; none: the session proves it */
 	struct ip probe_from;
 	struct socket_seen session; /* that the guard was started from; proto 0: none is known */
+	bool beside; /* only a trial: another guard stands, and does all the rest */
+	bool handed_on; /* what the command has left is that guard's affair now */
 	bool kept, undone;
 	int64_t trial_ends; /* by clock_ms(); 0: the network has not changed yet */
 	struct loop_timer nudge;
@@ -97,6 +101,8 @@ void guard_repaired(struct guard *g, const char *fmt, ...) __attribute__((format
 
 /* Stands around g->command, or until it is told to go; then the host is as it was. */
 int guard_run(struct guard *g, struct err *e) MUST_USE;
+/* After guard_run() said -EADDRINUSE: g->command on trial, while the guard that is there stands. */
+int guard_run_beside(struct guard *g, struct err *e) MUST_USE;
 
 /* daemon/guard_reconcile.c */
 int guard_open(struct guard *g, struct err *e) MUST_USE;
@@ -150,6 +156,8 @@ int guard_trial_prepare(struct guard *g, struct err *e) MUST_USE;
 int guard_trial_arm(struct guard *g, struct err *e) MUST_USE;
 /* The watchdog, before the command starts. */
 int guard_trial_start(struct guard *g, struct err *e) MUST_USE;
+/* Takes away the kernel's way back of a trial beside a guard. */
+int guard_trial_remove(struct nft *nft, bool *ret_found, struct err *e) MUST_USE;
 /* A person says yes. */
 void guard_trial_yes(struct guard *g);
 /* The command is over: nothing is left to undo. */

@@ -414,6 +414,8 @@ void guard_reconcile_if_dirty(struct guard *g)
 	if (!g->dirty)
 		return;
 	g->dirty = false;
+	if (g->beside)
+		return;
 	r = guard_reconcile(g, &e);
 	g->who[0] = 0;
 	if (r == 0) {
@@ -517,6 +519,9 @@ int guard_remove(bool *ret_found, struct err *e)
 		return r;
 	ours_away(&a, &host, &diff);
 	r = rtnl_apply(rtnl, &want, &diff, no_netns, NULL, e);
+	if (r < 0)
+		return r;
+	r = guard_trial_remove(nft, ret_found, e);
 	if (r < 0)
 		return r;
 	r = nft_run(nft, "delete table inet " GUARD_NFT, e);

@@ -7,7 +7,8 @@
  *  - the guard, which starts a killed watchdog again;
  *  - the kernel: while set `trial` of the guard's table has no element, all
  *    output goes the way it went before.  Its elements live until the trial
- *    should be over, or for ever once the change is kept.
+ *    should be over, or for ever once the change is kept.  Beside a guard that
+ *    stands the trial has a table of its own, which goes when it is over.
  *
  * The way in is proved by the session that the guard was started from, when data
  * that it sent after the last change was acknowledged, or by a probe.
@@ -55,12 +56,24 @@ enum word {
 
 /* --- the kernel's part ------------------------------------------------------------------ */
 
+int guard_trial_remove(struct nft *nft, bool *ret_found, struct err *e)
+{
+	int r = nft_run(nft, "delete table inet " GUARD_TRIAL_NFT, e);
+
+	*ret_found = *ret_found || r == 0;
+	return r == -ENOENT ? 0 : r;
+}
+
 /* @ms 0: for ever. */
-static int arm_kernel(struct nft *nft, int64_t ms, struct err *e)
+static int arm_kernel(const struct guard *g, struct nft *nft, int64_t ms, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	const char *limit = ms ? arena_printf(&a, " timeout %lldms", (long long)ms) : "";
+	bool found = false;
 
+	if (g->beside)
+		return ms ? nft_run(nft, guard_nft_trial(&a, ms), e)
+			  : guard_trial_remove(nft, &found, e);
 	return nft_run(nft,
 		       arena_printf(&a,
 				    "table inet " GUARD_NFT " {\n\tset trial {\n"
@@ -153,7 +166,7 @@ static void keep(struct watchdog *w)
 	struct err e;
 
 	/* Also when the guard is dead: its rules stay, and so must this. */
-	if (arm_kernel(w->nft, 0, &e) < 0)
+	if (arm_kernel(w->g, w->nft, 0, &e) < 0)
 		say(e.text);
 	tell(w, WORD_KEPT);
 	say("the way in works: the change is kept");
@@ -162,14 +175,15 @@ static void keep(struct watchdog *w)
 
 static void undo(struct watchdog *w)
 {
-	bool found;
+	bool found = false;
 	struct err e;
 
 	say("nothing proves that the way in works: everything is taken back");
 	tell(w, WORD_UNDOING);
 	say(undo_all(&w->g->before, &e) < 0 ? e.text : "the network is as it was before");
 	tell(w, WORD_UNDONE);
-	if (!w->guard_lives && guard_remove(&found, &e) < 0)
+	if (w->g->beside ? guard_trial_remove(w->nft, &found, &e) < 0
+			 : !w->guard_lives && guard_remove(&found, &e) < 0)
 		say(e.text);
 	w->loop.stop = true;
 }
@@ -183,7 +197,7 @@ static void step(struct watchdog *w, enum trial_event event)
 		return;
 	case TRIAL_DO_WAIT:
 		loop_arm(&w->loop, &w->deadline, w->trial.deadline - clock_ms() + 1);
-		if (arm_kernel(w->nft, w->trial.limit + KERNEL_MS, &e) < 0)
+		if (arm_kernel(w->g, w->nft, w->trial.limit + KERNEL_MS, &e) < 0)
 			say(e.text);
 		return;
 	case TRIAL_DO_KEEP:
@@ -291,7 +305,8 @@ static void guard_said(struct loop_source *source, uint32_t events)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		say("the guard is dead; its rules stand, and the time runs on");
+		say(w->g->beside ? "the trial's first process is dead; the time runs on"
+				 : "the guard is dead; its rules stand, and the time runs on");
 		w->guard_lives = false;
 		loop_remove(&w->loop, source);
 	} else if (word == WORD_YES) {
@@ -496,7 +511,7 @@ static int start_watchdog(struct guard *g, struct err *e)
 
 int guard_trial_arm(struct guard *g, struct err *e)
 {
-	return g->confirm_ms ? arm_kernel(g->nft, g->confirm_ms + KERNEL_MS, e) : 0;
+	return g->confirm_ms ? arm_kernel(g, g->nft, g->confirm_ms + KERNEL_MS, e) : 0;
 }
 
 int guard_trial_start(struct guard *g, struct err *e)

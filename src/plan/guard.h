@@ -26,6 +26,8 @@
 #define GUARD_DOORS_MAX  96u
 #define GUARD_TABLE_LAST 10099u
 #define GUARD_NFT        "sallyport-guard" /* table inet ... */
+/* table inet of a trial beside a guard that stands, made and taken away by the trial */
+#define GUARD_TRIAL_NFT  "sallyport-guard-trial"
 #define GUARD_SYSCTLS    "sysctls" /* its map: what was changed, and from which value */
 
 #define GUARD_MARK_MASK 0xffff0000u
@@ -139,6 +141,9 @@ void guard_plan_lost(struct arena *a, const struct snapshot *host, const struct 
 /* plan/guard_nft.c: the text of table GUARD_NFT; replaces its rules, keeps its sets. */
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
 		      const struct guard_wish *wish);
+
+/* The text of table GUARD_TRIAL_NFT: in @ms from now all output goes as it went before. */
+const char *guard_nft_trial(struct arena *a, int64_t ms);
 
 /* Commands that delete what the listing of the table has and @text has not; "" for nothing. */
 const char *guard_nft_stale(struct arena *a, const char *text, const char *listed);

@@ -687,6 +687,26 @@ const char *guard_nft(struct arena *a, const struct guard_memory *m, const struc
 	return text;
 }
 
+const char *guard_nft_trial(struct arena *a, int64_t ms)
+{
+	const struct guard_wish wish = { .trial = true };
+	struct nft n = { .arena = a, .wish = &wish };
+	const char *text;
+
+	text_add(&n.t, "table inet " GUARD_TRIAL_NFT " {\n}\n"
+		       "flush table inet " GUARD_TRIAL_NFT "\n"
+		       "table inet " GUARD_TRIAL_NFT " {\n");
+	trial(&n);
+	text_addf(&n.t,
+		  "}\nflush set inet " GUARD_TRIAL_NFT " trial\n"
+		  "add element inet " GUARD_TRIAL_NFT
+		  " trial { ipv4 timeout %lldms, ipv6 timeout %lldms }\n",
+		  (long long)ms, (long long)ms);
+	text = arena_strdup(a, text_str(&n.t));
+	text_free(&n.t);
+	return text;
+}
+
 /* "\tchain NAME {" or "\tset NAME {" at the start of a line: the whole line, or NULL. */
 static const char *block_head(struct arena *a, const char *line, const char *kind)
 {

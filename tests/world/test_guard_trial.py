@@ -247,6 +247,141 @@ def test_a_probe_that_goes_silent_undoes_and_one_that_answers_keeps(net, termina
     until(lambda: not cut(net), t.log.text, PATIENCE)
 
 
+TRIAL = 'inet sallyport-guard-trial'
+
+
+@pytest.fixture
+def standing(program, net):
+    """A guard without a command, as the unit makes it."""
+    with Guard(program, net.servera, net.dir, []) as guard:
+        yield guard.wait_stands()
+
+
+def tables(net):
+    return net.servera.out('nft', 'list', 'tables')
+
+
+def trial_process():
+    """The parent of its watchdog, and that."""
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        try:
+            with open(f'/proc/{pid}/status') as f:
+                found = dict(l.split(':', 1) for l in f)
+        except OSError:
+            continue
+        if found['Name'].strip() == 'sallyport-watch':
+            return int(found['PPid']), int(pid)
+    return None
+
+
+def around(net):
+    """Without the numbers of rules that the guard has written anew, and the clients
+    that it has seen."""
+    return re.sub(r' # handle \d+|\n\s+elements = \{[^}]*\}', '',
+                  settled(net.servera))
+
+
+def test_beside_a_guard_that_stands_a_cut_is_undone(net, standing, terminal):
+    before = around(net)
+    t = terminal(['--', 'sh', '-c', f'"{CUT}"'])
+    until(lambda: cut(net), t.log.text, PATIENCE)
+    assert TRIAL in tables(net)
+    assert t.child.wait(PATIENCE) == 1, t.log.text()
+    until(lambda: difference(before, around(net)) == '',
+          lambda: difference(before, around(net)), PATIENCE)
+    assert standing.status() and answers(net)
+
+
+def test_beside_a_guard_a_client_is_kept_and_the_guard_stands_on(net, standing,
+                                                                 terminal):
+    before = around(net)
+    t = terminal(['--', 'openvpn', '--config', net.office])
+    t.wait('the change is kept')
+    until(lambda: TRIAL not in tables(net), 'its table is gone', PATIENCE)
+    until(lambda: 'tun0' in [d['name'] for d in standing.status()['doors']],
+          standing.log.text, PATIENCE)
+    assert answers(net)
+    end_orphans()  # the client ends, and nothing else
+    t.child.wait(PATIENCE)
+    until(lambda: 'tun0' not in [d['name'] for d in standing.status()['doors']],
+          standing.log.text, PATIENCE)
+    until(lambda: difference(before, around(net)) == '',
+          lambda: difference(before, around(net)), PATIENCE)
+
+
+# A client that goes into the background once it is connected.
+DAEMON = '''#!/bin/sh
+ip tuntap add dev tun9 mode tun
+ip addr add 10.9.9.1/24 dev tun9
+ip link set tun9 up
+sleep 1000 > /dev/null 2>&1 < /dev/null &
+echo $! > {pid}
+'''
+
+
+def test_beside_a_guard_what_a_command_leaves_stays_once_it_is_kept(
+        net, program, standing, terminal):
+    path = f'{net.dir}/daemon.pid'
+    t = terminal(['--', hosts.keep(f'{net.dir}/daemon', DAEMON.format(pid=path), 0o755)])
+    t.wait('the network changed')
+    net.servera.run(program, 'guard', '--yes')
+    assert t.child.wait(PATIENCE) == 0, t.log.text()
+    assert 'tun9' in net.servera.out('ip', 'link') and TRIAL not in tables(net)
+    with open(path) as f:
+        os.kill(int(f.read()), 0)  # it lives
+    assert standing.status()
+    net.servera.run('ip', 'link', 'del', 'tun9')
+
+
+def test_beside_a_guard_there_is_one_trial_and_a_person_says_yes_or_off(
+        net, program, standing, terminal):
+    add = '"ip rule add pref 7 lookup 4242; exec sleep 1000"'
+    t = terminal(['--', 'sh', '-c', add])
+    t.wait('the network changed')
+    done = net.servera.run(program, 'guard', '--confirm', '6', '--probe', LAPTOP4,
+                           '--', 'true', ok=False)
+    assert done.returncode == 1 and 'another trial runs' in done.stderr
+    net.servera.run(program, 'guard', '--yes')
+    t.wait('the change is kept')
+    assert standing.status() and '\n7:' in net.servera.out('ip', 'rule')
+    t.close()  # with it the guard
+    net.servera.run('ip', 'rule', 'del', 'pref', '7')
+    standing.child.wait(PATIENCE)
+    with Guard(program, net.servera, net.dir, []) as again:
+        again.wait_stands()
+        t = terminal(['--', 'sh', '-c', add])
+        t.wait('the network changed')
+        net.servera.run(program, 'guard', '--off', timeout=PATIENCE)
+        again.child.wait(PATIENCE)
+        assert 'sallyport' not in tables(net)
+        assert '\n7:' not in net.servera.out('ip', 'rule')
+
+
+def test_beside_a_guard_the_kernel_can_bring_the_way_in_back(net, standing, terminal):
+    """All that belongs to the trial is dead, and the guard that stands does nothing."""
+    t = terminal(['--', 'openvpn', '--config', net.office])
+    t.wait('s left to prove')
+    pids = until(trial_process, 'the watchdog runs', PATIENCE)
+    for pid in (*pids, standing.child.pid):
+        os.kill(pid, signal.SIGSTOP)  # none sees the others die
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    for line in net.servera.out('ip', 'rule').splitlines():
+        if line.startswith('0:') and 'lookup 100' in line and \
+                '0x27110000' not in line:
+            net.servera.run('ip', 'rule', 'del', 'pref', '0',
+                            *line.split(':', 1)[1].split())
+    assert not answers(net)
+    # What the kernel does at the end of the time, without waiting for it.
+    assert 'expires' in net.servera.out('nft', 'list', 'table', *TRIAL.split())
+    net.servera.run('nft', 'flush', 'set', *TRIAL.split(), 'trial')
+    assert answers(net)
+    os.kill(standing.child.pid, signal.SIGCONT)
+    end_orphans()
+    standing.off()
+    assert 'sallyport' not in tables(net)
+
+
 def test_without_anything_that_proves_it_is_refused(net, program):
     done = net.servera.run('setsid', '-w', program, 'guard', '--confirm', '6',
                            '--', 'true', ok=False)
