@@ -44,6 +44,9 @@
 /* While it runs the guard says something this often: that is data to be acknowledged. */
 #define NUDGES 8
 
+/* More than a watchdog ever says. */
+#define LAST_WORDS 16
+
 /* What watchdog and guard say to one another, one letter each. */
 enum word {
 	WORD_CHANGED = 'c', /* watchdog: the network was changed, the time runs */
@@ -389,6 +392,20 @@ static _Noreturn void be_watchdog(struct guard *g, int channel)
 
 static int start_watchdog(struct guard *g, struct err *e);
 
+static void watchdog_said(struct loop_source *source, uint32_t events);
+
+/* What it said last is heard, up to the end: the next one needs a channel of its own. */
+static void close_channel(struct guard *g)
+{
+	int fd;
+
+	for (int i = 0; g->channel.fd >= 0 && i < LAST_WORDS; i++)
+		watchdog_said(&g->channel, 0);
+	fd = g->channel.fd;
+	loop_remove(&g->loop, &g->channel);
+	fd_close(&fd);
+}
+
 static void watchdog_over(struct loop_source *source, uint32_t events)
 {
 	struct guard *g = source->ctx;
@@ -397,6 +414,7 @@ static void watchdog_over(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	(void)proc_reap(g->watchdog, &status);
+	close_channel(g);
 	loop_remove(&g->loop, &g->watchdog_ended);
 	fd_close(&g->watchdog_pidfd);
 	g->watchdog = 0;

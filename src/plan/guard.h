@@ -27,8 +27,8 @@
 #define GUARD_TABLE_LAST 10099u
 #define GUARD_NFT        "sallyport-guard" /* table inet ... */
 /* table inet of a trial beside a guard that stands, made and taken away by the trial */
-#define GUARD_TRIAL_NFT  "sallyport-guard-trial"
-#define GUARD_SYSCTLS    "sysctls" /* its map: what was changed, and from which value */
+#define GUARD_TRIAL_NFT "sallyport-guard-trial"
+#define GUARD_SYSCTLS   "sysctls" /* its map: what was changed, and from which value */
 
 #define GUARD_MARK_MASK 0xffff0000u
 /* All of these have the first byte in common. */

@@ -171,6 +171,25 @@ def test_it_is_undone_although_somebody_dies(net, terminal, who):
     assert ask(net.laptop, 'tcp', A4, 80).answered
 
 
+def test_a_watchdog_that_dies_with_a_word_unheard_is_followed_by_another(net,
+                                                                         terminal):
+    before = settled(net.servera)
+    go = f'{net.dir}/go-unheard'
+    t = terminal(['--', 'sh', '-c', f'"until [ -e {go} ]; do sleep 0.1; done; {CUT}"'])
+    guard, watchdog = until(lambda: all(t.pids()) and t.status() and t.pids(),
+                            'both run', PATIENCE)
+    os.kill(guard, signal.SIGSTOP)
+    hosts.keep(go, '')
+    until(lambda: re.search(r'(?m)^u_seq +ESTAB +[1-9]', net.servera.out('ss', '-xa')),
+          lambda: net.servera.out('ss', '-xa'), PATIENCE)
+    os.kill(watchdog, signal.SIGKILL)
+    os.kill(guard, signal.SIGCONT)
+    os.unlink(go)
+    t.wait('another one is started')
+    until(lambda: not cut(net) and t.status() is None, t.log.text, PATIENCE)
+    assert difference(before, settled(net.servera)) == ''
+
+
 @contextmanager
 def lid_closed(laptop, session):
     """It sleeps: it neither speaks nor hears, and its programs stand still."""
