@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "daemon/supervisor.h"
 #include "sys/fd.h"
+#include "sys/files.h"
 #include "sys/memory.h"
 #include "sys/notify.h"
 #include "sys/sock_diag.h"
@@ -12,8 +13,15 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+/*
+ * No event tells of the sysctls arp_ignore and arp_announce: netconf has none of them,
+ * and inotify does not hear what is written by another mount of /proc, which each
+ * container has of its own.  Nor does it hear of files below /proc.
+ */
 #define SWEEP_MS       30000
 #define FIRST_SWEEP_MS 1000 /* gives back what the start needed */
 #define LAZY_MS        50
@@ -24,6 +32,7 @@ void attach_watch_close(struct attach_watch *w)
 	nft_watch_close(&w->nft);
 	fd_close(&w->signals.fd);
 	fd_close(&w->control.fd);
+	fd_close(&w->path.fd);
 	fd_close(&w->client);
 	loop_close(&w->loop);
 	attached_close(&w->x);
@@ -122,15 +131,30 @@ static bool path_is_gone(const struct attach_target *t)
 	       (stat(t->path, &now) < 0 || fstat(t->fd, &was) < 0 || now.st_ino != was.st_ino);
 }
 
+static void look_for_path(struct attach_watch *w)
+{
+	if (!path_is_gone(w->x.target))
+		return;
+	attached_say(&w->x, "is gone");
+	w->loop.stop = true;
+}
+
+static void names_changed(struct loop_source *source, uint32_t events)
+{
+	char buf[4096];
+
+	(void)events;
+	while (read(source->fd, buf, sizeof(buf)) > 0)
+		;
+	look_for_path(source->ctx);
+}
+
 static void sweep(struct loop_timer *timer)
 {
 	struct attach_watch *w = timer->ctx;
 
-	if (path_is_gone(w->x.target)) {
-		attached_say(&w->x, "is gone");
-		w->loop.stop = true;
-		return;
-	}
+	if (w->path.fd < 0)
+		look_for_path(w);
 	/* Found before it is asked: then its first answer has its source, too. */
 	if (w->x.unasked && may_be_asked())
 		w->x.unasked = false;
@@ -161,6 +185,25 @@ static int add_source(struct attach_watch *w, struct loop_source *s, int fd,
 	return loop_add(&w->loop, s, fd, e);
 }
 
+/* Of a file that is gone, as after `ip netns del`, the namespace must not live on by us. */
+static int watch_path(struct attach_watch *w, const struct attach_target *t, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+	int r;
+
+	if (!t->path || str_starts(t->path, "/proc/"))
+		return 0;
+	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	/* There are none left: the clock will do. */
+	if (fd < 0 || inotify_add_watch(fd, file_directory(&w->x.arena, t->path),
+					IN_DELETE | IN_MOVE | IN_CREATE | IN_DELETE_SELF) < 0)
+		return 0;
+	r = add_source(w, &w->path, fd, names_changed, e);
+	if (r == 0)
+		(void)fd_take(&fd);
+	return r;
+}
+
 /* Watching begins before the first look, so that nothing is missed in between. */
 static int open_watch(struct attach_watch *w, struct err *e)
 {
@@ -189,6 +232,8 @@ static int open_watch(struct attach_watch *w, struct err *e)
 		r = nft_watch_open(attached_place(&w->x), &w->nft, e);
 	if (r == 0)
 		r = add_source(w, &w->nft_source, nft_watch_fd(w->nft), nft_changed, e);
+	if (r == 0)
+		r = watch_path(w, t, e);
 	if (r == 0 && t->pidfd >= 0)
 		r = add_source(w, &w->ended, t->pidfd, process_ended, e);
 	return r;

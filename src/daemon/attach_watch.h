@@ -57,6 +57,7 @@ struct attach_watch {
 	struct rtnl_watch *rtnl;
 	struct nft_watch *nft;
 	struct loop_source rtnl_source, nft_source, ended, signals, control;
+	struct loop_source path; /* who comes and goes beside the namespace's file */
 	struct loop_timer sweep;
 	bool dirty;
 	bool swept; /* the look that comes is the sweep's */
@@ -71,8 +72,11 @@ struct attach_watch {
 };
 
 #define ATTACH_WATCH_NONE                                                                          \
-	((struct attach_watch){                                                                    \
-		.loop.epoll = -1, .signals.fd = -1, .control.fd = -1, .client = -1 })
+	((struct attach_watch){ .loop.epoll = -1,                                                  \
+				.signals.fd = -1,                                                  \
+				.control.fd = -1,                                                  \
+				.path.fd = -1,                                                     \
+				.client = -1 })
 
 /* Attaches, and is ready for loop_run(); @t and what @ask points to must stay. */
 int attach_watch_open(struct attach_watch *w, const struct attach_target *t,

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 /* What no event tells of is looked at this often, in ms. */
+/* Sysctls change without a word of netlink, but for a few. */
 #define SWEEP_MS       30000
 #define FIRST_SWEEP_MS 1000
 

@@ -389,6 +389,23 @@ def test_the_watch_ends_with_the_container(sallyport, deployed):
 
 # --- what cannot be attached to ------------------------------------------------
 
+def test_the_watch_ends_with_the_name_of_the_namespace(world, sallyport):
+    """And does not keep it alive: nothing but the name's end tells of it."""
+    host = world.servera
+    host.ip('netns add brief',
+            'link add brief0 type veth peer name eth0 netns brief')
+    for words in ('link set eth0 up', 'address add 192.0.2.2/24 dev eth0'):
+        host.run('ip', '-n', 'brief', *words.split())
+    with Watch(sallyport, '/run/netns/brief') as watch:
+        host.ip('netns add another', 'netns del another')
+        assert watch.child.poll() is None
+        host.ip('netns del brief')
+        watch.wait('is gone')
+        assert watch.child.wait(container.UP) == 0
+    until(lambda: host.run('ip', 'link', 'show', 'brief0', ok=False).returncode,
+          'the namespace is gone, and its link', container.UP)
+
+
 def test_what_cannot_be_attached_to(world, sallyport, docker):
     assert 'there is no container "nosuch"' in refused(sallyport, 'nosuch')
     for name in ('a b?d#e%2e', 'a%0d%0aHost: x', '..%2fversion', '\N{SNOWMAN}'):
