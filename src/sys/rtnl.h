@@ -32,8 +32,9 @@ int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, 
 /*
  * A host as one of its gates needs it, whatever number of others there is: without
  * their links, and without the addresses and routes on these.  @own is the gate's
- * link ("sp-NAME").  Tables as above; with 0 all of them, and then each other gate's
- * slot has at least its host address (slot_host()), so that one can be found that is nobody's.
+ * link ("sp-NAME").  Tables as above; with 0 all in which the host looks for ways, and
+ * then each other gate's slot has at least its host address (slot_host()), so that
+ * one can be found that is nobody's.
  */
 int rtnl_snapshot_near(struct rtnl *r, struct arena *a, const char *own, uint32_t table_first,
 		       uint32_t table_last, struct snapshot *ret, struct err *e) MUST_USE;

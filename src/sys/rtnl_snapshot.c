@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/rtnl.h"
 
+#include "plan/slot.h"
 #include "sys/rtnl_gates.h"
 #include "sys/rtnl_sock.h"
 #include "wire/rtnl_decode.h"
@@ -12,6 +13,9 @@
 
 /* By so many links routes are asked for one by one: each time the kernel goes through all. */
 #define BY_LINK_MAX 16
+
+/* So many tables are asked for one by one. */
+#define BY_TABLE_MAX 16
 
 #define LOOPBACK 1 /* LOOPBACK_IFINDEX of the kernel, in each namespace */
 
@@ -213,12 +217,17 @@ static int list_addresses(struct rtnl *r, struct take *t, struct err *e)
 
 static const uint8_t nowhere[] = { RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW };
 
-/* Of a host with many gates nearly all routes are theirs: in the table `local`, and in one more. */
+static bool is_far_from_most(const struct take *t)
+{
+	return one_by_one(t) && t->links.n_near <= BY_LINK_MAX;
+}
+
+/* Of the table that all gates share, what is near. */
 static int list_near(struct rtnl *r, struct take *t, uint32_t table, struct err *e)
 {
 	int status = 0;
 
-	if (!one_by_one(t) || t->links.n_near > BY_LINK_MAX)
+	if (!is_far_from_most(t))
 		return dump_routes(r, t, (struct asked){ .table = table }, e);
 	for (size_t i = 0; status == 0 && i < t->links.n_near; i++)
 		status = dump_routes(r, t,
@@ -228,13 +237,76 @@ static int list_near(struct rtnl *r, struct take *t, uint32_t table, struct err 
 	return status;
 }
 
+static bool has_table(const uint32_t *tables, size_t n, uint32_t table)
+{
+	for (size_t i = 0; i < n; i++)
+		if (tables[i] == table)
+			return true;
+	return false;
+}
+
+/*
+ * Where the host looks for ways, but for what all gates share; 0: too many, or a rule
+ * has the link say where (VRF).
+ */
+static size_t find_tables(const struct take *t, uint32_t ret[BY_TABLE_MAX])
+{
+	size_t n = 0;
+
+	ret[n++] = RT_TABLE_MAIN;
+	ret[n++] = RT_TABLE_DEFAULT;
+	for (size_t i = 0; i < t->to.n_rules; i++) {
+		const struct rule *x = &t->to.rules[i];
+
+		if (x->l3mdev)
+			return 0;
+		if (x->family != t->family || !x->table || x->table == RT_TABLE_LOCAL ||
+		    x->table == SLOT_TABLE || has_table(ret, n, x->table))
+			continue;
+		if (n == BY_TABLE_MAX)
+			return 0;
+		ret[n++] = x->table;
+	}
+	return n;
+}
+
+/* Whole ranges may be local ones; of IPv6 nobody else has drawn the bits of the slots'. */
+static int list_local(struct rtnl *r, struct take *t, struct err *e)
+{
+	int status = 0;
+
+	for (size_t i = 0; status == 0 && i < t->links.n_near; i++)
+		if (t->family == AF_INET || t->links.near[i] == LOOPBACK)
+			status = dump_routes(r, t,
+					     (struct asked){ .table = RT_TABLE_LOCAL,
+							     .link = t->links.near[i] },
+					     e);
+	return status;
+}
+
+/* All tables, of a host where most routes are other gates': these are not even walked past. */
+static int list_by_table(struct rtnl *r, struct take *t, struct err *e)
+{
+	uint32_t tables[BY_TABLE_MAX];
+	size_t n = is_far_from_most(t) ? find_tables(t, tables) : 0;
+	int status = 0;
+
+	if (!n)
+		return dump_routes(r, t, (struct asked){ 0 }, e);
+	for (size_t i = 0; status == 0 && i < n; i++)
+		status = dump_routes(r, t, (struct asked){ .table = tables[i] }, e);
+	return status < 0 ? status : list_local(r, t, e);
+}
+
 static int list_routes(struct rtnl *r, struct take *t, struct err *e)
 {
 	const uint32_t first = t->table_first, last = t->table_last;
 	int status;
 
-	if (!t->some_tables || first != last || !first)
-		return list_near(r, t, 0, e);
+	if (!t->some_tables)
+		return list_by_table(r, t, e);
+	if (first != last || !first)
+		return dump_routes(r, t, (struct asked){ 0 }, e);
 	status = dump_routes(r, t, (struct asked){ .table = RT_TABLE_MAIN }, e);
 	return status < 0 ? status : list_near(r, t, first, e);
 }
@@ -252,10 +324,10 @@ static const struct {
 	{ AF_UNSPEC, list_links, "list links" },
 	{ AF_INET, list_addresses, "list IPv4 addresses" },
 	{ AF_INET6, list_addresses, "list IPv6 addresses" },
-	{ AF_INET, list_routes, "list IPv4 routes" },
-	{ AF_INET6, list_routes, "list IPv6 routes" },
 	{ AF_INET, list_rules, "list IPv4 rules" },
 	{ AF_INET6, list_rules, "list IPv6 rules" },
+	{ AF_INET, list_routes, "list IPv4 routes" },
+	{ AF_INET6, list_routes, "list IPv6 routes" },
 };
 
 static int take_all(struct rtnl *r, struct take *t, struct snapshot *ret, struct err *e)

@@ -562,7 +562,14 @@ static void make_routes_everywhere(void)
 		"ip -6 route add 2001:db8:31::/48 table 78 nexthop via 2001:db8::8 nexthop via 2001:db8:9::8 && "
 		"ip -6 route add unreachable 2001:db8:32::/48 table 78 && "
 		"ip -6 route add blackhole 2001:db8:33::/48 table 78 && "
-		"ip -6 route add throw 2001:db8:34::/48 table 78");
+		"ip -6 route add throw 2001:db8:34::/48 table 78 && "
+		"ip route add 10.37.0.0/16 table 5900 nexthop dev sp-other nexthop dev eth9 "
+		"nexthop dev eth7 && "
+		"ip route add prohibit 10.38.0.0/16 table 5900 && "
+		"ip -6 route add unreachable 2001:db8:38::/48 table 5900 && "
+		"ip route add local 198.19.0.0/24 dev lo && "
+		"ip rule add from 203.0.113.7 lookup 77 && ip rule add fwmark 7 lookup 78 && "
+		"ip rule add fwmark 8 lookup 78 && ip -6 rule add fwmark 7 lookup 78");
 }
 
 /* What is near is listed in whole; the rest is not, but its ranges are to be had. */
@@ -591,12 +598,16 @@ static void assert_near(struct scene *s, const char *other)
 	assert_true(has_route(&have, RT_TABLE_MAIN, "10.7.0.0/16"));
 	assert_false(has_route(&have, 5900, "198.18.0.128/26"));
 	assert_false(has_route(&have, 77, "10.8.0.0/16"));
+	assert_int_equal(count_routes(&have, 5900, "10.38.0.0/16"), 1);
+	assert_int_equal(count_routes(&have, 5900, "2001:db8:38::/48"), 1);
+	assert_true(count_routes(&have, 5900, "10.37.0.0/16") <= 1);
 	assert_true(have.n_rules > 0);
 	have = near(s, 0);
 	assert_null(snapshot_link_by_name(&have, other));
 	assert_true(has_ip(&have, "198.18.0.129"));
 	assert_true(has_route(&have, 77, "10.8.0.0/16"));
 	assert_true(has_route(&have, RT_TABLE_LOCAL, "192.0.2.7/32"));
+	assert_true(has_route(&have, RT_TABLE_LOCAL, "198.19.0.0/24"));
 	for (size_t i = 0; i < sizeof(everywhere) / sizeof(*everywhere); i++)
 		assert_int_equal(count_routes(&have, 78, everywhere[i]), 1);
 }
