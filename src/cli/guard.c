@@ -151,7 +151,7 @@ static int off(void)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct resolver_before names;
-	bool found = false;
+	bool found = false, trial;
 	const char *answer;
 	struct err e;
 	int r = control_ask(&a, GUARD_TRIAL_NAME, "off\n", OFF_LIMIT_MS, &answer, &e);
@@ -161,6 +161,7 @@ static int off(void)
 		return cli_fail(1, "guard: %s", e.text);
 	if (r == 0 && *answer && !str_eq(answer, "done"))
 		return cli_fail(1, "guard: %s", answer);
+	trial = r == 0 && *answer;
 	r = control_ask(&a, GUARD_NAME, "off\n", OFF_LIMIT_MS, &answer, &e);
 	if (r == 0 && str_eq(answer, "done"))
 		return 0;
@@ -176,7 +177,7 @@ static int off(void)
 	}
 	if (r < 0)
 		return cli_fail(1, "guard: %s", e.text);
-	return found ? 0 : cli_fail(1, "no guard stands here");
+	return found || trial ? 0 : cli_fail(1, "no guard stands here");
 }
 
 static int yes(void)

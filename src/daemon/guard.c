@@ -21,8 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What no event tells of is looked at this often, in ms. */
-/* Sysctls change without a word of netlink, but for a few. */
+/* What no event tells of is looked at this often, in ms: most sysctls change without a word. */
 #define SWEEP_MS       30000
 #define FIRST_SWEEP_MS 1000
 

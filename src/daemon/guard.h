@@ -156,6 +156,8 @@ int guard_trial_prepare(struct guard *g, struct err *e) MUST_USE;
 int guard_trial_arm(struct guard *g, struct err *e) MUST_USE;
 /* The watchdog, before the command starts. */
 int guard_trial_start(struct guard *g, struct err *e) MUST_USE;
+/* Does a trial beside a guard run?  Waits half a second to be sure that it does. */
+bool guard_trial_lives(void);
 /* Takes away the kernel's way back of a trial beside a guard. */
 int guard_trial_remove(struct nft *nft, bool *ret_found, struct err *e) MUST_USE;
 /* A person says yes. */

@@ -519,9 +519,8 @@ int guard_remove(bool *ret_found, struct err *e)
 		return r;
 	ours_away(&a, &host, &diff);
 	r = rtnl_apply(rtnl, &want, &diff, no_netns, NULL, e);
-	if (r < 0)
-		return r;
-	r = guard_trial_remove(nft, ret_found, e);
+	if (r == 0 && !guard_trial_lives()) /* else it goes with the trial */
+		r = guard_trial_remove(nft, ret_found, e);
 	if (r < 0)
 		return r;
 	r = nft_run(nft, "delete table inet " GUARD_NFT, e);

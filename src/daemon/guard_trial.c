@@ -67,6 +67,14 @@ int guard_trial_remove(struct nft *nft, bool *ret_found, struct err *e)
 	return r == -ENOENT ? 0 : r;
 }
 
+bool guard_trial_lives(void)
+{
+	int fd CLEANUP_FD = -1;
+	struct err e;
+
+	return control_bind(GUARD_TRIAL_NAME, &fd, &e) == -EADDRINUSE;
+}
+
 /* @ms 0: for ever. */
 static int arm_kernel(const struct guard *g, struct nft *nft, int64_t ms, struct err *e)
 {

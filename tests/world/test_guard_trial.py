@@ -401,6 +401,18 @@ def test_beside_a_guard_the_kernel_can_bring_the_way_in_back(net, standing, term
     assert 'sallyport' not in tables(net)
 
 
+def test_a_guard_that_is_stopped_leaves_the_kernels_part_to_the_trial(net, standing,
+                                                                      terminal):
+    t = terminal(['--', 'sh', '-c', '"ip rule add pref 7 lookup 4242; exec sleep 1000"'])
+    t.wait('the network changed')
+    assert standing.stop() == 0
+    assert TRIAL in tables(net), t.log.text()
+    net.servera.run(standing.program, 'guard', '--off', timeout=PATIENCE)
+    t.child.wait(PATIENCE)
+    assert 'sallyport' not in tables(net)
+    assert '\n7:' not in net.servera.out('ip', 'rule')
+
+
 def test_without_anything_that_proves_it_is_refused(net, program):
     done = net.servera.run('setsid', '-w', program, 'guard', '--confirm', '6',
                            '--', 'true', ok=False)
