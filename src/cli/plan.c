@@ -39,7 +39,7 @@ int cli_print_plan(struct supervisor *s, struct err *e)
 	wants = arena_alloc(a, sizeof(*wants) * (s->gate.n_rooms + 2));
 	sup_want(s, a, &(struct place){ .kind = PLACE_GATE }, &host, &wants[n++]);
 	sup_want(s, a, &(struct place){ .kind = PLACE_HOST }, &host, &wants[n]);
-	sup_remember(s, a, &wants[n]);
+	before_note(s, a, &wants[n]);
 	sup_want(s, a, &(struct place){ .kind = PLACE_HOST }, &host, &wants[n++]);
 	for (size_t i = 0; i < s->gate.n_rooms; i++)
 		sup_want(s, a, &(struct place){ .kind = PLACE_ROOM, .room = i }, &host,

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * They stand in the host's table, as comments of chain `before_NAME`.  Whoever
- * deletes that table takes them away, and so they stand in a file as well, for the
- * moment in which nobody is there to write the table anew.
+ * The host's sysctls as they were before us stand in its table, as comments of chain
+ * `before_NAME`.  Whoever deletes that table takes them away, and so they stand in a
+ * file as well, for the moment in which nobody is there to write the table anew.
  */
 #include "daemon/supervisor.h"
 
 #include "sys/files.h"
+#include "sys/sysctl.h"
 
 #include <errno.h>
 #include <string.h>
@@ -109,4 +110,69 @@ int before_read_chain(struct nft *n, struct arena *a, const char *table, const c
 	*ret = items;
 	*ret_n = count;
 	return 0;
+}
+
+static void remember(struct supervisor *s, const char *path, const char *value)
+{
+	struct plan_sysctl *b;
+
+	if (has_path(s->before, s->n_before, path))
+		return;
+	b = arena_push(&s->arena, s->before, s->n_before, s->cap_before);
+	b->path = arena_strdup(&s->arena, path);
+	b->value = arena_strdup(&s->arena, value);
+}
+
+void before_note(struct supervisor *s, struct arena *a, const struct want *w)
+{
+	bool change = false, all6 = false;
+	const char *now;
+
+	for (size_t i = 0; i < w->n_sysctls; i++)
+		if (w->sysctls[i].restore &&
+		    place_sysctl_differs(&s->host, a, &w->sysctls[i], &now)) {
+			remember(s, w->sysctls[i].path, now);
+			change = true;
+			all6 |= str_eq(w->sysctls[i].path, PLAN_FORWARDING6_ALL);
+		}
+	for (size_t i = 0; change && i < w->n_sysctls; i++) {
+		struct err e;
+
+		/* Once that is written, a link's own is our doing. */
+		if (!w->sysctls[i].restore || w->sysctls[i].value ||
+		    (str_starts(w->sysctls[i].path, "ipv6/") && !all6))
+			continue;
+		if (sysctl_get_in(&s->host.sysctls, a, w->sysctls[i].path, &now, &e) == 0)
+			remember(s, w->sysctls[i].path, now);
+	}
+}
+
+int before_merge(struct supervisor *s, struct arena *a, struct err *e)
+{
+	struct plan_sysctl *found;
+	size_t n;
+	int r;
+
+	if (s->before_known)
+		return 0;
+	r = before_read(s->host.nft, a, s->gate.name, &found, &n, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		remember(s, found[i].path, found[i].value);
+	s->before_known = true;
+	return 0;
+}
+
+bool before_is_written(struct supervisor *s, struct arena *a, const struct want *w)
+{
+	const char *now;
+
+	if (!s->host.nft_text || !str_eq(s->host.nft_text, w->nft))
+		return true;
+	for (size_t i = 0; i < w->n_sysctls; i++)
+		if (w->sysctls[i].restore &&
+		    place_sysctl_differs(&s->host, a, &w->sysctls[i], &now))
+			return true;
+	return false;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * snapshot -> want -> diff -> apply, for host, gate and rooms.  Used for the
- * first start, after `kill -9`, when a tunnel comes and goes, and for repair:
- * what differs decides, not what we think has happened.
+ * What host, gate and rooms should be, and in which order they are made so
+ * (daemon/place_set.c).  Used for the first start, after `kill -9`, when a tunnel comes
+ * and goes, and for repair: what differs decides, not what we think has happened.
  *
  * The order closes before it opens: first the gate's sysctls and its nft table
  * (the kill switch), then links, addresses, routes and rules, the host's way in
@@ -11,321 +11,19 @@
 #include "daemon/supervisor.h"
 
 #include "plan/diff.h"
-#include "sys/fd.h"
 #include "sys/netns.h"
-#include "sys/sysctl.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Links made in one round get their addresses in the next; one more sees that nothing is left. */
 #define ROUNDS 6
 
 #define LAZY_MS  50
 #define RETRY_MS 1000
-
-static int netns_of(void *ctx, enum want_place place, size_t room)
-{
-	struct supervisor *s = ctx;
-
-	switch (place) {
-	case PLACE_HOST:
-		return s->host.fd;
-	case PLACE_GATE:
-		return s->inner.fd;
-	case PLACE_ROOM:
-		return s->rooms[room].fd;
-	}
-	return -1;
-}
-
-static const char *place_name(const struct place *p)
-{
-	return p->netns ? p->netns : "host";
-}
-
-static const struct plan_sysctl *find_before(const struct supervisor *s, const char *path)
-{
-	for (size_t i = 0; i < s->n_before; i++)
-		if (str_eq(s->before[i].path, path))
-			return &s->before[i];
-	return NULL;
-}
-
-static void remember(struct supervisor *s, const char *path, const char *value)
-{
-	struct plan_sysctl *b;
-
-	if (find_before(s, path))
-		return;
-	b = arena_push(&s->arena, s->before, s->n_before, s->cap_before);
-	b->path = arena_strdup(&s->arena, path);
-	b->value = arena_strdup(&s->arena, value);
-}
-
-/* Would @x change something now?  Reads its value into @ret_now. */
-static bool sysctl_differs(struct place *p, struct arena *a, const struct want_sysctl *x,
-			   const char **ret_now)
-{
-	struct err e;
-
-	if (sysctl_get_in(&p->sysctls, a, x->path, ret_now, &e) < 0)
-		return false; /* a kernel without it, or an interface that has just gone */
-	if (!x->value || str_eq(*ret_now, x->value))
-		return false;
-	return !x->only_if || str_eq(*ret_now, x->only_if);
-}
-
-void sup_remember(struct supervisor *s, struct arena *a, const struct want *w)
-{
-	bool change = false, all6 = false;
-	const char *now;
-
-	for (size_t i = 0; i < w->n_sysctls; i++)
-		if (w->sysctls[i].restore && sysctl_differs(&s->host, a, &w->sysctls[i], &now)) {
-			remember(s, w->sysctls[i].path, now);
-			change = true;
-			all6 |= str_eq(w->sysctls[i].path, PLAN_FORWARDING6_ALL);
-		}
-	for (size_t i = 0; change && i < w->n_sysctls; i++) {
-		struct err e;
-
-		/* Once that is written, a link's own is our doing. */
-		if (!w->sysctls[i].restore || w->sysctls[i].value ||
-		    (str_starts(w->sysctls[i].path, "ipv6/") && !all6))
-			continue;
-		if (sysctl_get_in(&s->host.sysctls, a, w->sysctls[i].path, &now, &e) == 0)
-			remember(s, w->sysctls[i].path, now);
-	}
-}
-
-/* Will the host's switch be written that other gates look at as well (router.c)? */
-static bool needs_lock(struct place *p, struct arena *a, const struct want *w)
-{
-	const char *now;
-
-	for (size_t i = 0; p->sup->settled && i < w->n_sysctls; i++)
-		if (w->sysctls[i].restore && str_eq(w->sysctls[i].path, PLAN_FORWARDING6_ALL))
-			return sysctl_differs(p, a, &w->sysctls[i], &now);
-	return false;
-}
-
-static int apply_sysctls(struct place *p, struct arena *a, const struct want *w, struct err *e)
-{
-	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
-	int lock CLEANUP_FD = -1;
-	const char *was;
-	int r;
-
-	if (p->netns)
-		r = netns_enter(p->fd, &visit, e);
-	else
-		r = needs_lock(p, a, w) ? host_lock(&lock, e) : 0;
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < w->n_sysctls; i++) {
-		const struct want_sysctl *x = &w->sysctls[i];
-
-		if (!x->value)
-			continue;
-		r = sysctl_change_in(&p->sysctls, a, x->path, x->value, x->only_if, &was, e);
-		if (r < 0 && r != -ENOENT)
-			return r;
-		if (was && p->had_sysctls && !x->restore)
-			sup_repaired(p->sup, "%s: sysctl %s was %s", place_name(p), x->path, was);
-	}
-	return 0;
-}
-
-/*
- * The host's table is every gate's.  What stands in it for this one, from
- * before a `kill -9` or for an older slot, is taken out in the same transaction,
- * and so is what an older version left for nobody.  It has to be listed for that, so
- * only when there is something, or somebody in our way.
- */
-static int with_stale(struct place *p, struct arena *a, const char *text, const char **ret,
-		      struct err *e)
-{
-	const struct gate *g = &p->sup->gate;
-	const struct publish *port;
-	const char *listed, *other;
-	int r = nft_list_table(p->nft, a, PLAN_NFT_HOST, &listed, e);
-
-	*ret = text;
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return r;
-	other = plan_nft_conflict(a, listed, g, &port);
-	if (other)
-		return err_set(
-			e, EADDRINUSE,
-			"port %u/%s is gate \"%s\"'s: publish another one, or take that gate "
-			"away with: sallyport down %s",
-			port->door_port, port->proto == IPPROTO_UDP ? "udp" : "tcp", other, other);
-	*ret = arena_printf(a, "%s%s", plan_nft_stale(a, listed, g->name), text);
-	return 0;
-}
-
-static bool has_part(struct place *p, struct arena *a)
-{
-	return nft_has_chain(p->nft, PLAN_NFT_HOST,
-			     arena_printf(a, "before_%s", p->sup->gate.name)) ||
-	       nft_has_chain(p->nft, PLAN_NFT_HOST, PLAN_NFT_OLDER);
-}
-
-static int run_nft(struct place *p, struct arena *a, const char *text, struct err *e)
-{
-	int r;
-
-	if (p->kind != PLACE_HOST)
-		return nft_run(p->nft, text, e);
-	if (!has_part(p, a)) {
-		r = nft_run(p->nft, text, e);
-		if (r != -EEXIST) /* a port of ours leads to another gate */
-			return r;
-	}
-	r = with_stale(p, a, text, &text, e);
-	return r < 0 ? r : nft_run(p->nft, text, e);
-}
-
-static int apply_nft(struct place *p, struct arena *a, const struct want *w, struct err *e)
-{
-	int r;
-
-	if (!w->nft || (p->nft_text && str_eq(p->nft_text, w->nft)))
-		return 0;
-	r = run_nft(p, a, w->nft, e);
-	if (r < 0)
-		return err_wrap(e, r, "nft table inet %s of %s", place_nft_table(p, a),
-				place_name(p));
-	free(p->nft_text);
-	p->nft_text = strdup(w->nft);
-	return 0;
-}
-
-static int take_snapshot(struct place *p, struct arena *a, const struct want *w,
-			 struct snapshot *ret, struct err *e)
-{
-	if (p->kind == PLACE_HOST)
-		return rtnl_snapshot_near(p->rtnl, a, plan_host_link(a, &p->sup->gate),
-					  w->table_first, w->table_last, ret, e);
-	return rtnl_snapshot_tables(p->rtnl, a, w->table_first, w->table_last, ret, e);
-}
-
-/*
- * Told to the log only when somebody else did it: not at the first start, and
- * not when a door has just come or gone and the plan follows.  What follows
- * from one deletion (a renewed list of rules) is one repair.
- */
-static void report(struct place *p, struct arena *a, const struct diff *d)
-{
-	struct supervisor *s = p->sup;
-
-	if (!s->settled || s->facts_changed || s->sandboxes.changed ||
-	    (p->kind == PLACE_HOST && s->sides_changed))
-		return;
-	for (size_t i = 0; i < d->n_ops; i++) {
-		if (d->ops[i].kind == OP_RULE_DEL)
-			continue;
-		sup_repaired(s, "%s: %s", place_name(p), diff_op_text(a, &d->ops[i]));
-		if (d->ops[i].kind == OP_RULE_ADD || d->ops[i].kind == OP_RULE_MOVE) {
-			while (i + 1 < d->n_ops && (d->ops[i + 1].kind == OP_RULE_ADD ||
-						    d->ops[i + 1].kind == OP_RULE_MOVE ||
-						    d->ops[i + 1].kind == OP_RULE_DEL))
-				i++;
-		}
-	}
-}
-
-static bool has_rules(const struct diff *d)
-{
-	for (size_t i = 0; i < d->n_ops; i++)
-		if (d->ops[i].kind == OP_RULE_ADD || d->ops[i].kind == OP_RULE_DEL ||
-		    d->ops[i].kind == OP_RULE_MOVE)
-			return true;
-	return false;
-}
-
-static bool is_wanted(const struct want *w, const char *link)
-{
-	for (size_t i = 0; i < w->n_links; i++)
-		if (str_eq(w->links[i].name, link))
-			return true;
-	return false;
-}
-
-/* On the host, others' links are their own affair. */
-static void keep_wanted_links(struct snapshot *s, const struct want *w)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s->n_links; i++)
-		if (is_wanted(w, s->links[i].name))
-			s->links[n++] = s->links[i];
-	s->n_links = n;
-}
-
-/*
- * The kernel's routes of our addresses, if it said that such were taken away: also when an
- * address went, or a link was set down, which concerns nobody any more.
- */
-static int put_back_locals(struct place *p, struct arena *a, const struct want *w,
-			   size_t *ret_steps, struct err *e)
-{
-	const struct want local = { .table_first = RT_TABLE_LOCAL, .table_last = RT_TABLE_LOCAL };
-	struct text words CLEANUP_TEXT = { 0 };
-	struct snapshot now;
-	int r;
-
-	if (!p->locals_due)
-		return 0;
-	p->locals_due = false;
-	r = take_snapshot(p, a, &local, &now, e);
-	if (r < 0)
-		return r;
-	if (p->kind == PLACE_HOST)
-		keep_wanted_links(&now, w);
-	r = rtnl_locals_put_back(p->rtnl, &now, &words, e);
-	if (words.len) {
-		*ret_steps += 1; /* routes may have gone with an address */
-		sup_repaired(p->sup, "%s: %s was missing", place_name(p), text_str(&words));
-	}
-	return r;
-}
-
-/* From @have, the place as it was a moment ago; taken when nothing is in it. */
-static int apply_place(struct place *p, struct arena *a, const struct want *w, struct snapshot have,
-		       size_t *ret_steps, struct err *e)
-{
-	struct diff diff = { 0 };
-	int lock CLEANUP_FD = -1;
-	int r = have.n_links ? 0 : take_snapshot(p, a, w, &have, e);
-
-	if (r < 0)
-		return err_wrap(e, r, "%s", place_name(p));
-	diff_make(a, &have, w, &diff);
-	if (p->kind == PLACE_HOST && p->sup->settled && has_rules(&diff)) {
-		/* They are every gate's: one at a time, by what is there then. */
-		r = host_lock(&lock, e);
-		if (r == 0)
-			r = take_snapshot(p, a, w, &have, e);
-		if (r < 0)
-			return r;
-		diff_make(a, &have, w, &diff);
-	}
-	report(p, a, &diff);
-	*ret_steps += diff.n_ops;
-	/* A source is only taken from what is known to be local. */
-	r = put_back_locals(p, a, w, ret_steps, e);
-	if (r == 0)
-		r = rtnl_apply(p->rtnl, w, &diff, netns_of, p->sup, e);
-	return r < 0 ? err_wrap(e, r, "%s", place_name(p)) : 0;
-}
 
 static void hash_facts(uint64_t *h, const struct door_run *d)
 {
@@ -525,37 +223,6 @@ void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 	}
 }
 
-/* What stands in chain `before_NAME`: ours from before a `kill -9`, or another gate's legacy. */
-static int merge_before(struct supervisor *s, struct arena *a, struct err *e)
-{
-	struct plan_sysctl *found;
-	size_t n;
-	int r;
-
-	if (s->before_known)
-		return 0;
-	r = before_read(s->host.nft, a, s->gate.name, &found, &n, e);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < n; i++)
-		remember(s, found[i].path, found[i].value);
-	s->before_known = true;
-	return 0;
-}
-
-/* Would this plan change chain `before_NAME`? */
-static bool writes_before(struct supervisor *s, struct arena *a, const struct want *w)
-{
-	const char *now;
-
-	if (!s->host.nft_text || !str_eq(s->host.nft_text, w->nft))
-		return true;
-	for (size_t i = 0; i < w->n_sysctls; i++)
-		if (w->sysctls[i].restore && sysctl_differs(&s->host, a, &w->sysctls[i], &now))
-			return true;
-	return false;
-}
-
 /* A sandbox's link that its engine has not taken yet. */
 static bool waits_for_engine(const struct supervisor *s, struct arena *a, const char *link)
 {
@@ -579,7 +246,7 @@ static int drop_short_links(struct supervisor *s, struct arena *a, struct snapsh
 
 	for (size_t i = 0; r == 0 && i < host->n_links; i++) {
 		if (!plan_link_is_of(&host->links[i], s->gate.name) ||
-		    is_wanted(w, host->links[i].name) ||
+		    want_has_link(w, host->links[i].name) ||
 		    waits_for_engine(s, a, host->links[i].name))
 			continue;
 		r = rtnl_link_delete(s->host.rtnl, host->links[i].name, e);
@@ -592,7 +259,7 @@ static int drop_short_links(struct supervisor *s, struct arena *a, struct snapsh
 			r = rtnl_link_delete(s->host.rtnl, plan_short_link(a, &s->slot, i), e);
 			dropped = true;
 		}
-	return r < 0 || !dropped ? r : take_snapshot(&s->host, a, w, host, e);
+	return r < 0 || !dropped ? r : place_snapshot(&s->host, a, w, host, e);
 }
 
 /* Whose changes on the host concern us; true if we know only now. */
@@ -654,14 +321,14 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	n_before = s->n_before;
 	sup_want(s, a, &s->host, host, ret);
 	/* Another gate may have left something there. */
-	if (writes_before(s, a, ret))
+	if (before_is_written(s, a, ret))
 		s->before_known = false;
-	r = merge_before(s, a, e);
+	r = before_merge(s, a, e);
 	if (r == 0)
 		r = router_look(s, a, &adopted, e);
 	if (r < 0)
 		return r;
-	sup_remember(s, a, ret);
+	before_note(s, a, ret);
 	r = before_keep(s, e);
 	if (r < 0)
 		return r;
@@ -669,7 +336,7 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 		sup_want(s, a, &s->host, host, ret);
 	note_sides(s, ret);
 	if (ret->table_last != ret->table_first) /* more tables than were looked at */
-		r = take_snapshot(&s->host, a, ret, host, e);
+		r = place_snapshot(&s->host, a, ret, host, e);
 	return r < 0 ? r : drop_short_links(s, a, host, ret, e);
 }
 
@@ -680,15 +347,15 @@ static int host_round(struct supervisor *s, struct arena *a, size_t *ret_steps, 
 	int r = want_host(s, a, &want, &host, e);
 
 	if (r == 0)
-		r = apply_nft(&s->host, a, &want, e);
+		r = place_set_nft(&s->host, a, &want, e);
 	if (r == 0)
-		r = apply_place(&s->host, a, &want, host, ret_steps, e);
+		r = place_set_network(&s->host, a, &want, host, ret_steps, e);
 	if (r == 0 && !s->host.watch)
 		r = place_watch(&s->host, e);
 	if (r == 0 && watch_host(s, a, &host))
 		*ret_steps += 1;
 	if (r == 0)
-		r = apply_sysctls(&s->host, a, &want, e);
+		r = place_set_sysctls(&s->host, a, &want, e);
 	router_note(s, a);
 	return r;
 }
@@ -726,24 +393,25 @@ static int one_round(struct supervisor *s, int round, size_t *ret_steps, struct 
 		if (s->gate.rooms[i].sandbox)
 			continue; /* its links are made later */
 		sup_want(s, &a, &s->rooms[i], &none, &want);
-		r = apply_sysctls(&s->rooms[i], &a, &want, e);
+		r = place_set_sysctls(&s->rooms[i], &a, &want, e);
 	}
 	sup_want(s, &a, &s->inner, &none, &want);
 	if (r == 0 && first)
-		r = apply_sysctls(&s->inner, &a, &want, e);
+		r = place_set_sysctls(&s->inner, &a, &want, e);
 	if (r == 0)
-		r = apply_nft(&s->inner, &a, &want, e);
+		r = place_set_nft(&s->inner, &a, &want, e);
 	if (r == 0)
-		r = apply_place(&s->inner, &a, &want, gate, ret_steps, e);
+		r = place_set_network(&s->inner, &a, &want, gate, ret_steps, e);
 	for (size_t i = 0; r == 0 && i < s->gate.n_rooms; i++) {
 		if (s->gate.rooms[i].sandbox && !s->rooms[i].sandbox.ours &&
 		    !plan_sandbox_lacks(&s->rooms[i].sandbox))
 			continue; /* the engine's */
 		sup_want(s, &a, &s->rooms[i], &none, &want);
-		of_room = s->gate.rooms[i].sandbox ? apply_sysctls(&s->rooms[i], &a, &want, &why)
-						   : 0;
+		of_room = s->gate.rooms[i].sandbox
+				  ? place_set_sysctls(&s->rooms[i], &a, &want, &why)
+				  : 0;
 		if (of_room == 0)
-			of_room = apply_place(&s->rooms[i], &a, &want, none, ret_steps, &why);
+			of_room = place_set_network(&s->rooms[i], &a, &want, none, ret_steps, &why);
 		if (of_room < 0) {
 			rooms = of_room;
 			*e = why;

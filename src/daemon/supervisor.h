@@ -237,6 +237,20 @@ void place_hear(struct place *p);
 int place_watch_nft(struct place *p, struct err *e) MUST_USE;
 const char *place_nft_table(const struct place *p, struct arena *a);
 
+/* daemon/place_set.c: makes a place what it should be. */
+/* From @have, the place as it was a moment ago; taken when nothing is in it. */
+int place_set_network(struct place *p, struct arena *a, const struct want *w, struct snapshot have,
+		      size_t *ret_steps, struct err *e) MUST_USE;
+int place_set_nft(struct place *p, struct arena *a, const struct want *w, struct err *e) MUST_USE;
+int place_set_sysctls(struct place *p, struct arena *a, const struct want *w,
+		      struct err *e) MUST_USE;
+/* Would @x change something now?  Reads its value into @ret_now. */
+bool place_sysctl_differs(struct place *p, struct arena *a, const struct want_sysctl *x,
+			  const char **ret_now);
+/* What @w, whose tables are known, is compared with. */
+int place_snapshot(struct place *p, struct arena *a, const struct want *w, struct snapshot *ret,
+		   struct err *e) MUST_USE;
+
 /* daemon/reconcile.c */
 int reconcile(struct supervisor *s, struct err *e) MUST_USE;
 /* Something happened: look at it when all events at hand are delivered. */
@@ -244,12 +258,6 @@ void reconcile_soon(struct supervisor *s);
 void reconcile_if_dirty(struct supervisor *s);
 /* The same for what cannot have hurt us (a VPN client adds routes): in a moment. */
 void reconcile_later(struct supervisor *s);
-/*
- * Notes the values that the host has of the sysctls which @host would change, before
- * anything is written: the next plan has them in the nft table, and whoever takes us
- * away finds them there.
- */
-void sup_remember(struct supervisor *s, struct arena *a, const struct want *host);
 /* The plan of one place as it is now. */
 void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 	      const struct snapshot *host, struct want *ret);
@@ -268,6 +276,16 @@ int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sy
 		size_t *ret_n, struct err *e) MUST_USE;
 /* Writes the copy that stands beside the table, if there is more to it now. */
 int before_keep(struct supervisor *s, struct err *e) MUST_USE;
+/*
+ * Notes the values that the host has of the sysctls which @host would change, before
+ * anything is written: the next plan has them in the nft table, and whoever takes us
+ * away finds them there.
+ */
+void before_note(struct supervisor *s, struct arena *a, const struct want *host);
+/* Takes in what stands in the chain: ours from before a `kill -9`, or another gate's legacy. */
+int before_merge(struct supervisor *s, struct arena *a, struct err *e) MUST_USE;
+/* Would the host's plan @w change the chain? */
+bool before_is_written(struct supervisor *s, struct arena *a, const struct want *w);
 
 /* The chain alone, and of any table of family inet; nothing if there is none. */
 int before_read_chain(struct nft *n, struct arena *a, const char *table, const char *chain,

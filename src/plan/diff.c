@@ -77,7 +77,7 @@ static void diff_links(struct work *w)
 	}
 }
 
-static bool link_wanted(const struct want *w, const char *name)
+bool want_has_link(const struct want *w, const char *name)
 {
 	for (size_t i = 0; i < w->n_links; i++)
 		if (str_eq(w->links[i].name, name))
@@ -137,7 +137,7 @@ static void diff_addresses_del(struct work *w)
 		const char *name = link_name(w->have, a->link);
 
 		if (str_eq(name, "lo") || ip_is_link_local(&a->local) ||
-		    !link_wanted(w->want, name) || want_has_address(w, a))
+		    !want_has_link(w->want, name) || want_has_address(w, a))
 			continue;
 		add_op(w, OP_ADDRESS_DEL)->address = a;
 	}
@@ -157,7 +157,7 @@ static const struct prefix *slot_net(const struct slot *s, sa_family_t family)
 static bool leads_to_us(const struct work *w, const struct route *r)
 {
 	return prefix_contains(slot_net(&w->want->slot, r->family), &r->dst) ||
-	       (r->n_hops && link_wanted(w->want, link_name(w->have, r->hops[0].link)));
+	       (r->n_hops && want_has_link(w->want, link_name(w->have, r->hops[0].link)));
 }
 
 static bool route_is_ours(const struct work *w, const struct route *r)

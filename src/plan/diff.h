@@ -41,11 +41,13 @@ struct diff {
 /*
  * The steps from @have to @want.  Ours is what stands in @want's tables and
  * what carries its protocol at priority 0; addresses are compared only on
- * links that @want names, and link-local IPv6 ones are left alone unless wanted.  An unchanged namespace gives no
- * step.  The result points into @have and @want.
+ * links that @want names, and link-local IPv6 ones are left alone unless wanted.  An
+ * unchanged namespace gives no step.  The result points into @have and @want.
  */
 void diff_make(struct arena *a, const struct snapshot *have, const struct want *want,
 	       struct diff *ret);
+
+bool want_has_link(const struct want *w, const char *name);
 
 /* One line of words for the log: "rule to 198.18.0.0/26 lookup 5901 was gone". */
 const char *diff_op_text(struct arena *a, const struct op *op);
