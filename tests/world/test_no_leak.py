@@ -2,6 +2,7 @@
 """Closed before open: nothing of a room leaves by the lan door."""
 import os
 import signal
+from contextlib import contextmanager
 
 import pytest
 
@@ -178,11 +179,21 @@ def test_established_connections_of_the_tunnel_do_not_move_to_the_lan(
     assert ear.seen(lambda p: p.dport == port and p.dst == LAPTOP4) == []
 
 
+@contextmanager
+def stopped(gate):
+    gate.child.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        gate.child.send_signal(signal.SIGCONT)
+
+
 def test_nothing_leaks_when_the_vpns_routes_are_withdrawn(world, gate, talker,
                                                          ear):
     """F3: the tunnel stays, and what main says of its range is the LAN's now. What
-    was said before has its door's mark; who begins to talk now has none."""
-    with gate.inner as inner, gate.room() as room, \
+    was said before has its door's mark; who begins to talk now has none. Nobody puts
+    the routes back meanwhile."""
+    with gate.inner as inner, gate.room() as room, stopped(gate), \
             Sniffer(world.vpnsrv, 'tun0') as tun:
         for family in '-4', '-6':
             inner.run('ip', family, 'route', 'flush', 'dev', 'office', 'table', 'main')
