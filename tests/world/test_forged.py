@@ -172,8 +172,10 @@ def test_the_gate_itself_is_silent_towards_the_host(gate, world):
     assert got.how is How.SILENT
 
 
-def test_the_hosts_loopback_keeps_the_slots_host_address(gate, world):
-    got = probe.ask(world.servera, 'tcp', '127.0.0.1', 80)
+@pytest.mark.parametrize('proto', ['tcp', 'udp'])
+def test_the_hosts_loopback_keeps_the_slots_host_address(gate, world, proto):
+    """TCP takes the short link, UDP the gate's."""
+    got = probe.ask(world.servera, proto, '127.0.0.1', 80)
     assert (got.by, got.saw) == ('room', minus(gate.r4, 2))
 
 
