@@ -325,7 +325,6 @@ static void make_want(struct attached *x, struct arena *a, const struct snapshot
 {
 	x->ask.before = x->before;
 	x->ask.n_before = x->n_before;
-	x->ask.unasked = x->unasked;
 	plan_attach(a, net, doors, &x->ask, ret);
 }
 
@@ -385,14 +384,8 @@ int attached_reconcile(struct attached *x, struct err *e)
 	size_t steps = 1;
 	int r = 0;
 
-	for (int i = 0; i < ROUNDS && steps; i++) {
+	for (int i = 0; i < ROUNDS && steps; i++)
 		r = one_round(x, &steps, e);
-		/* A kernel without quotas has nobody told. */
-		if (r < 0 && x->unasked) {
-			x->unasked = false;
-			steps = 1;
-		}
-	}
 	return r;
 }
 

@@ -8,10 +8,8 @@
 #include "sys/files.h"
 #include "sys/memory.h"
 #include "sys/notify.h"
-#include "sys/sock_diag.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -56,25 +54,6 @@ static void network_changed(struct loop_source *source, uint32_t events)
 		loop_arm(&w->loop, &w->sweep, LAZY_MS);
 }
 
-/* Is there a UDP service that is bound to the wildcard?  Behind the kernel's own ports are clients. */
-static bool may_be_asked(void)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-	struct socket_seen *all;
-	struct err e;
-	size_t n;
-
-	/* Who cannot know takes it that there is one. */
-	if (sock_diag_list_of(&a, IPPROTO_UDP, &all, &n, &e) < 0)
-		return true;
-	for (size_t i = 0; i < n; i++)
-		if (all[i].state == SOCKET_LISTENS && ip_is_any(&all[i].local) &&
-		    (all[i].local_port < PLAN_ATTACH_CLIENTS_FIRST ||
-		     all[i].local_port > PLAN_ATTACH_CLIENTS_LAST))
-			return true;
-	return false;
-}
-
 static void nft_changed(struct loop_source *source, uint32_t events)
 {
 	struct attach_watch *w = source->ctx;
@@ -90,10 +69,6 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 	}
 	if (*e.text)
 		attached_say(&w->x, "%s", e.text);
-	if (nft_watch_rang(w->nft) && w->x.unasked) {
-		w->x.unasked = false;
-		w->dirty = true;
-	}
 	if (attached_translation(&w->x, &a, &translated, &e) == 0 &&
 	    translated != w->x.ask.translated)
 		w->dirty = true;
@@ -155,9 +130,6 @@ static void sweep(struct loop_timer *timer)
 
 	if (w->path.fd < 0)
 		look_for_path(w);
-	/* Found before it is asked: then its first answer has its source, too. */
-	if (w->x.unasked && may_be_asked())
-		w->x.unasked = false;
 	w->dirty = w->swept = true;
 	loop_arm(&w->loop, &w->sweep, SWEEP_MS);
 }
@@ -247,7 +219,6 @@ int attach_watch_open(struct attach_watch *w, const struct attach_target *t,
 	w->x.target = t;
 	w->x.ask = *ask;
 	w->x.watched = true;
-	w->x.unasked = w->awaits_questions && !may_be_asked();
 	r = open_watch(w, e);
 	if (r == 0)
 		r = attached_open(&w->x, t, e);

@@ -24,11 +24,6 @@ struct attached {
 	bool settled; /* what differs from now on is a repair */
 	char *said; /* the doors as they were told last */
 	bool quiet;
-	/*
-	 * Somebody listens who hears of the first question, and nobody has asked yet
-	 * (attach_ask.unasked): once that is over it does not come back.
-	 */
-	bool unasked;
 };
 
 /* daemon/attach.c; "sallyport: LABEL: ..." on stderr. */
@@ -67,8 +62,6 @@ struct attach_watch {
 	void (*request)(void *ctx, const char *line, int fd);
 	void *request_ctx;
 	bool signals_are_mine; /* whoever opened it handles signals itself */
-	/* Dies with the tunnel: may be `unasked`.  In the caller's namespace only. */
-	bool awaits_questions;
 };
 
 #define ATTACH_WATCH_NONE                                                                          \

@@ -604,7 +604,6 @@ static void prepare(struct init *s, const struct init_options *o)
 	s->dns = (struct init_names){ .arena = &s->arena, .chosen = o->env->names };
 	s->fresh = true;
 	s->watch.signals_are_mine = true;
-	s->watch.awaits_questions = true;
 	s->watch.request = request;
 	s->watch.request_ctx = s;
 	s->deadline = (struct loop_timer){ .fire = deadline, .ctx = s };

@@ -41,13 +41,6 @@ struct attach_ask {
 	 */
 	bool began_none;
 	/*
-	 * The kill switch without tracking only: nobody has asked a UDP service that is
-	 * bound to the wildcard.  The chain that gives answers their source is not there
-	 * then, which every packet would pass; the first question uses up the quota
-	 * `asked`, which the kernel tells whoever listens.
-	 */
-	bool unasked;
-	/*
 	 * TCP segments by tunnels are no larger, 0: as each link's MTU says.  For a way
 	 * that is narrower than its tunnel and does not tell.
 	 */
@@ -77,9 +70,6 @@ const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 /* Its sets of what the namespace began by TCP. */
 #define PLAN_ATTACH_OWN4 "own4"
 #define PLAN_ATTACH_OWN6 "own6"
-/* The ports that the kernel gives to whoever asks for any: behind them are clients. */
-#define PLAN_ATTACH_CLIENTS_FIRST 32768
-#define PLAN_ATTACH_CLIENTS_LAST  60999
 /*
  * Commands that tell that kill switch of the TCP connections among @all that the
  * namespace began by a LAN door before it was there; or "".  Which they are is

@@ -187,8 +187,6 @@ void attach_leave_closed(struct attach_text *n)
 	attach_line(n, "\tchain leave {");
 	attach_line(n, "\t\ttype filter hook postrouting priority 0; policy accept;");
 	attach_each_address(n, n->doors->lan, n->doors->n_lan, answered_by_its_door);
-	if (!attach_answers(n))
-		attach_line(n, "\t\tmeta l4proto udp jump says");
 	attach_each_address(n, n->doors->lan, n->doors->n_lan, begun_by_its_door);
 	attach_line(n, "\t\toifname \"lo\" accept");
 	attach_own_sources(n);

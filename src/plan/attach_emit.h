@@ -38,9 +38,6 @@ void attach_line(struct attach_text *n, const char *fmt, ...) __attribute__((for
 /* Is more to be told of a packet than its addresses tell? */
 bool attach_tracks(const struct attach_text *n);
 
-/* Are answers given their source, or has nobody asked for any yet? */
-bool attach_answers(const struct attach_text *n);
-
 /* For each address of @doors, in the order of the doors: @rule(n, door, address). */
 void attach_each_address(struct attach_text *n, const struct seen_door *doors, size_t n_doors,
 			 void (*rule)(struct attach_text *n, const struct seen_door *d,

@@ -30,9 +30,6 @@
 /* The kernel's tracking forgets an idle connection after as long. */
 #define OWN "flags dynamic,timeout; timeout 5d; size 65536"
 
-/* Used up by the first datagram: the kernel tells of that once. */
-#define ASKED "asked"
-
 #define CLIENTS "flags dynamic,timeout; timeout 3m; size 65536"
 
 const struct attach_family attach_families[2] = {
@@ -89,11 +86,6 @@ static bool closed_by_address(const struct attach_text *n)
 	return n->ask->closed && !attach_tracks(n);
 }
 
-bool attach_answers(const struct attach_text *n)
-{
-	return !(n->ask->unasked && closed_by_address(n));
-}
-
 static bool is_asked(const struct attach_text *n, const struct address *x, sa_family_t family)
 {
 	const struct seen_doors *doors = n->doors;
@@ -143,8 +135,6 @@ static void asks(struct attach_text *n, const struct attach_family *f, const str
 
 	set_name(ip, name);
 	attach_line(n, "\tchain asks_%s {", name);
-	if (!attach_answers(n))
-		attach_line(n, "\t\tquota name \"" ASKED "\"");
 	/* In this order, so that at no moment the client stands nowhere. */
 	attach_line(n, "\t\tupdate @%s { %s }", name, f->asker);
 	forget(n, f, ip);
@@ -182,14 +172,6 @@ static void ask_rules(struct attach_text *n, const struct attach_family *f)
 		    f->digit);
 }
 
-/* What the namespace asks itself, of all but its own: nobody is learned who answers it. */
-static void note_question(struct attach_text *n, const struct attach_family *f, const char *more)
-{
-	attach_line(n, "\t\toifname != \"lo\" udp sport %d-%d%s update @began%c { %s }",
-		    PLAN_ATTACH_CLIENTS_FIRST, PLAN_ATTACH_CLIENTS_LAST, more, f->digit,
-		    f->answered);
-}
-
 static void answer_rules(struct attach_text *n, const struct attach_family *f)
 {
 	char name[SET_NAME_SIZE], ip[IP_TEXT_SIZE];
@@ -201,29 +183,8 @@ static void answer_rules(struct attach_text *n, const struct attach_family *f)
 				    ip_text(&n->net->addresses[i].local, ip));
 	if (closed_by_address(n)) /* a service with such a port, bound to its address */
 		attach_line(n, "\t\t%s @callers%c accept", f->called, f->digit);
-	note_question(n, f, "");
-}
-
-/*
- * In the stead of `answer`, from `leave`: what is forwarded comes by here, too.  The
- * answer to the first question, which is told of, may be there before the chain that
- * gives it its source: it must not go by a tunnel.
- */
-static void say_rules(struct attach_text *n, const struct attach_family *f)
-{
-	char name[SET_NAME_SIZE];
-
-	for (size_t i = 0; i < n->doors->n_lan; i++)
-		for (size_t k = 0; k < n->net->n_addresses; k++) {
-			const struct address *x = &n->net->addresses[k];
-
-			if (x->local.family == f->family && is_asked(n, x, f->family) &&
-			    door_is_asked_at(&n->doors->lan[i], x))
-				attach_line(n, "\t\toifname != %s %s @%s counter drop", n->lan,
-					    f->answered, set_name(&x->local, name));
-		}
-	attach_line(n, "\t\t%s @callers%c return", f->called, f->digit);
-	note_question(n, f, " fib saddr type local");
+	attach_line(n, "\t\toifname != \"lo\" udp sport 32768-60999 update @began%c { %s }",
+		    f->digit, f->answered);
 }
 
 /*
@@ -243,13 +204,6 @@ static void ask_chains(struct attach_text *n)
 
 static void answer(struct attach_text *n)
 {
-	if (!attach_answers(n)) {
-		attach_line(n, "\tchain says {");
-		say_rules(n, &attach_families[0]);
-		say_rules(n, &attach_families[1]);
-		attach_line(n, "\t}");
-		return;
-	}
 	attach_line(n, "\tchain answer {");
 	attach_line(n, "\t\ttype route hook output priority -310; policy accept;");
 	attach_line(n, "\t\tmeta l4proto != udp accept");
@@ -577,8 +531,6 @@ const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 	client_sets(&n, &attach_families[1]);
 	if (!attach_tracks(&n))
 		open_sets(&n);
-	if (!attach_answers(&n))
-		attach_line(&n, "\tquota " ASKED " { over 1 bytes }");
 	before(&n);
 	ask_chains(&n);
 	answer(&n);
@@ -619,8 +571,8 @@ static bool declares(const char *text, const char *head, const char *name, size_
 
 const char *plan_nft_attach_stale(struct arena *a, const char *listed, const char *text)
 {
-	/* Chains first: they speak of the others. */
-	static const char *const heads[] = { "\tchain ", "\tset ", "\tquota " };
+	/* Chains first: they speak of sets. */
+	static const char *const heads[] = { "\tchain ", "\tset " };
 	struct text out CLEANUP_TEXT = { 0 };
 
 	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
@@ -628,8 +580,6 @@ const char *plan_nft_attach_stale(struct arena *a, const char *listed, const cha
 			const char *name = at + strlen(heads[i]);
 			size_t len = strcspn(name, " ");
 
-			if (at != listed && at[-1] != '\n') /* a rule, of a quota */
-				continue;
 			if (!declares(text, heads[i], name, len))
 				text_addf(&out, "delete %.*s inet " PLAN_ATTACH_NFT " %.*s\n",
 					  (int)strlen(heads[i]) - 2, heads[i] + 1, (int)len, name);

@@ -96,8 +96,6 @@ void nft_watch_without_gates(struct nft_watch *w);
  */
 void nft_watch_own(struct nft_watch *w, const char *table, const char *gate);
 bool nft_watch_touched(struct nft_watch *w);
-/* Has a packet used up any table's quota since the last question, or was news lost? */
-bool nft_watch_rang(struct nft_watch *w);
 void nft_watch_close(struct nft_watch **w);
 
 #endif

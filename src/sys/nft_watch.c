@@ -33,7 +33,6 @@ struct nft_watch {
 	bool table_went; /* in the transaction whose end has not come yet */
 	bool names_own; /* likewise */
 	bool touched;
-	bool rang;
 	char own_table[NAME_SIZE];
 	char own_gate[NAME_SIZE];
 };
@@ -204,14 +203,6 @@ bool nft_watch_touched(struct nft_watch *w)
 	return touched;
 }
 
-bool nft_watch_rang(struct nft_watch *w)
-{
-	bool rang = w->rang;
-
-	w->rang = false;
-	return rang;
-}
-
 /*
  * Every transaction ends with one NEWGEN message that tells its maker.  One that
  * deletes a table is nobody's in particular: it may have hurt all.
@@ -225,10 +216,6 @@ static void note(struct nft_watch *w, const struct nlmsghdr *nlh, bool *foreign,
 		w->table_went = true;
 	if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN) ||
 	    nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg))) {
-		/* What no socket made, a packet did (nft_quota_obj_eval()). */
-		if (nlh->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWOBJ) &&
-		    !nlh->nlmsg_pid)
-			w->rang = true;
 		w->names_own = w->names_own || concerns_own(w, nlh);
 		return;
 	}
@@ -265,7 +252,6 @@ int nft_watch_read(struct nft_watch *w, bool *ret_foreign, char ret_who[32], str
 	if (r < 0)
 		return r;
 	w->touched = w->touched || lost;
-	w->rang = w->rang || lost;
 	*ret_foreign = x.foreign || lost;
 	memcpy(ret_who, lost ? "" : x.who, lost ? 1 : NAME_SIZE);
 	return 0;

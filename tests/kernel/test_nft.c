@@ -6,7 +6,6 @@
 #include "sys/netns.h"
 #include "sys/nft.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -177,48 +176,6 @@ static void the_watch_tells_own_transactions_from_others(void **state)
 	assert_string_equal(who, "nft");
 	nft_watch_close(&w);
 	assert_null(w);
-}
-
-static void say(const char *to)
-{
-	const struct sockaddr_in at = { .sin_family = AF_INET,
-					.sin_port = htons(7),
-					.sin_addr.s_addr = inet_addr(to) };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(sendto(fd, "x", 1, 0, (const struct sockaddr *)&at, sizeof(at)), 1);
-	close(fd);
-}
-
-static void a_quota_that_is_used_up_rings(void **state)
-{
-	struct nft *n CLEANUP_NFT = NULL;
-	struct nft_watch *w = NULL;
-	bool foreign;
-	char who[32];
-	struct err e;
-
-	(void)state;
-	assert_int_equal(system("ip link set lo up"), 0);
-	assert_ok(nft_open(-1, &n, &e));
-	assert_ok(nft_watch_open(-1, &w, &e));
-	assert_ok(nft_run(n,
-			  "table inet t {\n\tquota first { over 1 bytes }\n\tchain in {\n"
-			  "\t\ttype filter hook input priority 0;\n"
-			  "\t\tip daddr 127.0.0.2 udp dport 7 quota name \"first\"\n\t}\n}\n",
-			  &e));
-	wait_for(w);
-	assert_ok(nft_watch_read(w, &foreign, who, &e));
-	assert_false(nft_watch_rang(w));
-	say("127.0.0.1");
-	say("127.0.0.2");
-	wait_for(w);
-	foreign = true;
-	assert_ok(nft_watch_read(w, &foreign, who, &e));
-	assert_false(foreign);
-	assert_true(nft_watch_rang(w));
-	assert_false(nft_watch_rang(w));
-	nft_watch_close(&w);
 }
 
 static void a_set_is_empty_until_something_stands_in_it(void **state)
@@ -502,7 +459,6 @@ int main(void)
 				       lab_enter),
 		cmocka_unit_test_setup(no_socket_of_libnftables_reaches_a_child, lab_enter),
 		cmocka_unit_test_setup(the_watch_tells_own_transactions_from_others, lab_enter),
-		cmocka_unit_test_setup(a_quota_that_is_used_up_rings, lab_enter),
 		cmocka_unit_test_setup(a_set_is_empty_until_something_stands_in_it, lab_enter),
 		cmocka_unit_test_setup(a_foreign_transaction_touches_what_it_names, lab_enter),
 		cmocka_unit_test_setup(what_gates_do_to_their_own_parts_wakes_nobody, lab_enter),

@@ -417,44 +417,6 @@ static void segments_are_looked_up_only_where_a_connection_may_have_begun_here(v
 	arena_free(&s.arena);
 }
 
-static bool hooks_output(const char *text)
-{
-	return strstr(text, "hook output");
-}
-
-static void what_is_sent_is_hooked_once_a_udp_service_was_asked(void **state)
-{
-	const struct attach_ask open = { .unasked = true };
-	const struct attach_ask alias = { .unasked = true, .alias = true };
-	const char *before, *after;
-	struct scene s;
-
-	(void)state;
-	container(&s);
-	tunnel(&s);
-	before = closed_text(&s, open);
-	after = closed_text(&s, (struct attach_ask){ 0 });
-	assert_false(hooks_output(before));
-	assert_true(hooks_output(after));
-	/* Whoever is learned is told of, and is not answered by the tunnel. */
-	assert_non_null(strstr(before, "\tchain asks_to_ac110002 {\n\t\tquota name \"asked\"\n"));
-	assert_non_null(strstr(before, "\tchain asks_to_0a080002 {\n\t\tquota name \"asked\"\n"));
-	assert_non_null(strstr(before, "oifname != { \"eth0\" } ip daddr . udp dport . udp sport "
-				       "@to_ac110002 counter drop"));
-	assert_null(strstr(after, "quota"));
-	/* Where others are told apart as well, all is as it was. */
-	assert_true(hooks_output(closed_text(&s, alias)));
-	assert_true(hooks_output(plan_nft_attach(&s.arena, &s.net, &s.doors, &open)));
-	assert_string_equal(plan_nft_attach_stale(&s.arena,
-						  "\tquota asked {\n\tchain says {\n"
-						  "\t\tquota name \"asked\"\n",
-						  after),
-			    "flush table inet sallyport-attach\n"
-			    "delete chain inet sallyport-attach says\n"
-			    "delete quota inet sallyport-attach asked\n");
-	arena_free(&s.arena);
-}
-
 /* Told by their ports: what listens nowhere was begun here. */
 static void connections_that_the_namespace_began_are_told_to_the_kill_switch(void **state)
 {
@@ -558,7 +520,6 @@ int main(void)
 		cmocka_unit_test(connections_are_tracked_where_an_address_does_not_tell),
 		cmocka_unit_test(
 			segments_are_looked_up_only_where_a_connection_may_have_begun_here),
-		cmocka_unit_test(what_is_sent_is_hooked_once_a_udp_service_was_asked),
 		cmocka_unit_test(connections_that_the_namespace_began_are_told_to_the_kill_switch),
 		cmocka_unit_test(segments_by_tunnels_are_made_small_where_that_is_asked_for),
 		cmocka_unit_test(chains_of_the_other_table_are_stale),
