@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What more ports, more gates and more of other people's rules cost."""
+import statistics
 import subprocess
 import time
 
 import table
-from scene import NEAR_A, NEAR_BARE
+from scene import CPU, NEAR_A, NEAR_BARE
 
 ROUNDS = 5
 MS = 500
 PORTS = 1000
 GATES = 200
+CONTAINERS = 100
 RULES = 1000
 PATIENCE = 60  # seconds for all gates: a cost that grows shows before its end
 
@@ -107,6 +109,32 @@ def woken(scene, stand):
     return sum(a != b for a, b in zip(after, before))
 
 
+def ends(taken):
+    """The first and the last tenth."""
+    tenth = max(1, len(taken) // 10)
+    return taken[:tenth], taken[-tenth:]
+
+
+def grown(taken):
+    """How much each that stands makes the next one dearer, ms."""
+    begin, end = (statistics.median(part) for part in ends(taken))
+    return (end - begin) / (len(taken) - len(ends(taken)[0])) * 1e3
+
+
+def containers(scene):
+    """How a peer grows: the same service, published by Docker again and again."""
+    taken = [timed(lambda port=9000 + i: scene.docker(
+        'run', '-d', '-p', f'{port}:80', 'load', '/load', 'serve', CPU, 80))[0]
+             for i in range(CONTAINERS)]
+    begin, end = ends(taken)
+    return [
+        table.Row(f'docker run -d -p, first {len(begin)} of {len(taken)}',
+                  table.scaled(begin, 1e3), 'ms'),
+        table.Row(f'  last {len(end)}', table.scaled(end, 1e3), 'ms'),
+        table.Row('  each makes the next dearer by', [grown(taken)], 'ms'),
+    ]
+
+
 def gates(scene):
     """In the order of their making: nothing else can alternate here."""
     up_s, first = up(scene, 'g0', '9000:80')
@@ -129,22 +157,22 @@ def gates(scene):
             gate.child.terminate()
         for gate in [*more, first]:
             gate.close()
-    tenth = max(1, len(taken) // 10)
-    begin, end = taken[:tenth], taken[-tenth:]
+    begin, end = ends(taken)
     return [
         table.Row('gates made, one after the other', [len(taken)], '', GATES),
         table.ratio(f'  connections/s, {len(taken)} gates / 1 gate', many, one,
                     0.95),
-        table.Row(f'  set-up time, first {tenth} gates',
+        table.Row(f'  set-up time, first {len(begin)} gates',
                   table.scaled(begin, 1e3), 'ms'),
-        table.Row(f'  set-up time, last {tenth} gates',
+        table.Row(f'  set-up time, last {len(end)} gates',
                   table.scaled(end, 1e3), 'ms'),
         table.ratio('  set-up time, last / first', sorted(end), sorted(begin),
                     1.25, at_most=True),
+        table.Row('  each makes the next dearer by', [grown(taken)], 'ms'),
         table.Row('  supervisors that one more gate wakes', [wake], '', 0,
                   at_most=True),
     ]
 
 
 def measure(scene):
-    return ports(scene) + rules(scene) + gates(scene)
+    return ports(scene) + rules(scene) + gates(scene) + containers(scene)
