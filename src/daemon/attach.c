@@ -153,13 +153,14 @@ static int go_in(const struct attached *x, struct netns_visit *visit, struct err
 static int note_sysctls(struct attached *x, const struct want *w, struct err *e)
 {
 	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	struct arena a CLEANUP_ARENA = { 0 };
 	int r = go_in(x, &visit, e);
 
 	for (size_t i = 0; r == 0 && i < w->n_sysctls; i++) {
 		struct err gone;
 		const char *now;
 
-		if (sysctl_get(&x->arena, w->sysctls[i].path, &now, &gone) == 0 &&
+		if (sysctl_get(&a, w->sysctls[i].path, &now, &gone) == 0 &&
 		    !str_eq(now, w->sysctls[i].value))
 			remember(x, w->sysctls[i].path, now);
 	}

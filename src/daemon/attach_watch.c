@@ -50,7 +50,8 @@ static void network_changed(struct loop_source *source, uint32_t events)
 	/* Routes that a VPN client adds, by the thousand, cannot hurt: one look for all. */
 	if (news.links || news.addresses || news.rules || news.deletions || news.lost)
 		w->dirty = true;
-	else
+	else if (w->sweep.at_ms >
+		 clock_ms() + LAZY_MS) /* from the first one on, however many come */
 		loop_arm(&w->loop, &w->sweep, LAZY_MS);
 }
 

@@ -47,6 +47,7 @@ struct init {
 	struct attach_watch watch;
 	struct attach_target target;
 	struct attach_ask ask; /* without servers */
+	struct arena asked; /* of the servers that the watch was told last */
 	struct init_vpn vpn;
 	struct text names; /* "address name" lines */
 	struct init_names dns;
@@ -89,7 +90,7 @@ static int check_rights(enum door_kind kind, struct err *e)
  * The name servers before us.  An engine's own, on loopback, asks in its turn
  * whom it likes, from this namespace or from the host's.
  */
-static void allow_asking(struct init *s, struct attach_ask *ask)
+static void allow_asking(const struct init *s, struct arena *a, struct attach_ask *ask)
 {
 	struct resolvconf_names before;
 	bool any = false;
@@ -101,12 +102,12 @@ static void allow_asking(struct init *s, struct attach_ask *ask)
 					       .port = DNS_PORT };
 
 		any = any || ip_is_loopback(&before.servers[i]);
-		attach_add_servers(&s->arena, &x, 1, "", ask);
+		attach_add_servers(a, &x, 1, "", ask);
 	}
 	for (int i = 0; any && i < 2; i++) {
 		const struct door_server x = { .host = i ? "::" : "0.0.0.0", .port = DNS_PORT };
 
-		attach_add_servers(&s->arena, &x, 1, "", ask);
+		attach_add_servers(a, &x, 1, "", ask);
 	}
 }
 
@@ -114,11 +115,14 @@ static void allow_asking(struct init *s, struct attach_ask *ask)
 static void set_guard(struct init *s, bool asking)
 {
 	struct attach_ask ask = s->ask;
+	struct arena now = { 0 };
 
-	attach_add_servers(&s->arena, s->vpn.servers, s->vpn.n_servers, text_str(&s->names), &ask);
+	attach_add_servers(&now, s->vpn.servers, s->vpn.n_servers, text_str(&s->names), &ask);
 	if (asking)
-		allow_asking(s, &ask);
+		allow_asking(s, &now, &ask);
 	attach_watch_ask(&s->watch, &ask);
+	arena_free(&s->asked);
+	s->asked = now;
 	s->watch.loop.idle(s->watch.loop.idle_ctx);
 }
 
@@ -127,6 +131,8 @@ static void set_guard(struct init *s, bool asking)
 /* What the user's own file says; what a server pushes comes after it. */
 static void begin_dns(struct init *s)
 {
+	struct arena a CLEANUP_ARENA = { 0 };
+
 	s->dns.vpn = (struct resolvconf_names){ 0 };
 	if (s->vpn.kind == DOOR_WIREGUARD) {
 		for (size_t i = 0; i < s->vpn.wg.n_dns; i++)
@@ -138,7 +144,7 @@ static void begin_dns(struct init *s)
 	for (const char *line = s->vpn.text; s->vpn.kind == DOOR_OPENVPN && *line;) {
 		size_t len = strcspn(line, "\r\n");
 
-		resolvconf_add_option(&s->dns.vpn, arena_strndup(&s->arena, line, len));
+		resolvconf_add_option(&s->dns.vpn, arena_strndup(&a, line, len));
 		line += len + (line[len] != 0);
 	}
 }
@@ -170,6 +176,17 @@ static void apply_dns(struct init *s)
 
 static void client_event(struct init *s, enum client_event event);
 
+static void close_output(struct init *s)
+{
+	int fd = s->output.fd;
+
+	if (fd < 0)
+		return;
+	loop_remove(&s->watch.loop, &s->output);
+	fd_close(&fd);
+}
+
+/* What the client before this one left behind may still hold its output. */
 static int spawn(struct init *s, const char *const *argv, int pass_fd, struct err *e)
 {
 	struct proc_spec spec = PROC_SPEC_NONE;
@@ -183,6 +200,8 @@ static int spawn(struct init *s, const char *const *argv, int pass_fd, struct er
 	spec.own_group = true;
 	spec.pass_fd = pass_fd;
 	r = proc_spawn(&spec, &s->pid, &s->pidfd, e);
+	close_output(s);
+	text_clear(&s->line);
 	return r < 0 ? r : loop_add(&s->watch.loop, &s->output, fd_take(&ends[0]), e);
 }
 
@@ -322,7 +341,8 @@ static void names_known(struct loop_source *source, uint32_t events)
 /* Names first, as the guard must know whom to let through. */
 static void start(struct init *s)
 {
-	const char **names = arena_alloc(&s->arena, sizeof(*names) * (s->vpn.n_servers + 1));
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char **names = arena_alloc(&a, sizeof(*names) * (s->vpn.n_servers + 1));
 	struct resolvconf_names by;
 	size_t n = 0;
 	struct ip ip;
@@ -396,14 +416,12 @@ static void client_says(struct loop_source *source, uint32_t events)
 	struct init *s = source->ctx;
 	char buf[4096], *nl;
 	ssize_t n = read(source->fd, buf, sizeof(buf));
-	int fd = source->fd;
 
 	(void)events;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		loop_remove(&s->watch.loop, source);
-		fd_close(&fd);
+		close_output(s);
 		return;
 	}
 	text_add_len(&s->line, buf, (size_t)n);
@@ -459,6 +477,8 @@ static void reap(struct init *s)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid != s->pid)
 			continue;
+		/* What it left behind in its process group goes with it. */
+		kill(-pid, SIGKILL);
 		s->pid = 0;
 		fd_close(&s->pidfd);
 		if (s->stopping)
@@ -589,6 +609,7 @@ static void close_all(struct init *s)
 	fd_close(&s->pidfd);
 	text_free(&s->names);
 	text_free(&s->line);
+	arena_free(&s->asked);
 	arena_free(&s->arena);
 }
 

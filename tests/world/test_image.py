@@ -143,6 +143,19 @@ def test_it_reaps_and_passes_signals_on(image):
           before, lambda: logs(image), container.UP)
 
 
+def test_what_a_client_leaves_behind_ends_and_holds_nobody_up(docker):
+    """It has the ended client's output and its process group still."""
+    start(docker, *RIGHTS[:2], command=(
+        '--', 'sh', '-c', 'echo begins; sleep 1000 & exit 1'))
+    try:
+        until(lambda: logs(docker).count('vpn: begins') > 2,
+              lambda: logs(docker), container.UP, 0.2)
+        until(lambda: docker('top', 'vpn').stdout.count('sleep 1000') < 2,
+              lambda: docker('top', 'vpn').stdout, container.UP)
+    finally:
+        docker.remove('vpn')
+
+
 def test_restarted_in_a_namespace_that_holds_its_rules(wide_world, docker):
     """As in a pod: the namespace outlives the container."""
     docker.run('pause', 'sleep', '1000', options=(
