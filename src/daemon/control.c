@@ -20,6 +20,8 @@
 
 /* Who connects must say its line by then, in ms. */
 #define REQUEST_LIMIT_MS 1000
+/* Who does not read is waited for so long, in ms. */
+#define SEND_LIMIT_MS 1000
 
 static socklen_t address_of(const char *gate, struct sockaddr_un *ret)
 {
@@ -44,12 +46,19 @@ static bool is_allowed(int fd)
 	       (c.uid == 0 || c.uid == geteuid());
 }
 
+/* Of connect(2), too: it waits for a place in the listener's queue (unix(7)). */
+static void limit_sending(int fd, int ms)
+{
+	const struct timeval limit = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
 void control_send(int fd, const char *text)
 {
 	size_t left = strlen(text);
-	struct timeval limit = { .tv_sec = 1 };
 
-	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	limit_sending(fd, SEND_LIMIT_MS);
 	while (left) {
 		ssize_t n = send(fd, text, left, MSG_NOSIGNAL);
 
@@ -157,13 +166,19 @@ int control_listen(struct supervisor *s, struct err *e)
 	return loop_add(&s->loop, &s->control, fd, e);
 }
 
-/* Whoever listens on the socket. */
+/* Whoever listens on the socket; so many are waiting for it that nobody is told who it is. */
 static int hangs(int fd, const char *gate, int timeout_ms, struct err *e)
 {
 	struct ucred c = { 0 };
 	socklen_t len = sizeof(c);
 
-	(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) < 0 || c.pid <= 0)
+		return err_set(
+			e, ETIMEDOUT,
+			"the supervisor of gate %s does not answer within %d s, nor the others "
+			"who ask it; if it hangs: kill -9 it (ss -lxp src @sallyport/%s names "
+			"its process), then try again",
+			gate, timeout_ms / 1000, gate);
 	return err_set(e, ETIMEDOUT,
 		       "the supervisor of gate %s (process %d) does not answer within %d s; if it "
 		       "hangs: kill -9 %d, then try again",
@@ -181,8 +196,11 @@ int control_ask(struct arena *a, const char *gate, const char *request, int time
 
 	if (fd < 0)
 		return err_errno(e, errno, "socket");
+	limit_sending(fd, timeout_ms);
 	if (connect(fd, (struct sockaddr *)&to, len) < 0)
-		return err_errno(e, errno, "no supervisor of gate %s answers", gate);
+		return errno == EAGAIN
+			       ? hangs(fd, gate, timeout_ms, e)
+			       : err_errno(e, errno, "no supervisor of gate %s answers", gate);
 	control_send(fd, request);
 	for (;;) {
 		int64_t left = until - clock_ms();

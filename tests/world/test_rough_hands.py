@@ -2,8 +2,10 @@
 """Hosts and hands that nobody planned for: output that nobody reads, many starts
 at once, somebody who tidies up below /run. One clear error, or it works; and
 nothing is left behind either way."""
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -267,4 +269,30 @@ def test_a_supervisor_that_hangs_is_told_with_what_to_do(world, sallyport):
             assert 'not answering' in text
             assert f'kill -9 {gate.child.pid}' in text
         finally:
+            gate.child.send_signal(signal.SIGCONT)
+
+
+def fill_queue(host, name):
+    """Connections to its socket until there is no place for another one."""
+    waiting = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            waiting.append(host.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            waiting[-1].setblocking(False)
+            waiting[-1].connect(f'\0sallyport/{name}')
+    return waiting
+
+
+def test_a_supervisor_that_hangs_and_many_ask_it(world, sallyport):
+    with sallyport.up('stopped', PLAIN) as gate:
+        gate.child.send_signal(signal.SIGSTOP)
+        waiting = fill_queue(world.servera, 'stopped')
+        try:
+            assert len(waiting) > 1
+            text = sallyport('status', 'stopped', ok=True).stdout
+            assert 'not answering' in text
+            assert 'sallyport/stopped' in text and 'kill -9 0' not in text, text
+        finally:
+            for one in waiting:
+                one.close()
             gate.child.send_signal(signal.SIGCONT)
