@@ -122,15 +122,19 @@ int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const c
 		     const char *const **ret, size_t *ret_n, struct err *e)
 {
 	struct comments c = { .arena = a };
-	_Alignas(8) char buf[1024];
-	struct nlmsghdr *nlh;
 	int status = nft_raw_has_chain(r, table, chain, e);
 
 	if (status < 0)
 		return status;
-	nlh = nft_raw_ask(buf, NFT_MSG_GETRULE, table);
-	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
-	status = rtnl_talk(r, nlh, NLM_F_DUMP, take_rule, &c, e);
+	status = -EAGAIN;
+	for (int i = 0; status == -EAGAIN && i < TRIES; i++) {
+		_Alignas(8) char buf[1024];
+		struct nlmsghdr *nlh = nft_raw_ask(buf, NFT_MSG_GETRULE, table);
+
+		c.n = 0;
+		mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
+		status = rtnl_talk(r, nlh, NLM_F_DUMP, take_rule, &c, e);
+	}
 	if (status < 0)
 		return status;
 	*ret = c.texts;

@@ -27,6 +27,7 @@
 /* From fork to execve: mounts, name services and a slow disk. */
 #define START_LIMIT_MS 15000
 #define OUTPUT_MAX     (64 * 1024)
+#define PIPE_SIZE      (64 * 1024) /* pipe(7) */
 #define ADMIN_PATH     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define GROUPS_MAX     1024
 
@@ -383,18 +384,24 @@ static int input_file(const char *input, int *ret, struct err *e)
 	return 0;
 }
 
-/* Takes what is there; false at the end.  What is beyond OUTPUT_MAX is thrown away. */
+/*
+ * Takes what is there, and no more than a pipe holds: somebody may write as fast as we
+ * read.  False at the end.  What is beyond OUTPUT_MAX is thrown away.
+ */
 static bool drain(int fd, struct text *t)
 {
 	char buf[4096];
 	ssize_t got;
 
-	while ((got = read(fd, buf, sizeof(buf))) > 0) {
+	for (size_t all = 0; all < PIPE_SIZE; all += (size_t)got) {
 		size_t room = OUTPUT_MAX - t->len;
 
+		got = read(fd, buf, sizeof(buf));
+		if (got <= 0)
+			return got < 0 && (errno == EAGAIN || errno == EINTR);
 		text_add_len(t, buf, (size_t)got < room ? (size_t)got : room);
 	}
-	return got < 0 && (errno == EAGAIN || errno == EINTR);
+	return true;
 }
 
 /* Until the process ends; what its own children do with the output is not waited for. */

@@ -326,14 +326,19 @@ static void take(const struct nlmsghdr *nlh, void *ctx)
 
 int rtnl_watch_read(struct rtnl_watch *w, struct rtnl_news *ret, struct err *e)
 {
+	static const struct rtnl_news anything = { .links = true,
+						   .addresses = true,
+						   .routes = true,
+						   .rules = true,
+						   .deletions = true,
+						   .locals = true,
+						   .lost = true };
 	struct reading x = { .w = w };
 	bool lost;
 	int r = netlink_news(w->sock, "the network", take, &x, &lost, e);
 
 	if (r == 0)
-		*ret = lost ? (struct rtnl_news){ true, true, true,  true, true,
-						  true, "",   { 0 }, 0,    true }
-			    : x.news;
+		*ret = lost ? anything : x.news;
 	return r;
 }
 
