@@ -177,20 +177,51 @@ static void watch_lock(struct files_watch *f)
 				    IN_CLOSE_WRITE | IN_CLOSE_NOWRITE);
 }
 
-static bool is_our_name(const struct supervisor *s, const char *name)
+/* The gate's namespace, or that of a room of its own. */
+static const char *name_of(const struct supervisor *s, size_t i)
 {
-	bool ours = str_eq(name, s->inner.netns);
+	return i == 0 ? s->inner.netns : s->rooms[i - 1].netns;
+}
 
-	for (size_t i = 0; !ours && i < s->gate.n_rooms; i++)
-		ours = str_eq(name, s->rooms[i].netns);
-	return ours;
+/*
+ * Each by itself: a watch on the directory tells of all gates' names, and has every one of
+ * two hundred wake when one ends.
+ */
+int files_watch_names(struct supervisor *s, struct err *e)
+{
+	struct files_watch *f = &s->files;
+	int r = 0;
+
+	for (size_t i = 0; f->source.fd >= 0 && i < 1 + s->sandboxes.n_own_rooms; i++) {
+		if (f->names[i] < 0)
+			r = netns_watch(name_of(s, i), f->source.fd, &f->names[i], e);
+		if (r == -ENOENT)
+			reconcile_soon(s); /* which makes it */
+		else if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Is it one of our names that @x tells of? */
+static bool note_name(struct files_watch *f, const struct inotify_event *x)
+{
+	for (size_t i = 0; i < ARRAY_LEN(f->names); i++) {
+		if (f->names[i] != x->wd)
+			continue;
+		if (x->mask & IN_MOVE_SELF)
+			(void)inotify_rm_watch(f->source.fd, x->wd);
+		if (x->mask & IN_IGNORED)
+			f->names[i] = -1;
+		return true;
+	}
+	return false;
 }
 
 struct files_news {
 	bool names, firewall, sysctls;
 };
 
-/* The names of other gates' namespaces are theirs. */
 static void note(struct supervisor *s, const struct inotify_event *x, struct files_news *news)
 {
 	struct files_watch *f = &s->files;
@@ -205,9 +236,7 @@ static void note(struct supervisor *s, const struct inotify_event *x, struct fil
 		news->firewall = true;
 	} else if (x->wd == f->lock) {
 		news->firewall = true;
-	} else if (x->wd == f->netns) {
-		news->names |= !*name || is_our_name(s, name);
-	} else if (x->wd == f->etc) {
+	} else if (x->wd == f->etc || note_name(f, x)) {
 		news->names = true;
 	} else if (!(x->mask & IN_IGNORED)) {
 		news->sysctls = true;
@@ -250,27 +279,34 @@ int files_watch_open(struct supervisor *s, struct err *e)
 {
 	int fd CLEANUP_FD = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	struct files_watch *f = &s->files;
+	int r;
 
 	if (fd < 0 && errno == EMFILE) {
-		sup_log(s,
-			"does not hear of a new /etc/resolv.conf or of removed namespaces: "
-			"fs.inotify.max_user_instances is used up; sysctls and iptables-legacy are "
-			"looked at every 30 s");
+		if (!f->deaf)
+			sup_log(s,
+				"looks every 30 s, and does not hear at once, what becomes of "
+				"/etc/resolv.conf, names of namespaces, sysctls and "
+				"iptables-legacy: fs.inotify.max_user_instances is used up (try: "
+				"sysctl -w fs.inotify.max_user_instances=1024)");
+		f->deaf = true;
 		return 0;
 	}
 	if (fd < 0)
 		return err_errno(e, errno, "inotify");
-	f->netns = inotify_add_watch(fd, NETNS_DIR, IN_DELETE | IN_MOVED_FROM);
-	if (f->netns < 0)
-		return err_errno(e, errno, "inotify " NETNS_DIR);
 	f->etc = inotify_add_watch(fd, "/etc", IN_MOVED_TO | IN_CREATE | IN_DELETE);
 	if (f->etc < 0)
 		return err_errno(e, errno, "inotify /etc");
 	f->run = inotify_add_watch(fd, RUN, IN_MOVED_TO | IN_CREATE);
 	if (f->run < 0)
 		return err_errno(e, errno, "inotify " RUN);
+	for (size_t i = 0; i < ARRAY_LEN(f->names); i++)
+		f->names[i] = -1;
 	f->source = (struct loop_source){ .fd = -1, .ready = changed, .ctx = s };
-	return loop_add(&s->loop, &f->source, fd_take(&fd), e);
+	r = loop_add(&s->loop, &f->source, fd_take(&fd), e);
+	if (r == 0 && f->deaf)
+		sup_log(s, "hears of files at once: there are instances of inotify again");
+	f->deaf = false;
+	return r < 0 ? r : files_watch_names(s, e);
 }
 
 int files_watch_sysctls(struct supervisor *s, bool *ret_new, struct err *e)

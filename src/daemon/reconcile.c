@@ -433,7 +433,7 @@ static int keep_names(struct supervisor *s, struct err *e)
 		if (r > 0)
 			sup_repaired(s, "the name %s/%s was gone", NETNS_DIR, s->rooms[i].netns);
 	}
-	return r < 0 ? r : 0;
+	return r < 0 ? r : files_watch_names(s, e);
 }
 
 static void settle(struct supervisor *s)

@@ -308,11 +308,17 @@ static void say_ready(struct supervisor *s)
 	notify_send(getenv("NOTIFY_SOCKET"), "READY=1\nSTATUS=every door answers");
 }
 
+/* After something was done files are looked at soon, too, where they are not heard. */
+static bool is_far(const struct supervisor *s)
+{
+	return !s->rested && s->rest.at_ms > clock_ms() + REST_MS;
+}
+
 static void idle(void *ctx)
 {
 	struct supervisor *s = ctx;
 
-	if (s->dirty && !s->rest.at_ms)
+	if (s->dirty && (!s->rest.at_ms || is_far(s)))
 		loop_arm(&s->loop, &s->rest, REST_MS);
 	reconcile_if_dirty(s);
 	say_ready(s);
@@ -321,14 +327,25 @@ static void idle(void *ctx)
 	s->rested = false;
 }
 
+/* What happened to files that nobody hears of; they may be heard from now on. */
+static void look_at_files(struct supervisor *s)
+{
+	struct err e;
+
+	if (files_watch_open(s, &e) < 0 || resolv_renew(s, &e) < 0)
+		sup_log(s, "%s", e.text);
+}
+
 /* Nothing has to be done by the clock, unless what changes cannot be heard. */
 static void rest(struct loop_timer *t)
 {
 	struct supervisor *s = t->ctx;
 	struct err ignored;
-	bool new;
-	bool hears = files_watch_sysctls(s, &new, &ignored) == 0;
+	bool new, hears;
 
+	if (s->files.source.fd < 0)
+		look_at_files(s);
+	hears = files_watch_sysctls(s, &new, &ignored) == 0;
 	if (new || !hears)
 		reconcile_soon(s);
 	s->rested = true;

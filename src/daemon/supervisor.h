@@ -74,8 +74,10 @@ struct files_kept {
 /* One instance of inotify(7), and the numbers of what it watches; -1: not watched. */
 struct files_watch {
 	struct loop_source source;
-	int netns, etc, run;
+	int names[1 + GATE_ROOMS_MAX]; /* of the gate's namespace, and of its own rooms' */
+	int etc, run;
 	int lock; /* of iptables-legacy; there may be none yet */
+	bool deaf; /* root's instances were used up, and that was said */
 	struct files_kept kept[128];
 	size_t n_kept;
 	uint64_t directories; /* which they are; 0: none yet */
@@ -376,8 +378,13 @@ int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd) MU
 void strict_warn(const struct supervisor *s, struct arena *a, const struct snapshot *host);
 
 /* daemon/files_watch.c: what changes without a word of netlink. */
-/* Names in /run/netns, resolv.conf, iptables-legacy; without any where root has none left. */
+/*
+ * Names in /run/netns, resolv.conf, iptables-legacy.  Where root has no instance left this
+ * is said, and done without until it is asked for again.
+ */
 int files_watch_open(struct supervisor *s, struct err *e) MUST_USE;
+/* Those of our names that nobody watches yet, as somebody had taken them away. */
+int files_watch_names(struct supervisor *s, struct err *e) MUST_USE;
 /*
  * Those sysctls that the plan sets now; @ret_new: not the same as before, and nobody
  * has heard what happened to them meanwhile.  On an error none is watched.

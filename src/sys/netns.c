@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -276,6 +277,31 @@ int netns_keep(const char *name, int fd, struct err *e)
 		return r;
 	}
 	return 1;
+}
+
+/*
+ * A name is a file with the namespace mounted over it, and what is mounted lives on when
+ * the name goes.  A copy of the directory's mount alone shows the file below.
+ */
+int netns_watch(const char *name, int inotify_fd, int *ret_wd, struct err *e)
+{
+	int tree CLEANUP_FD = -1, file CLEANUP_FD = -1;
+	char path[PATH_SIZE];
+	int wd, r = path_of(name, path, e);
+
+	if (r < 0)
+		return r;
+	tree = open_tree(AT_FDCWD, NETNS_DIR, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree >= 0)
+		file = openat(tree, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (file < 0)
+		return err_errno(e, errno, "watch %s", path);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
+	wd = inotify_add_watch(inotify_fd, path, IN_ATTRIB | IN_MOVE_SELF);
+	if (wd < 0)
+		return err_errno(e, errno, "inotify " NETNS_DIR "/%s", name);
+	*ret_wd = wd;
+	return 0;
 }
 
 int netns_delete(const char *name, struct err *e)

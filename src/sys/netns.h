@@ -37,6 +37,11 @@ bool netns_is_leftover(const char *name);
  * to, 0 if it stands.  A name that now means another namespace: -EEXIST.
  */
 int netns_keep(const char *name, int fd, struct err *e) MUST_USE;
+/*
+ * Has inotify instance @inotify_fd tell when somebody takes the name away, and of no other
+ * name (so @ret_wd says IN_ATTRIB, IN_MOVE_SELF and IN_IGNORED).  -ENOENT: it is gone already.
+ */
+int netns_watch(const char *name, int inotify_fd, int *ret_wd, struct err *e) MUST_USE;
 /* Are both fds the same namespace (st_dev, st_ino)? */
 bool netns_same(int fd_a, int fd_b);
 

@@ -316,6 +316,23 @@ def test_a_gate_that_goes_wakes_no_other_one_by_nftables(world, gate, before,
     ended(world, gate, before)
 
 
+def test_a_gate_that_comes_and_goes_wakes_no_other_one(world, sallyport):
+    """Nor is it woken by anything else, in one try out of some: the kernel has news of
+    its own for it."""
+    with sallyport.up('still', '[room]\npublish = 8001\n') as still:
+        def turns():
+            with open(f'/proc/{still.child.pid}/schedstat', encoding='ascii') as f:
+                return int(f.read().split()[2])
+
+        def unheard():
+            still.wait_idle()
+            before = turns()
+            with sallyport.up('other', '[room]\npublish = 8000\n') as other:
+                other.stop()
+            return turns() == before
+        until(unheard, 'it sleeps meanwhile')
+
+
 def test_two_gates_both_come_back_into_the_table(world, gate, before,
                                                  sallyport):
     def chains():

@@ -82,11 +82,15 @@ def test_fewer_descriptors_than_ports(world, program, limit):
 @pytest.fixture
 def no_inotify(world, program):
     """As when root's 128 instances are used up: taking them all would hurt
-    whoever else runs on this machine."""
+    whoever else runs on this machine. There are some again when file `free` is there."""
     source = keep(f'{world.dir}/none.c', '#include <errno.h>\n'
+                  '#include <sys/syscall.h>\n'
+                  '#include <unistd.h>\n'
                   'int inotify_init1(int f);\n'
                   'int inotify_init1(int f)\n'
-                  '{ (void)f; errno = EMFILE; return -1; }\n')
+                  f'{{ if (access("{world.dir}/free", F_OK) == 0)\n'
+                  '    return (int)syscall(SYS_inotify_init1, f);\n'
+                  '  errno = EMFILE; return -1; }\n')
     library = f'{world.dir}/none.so'
     subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source],
                    check=True)
@@ -100,3 +104,20 @@ def test_a_gate_without_inotify_says_what_it_does_not_hear(world, no_inotify):
         assert probe.ask(world.laptop, 'tcp', A4, 8070).by == 'deaf'
         assert gate.down().returncode == 0
     assert not os.path.exists(world.servera.path('/run/netns/deaf'))
+
+
+def test_a_gate_hears_of_files_as_soon_as_there_is_inotify_again(world, no_inotify):
+    def repaired(gate, what, *argv):
+        since = len(gate.log.text())
+        gate.host.run(*argv)
+        gate.wait_log(what, since=since)
+    with no_inotify.up('deaf', CONF.format('8070:80')) as gate:
+        gate.wait_log('fs.inotify.max_user_instances')
+        keep(f'{world.dir}/free', '')
+        since = len(gate.log.text())
+        # It looks a second after something was done.
+        repaired(gate, 'nft table', 'nft', 'delete', 'table', 'inet', 'sallyport')
+        gate.wait_log('instances of inotify again', since=since)
+        repaired(gate, 'the name', 'ip', 'netns', 'del', 'deaf')
+        assert gate.log.text().count('max_user_instances is used up') == 1
+        os.unlink(f'{world.dir}/free')

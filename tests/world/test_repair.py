@@ -403,6 +403,20 @@ def test_sysctls_come_back(plain, place, key):
     plain.wait_log('sysctl', since=since)
 
 
+@pytest.mark.parametrize('name', ['plain', 'plain.gate'])
+def test_names_of_namespaces_come_back(plain, name):
+    """Each time; nothing else wakes the supervisor."""
+    for how in ('ip netns del {0}', 'ip netns del {0}',
+                'umount -l /run/netns/{0} && mv /run/netns/{0} /run/netns/moved', 'ip netns del {0}'):
+        plain.wait_idle()
+        since = len(plain.log.text())
+        plain.host.run('sh', '-c', how.format(name))
+        plain.wait_log(f'the name /run/netns/{name} was gone', since=since)
+        until(lambda: plain.host.run('ip', 'netns', 'exec', name, 'true', ok=False).returncode == 0,
+              'it is there')
+        plain.host.run('rm', '-f', '/run/netns/moved')
+
+
 def test_repairs_are_counted_in_status(gate):
     assert gate.status()['repairs']
     for repair in gate.status()['repairs']:
