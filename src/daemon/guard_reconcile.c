@@ -71,7 +71,8 @@ static void recall(struct guard *g, struct arena *a, struct snapshot *host)
 
 		if (r.table != GUARD_TABLE_NEAR && r.table != GUARD_TABLE_FAR)
 			continue;
-		if (r.type != RTN_UNICAST || (r.n_hops == 1 && ip_is_none(&r.hops[0].via)))
+		if (r.type != RTN_UNICAST ||
+		    (r.n_hops == 1 && ip_is_none(&r.hops[0].via) && r.dst.len < ip_bits(r.family)))
 			continue;
 		r.table = RT_TABLE_MAIN;
 		r.metric += UINT16_MAX; /* behind what main says itself */

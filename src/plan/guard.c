@@ -21,11 +21,15 @@ bool guard_is_tunnel(const struct link *l)
 	return known_is_tunnel(l) || (l->flags & IFF_POINTOPOINT);
 }
 
-/* Link-local IPv6 needs no guard: it is bound to its link in any case. */
+static bool is_bound_to_link(const struct address *x)
+{
+	return x->local.family == AF_INET6 && ip_is_link_local(&x->local);
+}
+
+/* Link-local IPv6 needs no rules: it is bound to its link in any case. */
 static bool counts(const struct address *x)
 {
-	return !(x->local.family == AF_INET6 && ip_is_link_local(&x->local)) &&
-	       !ip_is_loopback(&x->local);
+	return !is_bound_to_link(x) && !ip_is_loopback(&x->local);
 }
 
 static bool has_address(const struct snapshot *host, const struct link *l)
@@ -103,7 +107,8 @@ static bool is_gateways(const struct want_route *r)
 }
 
 /* Does an address of @link say that @via is its neighbour? */
-static bool is_neighbour(const struct snapshot *host, const struct link *l, const struct ip *via)
+static bool is_neighbour_by_address(const struct snapshot *host, const struct link *l,
+				    const struct ip *via)
 {
 	if (via->family == AF_INET6 && ip_is_link_local(via))
 		return true;
@@ -117,6 +122,41 @@ static bool is_neighbour(const struct snapshot *host, const struct link *l, cons
 	return false;
 }
 
+static bool in_others_tables(const struct route *r)
+{
+	return r->type == RTN_UNICAST && !(r->flags & RTM_F_CLONED) && r->table != RT_TABLE_LOCAL &&
+	       (r->table < SLOT_TABLE || r->table > GUARD_TABLE_LAST);
+}
+
+/* Those that the kernel makes of IPv4 addresses say nothing that these do not. */
+static bool tells_neighbours(const struct route *r)
+{
+	return in_others_tables(r) && r->n_hops == 1 && ip_is_none(&r->hops[0].via) &&
+	       (r->family == AF_INET6 || r->protocol != RTPROT_KERNEL);
+}
+
+/*
+ * Or a route?  Clouds give an address /32, DHCPv6 one of /128: who is a neighbour
+ * say routes of DHCP or of router advertisements alone, which go when the link
+ * flaps, and are remembered.
+ */
+static bool is_neighbour(const struct guard_memory *m, const struct snapshot *host,
+			 const struct link *l, const struct ip *via)
+{
+	if (is_neighbour_by_address(host, l, via))
+		return true;
+	for (size_t i = 0; i < host->n_routes; i++)
+		if (tells_neighbours(&host->routes[i]) &&
+		    host->routes[i].hops[0].link == l->index &&
+		    prefix_covers(&host->routes[i].dst, via))
+			return true;
+	for (size_t i = 0; i < m->n_routes; i++)
+		if (!is_gateways(&m->routes[i]) && str_eq(m->routes[i].link, l->name) &&
+		    prefix_covers(&m->routes[i].dst, via))
+			return true;
+	return false;
+}
+
 static bool has_family(const struct snapshot *host, const struct link *l, sa_family_t family)
 {
 	for (size_t i = 0; i < host->n_addresses; i++)
@@ -127,12 +167,13 @@ static bool has_family(const struct snapshot *host, const struct link *l, sa_fam
 }
 
 /* Could packets go by it now? */
-static bool is_usable(const struct snapshot *host, const struct want_route *r)
+static bool is_usable(const struct guard_memory *m, const struct snapshot *host,
+		      const struct want_route *r)
 {
 	const struct link *l = snapshot_link_by_name(host, r->link);
 
 	return l && has_family(host, l, r->family) &&
-	       (!is_gateways(r) || r->onlink || is_neighbour(host, l, &r->via));
+	       (!is_gateways(r) || r->onlink || is_neighbour(m, host, l, &r->via));
 }
 
 static struct want_route *find_route(struct guard_memory *m, const struct want_route *like)
@@ -152,15 +193,9 @@ static bool has_gateway(const struct guard_memory *m, const struct snapshot *hos
 {
 	for (size_t i = 0; i < m->n_routes; i++)
 		if (m->routes[i].family == family && !m->routes[i].dst.len &&
-		    str_eq(m->routes[i].link, link) && is_usable(host, &m->routes[i]))
+		    str_eq(m->routes[i].link, link) && is_usable(m, host, &m->routes[i]))
 			return true;
 	return false;
-}
-
-static bool in_others_tables(const struct route *r)
-{
-	return r->type == RTN_UNICAST && !(r->flags & RTM_F_CLONED) && r->table != RT_TABLE_LOCAL &&
-	       (r->table < SLOT_TABLE || r->table > GUARD_TABLE_LAST);
 }
 
 static bool configures_doors(const struct route *r)
@@ -169,10 +204,24 @@ static bool configures_doors(const struct route *r)
 	       r->protocol == RTPROT_DHCP;
 }
 
-/* The kernel's own for an address's prefix come from the address. */
-static bool is_connected(const struct route *r, const struct hop *h)
+/*
+ * The kernel's own for an address's prefix come from the address.  A router
+ * advertisement may tell of a prefix in which the host has no address.
+ */
+static bool is_connected(const struct snapshot *host, const struct route *r, const struct hop *h)
 {
-	return r->protocol == RTPROT_KERNEL && ip_is_none(&h->via);
+	if (r->protocol != RTPROT_KERNEL || !ip_is_none(&h->via))
+		return false;
+	if (r->family == AF_INET)
+		return true;
+	for (size_t i = 0; i < host->n_addresses; i++) {
+		const struct address *x = &host->addresses[i];
+		struct prefix net = prefix_of(x->peer.family ? &x->peer : &x->local, x->len);
+
+		if (x->link == h->link && prefix_equal(&net, &r->dst))
+			return true;
+	}
+	return false;
 }
 
 /* One hop of a route as the door's. */
@@ -198,13 +247,22 @@ struct learn {
 	struct guard_memory *now;
 };
 
+static bool has_tunnel(const struct guard_memory *m)
+{
+	for (size_t i = 0; i < m->n_doors; i++)
+		if (m->doors[i].tunnel)
+			return true;
+	return false;
+}
+
 /*
  * A door's route is new when the door is, when somebody who configures doors
- * made it, or when it is a gateway for a door that has none.
+ * made it, when it is a gateway for a door that has none, or when there is no
+ * tunnel, and so no client: then it is the host's owner who has changed it.
  */
 static bool is_credible(const struct learn *l, const struct route *r, const struct guard_door *d)
 {
-	if (!find_door(l->old, d->name) || configures_doors(r))
+	if (!find_door(l->old, d->name) || configures_doors(r) || !has_tunnel(l->now))
 		return true;
 	return !has_gateway(l->old, l->host, r->family, d->name);
 }
@@ -215,23 +273,49 @@ static bool is_better(const struct want_route *x, bool is_main, const struct wan
 	return is_main && x->metric < than->metric;
 }
 
+/* A gateway that is a neighbour by a route only, on the link. */
+static struct want_route as_neighbour(const struct want_route *r)
+{
+	return (struct want_route){ .family = r->via.family,
+				    .type = RTN_UNICAST,
+				    .scope = r->via.family == AF_INET ? RT_SCOPE_LINK
+								      : RT_SCOPE_UNIVERSE,
+				    .dst = prefix_host(&r->via),
+				    .link = r->link,
+				    .optional = true };
+}
+
+static bool needs_route(const struct snapshot *host, const struct want_route *r)
+{
+	const struct link *l = snapshot_link_by_name(host, r->link);
+
+	return l && is_gateways(r) && !r->onlink && !is_neighbour_by_address(host, l, &r->via);
+}
+
+static void keep(struct learn *l, const struct want_route *x)
+{
+	*arena_push(l->arena, l->now->routes, l->now->n_routes, l->now->cap_routes) = *x;
+}
+
 static void learn_hop(struct learn *l, const struct route *r, const struct hop *h)
 {
 	const struct link *link = snapshot_link_by_index(l->host, h->link);
 	const struct guard_door *d = link ? find_door(l->now, link->name) : NULL;
-	struct want_route x, *known;
+	struct want_route x, near, *known;
 
-	if (!d || d->tunnel || is_connected(r, h) || !is_credible(l, r, d))
+	if (!d || d->tunnel || is_connected(l->host, r, h) || !is_credible(l, r, d))
 		return;
 	x = as_doors(r, h, d);
-	if (!is_usable(l->host, &x))
+	if (!is_usable(l->old, l->host, &x))
 		return;
+	near = as_neighbour(&x);
+	if (needs_route(l->host, &x) && !find_route(l->now, &near))
+		keep(l, &near);
 	known = find_route(l->now, &x);
 	if (!known)
-		known = arena_push(l->arena, l->now->routes, l->now->n_routes, l->now->cap_routes);
-	else if (!is_better(&x, r->table == RT_TABLE_MAIN, known))
-		return;
-	*known = x;
+		keep(l, &x);
+	else if (is_better(&x, r->table == RT_TABLE_MAIN, known))
+		*known = x;
 }
 
 static void learn_table(struct learn *l, bool main)
@@ -246,6 +330,26 @@ static void learn_table(struct learn *l, bool main)
 	}
 }
 
+static bool stands_in_others_tables(const struct snapshot *host, int link, const struct prefix *dst)
+{
+	for (size_t i = 0; i < host->n_routes; i++) {
+		const struct route *r = &host->routes[i];
+
+		for (size_t j = 0; j < r->n_hops && in_others_tables(r); j++)
+			if (r->hops[j].link == link && prefix_equal(&r->dst, dst))
+				return true;
+	}
+	return false;
+}
+
+/* A prefix of IPv6 is on the link for as long as routers say so. */
+static bool was_advertised(const struct learn *l, const struct link *link,
+			   const struct want_route *r)
+{
+	return r->family == AF_INET6 && r->dst.len < ip_bits(AF_INET6) && !is_gateways(r) &&
+	       !stands_in_others_tables(l->host, link->index, &r->dst);
+}
+
 /*
  * Of an old route that nobody has any more: is it of no use?  Its link is gone,
  * or has an address again by which its gateway is nobody's neighbour.
@@ -255,22 +359,21 @@ static bool is_stale(const struct learn *l, const struct want_route *r)
 	const struct link *link = snapshot_link_by_name(l->host, r->link);
 	const struct guard_door *d = find_door(l->now, r->link);
 
-	if (!link || !d || d->tunnel)
+	if (!link || !d || d->tunnel || was_advertised(l, link, r))
 		return true;
-	return has_family(l->host, link, r->family) && !is_usable(l->host, r);
+	return has_family(l->host, link, r->family) && !is_usable(l->old, l->host, r);
 }
 
 static void keep_old(struct learn *l)
 {
 	for (size_t i = 0; i < l->old->n_routes; i++) {
 		const struct want_route *r = &l->old->routes[i];
-		struct want_route *x;
+		struct want_route x = *r;
 
 		if (is_stale(l, r) || find_route(l->now, r))
 			continue;
-		x = arena_push(l->arena, l->now->routes, l->now->n_routes, l->now->cap_routes);
-		*x = *r;
-		x->link = arena_strdup(l->arena, r->link);
+		x.link = arena_strdup(l->arena, r->link);
+		keep(l, &x);
 	}
 }
 
@@ -364,32 +467,52 @@ static uint32_t rank(const struct plan *p, const struct want_route *x)
 	return n;
 }
 
-static void lan_routes(struct plan *p, const struct guard_door *d)
+/* The kernel takes for a gateway only whom it reaches on the link. */
+static void add_after_gateway(struct plan *p, const struct want_route *r, uint32_t table,
+			      uint32_t metric)
 {
-	const struct link *l = snapshot_link_by_name(p->host, d->name);
+	struct want_route near = as_neighbour(r);
 
-	for (size_t i = 0; l && i < p->host->n_addresses; i++) {
+	if (needs_route(p->host, r) && !has_route(p->want, &near, table, false))
+		add_route(p, &near, table, metric);
+	add_route(p, r, table, metric);
+}
+
+/* What a door's addresses say is on its link. */
+static void connected_routes(struct plan *p, const struct guard_door *d, const struct link *l)
+{
+	for (size_t i = 0; i < p->host->n_addresses; i++) {
 		const struct address *x = &p->host->addresses[i];
 		struct want_route r = connected(x, d->name);
 
-		if (x->link != l->index || !counts(x) || r.dst.len == ip_bits(r.family))
+		if (x->link != l->index || ip_is_loopback(&x->local) ||
+		    r.dst.len == ip_bits(r.family))
 			continue;
 		if (d->number < GUARD_DOORS_MAX && !has_route(p->want, &r, door_table(d), true))
 			add_route(p, &r, door_table(d), METRIC);
 		if (!has_route(p->want, &r, GUARD_TABLE_NEAR, false))
 			add_route(p, &r, GUARD_TABLE_NEAR, METRIC + d->number);
 	}
+}
+
+static void lan_routes(struct plan *p, const struct guard_door *d)
+{
+	const struct link *l = snapshot_link_by_name(p->host, d->name);
+
+	if (!l)
+		return;
+	connected_routes(p, d, l);
 	for (size_t i = 0; i < p->m->n_routes; i++) {
 		const struct want_route *r = &p->m->routes[i];
 
-		if (!str_eq(r->link, d->name) || !is_usable(p->host, r))
+		if (!str_eq(r->link, d->name) || !is_usable(p->m, p->host, r))
 			continue;
 		if (d->number < GUARD_DOORS_MAX && !has_route(p->want, r, door_table(d), true))
-			add_route(p, r, door_table(d), METRIC);
+			add_after_gateway(p, r, door_table(d), METRIC);
 		if (!r->dst.len)
-			add_route(p, r, GUARD_TABLE_FAR, METRIC + rank(p, r));
+			add_after_gateway(p, r, GUARD_TABLE_FAR, METRIC + rank(p, r));
 		else if (!has_route(p->want, r, GUARD_TABLE_NEAR, false))
-			add_route(p, r, GUARD_TABLE_NEAR, 2 * METRIC + rank(p, r));
+			add_after_gateway(p, r, GUARD_TABLE_NEAR, 2 * METRIC + rank(p, r));
 	}
 }
 

@@ -120,7 +120,9 @@ def test_the_plan_of_a_guard_is_as_expected_and_can_be_typed():
     # A service that is bound to no address, and a host that forwards.
     service = ("import os, socket, sys; s = socket.socket(2, 2); s.bind(('', 53));"
                "s.set_inheritable(True); os.execvp(sys.argv[1], sys.argv[1:])")
-    lan = ("sysctl -qw net.ipv4.ip_forward=1; ip link set eth0 up; ip link set far0 up;"
+    # Its link-local address by hand: the kernel's comes some time after the link is up.
+    lan = ("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.eth0.addr_gen_mode=1;"
+           "ip link set eth0 up; ip link set far0 up; ip address add fe80::9/64 dev eth0 nodad;"
            "ip route add default via 192.0.2.1; ip -6 route add default via 2001:db8::1\n")
     plan = output(*NETWORK, "sh", "-ec", f"{lan} exec \"$@\"", "sh", "/usr/bin/python3",
                   "-c", service, SALLYPORT, "guard", "--lan", "10.0.0.0/8", "--lan",

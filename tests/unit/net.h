@@ -87,7 +87,7 @@ static void address_add(struct net *n, int link, const char *text)
 	*a = (struct address){ .link = link, .local = ip(plain), .len = p.len };
 	snprintf(plain + strlen(plain), 5, "/%u", ip_bits(a->local.family));
 	route_add(n, RT_TABLE_LOCAL, RTN_LOCAL, plain, link, NULL);
-	route_add(n, RT_TABLE_MAIN, RTN_UNICAST, text, link, NULL);
+	route_add(n, RT_TABLE_MAIN, RTN_UNICAST, text, link, NULL)->protocol = RTPROT_KERNEL;
 }
 
 /* A host on a LAN with a tunnel: 192.168.1.5 by eth0, 10.8.0.2 by tun0. */

@@ -285,6 +285,63 @@ static void a_gateway_that_is_nobodys_neighbour_any_more_is_forgotten(void **sta
 	assert_non_null(gateway(&m, AF_INET));
 }
 
+static bool is_known(const struct guard_memory *m, const char *dst)
+{
+	struct prefix p = prefix(dst);
+
+	for (size_t i = 0; i < m->n_routes; i++)
+		if (prefix_equal(&m->routes[i].dst, &p))
+			return true;
+	return false;
+}
+
+static void drop_route(struct net *n, const char *dst)
+{
+	struct prefix p = prefix(dst);
+
+	for (size_t i = 0; i < n->s.n_routes; i++)
+		if (prefix_equal(&n->s.routes[i].dst, &p))
+			n->s.routes[i--] = n->s.routes[--n->s.n_routes];
+}
+
+/* As clouds and DHCPv6 do it. */
+static void who_is_a_neighbour_by_a_route_alone_is_remembered(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m;
+
+	(void)state;
+	drop_default(&n);
+	drop_route(&n, "192.168.1.0/24");
+	n.s.addresses[0].len = 32;
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "192.168.1.1/32", ETH0, NULL);
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "0.0.0.0/0", ETH0, "192.168.1.1");
+	m = learn(&n, &none);
+	assert_non_null(gateway(&m, AF_INET));
+	drop_default(&n);
+	drop_route(&n, "192.168.1.1/32");
+	m = learn(&n, &m);
+	assert_non_null(gateway(&m, AF_INET));
+	assert_true(is_known(&m, "192.168.1.1/32"));
+}
+
+static void a_prefix_that_routers_tell_of_is_on_the_link_while_they_do(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m;
+
+	(void)state;
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "2001:db8:2::/64", ETH0, NULL)->protocol =
+		RTPROT_KERNEL;
+	m = learn(&n, &none);
+	m = learn(&n, &m);
+	assert_true(is_known(&m, "2001:db8:2::/64"));
+	assert_false(is_known(&m, "2001:db8:1::/64")); /* by its address */
+	drop_route(&n, "2001:db8:2::/64");
+	m = learn(&n, &m);
+	assert_false(is_known(&m, "2001:db8:2::/64"));
+}
+
 static void a_door_keeps_its_number_while_others_come_and_go(void **state)
 {
 	struct net n CLEANUP_NET = host();
@@ -518,6 +575,8 @@ int main(void)
 		cmocka_unit_test(a_gateway_that_a_client_puts_on_a_door_is_not_believed),
 		cmocka_unit_test(another_gateway_by_dhcp_is_believed),
 		cmocka_unit_test(a_gateway_that_is_nobodys_neighbour_any_more_is_forgotten),
+		cmocka_unit_test(who_is_a_neighbour_by_a_route_alone_is_remembered),
+		cmocka_unit_test(a_prefix_that_routers_tell_of_is_on_the_link_while_they_do),
 		cmocka_unit_test(a_door_keeps_its_number_while_others_come_and_go),
 		cmocka_unit_test(sets_of_addresses_that_are_gone_are_deleted),
 		cmocka_unit_test(what_sysctls_were_is_told_anew_each_time_and_goes_with_the_last),

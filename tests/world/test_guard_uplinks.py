@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guard on hosts that are connected otherwise than by an address with its range:
+as clouds and DHCPv6 do it, where routes alone say who is a neighbour, by a link of
+whose gateway somebody else is told later, and from link-local addresses."""
+import re
+import socket
+
+import pytest
+
+from lab import probe
+from lab.guard import Guard
+from lab.host import PATIENCE, until
+from lab.sniff import Sniffer
+from lab.state import difference, hoststate
+from lab.world import (A4, A6, LAPTOP3_4, MALLORY4, wrong_answers)
+
+CLAIMED = ('redirect-gateway def1 ipv6', 'route 172.16.0.0 255.240.0.0',
+           'route 172.16.5.1 255.255.255.255', 'route-ipv6 fd00:16::/32',
+           'route-ipv6 fd00:16:5::/65')
+
+
+@pytest.fixture(scope='module')
+def net(world):
+    world.openvpn.give_a(CLAIMED)
+    child = world.serve(world.servera, 'host', 80)
+    yield world
+    child.kill()
+    world.openvpn.give_a()
+
+
+def guarded(program, net, argv=None):
+    if argv is None:
+        argv = ['openvpn', '--config', net.office]
+    return Guard(program, net.servera, net.dir, argv)
+
+
+def connected(guard):
+    guard.connected()
+    until(lambda: 'tun0' in [d['name'] for d in guard.status()['doors']],
+          'the tunnel is a door', PATIENCE)
+
+
+ROUTES = (f'route add 172.16.5.1 dev eth0 proto dhcp scope link src {A4}',
+          f'route add default via 172.16.5.1 dev eth0 proto dhcp src {A4}')
+ROUTES6 = ('route add fd00:16:5::/64 dev eth0 proto kernel metric 256',
+           'route replace default via fd00:16:5::1 dev eth0')
+
+
+@pytest.fixture
+def cloud(net):
+    """Addresses that have no neighbours, and routes that tell of some."""
+    a = net.servera
+    a.ip(f'addr del {A4}/24 dev eth0', f'addr del {A6}/64 dev eth0',
+         f'addr add {A4}/32 dev eth0', f'addr add {A6}/128 dev eth0 nodad',
+         *ROUTES, *ROUTES6)
+    yield
+    a.ip(f'addr del {A4}/32 dev eth0', f'addr del {A6}/128 dev eth0',
+         f'addr add {A4}/24 dev eth0', f'addr add {A6}/64 dev eth0 nodad',
+         'route replace default via 172.16.5.1 dev eth0', ROUTES6[1])
+    a.run('ip', '-6', 'route', 'del', 'fd00:16:5::/64', 'dev', 'eth0', 'metric', '1024',
+          ok=False)
+
+
+def test_a_gateway_that_only_a_route_calls_a_neighbour_answers(program, net, cloud):
+    """And goes on to, when the link has lost those routes."""
+    a = net.servera
+    before = hoststate(a)
+    with guarded(program, net) as guard:
+        connected(guard)
+        assert wrong_answers(net, by='host') == []
+        a.ip('link set eth0 down', 'link set eth0 up', f'addr add {A6}/128 dev eth0 nodad')
+        until(lambda: probe.ask(net.laptop, 'tcp', A4, 80, seconds=1).answered and
+              probe.ask(net.laptop, 'tcp', A6, 80, seconds=1).answered,
+              lambda: a.out('ip', 'route', 'show', 'table', 'all') + guard.log.text())
+        assert wrong_answers(net, by='host', doors=('lan',)) == []
+        assert guard.stop() == 0
+    a.ip(*ROUTES, *ROUTES6)
+    assert difference(before, hoststate(a)) == ''
+
+
+def link_local(host):
+    text = host.out('ip', '-6', '-o', 'address', 'show', 'dev', 'eth0', 'scope', 'link')
+    return re.search(r'inet6 (fe80\S+)/', text).group(1)
+
+
+@pytest.mark.parametrize('kind', ['tcp', 'udp', 'ping'])
+def test_who_asks_from_a_link_local_address_is_a_neighbour(program, net, kind):
+    """The router would have to send on what no router may."""
+    address = link_local(net.servera)
+    with net.mallory.inside():
+        end = (address, 80, 0, socket.if_nametoindex('eth0'))
+    with guarded(program, net) as guard, Sniffer(net.mallory, 'eth0') as near:
+        connected(guard)
+        if kind == 'ping':
+            assert probe.ping(net.mallory, f'{address}%eth0')
+        else:
+            with net.mallory.socket(socket.AF_INET6, getattr(
+                    socket, 'SOCK_STREAM' if kind == 'tcp' else 'SOCK_DGRAM')) as s:
+                s.settimeout(PATIENCE)
+                s.connect(end)
+                s.send(b'x\n')
+                assert s.recv(100).startswith(b'host fe80')
+        assert near.wait_for(lambda p: p.src == address and p.ttl in (64, 63)).ttl == 64
+
+
+def way(net, dst):
+    return net.servera.out('ip', 'route', 'get', dst, 'from', A4)
+
+
+def test_what_the_owner_changes_while_there_is_no_vpn_is_believed(program, net):
+    """The guard that stands always; and a client's word is not, which comes later."""
+    a = net.servera
+    with guarded(program, net, []) as guard:
+        guard.wait_stands()
+        a.ip(f'route replace default via {MALLORY4} dev eth0',
+             'route add 172.16.77.0/24 via 172.16.5.1 dev eth0')
+        try:
+            until(lambda: MALLORY4 in way(net, '192.0.2.77') and
+                  'via 172.16.5.1 ' in way(net, LAPTOP3_4),
+                  lambda: a.out('ip', 'route', 'show', 'table', 'all'), PATIENCE)
+        finally:
+            a.ip('route del 172.16.77.0/24', 'route replace default via 172.16.5.1 dev eth0')
