@@ -39,9 +39,10 @@ static void pause_ms(int ms)
 int host_lock(int *ret_fd, struct err *e)
 {
 	int fd CLEANUP_FD = -1;
+	int r = file_mkdirs(NETNS_DIR, 0755, e);
 
-	if (mkdir(NETNS_DIR, 0755) < 0 && errno != EEXIST)
-		return err_errno(e, errno, "mkdir %s", NETNS_DIR);
+	if (r < 0)
+		return r;
 	fd = open(NETNS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(e, errno, "%s", NETNS_DIR);

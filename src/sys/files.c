@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -46,10 +47,15 @@ int file_read(struct arena *a, const char *path, size_t max, const char **ret, s
 
 int file_write(const char *path, const char *text, struct err *e)
 {
-	int fd CLEANUP_FD = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	const int flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW;
+	int fd CLEANUP_FD = open(path, flags | O_CREAT | O_EXCL, 0644);
+	bool made = fd >= 0;
 	size_t len = strlen(text);
 
-	if (fd < 0)
+	if (fd < 0 && errno == EEXIST)
+		fd = open(path, flags);
+	/* The umask is the caller's; a room's services of any user read its resolv.conf. */
+	if (fd < 0 || (made && fchmod(fd, 0644) < 0))
 		return err_errno(e, errno, "%s", path);
 	if (write(fd, text, len) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0)
 		return err_errno(e, errno ? errno : ENOSPC, "%s", path);
@@ -76,7 +82,7 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 			continue;
 		memcpy(part, path, i);
 		part[i] = 0;
-		if (mkdir(part, mode) < 0 && errno != EEXIST)
+		if (mkdir(part, mode) == 0 ? chmod(part, mode) < 0 : errno != EEXIST)
 			return err_errno(e, errno, "mkdir %s", part);
 	}
 	return 0;

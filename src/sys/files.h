@@ -16,14 +16,17 @@
  */
 int file_read(struct arena *a, const char *path, size_t max, const char **ret, size_t *ret_size,
 	      struct err *e) MUST_USE;
-/* Replaces the content in place: bind mounts of the file see it. Created if missing. */
+/*
+ * Replaces the content in place: bind mounts of the file see it.  If it is missing it
+ * is made with mode 0644, whatever the umask.
+ */
 int file_write(const char *path, const char *text, struct err *e) MUST_USE;
 /* A file that only who is given @ret_fd (O_CLOEXEC) can open, as /proc/self/fd/N. */
 int file_memory(const char *name, const char *text, size_t size, int *ret_fd,
 		struct err *e) MUST_USE;
 /* Where the file of that path is, as a path; "." if it says no directory. */
 const char *file_directory(struct arena *a, const char *path);
-/* `mkdir -p`; those that are missing get @mode.  No error if it is there. */
+/* `mkdir -p`; those that are missing get @mode, whatever the umask.  No error if it is there. */
 int file_mkdirs(const char *path, mode_t mode, struct err *e) MUST_USE;
 /* `rm -r` of a small directory of ours: plain files, sockets and directories; no error if missing. */
 int file_remove_tree(const char *path, struct err *e) MUST_USE;

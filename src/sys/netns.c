@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "sys/fd.h"
+#include "sys/files.h"
 #include "sys/rtnl.h"
 
 #include <dirent.h>
@@ -162,8 +163,10 @@ void netns_leave(struct netns_visit *v)
  */
 static int make_directory(struct err *e)
 {
-	if (mkdir(NETNS_DIR, 0755) < 0 && errno != EEXIST)
-		return err_errno(e, errno, "make directory %s", NETNS_DIR);
+	int r = file_mkdirs(NETNS_DIR, 0755, e);
+
+	if (r < 0)
+		return r;
 	if (mount("", NETNS_DIR, "none", MS_SHARED | MS_REC, NULL) == 0)
 		return 0;
 	/* Not yet a mount of its own. */

@@ -124,6 +124,19 @@ def test_a_log_that_nobody_reads_stops_nothing(world, sallyport):
         stop(child)
 
 
+# What the caller has ------------------------------------------------------------
+
+def test_a_strict_umask_does_not_keep_a_service_from_its_name_servers(world, sallyport):
+    """Which root has on many a host; the service runs as somebody else."""
+    done = sallyport.host.run(
+        'sh', '-c', 'umask 077; exec "$0" "$@"', sallyport.program, 'run', '--name', 'mask',
+        '--user=nobody', '--', 'sh', '-c',
+        'cat /etc/resolv.conf /etc/nsswitch.conf && umask', ok=False)
+    assert done.returncode == 0, done.stderr
+    assert 'gate mask' in done.stdout
+    assert done.stdout.splitlines()[-1] == '0077', done.stdout
+
+
 # Many at once -------------------------------------------------------------------
 
 def test_commands_that_start_at_once_all_get_a_gate(world, sallyport):
