@@ -10,6 +10,8 @@
 #include "sys/sysctl.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* "ipv4/conf/eth0/forwarding 0": the comment of one rule of chain `before_NAME`. */
@@ -121,6 +123,59 @@ static void remember(struct supervisor *s, const char *path, const char *value)
 	b = arena_push(&s->arena, s->before, s->n_before, s->cap_before);
 	b->path = arena_strdup(&s->arena, path);
 	b->value = arena_strdup(&s->arena, value);
+}
+
+/* What is known of @link's sysctls holds for @now, too, which it is called. */
+static void remember_as(struct supervisor *s, struct arena *a, const char *link, const char *now)
+{
+	const char *part = arena_printf(a, "/conf/%s/", link);
+	size_t n = s->n_before;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *path = s->before[i].path, *at = strstr(path, part);
+
+		if (at)
+			remember(s,
+				 arena_printf(a, "%.*s/conf/%s/%s", (int)(at - path), path, now,
+					      at + strlen(part)),
+				 s->before[i].value);
+	}
+}
+
+/* As it was seen last; NULL: it is new.  Mostly in the same place of the list. */
+static const struct before_link *known_link(const struct supervisor *s, int index, size_t place)
+{
+	if (place < s->n_before_links && s->before_links[place].index == index)
+		return &s->before_links[place];
+	for (size_t i = 0; i < s->n_before_links; i++)
+		if (s->before_links[i].index == index)
+			return &s->before_links[i];
+	return NULL;
+}
+
+/*
+ * udev(7) names an interface after it has come, and often after we have seen it: its
+ * sysctls it keeps under the other name, and nobody shall take what we wrote for what
+ * was there.  Nothing is forgotten under the first name, which another one may have next.
+ */
+void before_follow(struct supervisor *s, struct arena *a, const struct snapshot *host)
+{
+	struct before_link *now = malloc((host->n_links + 1) * sizeof(*now));
+
+	if (!now)
+		abort();
+	for (size_t i = 0; i < host->n_links; i++) {
+		const struct link *l = &host->links[i];
+		const struct before_link *known = known_link(s, l->index, i);
+
+		if (known && !plan_link_is_ours(l) && !str_eq(known->name, l->name))
+			remember_as(s, a, known->name, l->name);
+		now[i].index = l->index;
+		snprintf(now[i].name, sizeof(now[i].name), "%s", l->name);
+	}
+	free(s->before_links);
+	s->before_links = now;
+	s->n_before_links = host->n_links;
 }
 
 void before_note(struct supervisor *s, struct arena *a, const struct want *w)

@@ -152,6 +152,12 @@ struct door_run {
 	struct text search; /* domains it offers, each behind a blank */
 };
 
+/* What an interface of the host was called when it was seen last. */
+struct before_link {
+	int index;
+	char name[LINK_NAME_SIZE];
+};
+
 /* Addresses that rooms had when the plan was carried out last (flows.c). */
 struct room_at {
 	uint64_t whose; /* hash of the room's namespace */
@@ -195,6 +201,8 @@ struct supervisor {
 	struct plan_sysctl *before;
 	size_t n_before, cap_before;
 	size_t n_before_kept; /* so many of them are in the copy */
+	struct before_link *before_links; /* malloc'ed */
+	size_t n_before_links;
 	struct repairs repairs;
 	int lock; /* the control socket, if it is bound already; -1 */
 	struct loop_source control;
@@ -284,6 +292,8 @@ int before_keep(struct supervisor *s, struct err *e) MUST_USE;
  * away finds them there.
  */
 void before_note(struct supervisor *s, struct arena *a, const struct want *host);
+/* Interfaces that are called otherwise since then: what theirs were is known by both names. */
+void before_follow(struct supervisor *s, struct arena *a, const struct snapshot *host);
 /* Takes in what stands in the chain: ours from before a `kill -9`, or another gate's legacy. */
 int before_merge(struct supervisor *s, struct arena *a, struct err *e) MUST_USE;
 /* Would the host's plan @w change the chain? */

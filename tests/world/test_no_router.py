@@ -119,6 +119,8 @@ def test_what_was_said_while_a_gate_stood_is_left_behind(world, sallyport, insid
             sallyport.up('other', '[room]\npublish = 8001:80\n') as other:
         world.servera.sysctl(switch, 1)
         main.wait_log("router of IPv6 by somebody's will")
+        until(lambda: 'ipv6/conf/all/forwarding 1' in world.servera.out(
+            'nft', 'list', 'chain', 'inet', 'sallyport', 'before_main'), 'it is noted')
         main.kill9()
         with sallyport.up('main') as main:
             assert ask(world, 'tcp', IN6, probe.PATIENCE).by == 'inside'
@@ -143,3 +145,22 @@ def test_an_interface_that_comes_later_is_left_as_it_would_have_been(
             assert world.servera.sysctl(f'net/{family}/conf/late/forwarding') == '0'
     finally:
         world.servera.ip('link del late')
+
+
+def test_an_interface_that_is_renamed_meanwhile_is_no_way_in_and_left_as_it_was(
+        world, sallyport, inside):
+    """As udev does with what has just been plugged in."""
+    a = world.servera
+    before = hoststate(a)
+    with sallyport.up('main', '[room]\npublish = 8000:80\n') as gate:
+        gate.serve('room', 80)
+        a.ip('link set eth0 name lan7')
+        try:
+            for dst in IN4, IN6:
+                until(lambda dst=dst: ask(world, 'tcp', dst).how is How.SILENT,
+                      'nobody is let in by the new name')
+            assert probe.ask(world.laptop, 'tcp', A4, 8000).saw == LAPTOP4
+            gate.stop()
+        finally:
+            a.ip('link set lan7 name eth0')
+    assert difference(before, hoststate(a)) == ''
