@@ -42,6 +42,32 @@ static const char *family_type(sa_family_t family)
 }
 
 /*
+ * Two VPNs may give us the same address.  The table `local` has it of both doors, and
+ * nftables' fib, which looks at the first route of IPv4 only, does not know it of the other.
+ */
+static void gate_arrive_shared(struct nft_text *n, size_t door)
+{
+	const struct plan_door *d = &n->facts->doors[door];
+
+	for (size_t i = 0; i < d->n_addresses; i++) {
+		const char *link = door_link(n, door);
+		bool shared = false;
+		char ip[IP_TEXT_SIZE];
+
+		for (size_t other = 1; other < n->gate->n_doors; other++)
+			shared |= other != door && plan_door_has(n->facts, other, &d->addresses[i]);
+		if (!shared || d->addresses[i].family != AF_INET)
+			continue;
+		ip_text(&d->addresses[i], ip);
+		emit(n,
+		     "\t\tiifname \"%s\" ip daddr %s ct state new ct mark set ct mark and 0x%x or 0x%x",
+		     link, ip, ~PLAN_MARK_MASK, plan_door_mark(door));
+		emit(n, "\t\tiifname \"%s\" ip daddr %s meta mark set 0x%x accept", link, ip,
+		     plan_door_mark(door));
+	}
+}
+
+/*
  * Which door: the packet's mark (for strict rp_filter and for replies that the
  * gate itself makes) and, for what begins here, the connection's.
  */
@@ -86,6 +112,8 @@ static void gate_arrive(struct nft_text *n)
 		emit(n, "\t\tip6 saddr @inside6 counter drop");
 	}
 	/* Only to the address of this very door: no router for peers, no weak host. */
+	for (size_t i = 1; i < n->gate->n_doors; i++)
+		gate_arrive_shared(n, i);
 	emit(n, "\t\tfib daddr . iif type != local counter drop");
 	for (size_t i = 1; i < n->gate->n_doors; i++)
 		emit(n,

@@ -81,6 +81,9 @@ struct plan_facts {
 	size_t n_before;
 };
 
+/* Is @ip one of those that the VPN of @door gave the gate?  The lan door has none. */
+bool plan_door_has(const struct plan_facts *f, size_t door, const struct ip *ip);
+
 /* Was that the value of @path before us? */
 bool plan_was(const struct plan_facts *f, const char *path, const char *value);
 

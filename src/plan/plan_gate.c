@@ -206,6 +206,14 @@ static void room_rules(struct arena *a, const struct gate *g, const struct plan_
 	want_add_rule(a, w, family, room_table(g, f, room))->iif = iif; /* 6 */
 }
 
+static bool is_of_earlier_door(const struct plan_facts *f, size_t door, const struct ip *ip)
+{
+	for (size_t i = 1; i < door; i++)
+		if (plan_door_has(f, i, ip))
+			return true;
+	return false;
+}
+
 /*
  * A client may have the very address that a VPN gave us, and come in by another door:
  * its packets are martians where the local table is asked first, and the replies ours.
@@ -223,7 +231,9 @@ static void before_local(struct arena *a, const struct gate *g, const struct pla
 			size_t door = j % g->n_doors;
 			struct want_rule *r;
 
-			if (own->family != family || door == i)
+			/* Two VPNs may give the same one: by each of their doors it is ours. */
+			if (own->family != family || plan_door_has(f, door, own) ||
+			    is_of_earlier_door(f, i, own))
 				continue;
 			r = want_add_rule(a, w, family, PLAN_TABLE_DOOR + (uint32_t)door);
 			r->to = prefix_host(own);

@@ -11,6 +11,14 @@ uint32_t plan_door_mark(size_t door)
 	return (PLAN_TABLE_DOOR + (uint32_t)door) << 16;
 }
 
+bool plan_door_has(const struct plan_facts *f, size_t door, const struct ip *ip)
+{
+	for (size_t i = 0; i < f->doors[door].n_addresses; i++)
+		if (ip_equal(&f->doors[door].addresses[i], ip))
+			return true;
+	return false;
+}
+
 const char *plan_host_link(struct arena *a, const struct gate *g)
 {
 	return arena_printf(a, "sp-%s", g->name);

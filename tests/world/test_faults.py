@@ -13,7 +13,8 @@ from lab.host import PATIENCE, stop, until
 from lab.leak import Ear, Talker
 from lab.sniff import Sniffer
 from lab.vpn import OpenVpnServer
-from lab.world import (A4, A6, A_VPN4, LAPTOP4, LAPTOP6, wrong_answers)
+from lab.world import (A4, A6, A_VPN4, A_VPN6, LAPTOP4, LAPTOP6, VPN_GW4, VPN_GW6,
+                       wrong_answers)
 
 CONF = '''
 [room]
@@ -95,6 +96,34 @@ def test_the_vpns_subnet_holds_our_links(gate, world, sallyport):
     with sallyport.up('main') as again:
         again.serve('room', 80)
         assert wrong_answers(world) == []
+
+
+@pytest.fixture
+def second(world):
+    """Another VPN, which gives the same addresses as the first, as defaults do."""
+    host = world.more_internet('vpn2', '203.0.113.98', '2001:db8:203::98')
+    server = OpenVpnServer(host, world.keys, world.dir, address='203.0.113.98', port=1195)
+    yield server
+    server.close()
+
+
+def test_two_vpns_give_the_same_addresses(world, sallyport, second):
+    """And their peers, too, have those of the others."""
+    profile = second.profile(f'{world.dir}/second.ovpn', 'servera')
+    with sallyport.up('main', CONF.format(office=world.office) +
+                      f'[door second]\nvpn = {profile}\n') as gate:
+        gate.serve('room', 80)
+        for peer in world.vpnsrv, second.host, world.vpnsrv:
+            for asked, saw in (A_VPN4, VPN_GW4), (A_VPN6, VPN_GW6):
+                assert probe.ping(peer, asked)
+                assert probe.ask(peer, 'tcp', asked, 81).how is probe.How.REFUSED
+                for proto in 'tcp', 'udp':
+                    got = probe.ask(peer, proto, asked, 80)
+                    assert (got.by, got.saw) == ('room', saw), (peer.name, asked, proto)
+        assert wrong_answers(world) == []
+        with gate.inner as inner:
+            rules = inner.out('ip', 'rule').splitlines()
+            assert len(rules) == len(set(rules)), rules
 
 
 def test_conntrack_is_flushed_under_a_running_conversation(gate, world):
