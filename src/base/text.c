@@ -62,6 +62,26 @@ void text_addf(struct text *t, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* In the bytes that are left of a string: of ISO 6429, C0, DEL, and C1 as UTF-8 has it. */
+static size_t control_size(const unsigned char *s)
+{
+	if (*s == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0)
+		return 2;
+	return (*s < ' ' && *s != '\t' && *s != '\n') || *s == 0x7f;
+}
+
+void text_add_shown(struct text *t, const char *s)
+{
+	while (*s) {
+		size_t n = control_size((const unsigned char *)s);
+
+		if (!n)
+			text_add_len(t, s++, 1);
+		for (; n; n--)
+			text_addf(t, "\\x%02x", (unsigned char)*s++);
+	}
+}
+
 const char *text_str(const struct text *t)
 {
 	return t->buf ? t->buf : "";

@@ -18,6 +18,12 @@ void text_add(struct text *t, const char *s);
 void text_add_len(struct text *t, const char *s, size_t len);
 void text_addf(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void text_addv(struct text *t, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
+/*
+ * @s for a terminal or a log: control characters but tabs and line ends, which
+ * could write over what stands there, become \x1b and the like.
+ */
+void text_add_shown(struct text *t, const char *s);
 const char *text_str(const struct text *t);
 void text_clear(struct text *t);
 void text_free(struct text *t);

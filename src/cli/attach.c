@@ -25,15 +25,32 @@ struct attach_options {
 	size_t n_reach, cap_reach;
 };
 
-/* As docker(1) and podman(1) are told: unix:///path */
-static const char *engine_path(const char *flag)
+/* As docker(1) and podman(1) are told: unix:///path. NULL: it is none. */
+static const char *socket_path(const char *where)
 {
-	const char *docker = getenv("DOCKER_HOST"), *podman = getenv("CONTAINER_HOST");
-	const char *where = flag ? flag : docker && *docker ? docker : podman;
-
 	if (where && str_starts(where, "unix://"))
 		where += strlen("unix://");
 	return where && *where == '/' ? where : NULL;
+}
+
+static const char *engine_path(const char *flag)
+{
+	const char *docker = getenv("DOCKER_HOST"), *podman = getenv("CONTAINER_HOST");
+
+	return flag ? flag : socket_path(docker && *docker ? docker : podman);
+}
+
+int cli_engine(const char *word, const char **ret, struct err *e)
+{
+	const char *path = socket_path(word);
+
+	if (!path)
+		return err_set(e, EINVAL,
+			       "--engine: \"%s\" is no socket's path: write it like "
+			       "/run/docker.sock",
+			       word);
+	*ret = path;
+	return 0;
 }
 
 static int add_server(struct arena *a, struct attach_options *o, const char *word, struct err *e)
@@ -106,7 +123,7 @@ static int parse(struct arena *a, int argc, char **argv, struct attach_options *
 			r = set_mss(o, optarg, e);
 			break;
 		case 'e':
-			o->engine = optarg;
+			r = cli_engine(optarg, &o->engine, e);
 			break;
 		default:
 			return 1;
@@ -177,7 +194,9 @@ static int attach_verb(int argc, char **argv)
 
 	if (r < 0)
 		return cli_fail(EXIT_USAGE, "%s", e.text);
-	if (r > 0 || optind + 1 != argc)
+	if (r > 0)
+		return cli_wrong_flag(&verb_attach);
+	if (optind + 1 != argc)
 		return cli_usage(&verb_attach, "attach takes one container, process or namespace");
 	if (!cli_is_root(&verb_attach))
 		return 1;
@@ -200,19 +219,35 @@ const struct verb verb_attach = {
 	.run = attach_verb,
 };
 
+/* What the others ask for, detach takes away without. */
+static int parse_detach(int argc, char **argv, const char **ret_engine, struct err *e)
+{
+	static const struct option flags[] = { { "engine", required_argument, NULL, 'e' },
+					       { NULL, 0, NULL, 0 } };
+	int c, r = 0;
+
+	while (r == 0 && (c = getopt_long(argc, argv, "", flags, NULL)) != -1)
+		r = c == 'e' ? cli_engine(optarg, ret_engine, e) : 1;
+	return r;
+}
+
 static int detach_verb(int argc, char **argv)
 {
 	struct attach_target t CLEANUP_TARGET = ATTACH_TARGET_NONE;
 	struct arena a CLEANUP_ARENA = { 0 };
-	struct attach_options o = { 0 };
+	const char *engine = NULL;
 	struct err e;
-	int r = parse(&a, argc, argv, &o, &e);
+	int r = parse_detach(argc, argv, &engine, &e);
 
-	if (r != 0 || optind + 1 != argc)
+	if (r < 0)
+		return cli_fail(EXIT_USAGE, "%s", e.text);
+	if (r > 0)
+		return cli_wrong_flag(&verb_detach);
+	if (optind + 1 != argc)
 		return cli_usage(&verb_detach, "detach takes one container, process or namespace");
 	if (!cli_is_root(&verb_detach))
 		return 1;
-	r = attach_target_find(&a, argv[optind], engine_path(o.engine), &t, &e);
+	r = attach_target_find(&a, argv[optind], engine_path(engine), &t, &e);
 	if (r == 0)
 		r = detach(&t, &e);
 	return r < 0 ? cli_fail(1, "%s", e.text) : 0;
@@ -255,7 +290,7 @@ static int parse_watch(struct arena *a, int argc, char **argv, struct watch_opti
 			o->engine = ENGINE_PODMAN;
 			break;
 		case 'e':
-			o->engine = optarg;
+			r = cli_engine(optarg, &o->engine, e);
 			break;
 		case 'a':
 			*arena_push(a, o->attach, o->n_attach, o->cap_attach) = optarg;
@@ -286,8 +321,11 @@ static int watch_verb(int argc, char **argv)
 
 	if (r < 0)
 		return cli_fail(EXIT_USAGE, "%s", e.text);
-	if (r > 0 || optind != argc)
-		return cli_usage(&verb_watch, "wrong flag or argument");
+	if (r > 0)
+		return cli_wrong_flag(&verb_watch);
+	if (optind != argc)
+		return cli_usage(&verb_watch, "watch takes no argument: --attach %s?",
+				 argv[optind]);
 	if (!cli_is_root(&verb_watch))
 		return 1;
 	if (o.n_attach && !netns_may_return())

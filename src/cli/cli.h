@@ -28,9 +28,14 @@ extern const struct verb verb_attach, verb_detach, verb_init, verb_health, verb_
 int cli_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* The same with the verb's usage behind it; returns EXIT_USAGE. */
 int cli_usage(const struct verb *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The usage alone: getopt(3) has said which flag it is. */
+int cli_wrong_flag(const struct verb *v);
 
 /* Root is needed for @what. */
 bool cli_is_root(const struct verb *v);
+
+/* cli/attach.c: what --engine says, without the unix:// that it may begin with. */
+int cli_engine(const char *word, const char **ret, struct err *e) MUST_USE;
 
 /* cli/plan.c: --dry-run. Prints the plan as ip and nft commands. */
 int cli_print_plan(struct supervisor *s, struct err *e) MUST_USE;

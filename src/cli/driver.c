@@ -4,7 +4,16 @@
 #include "daemon/netdriver.h"
 #include "sys/engine.h"
 
+#include <errno.h>
 #include <getopt.h>
+
+static int set_path(const char *flag, const char *word, const char **ret, struct err *e)
+{
+	if (*word != '/')
+		return err_set(e, EINVAL, "--%s: \"%s\" is no path that begins with /", flag, word);
+	*ret = word;
+	return 0;
+}
 
 static int driver(int argc, char **argv)
 {
@@ -16,18 +25,20 @@ static int driver(int argc, char **argv)
 				       .state = NETDRIVER_STATE,
 				       .engine = ENGINE_DOCKER };
 	struct err e;
-	int c;
+	int c, r = 0;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while (r == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 's')
-			o.socket = optarg;
+			r = set_path("socket", optarg, &o.socket, &e);
 		else if (c == 'd')
-			o.state = optarg;
+			r = set_path("state", optarg, &o.state, &e);
 		else if (c == 'e')
-			o.engine = optarg;
+			r = cli_engine(optarg, &o.engine, &e);
 		else
-			return cli_usage(&verb_driver, "wrong flag");
+			return cli_wrong_flag(&verb_driver);
 	}
+	if (r < 0)
+		return cli_fail(EXIT_USAGE, "%s", e.text);
 	if (optind != argc)
 		return cli_usage(&verb_driver, "driver takes no argument");
 	if (!cli_is_root(&verb_driver))

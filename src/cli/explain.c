@@ -439,7 +439,7 @@ static int run(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == '?')
-			return cli_usage(&verb_explain, "wrong flag");
+			return cli_wrong_flag(&verb_explain);
 		if (read_flag(&a, c, optarg, &o, &e) < 0)
 			return cli_fail(EXIT_USAGE, "%s", e.text);
 	}

@@ -19,6 +19,7 @@
 
 struct guard_options {
 	enum { STAND, STATUS, OFF, YES, INSTALL, NETWORKD } what;
+	bool several; /* of these */
 	uint32_t confirm; /* seconds, 0: not asked for */
 	struct ip probe;
 	bool json;
@@ -41,6 +42,34 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+static void set_what(struct guard_options *o, int what)
+{
+	o->several = o->what != STAND && (int)o->what != what;
+	o->what = what;
+}
+
+/* What was said together belongs together. */
+static int check(const struct guard_options *o, bool command)
+{
+	bool stands = o->n_lan || o->confirm || !ip_is_none(&o->probe) || o->dry;
+
+	if (o->several)
+		return cli_usage(&verb_guard, "--status, --off, --yes, --install and --networkd "
+					      "are commands of their own: write one of them");
+	if (o->what != STAND && command)
+		return cli_usage(&verb_guard, "only a guard that stands takes a command");
+	if (o->what != STAND && stands)
+		return cli_usage(&verb_guard, "--confirm, --probe, --lan and --dry-run are for "
+					      "a guard that stands");
+	if (o->json && o->what != STATUS)
+		return cli_usage(&verb_guard, "--json goes with --status");
+	if (o->confirm && !command)
+		return cli_usage(&verb_guard, "--confirm needs a command, after --");
+	if (!ip_is_none(&o->probe) && !o->confirm)
+		return cli_usage(&verb_guard, "--probe proves what --confirm SECONDS asks for");
+	return 0;
+}
+
 /* The leading "+" stops at the command: its flags are its own. -1: says why by itself. */
 static int parse(struct arena *a, int argc, char **argv, struct guard_options *ret)
 {
@@ -49,50 +78,52 @@ static int parse(struct arena *a, int argc, char **argv, struct guard_options *r
 	while ((c = getopt_long(argc, argv, "+n", options, NULL)) != -1) {
 		switch (c) {
 		case 's':
-			ret->what = STATUS;
+			set_what(ret, STATUS);
 			break;
 		case 'j':
 			ret->json = true;
 			break;
 		case 'o':
-			ret->what = OFF;
+			set_what(ret, OFF);
 			break;
 		case 'l':
 			if (!prefix_parse(optarg, false,
 					  arena_push(a, ret->lan, ret->n_lan, ret->cap_lan)))
-				return cli_usage(&verb_guard, "--lan: %s is no prefix", optarg);
+				return cli_usage(
+					&verb_guard,
+					"--lan: \"%s\" is no prefix: write it like 192.168.1.0/24",
+					optarg);
 			break;
 		case 'i':
-			ret->what = INSTALL;
+			set_what(ret, INSTALL);
 			break;
 		case 'd':
-			ret->what = NETWORKD;
+			set_what(ret, NETWORKD);
 			break;
 		case 'y':
-			ret->what = YES;
+			set_what(ret, YES);
 			break;
 		case 'c':
 			if (!str_to_u32(optarg, 86400, &ret->confirm) || ret->confirm < 5)
-				return cli_usage(&verb_guard, "--confirm: 5 to 86400 seconds");
+				return cli_usage(&verb_guard,
+						 "--confirm: \"%s\": write seconds from 5 to 86400",
+						 optarg);
 			break;
 		case 'p':
 			if (!ip_parse(optarg, &ret->probe))
-				return cli_usage(&verb_guard, "--probe: %s is no address", optarg);
+				return cli_usage(
+					&verb_guard,
+					"--probe: \"%s\" is no address: write it like 172.16.5.1",
+					optarg);
 			break;
 		case 'n':
 			ret->dry = true;
 			break;
 		default:
-			return cli_usage(&verb_guard, "wrong flag");
+			return cli_wrong_flag(&verb_guard);
 		}
 	}
-	if (ret->what != STAND && optind < argc)
-		return cli_usage(&verb_guard, "only a guard that stands takes a command");
-	if (ret->confirm && optind == argc)
-		return cli_usage(&verb_guard, "--confirm needs a command, after --");
-	if (!ip_is_none(&ret->probe) && !ret->confirm)
-		return cli_usage(&verb_guard, "--probe proves what --confirm SECONDS asks for");
-	return 0;
+	return check(ret, optind < argc);
 }
 
 static void print_door(const json_t *d)

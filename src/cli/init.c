@@ -46,7 +46,7 @@ static int init_verb(int argc, char **argv)
 	int r = parse(&a, argc, argv, &servers, &e);
 
 	if (r > 0)
-		return cli_usage(&verb_init, "wrong flag");
+		return cli_wrong_flag(&verb_init);
 	if (r == 0)
 		r = vpnenv_read(&a, (const char *const *)environ, &env, &e);
 	if (r < 0)

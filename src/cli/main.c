@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include "base/text.h"
 #include "wire/near.h"
 
 #include <errno.h>
@@ -18,9 +19,11 @@ static const struct verb *const verbs[] = {
 
 static void __attribute__((format(printf, 1, 0))) say(const char *fmt, va_list ap)
 {
-	fputs("sallyport: ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
+	struct text said CLEANUP_TEXT = { 0 }, shown CLEANUP_TEXT = { 0 };
+
+	text_addv(&said, fmt, ap);
+	text_add_shown(&shown, text_str(&said));
+	fprintf(stderr, "sallyport: %s\n", text_str(&shown));
 }
 
 int cli_fail(int status, const char *fmt, ...)
@@ -40,6 +43,11 @@ int cli_usage(const struct verb *v, const char *fmt, ...)
 	va_start(ap, fmt);
 	say(fmt, ap);
 	va_end(ap);
+	return cli_wrong_flag(v);
+}
+
+int cli_wrong_flag(const struct verb *v)
+{
 	fprintf(stderr, "usage: sallyport %s\n", v->usage);
 	return EXIT_USAGE;
 }
@@ -111,6 +119,8 @@ static int run_verb(int argc, char **argv)
 		if ((str_eq(name, verbs[i]->name) && asks_for_help(argv[2])) ||
 		    (str_eq(name, "help") && str_eq(argv[2], verbs[i]->name)))
 			return help_verb(verbs[i]);
+	if (str_eq(name, "help") && argc == 3 && !asks_for_help(argv[2]))
+		return unknown_verb(argv[2]);
 	if (str_eq(name, "help") || asks_for_help(name))
 		return help(stdout);
 	if (str_eq(name, "--version") || str_eq(name, "version"))

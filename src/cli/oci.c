@@ -59,7 +59,8 @@ static int add_reach(struct arena *a, struct oci_ask *o, const char *words, stru
 
 		words += strlen(word);
 		if (!prefix_parse(word, true, &p))
-			return err_set(e, EINVAL, "reach: \"%s\" is no prefix", word);
+			return err_set(e, EINVAL,
+				       "\"%s\" is no prefix: write it like 192.168.1.0/24", word);
 		*arena_push(a, o->reach, o->n_reach, o->cap_reach) = p;
 	}
 	return 0;
@@ -68,21 +69,31 @@ static int add_reach(struct arena *a, struct oci_ask *o, const char *words, stru
 static int set_udp(struct oci_ask *o, const char *word, struct err *e)
 {
 	if (*word && !str_eq(word, "learn") && !str_eq(word, "alias"))
-		return err_set(e, EINVAL, "udp: \"%s\": write learn or alias", word);
+		return err_set(e, EINVAL, "\"%s\": write learn or alias", word);
 	o->ask.alias = o->ask.alias || str_eq(word, "alias");
 	return 0;
+}
+
+static int add_annotations(struct arena *a, struct oci_ask *o, const struct oci_state *s,
+			   struct err *e)
+{
+	int r = add_servers(a, o, s->server, e);
+
+	if (r < 0)
+		return err_wrap(e, r, "sallyport.server");
+	r = add_reach(a, o, s->reach, e);
+	if (r < 0)
+		return err_wrap(e, r, "sallyport.reach");
+	r = set_udp(o, s->udp, e);
+	return r < 0 ? err_wrap(e, r, "sallyport.udp") : 0;
 }
 
 static int attach_state(struct arena *a, struct oci_ask *o, const struct oci_state *s,
 			struct err *e)
 {
 	struct attach_target t CLEANUP_TARGET = ATTACH_TARGET_NONE;
-	int r = add_servers(a, o, s->server, e);
+	int r = add_annotations(a, o, s, e);
 
-	if (r == 0)
-		r = add_reach(a, o, s->reach, e);
-	if (r == 0)
-		r = set_udp(o, s->udp, e);
 	if (r == 0)
 		r = attach_target_find(a, arena_printf(a, "%d", s->pid), NULL, &t, e);
 	o->ask.closed = o->n_servers > 0;
@@ -147,6 +158,32 @@ const struct verb verb_oci_hook = {
 
 /* --- the runtime ---------------------------------------------------------------------- */
 
+/* Not the same as one that is not given: without servers there is no kill switch. */
+static int check_value(const char *flag, const char *words, struct err *e)
+{
+	if (words[strspn(words, ", \t")])
+		return 0;
+	return err_set(e, EINVAL, "--%s has no value; write one, or leave it out", flag);
+}
+
+static int read_flag(struct arena *a, int c, const char *words, struct oci_ask *o, struct err *e)
+{
+	const char *flag = c == 's' ? "server" : c == 'r' ? "reach" : c == 'u' ? "udp" : "runtime";
+	int r = check_value(flag, words, e);
+
+	if (r < 0)
+		return r;
+	if (c == 's')
+		r = add_servers(a, o, words, e);
+	else if (c == 'r')
+		r = add_reach(a, o, words, e);
+	else if (c == 'u')
+		r = set_udp(o, words, e);
+	else
+		o->runtime = words;
+	return r < 0 ? err_wrap(e, r, "--%s", flag) : 0;
+}
+
 static int parse(struct arena *a, int argc, char **argv, struct oci_ask *o, struct err *e)
 {
 	static const struct option options[] = { { "require", no_argument, NULL, 'q' },
@@ -160,16 +197,8 @@ static int parse(struct arena *a, int argc, char **argv, struct oci_ask *o, stru
 	while (r == 0 && (c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		if (c == 'q')
 			o->require = true;
-		else if (c == 'x')
-			o->runtime = optarg;
-		else if (c == 's')
-			r = add_servers(a, o, optarg, e);
-		else if (c == 'r')
-			r = add_reach(a, o, optarg, e);
-		else if (c == 'u')
-			r = set_udp(o, optarg, e);
 		else
-			r = 1;
+			r = c == '?' ? 1 : read_flag(a, c, optarg, o, e);
 	}
 	return r;
 }
@@ -209,7 +238,9 @@ static int runtime_verb(int argc, char **argv)
 
 	if (r < 0)
 		return cli_fail(EXIT_USAGE, "%s", e.text);
-	if (r > 0 || optind == argc)
+	if (r > 0)
+		return cli_wrong_flag(&verb_oci_runtime);
+	if (optind == argc)
 		return cli_usage(&verb_oci_runtime, "oci-runtime takes the words for the runtime");
 	words = (const char *const *)argv + optind;
 	n = (size_t)(argc - optind);

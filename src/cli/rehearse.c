@@ -26,7 +26,7 @@
 struct rehearse_options {
 	const char *snapshots[SNAPSHOTS_MAX];
 	size_t n_snapshots;
-	const char *routes;
+	struct push routes;
 	const char *file;
 	bool json;
 	uint32_t limit_s;
@@ -40,32 +40,10 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static bool parse(int argc, char **argv, struct rehearse_options *ret)
-{
-	int c;
-
-	ret->limit_s = LIMIT_S;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'r')
-			ret->routes = optarg;
-		else if (c == 'j')
-			ret->json = true;
-		else if (c == 's' && ret->n_snapshots < SNAPSHOTS_MAX)
-			ret->snapshots[ret->n_snapshots++] = optarg;
-		else if (c != 't' || !str_to_u32(optarg, LIMIT_MAX_S, &ret->limit_s) ||
-			 !ret->limit_s)
-			return false;
-	}
-	if (optind < argc)
-		ret->file = argv[optind++];
-	return optind == argc;
-}
-
 /* "172.16.0.0/12,fd00:16::/32"; blanks will do as well as commas. */
-static int read_routes(struct arena *a, const char *words, struct push *ret, struct err *e)
+static int read_routes(struct arena *a, const char *words, struct push *push, struct err *e)
 {
 	static const char between[] = ", \t\n";
-	struct push push = { .link = "tun0", .tie = PUSH_IN_FRONT };
 
 	for (words += strspn(words, between); *words; words += strspn(words, between)) {
 		size_t n = strcspn(words, between);
@@ -79,13 +57,53 @@ static int read_routes(struct arena *a, const char *words, struct push *ret, str
 				"--routes: \"%s\" is no prefix: write it like 172.16.0.0/12 or "
 				"fd00:16::/32",
 				word);
-		*arena_push(a, push.routes, push.n_routes, push.cap_routes) = (struct push_route){
-			.dst = p, .metric = p.ip.family == AF_INET6 ? METRIC6_ROUTE : 0
-		};
+		*arena_push(a, push->routes, push->n_routes, push->cap_routes) =
+			(struct push_route){ .dst = p,
+					     .metric = p.ip.family == AF_INET6 ? METRIC6_ROUTE
+									       : 0 };
 	}
-	if (!push.n_routes)
+	if (!push->n_routes)
 		return err_set(e, EINVAL, "--routes: names no prefix");
-	*ret = push;
+	return 0;
+}
+
+static int read_flag(struct arena *a, int c, const char *s, struct rehearse_options *o,
+		     struct err *e)
+{
+	if (c == 'r')
+		return read_routes(a, s, &o->routes, e);
+	if (c == 'j') {
+		o->json = true;
+	} else if (c == 't') {
+		if (!str_to_u32(s, LIMIT_MAX_S, &o->limit_s) || !o->limit_s)
+			return err_set(e, EINVAL, "--timeout: \"%s\": write seconds from 1 to %d",
+				       s, LIMIT_MAX_S);
+	} else if (o->n_snapshots < SNAPSHOTS_MAX) {
+		o->snapshots[o->n_snapshots++] = s;
+	} else {
+		return err_set(e, EINVAL, "--from-snapshot %s is one too many; give at most %d", s,
+			       SNAPSHOTS_MAX);
+	}
+	return 0;
+}
+
+/* Not 0: the exit status, and it was told why. */
+static int parse(struct arena *a, int argc, char **argv, struct rehearse_options *ret)
+{
+	struct err e;
+	int c;
+
+	ret->limit_s = LIMIT_S;
+	ret->routes = (struct push){ .link = "tun0", .tie = PUSH_IN_FRONT };
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == '?')
+			return cli_wrong_flag(&verb_rehearse);
+		if (read_flag(a, c, optarg, ret, &e) < 0)
+			return cli_fail(EXIT_USAGE, "%s", e.text);
+	}
+	ret->file = optind < argc ? argv[optind] : NULL;
+	if (argc - optind > 1 || !ret->file == !ret->routes.n_routes)
+		return cli_usage(&verb_rehearse, "rehearse takes one VPN file, or --routes");
 	return 0;
 }
 
@@ -122,8 +140,10 @@ static int look_at_host(struct arena *a, const struct rehearse_options *o, struc
 static int learn(struct arena *a, const struct rehearse_options *o, const struct snapshot *host,
 		 struct learned *ret, struct err *e)
 {
-	if (o->routes)
-		return read_routes(a, o->routes, &ret->push, e);
+	if (!o->file) {
+		ret->push = o->routes;
+		return 0;
+	}
 	return learn_push(a, o->file, host, (int)o->limit_s, ret, e);
 }
 
@@ -160,10 +180,9 @@ static int rehearse(int argc, char **argv)
 	struct err e;
 	int r;
 
-	if (!parse(argc, argv, &o))
-		return cli_usage(&verb_rehearse, "wrong flag or argument");
-	if (!o.file == !o.routes)
-		return cli_usage(&verb_rehearse, "rehearse takes a VPN file or --routes");
+	r = parse(&a, argc, argv, &o);
+	if (r)
+		return r;
 	if (o.file && !cli_is_root(&verb_rehearse))
 		return 1;
 	r = look_at_host(&a, &o, &host, &e);

@@ -175,7 +175,7 @@ static int run(int argc, char **argv)
 	int r;
 
 	if (!parse(&s.arena, argc, argv, &o))
-		return cli_usage(&verb_run, "wrong flag");
+		return cli_wrong_flag(&verb_run);
 	if (optind == argc && !o.dry)
 		return cli_usage(&verb_run, "run needs a command, after --");
 	if (!o.dry && !cli_is_root(&verb_run))

@@ -22,7 +22,8 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-static bool parse(int argc, char **argv, struct snapshot_options *ret)
+/* Not 0: an unknown flag, or an argument; that was told. */
+static int parse(int argc, char **argv, struct snapshot_options *ret)
 {
 	int c;
 
@@ -32,9 +33,11 @@ static bool parse(int argc, char **argv, struct snapshot_options *ret)
 		else if (c == 'o')
 			ret->output = optarg;
 		else
-			return false;
+			return cli_wrong_flag(&verb_snapshot);
 	}
-	return optind == argc;
+	if (optind == argc)
+		return 0;
+	return cli_usage(&verb_snapshot, "snapshot takes no argument: -o %s?", argv[optind]);
 }
 
 static int write_all(int fd, const char *text, size_t size)
@@ -73,8 +76,9 @@ static int snapshot(int argc, char **argv)
 	struct err e;
 	int r;
 
-	if (!parse(argc, argv, &o))
-		return cli_usage(&verb_snapshot, "wrong flag or argument");
+	r = parse(argc, argv, &o);
+	if (r)
+		return r;
 	r = host_observe(&a, o.place, HOST_ALL, &host, &said, &e);
 	if (r < 0)
 		return cli_fail(1, "%s", e.text);

@@ -103,7 +103,7 @@ static int status(int argc, char **argv)
 		else if (c == 'w')
 			watch = true;
 		else
-			return cli_usage(&verb_status, "wrong flag");
+			return cli_wrong_flag(&verb_status);
 	}
 	if (argc > optind + 1)
 		return cli_usage(&verb_status, "status takes one gate's name at most");

@@ -63,7 +63,7 @@ static int up(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "n", options, NULL)) != -1) {
 		if (c != 'n')
-			return cli_usage(&verb_up, "wrong flag");
+			return cli_wrong_flag(&verb_up);
 		dry = true;
 	}
 	if (optind + 1 != argc)

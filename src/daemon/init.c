@@ -401,7 +401,10 @@ static void deadline(struct loop_timer *t)
 
 static void heard(struct init *s, const char *line)
 {
-	fprintf(stderr, "vpn: %s\n", line);
+	struct text t CLEANUP_TEXT = { 0 };
+
+	text_add_shown(&t, line);
+	fprintf(stderr, "vpn: %s\n", text_str(&t));
 	if (s->vpn.kind == DOOR_OPENVPN)
 		heard_push(s, line);
 	if (s->vpn.kind == DOOR_OPENVPN && strstr(line, "Initialization Sequence Completed")) {

@@ -35,13 +35,15 @@ static bool is_read(void)
 
 void log_say_v(const char *who, const char *fmt, va_list ap)
 {
+	struct text shown CLEANUP_TEXT = { 0 };
 	char text[2048];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
+	text_add_shown(&shown, text);
 	/* In one piece: others write there, too. */
 	if (is_read())
 		dprintf(STDERR_FILENO, "sallyport: %s%s%s\n", who ? who : "", who ? ": " : "",
-			text);
+			text_str(&shown));
 }
 
 void log_say(const char *who, const char *fmt, ...)

@@ -54,6 +54,14 @@ static int add_vpn(struct draft *d, const char *path, struct err *e)
 	return 0;
 }
 
+/* As "$PORTS" is where that is empty: what was meant would be missing. */
+static int check_value(const struct place *at, struct err *e)
+{
+	if (at->value[strspn(at->value, " \t,")])
+		return 0;
+	return err_set(e, EINVAL, "%s has no value; write one, or leave it out", at->flag);
+}
+
 static int read_flags(struct draft *d, const struct config_flags *flags, struct err *e)
 {
 	struct place at = flag_place("room", "");
@@ -63,11 +71,15 @@ static int read_flags(struct draft *d, const struct config_flags *flags, struct 
 		r = add_vpn(d, flags->vpn[i], e);
 	for (size_t i = 0; r >= 0 && i < flags->n_publish; i++) {
 		at = flag_place("--publish", flags->publish[i]);
-		r = draft_room_publish(d, 0, flags->publish[i], &at, e);
+		r = check_value(&at, e);
+		if (r == 0)
+			r = draft_room_publish(d, 0, flags->publish[i], &at, e);
 	}
 	for (size_t i = 0; r >= 0 && i < flags->n_reach; i++) {
 		at = flag_place("--reach", flags->reach[i]);
-		r = draft_room_reach(d, 0, flags->reach[i], &at, e);
+		r = check_value(&at, e);
+		if (r == 0)
+			r = draft_room_reach(d, 0, flags->reach[i], &at, e);
 	}
 	if (r < 0 || !flags->way)
 		return r;

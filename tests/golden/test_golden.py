@@ -161,7 +161,36 @@ def test_wrong_flags_of_run_are_told_as_expected():
         dry("-p", "80x"), dry("-p", "0"), dry("-p", "80/sctp"), dry("-p", "80", "-p", "80:81"),
         dry("--vpn", "absent.ovpn"), dry("--vpn", "secret.txt"), dry("--reach", "10.0.0.1/8"),
         dry("--default", "vpm"), dry("--name", "a/b"), dry("--name", "much-too-long-a-name"),
-        dry("--user=nobody-of-this-name")))
+        dry("--user=nobody-of-this-name"), dry("-p", ""), dry("--reach", " ,")))
+
+
+@pytest.mark.parametrize("words", [
+    ["run", "-p", "\x1b[2J80", "--", "true"], ["\x1b[2J"], ["rehearse", "--routes", "\x1b[2J"],
+    ["explain", "10.0.0.1", "\x1b[2J"]])
+def test_what_was_typed_does_not_come_back_as_an_order_to_the_terminal(words):
+    done = run(SALLYPORT, *words)
+    assert done.returncode == 2
+    assert "\\x1b[2J" in done.stdout and "\x1b" not in done.stdout
+
+
+def test_wrong_flags_of_the_other_commands_are_told_as_expected():
+    """None is taken for another one, or for none: an empty --server would be no
+    kill switch, and a relative --engine Docker's usual one."""
+    expect("flags-others.txt", transcript(
+        ["guard", "--status", "--off"], ["guard", "--off", "--lan", "10.0.0.0/8"],
+        ["guard", "--json"], ["guard", "--status", "true"], ["guard", "--lan", "10"],
+        ["guard", "--confirm", "4", "true"], ["guard", "--confirm", "60"],
+        ["guard", "--probe", "10.0.0.1", "true"],
+        ["rehearse", "--timeout", "0", "x"], ["rehearse", "a", "b"], ["rehearse", "--routes", ""],
+        ["rehearse", "--routes", "10.0.0.0/8", "--routes", "ten"],
+        ["rehearse", *["--from-snapshot", "x"] * 17, "--routes", "10.0.0.0/8"],
+        ["attach", "--engine", "docker.sock", "vpn"], ["attach", "--mss", "1", "vpn"],
+        ["detach", "--watch", "vpn"], ["watch", "vpn"], ["watch", "--engine", ""],
+        ["driver", "--socket", "plugins"], ["driver", "--engine", "tcp://x"], ["driver", "x"],
+        ["oci-runtime", "--server", "", "--", "start", "x"],
+        ["oci-runtime", "--udp", "both", "--", "start", "x"],
+        ["oci-runtime", "--reach", "ten", "--", "start", "x"], ["snapshot", "host.json"],
+        ["help", "stauts"]))
 
 
 def test_errors_of_configuration_are_told_as_expected():

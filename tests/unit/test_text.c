@@ -32,6 +32,33 @@ static void a_text_is_what_was_added(void **state)
 	assert_string_equal(text_str(&t), "");
 }
 
+static void what_is_shown_moves_no_cursor(void **state)
+{
+	static const struct {
+		const char *given, *shown;
+	} cases[] = {
+		{ "", "" },
+		{ "plain, \"quoted\" and \\", "plain, \"quoted\" and \\" },
+		{ "a\tline\nand another", "a\tline\nand another" },
+		{ "\x1b[2Jgone\r", "\\x1b[2Jgone\\x0d" },
+		{ "\x01\x1f\x7f", "\\x01\\x1f\\x7f" },
+		/* CSI in one character, and letters that begin with the same byte. */
+		{ "\xc2\x9b"
+		  "2J",
+		  "\\xc2\\x9b2J" },
+		{ "\xc2\xa0\xc3\xa4", "\xc2\xa0\xc3\xa4" },
+		{ "cut off\xc2", "cut off\xc2" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct text t CLEANUP_TEXT = { 0 };
+
+		text_add_shown(&t, cases[i].given);
+		assert_string_equal(text_str(&t), cases[i].shown);
+	}
+}
+
 /* Every length across the places where it grows, by each way of adding. */
 static void a_text_grows_without_an_end(void **state)
 {
@@ -150,6 +177,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_text_is_what_was_added),
+		cmocka_unit_test(what_is_shown_moves_no_cursor),
 		cmocka_unit_test(a_text_grows_without_an_end),
 		cmocka_unit_test(a_number_is_digits_alone_and_not_too_large),
 		cmocka_unit_test(strings_are_compared_whole_or_by_their_start),
