@@ -2,8 +2,9 @@
 /*
  * Connections that are older than the guard have no mark.  A LAN address leads
  * them by the LAN then, which is wrong for those that a VPN's peer has with such
- * an address: where main leads them by a tunnel, a rule for the two addresses
- * does from now on.
+ * an address; and nothing leads those with a tunnel's own, should another VPN claim
+ * the peer.  Where main leads them by a tunnel, a rule for the two addresses does
+ * from now on.
  */
 #include "fib/lookup.h"
 #include "plan/guard.h"
@@ -38,6 +39,21 @@ static bool is_known(const struct guard_older *all, size_t n, const struct socke
 	return false;
 }
 
+/* The tunnel that leads @s, which has no mark to say so; NULL for none. */
+static const struct link *tunnel_of(const struct fib *fib, const struct snapshot *host,
+				    const struct socket_seen *s)
+{
+	struct flow flow = { .dst = s->peer, .src = s->local };
+	struct fib_result r;
+
+	if (s->state != SOCKET_CONNECTED || s->mark || !snapshot_has_address(host, &s->local))
+		return NULL;
+	fib_lookup(fib, &flow, &r, NULL);
+	return r.verdict == FIB_UNICAST && is_tunnel(host, r.link)
+		       ? snapshot_link_by_index(host, r.link)
+		       : NULL;
+}
+
 void guard_older_find(struct arena *a, const struct snapshot *host,
 		      const struct socket_seen *sockets, size_t n, struct guard_older **ret,
 		      size_t *ret_n)
@@ -47,23 +63,20 @@ void guard_older_find(struct arena *a, const struct snapshot *host,
 
 	*ret = NULL;
 	*ret_n = 0;
-	for (size_t i = 0; i < n && *ret_n < OLDER_MAX; i++) {
-		const struct socket_seen *s = &sockets[i];
-		struct flow flow = { .dst = s->peer, .src = s->local };
-		struct guard_older *x;
-		struct fib_result r;
+	/* First those that would be lost at once. */
+	for (int led = 1; led >= 0; led--)
+		for (size_t i = 0; i < n && *ret_n < OLDER_MAX; i++) {
+			const struct socket_seen *s = &sockets[i];
+			const struct link *l =
+				is_led(host, &s->local) == led ? tunnel_of(fib, host, s) : NULL;
+			struct guard_older *x;
 
-		if (s->state != SOCKET_CONNECTED || s->mark || !is_led(host, &s->local) ||
-		    is_known(*ret, *ret_n, s))
-			continue;
-		fib_lookup(fib, &flow, &r, NULL);
-		if (r.verdict != FIB_UNICAST || !is_tunnel(host, r.link))
-			continue;
-		x = arena_push(a, *ret, *ret_n, cap);
-		*x = (struct guard_older){ .local = s->local, .peer = s->peer };
-		snprintf(x->door, sizeof(x->door), "%s",
-			 snapshot_link_by_index(host, r.link)->name);
-	}
+			if (!l || is_known(*ret, *ret_n, s))
+				continue;
+			x = arena_push(a, *ret, *ret_n, cap);
+			*x = (struct guard_older){ .local = s->local, .peer = s->peer };
+			snprintf(x->door, sizeof(x->door), "%s", l->name);
+		}
 }
 
 size_t guard_plain_keep(const struct snapshot *host, const struct guard_older *older,

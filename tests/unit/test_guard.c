@@ -472,10 +472,10 @@ static void an_older_connection_of_a_vpn_peer_with_a_lan_address_stays_in_the_tu
 {
 	struct net n CLEANUP_NET = host();
 	struct socket_seen sockets[] = {
+		{ .proto = 6, .local = ip("10.8.0.2"), .peer = ip("172.20.0.30") },
 		{ .proto = 6, .local = ip(lan4), .peer = ip("172.20.0.30") },
 		{ .proto = 6, .local = ip(lan4), .peer = ip("172.20.0.30") },
 		{ .proto = 6, .local = ip(lan4), .peer = ip("203.0.113.5") },
-		{ .proto = 6, .local = ip("10.8.0.2"), .peer = ip("172.20.0.30") },
 		{ .proto = 6, .local = ip(lan4), .peer = ip("172.20.0.31"), .mark = 7 },
 		{ .proto = 6, .state = SOCKET_LISTENS, .local = ip(lan4) },
 	};
@@ -487,8 +487,10 @@ static void an_older_connection_of_a_vpn_peer_with_a_lan_address_stays_in_the_tu
 	(void)state;
 	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "172.16.0.0/12", TUN0, NULL);
 	guard_older_find(&n.a, &n.s, sockets, ARRAY_LEN(sockets), &older, &wish.n_older);
-	assert_int_equal(wish.n_older, 1);
+	assert_int_equal(wish.n_older, 2);
 	assert_string_equal(older[0].door, "tun0");
+	assert_true(ip_equal(&older[0].local, &sockets[1].local));
+	assert_true(ip_equal(&older[1].local, &sockets[0].local));
 	wish.older = older;
 	m = learn(&n, &none);
 	guard_plan(&n.a, &m, &n.s, &wish, &w);
@@ -496,8 +498,11 @@ static void an_older_connection_of_a_vpn_peer_with_a_lan_address_stays_in_the_tu
 	install_rules(&n, &w);
 	assert_int_equal(leaves_by(&n, lan4, "172.20.0.30", 0), TUN0);
 	assert_int_equal(leaves_by(&n, lan4, "172.20.0.31", 0), ETH0);
-	assert_int_equal(guard_older_keep(older, 1, sockets, 2), 1);
-	assert_int_equal(guard_older_keep(older, 1, sockets + 2, 4), 0);
+	/* Another VPN claims the peer. */
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "172.20.0.0/24", ETH0, NULL);
+	assert_int_equal(leaves_by(&n, "10.8.0.2", "172.20.0.30", 0), TUN0);
+	assert_int_equal(guard_older_keep(older, 1, sockets + 1, 2), 1);
+	assert_int_equal(guard_older_keep(older, 1, sockets + 3, 3), 0);
 }
 
 static void only_what_goes_by_a_lan_door_without_a_mark_passes_policies_as_it_is(void **state)

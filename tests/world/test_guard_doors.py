@@ -125,6 +125,31 @@ def test_and_one_with_the_vpns_own_address_though_its_range_shall_be_on_the_lan(
     client.close()
 
 
+OTHER_VPN = '''
+ip tuntap add dev tun9 mode tun; ip link set tun9 up; ip address add 10.9.9.2/24 dev tun9
+for half in 172.20.0.0/17 172.20.128.0/17; do ip route add $half dev tun9; done
+for half in fd00:16:20::/65 fd00:16:20:0:8000::/65; do ip route add $half dev tun9; done
+echo the other claims all; exec sleep infinity
+'''
+
+
+@pytest.mark.parametrize('dst', [A_VPN4, A_VPN6])
+def test_and_one_with_the_vpns_own_address_though_another_vpn_claims_the_peer(
+        program, net, dst):
+    client = OpenVpnClient(net.servera, net.office, net.dir).wait()
+    with probe.connect(net.serverb, dst, 80) as s:
+        assert probe.line(s)
+        with guarded(program, net, ['sh', '-ec', OTHER_VPN]) as guard:
+            guard.wait_log('the other claims all')
+            assert 'dev tun9' in net.servera.out(
+                'ip', 'route', 'get', B_VPN6 if dst == A_VPN6 else B_VPN4)
+            s.sendall(b'still there?\n')
+            assert probe.line(s).endswith(' still there?\n')
+            net.servera.ip('link del tun9')
+            guard.stop()
+    client.close()
+
+
 @pytest.mark.parametrize('dst', [LAN4, LAN6, A_VPN4])
 def test_and_one_in_which_the_host_speaks_first_where_ipsec_is_spoken(program, net, dst):
     """It is not taken for one of the LAN's, which go there in spite of policies."""
