@@ -11,6 +11,8 @@
  * will be the reply of a connection: main answers "by the tunnel", and the
  * request is dropped.  A mark on the request would be heard (src_valid_mark), but
  * also send the request back out.  So doors to the LAN are loose meanwhile.
+ * And of tunnels, on any host: a VPN's peer that asks for a LAN door's address is
+ * one to whom what has that address would go by the LAN.
  *
  * What all that was is in the guard's nft table, set down before anything is
  * touched: it lives as long as the change, and in the same namespace.
@@ -156,17 +158,16 @@ static void look_at_switches(struct guard *g, struct arena *a)
 
 static void look_at_filters(struct guard *g, struct arena *a, const struct snapshot *host)
 {
+	bool through = is_on(a, "ipv4/ip_forward");
 	uint32_t all = 0;
 
-	if (!is_on(a, "ipv4/ip_forward"))
-		return;
 	(void)read_number(a, "ipv4/conf/all/rp_filter", &all);
 	for (size_t i = 0; i < g->memory.n_doors; i++) {
 		const struct guard_door *d = &g->memory.doors[i];
 		uint32_t own;
 
 		/* The kernel takes the higher of the two. */
-		if (guard_leads_on(&g->memory, host, d) &&
+		if ((d->tunnel || (through && guard_leads_on(&g->memory, host, d))) &&
 		    read_number(a, path_of(a, d->name), &own) && (own > all ? own : all) == 1)
 			remember(g, d->name, own);
 	}
@@ -187,6 +188,14 @@ void guard_sysctls_look(struct guard *g, const struct snapshot *host)
 	g->wish.ipsec = sysctl_get(&a, "core/xfrm_acq_expires", &expires, &e) == 0;
 }
 
+static const char *whom_it_silences(const struct guard *g, const char *link)
+{
+	for (size_t i = 0; i < g->memory.n_doors; i++)
+		if (str_eq(g->memory.doors[i].name, link) && g->memory.doors[i].tunnel)
+			return "peers who ask for an address of the LAN";
+	return "published ports";
+}
+
 int guard_sysctls_set(struct guard *g, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -201,9 +210,9 @@ int guard_sysctls_set(struct guard *g, struct err *e)
 		if (r == -ENOENT) /* its link has just gone */
 			r = 0;
 		if (r == 0 && changed && !is_switch(s->what))
-			guard_log("%s: rp_filter is strict, which would silence published ports: "
+			guard_log("%s: rp_filter is strict, which would silence %s: "
 				  "loose (2) while the guard stands, then %u again",
-				  s->what, s->was);
+				  s->what, whom_it_silences(g, s->what), s->was);
 		else if (r == 0 && changed && g->settled)
 			guard_repaired(g, "net/%s was switched off", path_of(&a, s->what));
 	}

@@ -233,6 +233,26 @@ def test_who_comes_out_of_a_tunnel_with_neighbours_is_answered_by_it(
         assert guard.stop() == 0
 
 
+@pytest.fixture
+def strict(net):
+    """What some distributions give every interface that comes."""
+    net.servera.sysctl('net/ipv4/conf/default/rp_filter', 1)
+    yield
+    net.servera.sysctl('net/ipv4/conf/default/rp_filter', 0)
+
+
+@pytest.mark.parametrize('proto', ['tcp', 'udp'])
+def test_a_vpn_peer_that_asks_for_the_lans_address_is_heard_by_a_strict_filter(
+        program, net, strict, proto):
+    """As it was before there were rules that lead what says that address to the LAN."""
+    with guarded(program, net) as guard:
+        guard.connected()
+        guard.wait_log('tun0: rp_filter is strict, which would silence peers who ask')
+        got = probe.ask_until_answered(net.serverb, proto, LAN4, 80)
+        assert (got.saw, got.source) == (B_VPN4, LAN4)
+        assert guard.stop() == 0
+
+
 @pytest.fixture(scope='module')
 def guard(program, net):
     with guarded(program, net) as guard:
