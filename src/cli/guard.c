@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define ASK_LIMIT_MS 5000
 #define OFF_LIMIT_MS 30000
@@ -156,26 +157,94 @@ static void print_status(const json_t *root)
 		printf("repaired: %s\n", json_string_value(json_object_get(x, "what")));
 }
 
+static void print_proofs(const json_t *t)
+{
+	const char *proof = json_string_value(json_object_get(t, "proof"));
+	bool person = json_is_true(json_object_get(t, "yes"));
+
+	printf(", kept by %s%s%s", proof, *proof && person ? ", or by " : "",
+	       person ? "a person (sallyport guard --yes)" : "");
+}
+
+/* "openvpn --config x (process 42, from 192.0.2.7), since 15:04:05: " and how it stands. */
+static void print_trial(const json_t *t)
+{
+	const char *from = json_string_value(json_object_get(t, "from"));
+	const char *state = json_string_value(json_object_get(t, "state"));
+	time_t since = (time_t)json_integer_value(json_object_get(t, "since"));
+	json_int_t left = json_integer_value(json_object_get(t, "seconds_left"));
+	const json_t *x;
+	char when[32];
+	size_t i;
+
+	strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime(&since));
+	printf("trial: %s (process %d%s%s), since %s: ",
+	       json_string_value(json_object_get(t, "command")),
+	       (int)json_integer_value(json_object_get(t, "pid")), *from ? ", from " : "", from,
+	       when);
+	if (str_eq(state, "runs"))
+		printf("%lld s left", (long long)left);
+	else if (str_eq(state, "waits"))
+		printf("%lld s from the first change of the network on",
+		       (long long)json_integer_value(json_object_get(t, "seconds")));
+	else if (str_eq(state, "kept"))
+		printf("kept");
+	else if (str_eq(state, "undone"))
+		printf("is taken back just now");
+	else
+		printf("its processes are dead; to take back what it changed: sallyport guard "
+		       "--off");
+	if (str_eq(state, "runs") || str_eq(state, "waits"))
+		print_proofs(t);
+	json_array_foreach(json_object_get(t, "lan"), i, x)
+		printf("%s%s", i ? ", " : "; on the LAN: ", json_string_value(x));
+	printf("\n");
+}
+
+static int print_json(const json_t *root)
+{
+	char *text = json_dumps(root, JSON_INDENT(2));
+	int r = text ? puts(text) : -1;
+
+	free(text);
+	return r < 0;
+}
+
+static int show(const struct guard_options *o, const json_t *root, bool stands)
+{
+	const json_t *trial;
+	size_t i;
+
+	if (o->json)
+		return print_json(root) || !stands;
+	if (stands)
+		print_status(root);
+	json_array_foreach(json_object_get(root, "trials"), i, trial) print_trial(trial);
+	fflush(stdout);
+	return stands ? 0
+		      : cli_fail(1, "no guard stands here; sallyport guard -- COMMAND makes one");
+}
+
 static int status(const struct guard_options *o)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	const char *answer;
-	json_t *root;
+	json_t *root = NULL;
 	struct err e;
+	bool stands;
 	int r = control_ask(&a, GUARD_NAME, "status\n", ASK_LIMIT_MS, &answer, &e);
 
-	if (r == 0 && !*answer)
-		r = -ECONNREFUSED; /* it goes just now */
-	if (r < 0 && o->json)
-		return puts("{\n  \"schema\": 1,\n  \"state\": \"none\"\n}") < 0 ? 1 : 1;
-	if (r < 0)
-		return cli_fail(1, "no guard stands here; sallyport guard -- COMMAND makes one");
-	if (o->json)
-		return puts(answer) < 0;
-	root = json_loads(answer, 0, NULL);
-	print_status(root);
+	if (r == -ETIMEDOUT)
+		return cli_fail(1, "guard: %s", e.text);
+	if (r == 0) /* "": it goes just now */
+		root = json_loads(answer, 0, NULL);
+	stands = root;
+	if (!root)
+		root = json_pack("{s:i, s:s}", "schema", 1, "state", "none");
+	json_object_set_new(root, "trials", journal_status());
+	r = show(o, root, stands);
 	json_decref(root);
-	return 0;
+	return r;
 }
 
 static int off(void)
@@ -184,7 +253,7 @@ static int off(void)
 	struct resolver_before names;
 	bool found = false, trial;
 	const char *answer;
-	struct err e;
+	struct err e, later;
 	int r = control_ask(&a, GUARD_TRIAL_NAME, "off\n", OFF_LIMIT_MS, &answer, &e);
 
 	/* What is on trial goes while the guard still stands. */
@@ -194,6 +263,9 @@ static int off(void)
 		return cli_fail(1, "guard: %s", answer);
 	trial = r == 0 && *answer;
 	r = control_ask(&a, GUARD_NAME, "off\n", OFF_LIMIT_MS, &answer, &e);
+	/* And what of it was killed. */
+	if (guard_trials_settle(&trial, &later) < 0)
+		return cli_fail(1, "guard: %s", later.text);
 	if (r == 0 && str_eq(answer, "done"))
 		return 0;
 	if (r == 0 && *answer)
@@ -315,7 +387,7 @@ static int guard(int argc, char **argv)
 	/* What it would not do is not promised. */
 	if (r == -EADDRINUSE && g.command && !g.confirm_ms && !o.n_lan)
 		return run_under(&g);
-	if (r == -EADDRINUSE && g.command && !o.n_lan)
+	if (r == -EADDRINUSE && g.command && g.confirm_ms)
 		r = guard_run_beside(&g, &e);
 	if (r < 0)
 		return cli_fail(g.exit_status ? g.exit_status : 1, "guard: %s", e.text);

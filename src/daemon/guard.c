@@ -54,11 +54,21 @@ static void off(struct guard *g, int *client)
 		g->loop.stop = true;
 }
 
+/* The trial's command starts once that is done. */
+static const char *look_at_trials(struct guard *g, struct err *e)
+{
+	guard_trials_look(g);
+	if (g->dirty && guard_reconcile(g, e) < 0)
+		return e->text;
+	return "done";
+}
+
 static void control_ready(struct loop_source *source, uint32_t events)
 {
 	struct guard *g = source->ctx;
 	char line[CONTROL_LINE_SIZE];
 	int fd CLEANUP_FD = control_accept(source->fd, line);
+	struct err e;
 
 	(void)events;
 	if (fd < 0)
@@ -68,6 +78,8 @@ static void control_ready(struct loop_source *source, uint32_t events)
 
 		control_send(fd, json);
 		free(json);
+	} else if (str_eq(line, "trial") && !g->beside) {
+		control_send(fd, look_at_trials(g, &e));
 	} else if (str_eq(line, "off") && g->off_client < 0) {
 		off(g, &fd);
 	} else if (str_eq(line, "yes")) {
@@ -130,15 +142,13 @@ static int start_command(struct guard *g, struct err *e)
 static const char *left_behind(struct guard *g, struct arena *a)
 {
 	struct snapshot host = { 0 };
+	const char *link;
 	struct err e;
 
 	if (rtnl_snapshot_tables(g->rtnl, a, 0, 0, &host, &e) < 0)
 		return NULL;
-	for (size_t i = 0; i < host.n_links; i++)
-		if (guard_is_tunnel(&host.links[i]) &&
-		    !snapshot_link_by_index(&g->before.net, host.links[i].index))
-			return host.links[i].name;
-	return before_left_policy(a, &g->before);
+	link = undo_left_tunnel(&g->before, &host);
+	return link ? link : before_left_policy(a, &g->before);
 }
 
 static enum handover_action what_it_left(struct guard *g, bool tunnel)
@@ -179,13 +189,15 @@ static void look_after_command(struct guard *g)
 		loop_arm(&g->loop, &g->sweep, FIRST_SWEEP_MS);
 		return;
 	case HANDOVER_STAND:
-		/* The guard that stands goes on with it. */
-		g->handed_on = g->loop.stop = g->beside && g->kept;
-		if (g->beside)
+		/* The guard that stands goes on with it, but for what only this command asked for. */
+		g->handed_on = g->loop.stop = g->beside && g->kept && !g->n_trial_lan;
+		if (g->beside && (!g->kept || g->handed_on))
 			return;
 		if (!g->ready_said)
-			guard_log("%s has ended and left %s: the guard stands until that is gone",
-				  g->command[0], link);
+			guard_log("%s has ended and left %s: %s until that is gone", g->command[0],
+				  link,
+				  g->beside ? "what it wants on the LAN stays there"
+					    : "the guard stands");
 		g->ready_said = true;
 		return;
 	}
@@ -204,6 +216,7 @@ static void look_after_resolver(struct guard *g)
 	free(g->resolver_seen);
 	g->resolver_seen = strdup(now);
 	guard_log("%s; that is put back at the end", now);
+	guard_trial_note(g);
 	/* That file is the other guard's. */
 	if (!g->beside && resolver_save(&g->before.resolver, &e) < 0)
 		guard_log("%s", e.text);
@@ -216,6 +229,8 @@ static void idle(void *ctx)
 	struct guard *g = ctx;
 	bool looked = g->dirty;
 
+	if (g->swept || (looked && g->trials.has_orphans))
+		guard_trials_look(g);
 	guard_reconcile_if_dirty(g);
 	if (looked) {
 		look_after_resolver(g);
@@ -245,6 +260,7 @@ static int stand(struct guard *g, struct err *e)
 				       (long long)clock_ms());
 	if (r == 0)
 		r = guard_trial_arm(g, e);
+	guard_trials_look(g);
 	if (r == 0 && !g->beside)
 		r = guard_watch(g, e);
 	if (r == 0 && !g->beside)
@@ -286,12 +302,14 @@ static int take_away(struct guard *g, struct err *e)
 		guard_log("%s", e->text);
 	if (!g->handed_on)
 		end_what_is_left(g);
+	guard_trials_close(g);
 	guard_close(g);
 	if (g->resolver_seen && !g->handed_on &&
 	    resolver_restore(&g->before.resolver, false, e) < 0)
 		guard_log("%s", e->text);
 	free(g->resolver_seen);
 	r = remove_own(g, e);
+	guard_trial_forget(g);
 	if (g->off_client >= 0) {
 		const char *answer = r < 0 ? e->text : "done";
 
@@ -364,6 +382,7 @@ static int live(struct guard *g, struct err *e)
 
 int guard_run(struct guard *g, struct err *e)
 {
+	bool found = false;
 	int r = 0;
 
 	if (!proc_has_net_admin())
@@ -373,6 +392,7 @@ int guard_run(struct guard *g, struct err *e)
 			"that nothing can be guarded: in a container, try --cap-add NET_ADMIN");
 	if (g->confirm_ms)
 		r = guard_trial_prepare(g, e);
+	g->pid = getpid();
 	g->since = clock_now();
 	g->wish.trial = g->confirm_ms != 0;
 	if (r == 0)
@@ -381,6 +401,8 @@ int guard_run(struct guard *g, struct err *e)
 		r = listen_for_requests(g, e);
 	if (r == 0)
 		r = command_signals(&g->child, &g->loop, e);
+	if (r == 0)
+		r = guard_trials_settle(&found, e);
 	if (r == 0)
 		r = guard_open(g, e);
 	if (r == 0)
@@ -394,10 +416,15 @@ int guard_run(struct guard *g, struct err *e)
 
 int guard_run_beside(struct guard *g, struct err *e)
 {
+	bool found = false;
 	int r;
 
 	g->beside = true;
+	g->trial_lan = g->wish.lan;
+	g->n_trial_lan = g->wish.n_lan;
 	r = listen_for_requests(g, e);
+	if (r == 0)
+		r = guard_trials_settle(&found, e);
 	if (r == 0)
 		r = command_signals(&g->child, &g->loop, e);
 	if (r == 0)

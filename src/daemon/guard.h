@@ -3,7 +3,7 @@
 #define DAEMON_GUARD_H
 
 #include "daemon/command.h"
-#include "daemon/guard_undo.h"
+#include "daemon/guard_journal.h"
 #include "daemon/own_table.h"
 #include "daemon/supervisor.h"
 #include "model/socket.h"
@@ -19,6 +19,18 @@
 #define GUARD_NAME " guard"
 /* That of a trial beside a guard that stands. */
 #define GUARD_TRIAL_NAME " guard trial"
+
+/* Trials as a guard that stands sees them (guard_trials.c). */
+struct trials {
+	struct arena lan_arena; /* of wish.lan while trials have added to it */
+	const struct prefix *own_lan; /* what the guard was told itself */
+	size_t n_own_lan;
+	struct loop_source alive[4]; /* guard and watchdog of both sorts of trials */
+	pid_t undoer; /* takes one back that is dead; 0: none */
+	struct loop_source undone;
+	bool has_orphans; /* one is kept whose processes are dead: its client is looked for */
+	bool known; /* own_lan is */
+};
 
 struct guard {
 	struct arena arena; /* as long as the guard */
@@ -46,6 +58,7 @@ struct guard {
 	struct own_table table;
 	struct rule *foreign; /* of priority 0, in the order that their makers meant; malloc'ed */
 	size_t n_foreign;
+	struct trials trials;
 	bool settled, dirty;
 	char who[16]; /* probably took away what is missing; "" if not known */
 	bool swept; /* the sweep was just done: what it needed can be given back */
@@ -74,6 +87,11 @@ struct guard {
 	bool beside; /* only a trial: another guard stands, and does all the rest */
 	bool handed_on; /* what the command has left is that guard's affair now */
 	bool kept, undone;
+	pid_t pid; /* of this process; the watchdog is another */
+	const struct prefix
+		*trial_lan; /* that the guard which stands is to keep on the LAN, beside */
+	size_t n_trial_lan;
+	int64_t trial_armed; /* by clock_ms() */
 	int64_t trial_ends; /* by clock_ms(); 0: the network has not changed yet */
 	struct loop_timer nudge;
 	pid_t watchdog;
@@ -87,13 +105,16 @@ struct guard {
 };
 
 #define GUARD_NONE                                                                                 \
-	((struct guard){ .child = COMMAND_NONE,                                                    \
-			 .off_client = -1,                                                         \
-			 .control.fd = -1,                                                         \
-			 .watch_source.fd = -1,                                                    \
-			 .nft_source.fd = -1,                                                      \
-			 .xfrm_source.fd = -1,                                                     \
-			 .udp_alarms = { { .fd = -1 }, { .fd = -1 } } })
+	((struct guard){                                                                           \
+		.child = COMMAND_NONE,                                                             \
+		.off_client = -1,                                                                  \
+		.control.fd = -1,                                                                  \
+		.watch_source.fd = -1,                                                             \
+		.nft_source.fd = -1,                                                               \
+		.xfrm_source.fd = -1,                                                              \
+		.trials = { .alive = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 }, { .fd = -1 } },   \
+			    .undone.fd = -1 },                                                     \
+		.udp_alarms = { { .fd = -1 }, { .fd = -1 } } })
 
 /* "sallyport: guard: ..." on stderr. */
 void guard_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -164,6 +185,20 @@ int guard_trial_remove(struct nft *nft, bool *ret_found, struct err *e) MUST_USE
 void guard_trial_yes(struct guard *g);
 /* The command is over: nothing is left to undo. */
 void guard_trial_end(struct guard *g);
+/* The client has changed the name servers: that is to be known if all are killed. */
+void guard_trial_note(struct guard *g);
+/* All is as it should be, and nobody has to look at the trial's file any more. */
+void guard_trial_forget(struct guard *g);
+
+/* daemon/guard_trials.c: trials of others, by their files. */
+/* After a start, and whenever one may have begun or ended: their prefixes, and dead ones. */
+void guard_trials_look(struct guard *g);
+void guard_trials_close(struct guard *g);
+/*
+ * Takes back, here and now, what trials have left of which nobody is alive, and waits for those
+ * that somebody is taking back just now; *ret_found tells whether there was one.
+ */
+int guard_trials_settle(bool *ret_found, struct err *e) MUST_USE;
 
 /* daemon/guard_status.c */
 char *guard_status_json(struct guard *g); /* malloc'ed */

@@ -215,17 +215,32 @@ static void decode(struct arena *a, const json_t *from, struct resolver_before *
 		ret->resolved.said[i] = decode_text(a, item);
 }
 
-int resolver_save(const struct resolver_before *b, struct err *e)
+json_t *resolver_encode(const struct resolver_before *b)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct resolver_before now = { 0 };
-	json_t *root;
-	char *text;
-	int r;
 
 	take_files(&a, &now);
-	root = json_pack("{soso}", "before", encode(b), "now", encode(&now));
-	text = root ? json_dumps(root, 0) : NULL;
+	return json_pack("{soso}", "before", encode(b), "now", encode(&now));
+}
+
+bool resolver_decode(struct arena *a, const json_t *from, struct resolver_before *ret)
+{
+	struct resolver_before then, now = { 0 };
+
+	decode(a, json_object_get(from, "before"), ret);
+	decode(a, json_object_get(from, "now"), &then);
+	take_files(a, &now);
+	return from && !conf_differs(&then, &now) &&
+	       !*links_that_differ(a, &then.resolved, &now.resolved);
+}
+
+int resolver_save(const struct resolver_before *b, struct err *e)
+{
+	json_t *root = resolver_encode(b);
+	char *text = root ? json_dumps(root, 0) : NULL;
+	int r;
+
 	json_decref(root);
 	if (!text) /* no UTF-8 */
 		return err_set(e, EILSEQ, "cannot keep the name servers in " MEMORY);
@@ -238,7 +253,6 @@ int resolver_save(const struct resolver_before *b, struct err *e)
 
 bool resolver_recall(struct arena *a, struct resolver_before *ret)
 {
-	struct resolver_before then, now = { 0 };
 	const char *text;
 	struct err ignored;
 	json_t *root;
@@ -248,11 +262,7 @@ bool resolver_recall(struct arena *a, struct resolver_before *ret)
 	if (file_read(a, MEMORY, FILE_READ_MAX, &text, &size, &ignored) < 0)
 		return false;
 	root = json_loads(text, 0, NULL);
-	decode(a, json_object_get(root, "before"), ret);
-	decode(a, json_object_get(root, "now"), &then);
-	take_files(a, &now);
-	same = root && !conf_differs(&then, &now) &&
-	       !*links_that_differ(a, &then.resolved, &now.resolved);
+	same = resolver_decode(a, root, ret);
 	json_decref(root);
 	if (!same)
 		(void)unlink(MEMORY);

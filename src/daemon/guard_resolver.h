@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "sys/resolved.h"
 
+#include <jansson.h>
+
 /*
  * The name servers that a host asks, as they were before a command changed them:
  * resolv.conf(5), and what systemd-resolved(8) was told about links.  In an arena.
@@ -38,6 +40,11 @@ int resolver_restore(const struct resolver_before *b, bool all, struct err *e) M
 int resolver_save(const struct resolver_before *b, struct err *e) MUST_USE;
 /* True if a killed guard has left one, and nobody has changed anything since. */
 bool resolver_recall(struct arena *a, struct resolver_before *ret);
+
+/* @b, and how it is now; NULL if that is no UTF-8. */
+json_t *resolver_encode(const struct resolver_before *b);
+/* @ret from that, which may be anything; true if nobody has changed anything since. */
+bool resolver_decode(struct arena *a, const json_t *from, struct resolver_before *ret);
 
 /* The directories in which something changes then; ends with NULL. */
 extern const char *const resolver_directories[];

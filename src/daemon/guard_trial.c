@@ -10,6 +10,9 @@
  *    should be over, or for ever once the change is kept.  Beside a guard that
  *    stands the trial has a table of its own, which goes when it is over.
  *
+ * What it was before stands in a file, too (daemon/guard_journal.c): should all of them
+ * be killed, a guard that stands takes the rest back, or the next one does.
+ *
  * The way in is proved by the session that the guard was started from, when data
  * that it sent after the last change was acknowledged, or by a probe.
  */
@@ -38,6 +41,8 @@
 
 #define TICK_MS  500
 #define PROBE_MS 400
+/* How long the guard that stands may take to look at it. */
+#define TELL_MS 5000
 /* The kernel waits this much longer than the watchdog, in ms. */
 #define KERNEL_MS 10000
 
@@ -93,6 +98,71 @@ static int arm_kernel(const struct guard *g, struct nft *nft, int64_t ms, struct
 				    "add element inet " GUARD_NFT " trial { ipv4%s, ipv6%s }\n",
 				    limit, limit),
 		       e);
+}
+
+/* --- what others read of it ---------------------------------------------------------------- */
+
+static const char *proof_of(const struct guard *g, struct arena *a)
+{
+	char ip[IP_TEXT_SIZE];
+
+	if (!ip_is_none(&g->probe))
+		return arena_printf(a, "an answer of %s to a ping", ip_text(&g->probe, ip));
+	if (g->session.proto)
+		return arena_printf(a, "the session from %s", ip_text(&g->session.peer, ip));
+	return "";
+}
+
+static void write_journal(struct guard *g)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	char ip[IP_TEXT_SIZE];
+	struct journal j = { .beside = g->beside,
+			     .guard = journal_process_of(g->pid),
+			     .watchdog = journal_process_of(g->watchdog),
+			     .since = g->since,
+			     .confirm_ms = g->confirm_ms,
+			     .armed = g->trial_armed,
+			     .ends = g->trial_ends,
+			     .proof = proof_of(g, &a),
+			     .kept = g->kept,
+			     .undoing = g->undone,
+			     .lan = g->trial_lan,
+			     .n_lan = g->n_trial_lan,
+			     .before = g->before };
+	struct err e;
+
+	j.from = ip_is_none(&g->session.peer) ? "" : ip_text(&g->session.peer, ip);
+	if (journal_write(&j, &e) < 0)
+		guard_log("%s: should this process and its watchdog both be killed, only the "
+			  "kernel brings the way in back",
+			  e.text);
+}
+
+/* The guard that stands does not have to be there. */
+static void tell_guard(const struct guard *g)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *answer;
+	struct err ignored;
+
+	if (g->beside && control_ask(&a, GUARD_NAME, "trial\n", TELL_MS, &answer, &ignored) < 0)
+		return;
+}
+
+static void forget(const struct guard *g)
+{
+	journal_remove(g->beside, g->before.token);
+	tell_guard(g);
+}
+
+/* Prefixes of a command that is kept beside a guard stay as long as that runs. */
+static void note_kept(struct guard *g)
+{
+	if (g->n_trial_lan)
+		write_journal(g);
+	else
+		journal_remove(g->beside, g->before.token);
 }
 
 /* --- the watchdog ------------------------------------------------------------------------- */
@@ -180,6 +250,9 @@ static void keep(struct watchdog *w)
 	if (arm_kernel(w->g, w->nft, 0, &e) < 0)
 		say(e.text);
 	tell(w, WORD_KEPT);
+	w->g->kept = true;
+	if (!w->guard_lives)
+		note_kept(w->g);
 	say("the way in works: the change is kept");
 	w->loop.stop = true;
 }
@@ -191,8 +264,12 @@ static void undo(struct watchdog *w)
 
 	say("nothing proves that the way in works: everything is taken back");
 	tell(w, WORD_UNDOING);
+	w->g->undone = true;
+	write_journal(w->g);
 	say(undo_all(&w->g->before, &e) < 0 ? e.text : "the network is as it was before");
 	tell(w, WORD_UNDONE);
+	if (!w->guard_lives)
+		forget(w->g);
 	if (w->g->beside ? guard_trial_remove(w->nft, &found, &e) < 0
 			 : !w->guard_lives && guard_remove(&found, &e) < 0)
 		say(e.text);
@@ -252,8 +329,12 @@ static void look(struct watchdog *w)
 	w->print = print;
 	note_counts(w);
 	step(w, TRIAL_EV_CHANGED);
-	if (first)
-		tell(w, WORD_CHANGED);
+	if (!first)
+		return;
+	tell(w, WORD_CHANGED);
+	w->g->trial_ends = w->trial.deadline;
+	if (!w->guard_lives)
+		write_journal(w->g);
 }
 
 /* Each proof needs data of its own. */
@@ -380,6 +461,7 @@ static _Noreturn void be_watchdog(struct guard *g, int channel)
 	struct err e;
 
 	leave_everything(channel);
+	g->watchdog = getpid();
 	openlog("sallyport", LOG_PID, LOG_DAEMON);
 	w.trial.limit = left > 1000 ? left : 1000;
 	w.print = print_of(&g->before);
@@ -480,6 +562,7 @@ static void kept(struct guard *g)
 	g->kept = true;
 	g->wish.trial = false;
 	g->dirty = true;
+	note_kept(g);
 	loop_remove(&g->loop, &g->person);
 }
 
@@ -498,6 +581,7 @@ static void watchdog_said(struct loop_source *source, uint32_t events)
 		close(fd);
 	} else if (word == WORD_CHANGED) {
 		g->trial_ends = g->trial_ends ? g->trial_ends : clock_ms() + g->confirm_ms;
+		write_journal(g);
 		ask_person(g);
 		g->nudge = (struct loop_timer){ .fire = nudge, .ctx = g };
 		loop_arm(&g->loop, &g->nudge, g->confirm_ms / NUDGES);
@@ -525,6 +609,7 @@ static int start_watchdog(struct guard *g, struct err *e)
 		return err_errno(e, errno, "fork");
 	if (g->watchdog == 0)
 		be_watchdog(g, its);
+	write_journal(g);
 	g->watchdog_pidfd = pidfd_open(g->watchdog, 0);
 	if (g->watchdog_pidfd < 0)
 		return err_errno(e, errno, "pidfd");
@@ -540,9 +625,38 @@ int guard_trial_arm(struct guard *g, struct err *e)
 	return g->confirm_ms ? arm_kernel(g, g->nft, g->confirm_ms + KERNEL_MS, e) : 0;
 }
 
+/* An older one does not know the word. */
+static int ask_guard(struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *answer;
+	int r = control_ask(&a, GUARD_NAME, "trial\n", TELL_MS, &answer, e);
+
+	if (r < 0)
+		return r;
+	if (!*answer)
+		return err_set(
+			e, EPROTO,
+			"the guard that stands is of an older version, which keeps no prefix "
+			"on the LAN for a command: start it anew (systemctl restart "
+			"sallyport-guard)");
+	return str_eq(answer, "done") ? 0 : err_set(e, EIO, "%s", answer);
+}
+
 int guard_trial_start(struct guard *g, struct err *e)
 {
-	return g->confirm_ms ? start_watchdog(g, e) : 0;
+	int r;
+
+	if (!g->confirm_ms)
+		return 0;
+	g->trial_armed = clock_ms();
+	r = start_watchdog(g, e);
+	/* Before the command may ask for something that is to stay on the LAN. */
+	if (r == 0 && g->n_trial_lan)
+		return ask_guard(e);
+	if (r == 0)
+		tell_guard(g);
+	return r;
 }
 
 void guard_trial_yes(struct guard *g)
@@ -559,6 +673,18 @@ void guard_trial_end(struct guard *g)
 
 	if (g->channel.fd >= 0 && !g->undone)
 		(void)send(g->channel.fd, &word, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void guard_trial_note(struct guard *g)
+{
+	if (g->confirm_ms && !g->kept && !g->undone)
+		write_journal(g);
+}
+
+void guard_trial_forget(struct guard *g)
+{
+	if (g->confirm_ms && g->before.token)
+		forget(g);
 }
 
 /* --- before anything is changed ------------------------------------------------------------------ */

@@ -364,6 +364,15 @@ int host_before_take(struct arena *a, struct rtnl *rtnl, struct nft *nft, struct
 	return r;
 }
 
+const char *undo_left_tunnel(const struct host_before *b, const struct snapshot *now)
+{
+	for (size_t i = 0; i < now->n_links; i++)
+		if (guard_is_tunnel(&now->links[i]) &&
+		    !snapshot_link_by_index(&b->net, now->links[i].index))
+			return now->links[i].name;
+	return NULL;
+}
+
 static int drop_tunnels(struct rtnl *rtnl, struct arena *a, const struct host_before *b,
 			struct err *e)
 {

@@ -49,6 +49,9 @@ bool undo_run_command(const struct host_before *b);
  */
 bool undo_still_runs(const struct host_before *b, bool *ret_knows);
 
+/* The name, in @now, of a tunnel that has come since; NULL: none. */
+const char *undo_left_tunnel(const struct host_before *b, const struct snapshot *now);
+
 /* Ends every process that has the token: SIGTERM, then SIGKILL; false if there is none. */
 bool undo_processes(const struct host_before *b);
 
