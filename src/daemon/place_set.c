@@ -222,11 +222,12 @@ static int put_back_locals(struct place *p, struct arena *a, const struct want *
 		return 0;
 	p->locals_due = false;
 	r = place_snapshot(p, a, &local, &now, e);
-	if (r < 0)
-		return r;
-	if (p->kind == PLACE_HOST)
+	if (r == 0 && p->kind == PLACE_HOST)
 		keep_wanted_links(&now, w);
-	r = rtnl_locals_put_back(p->rtnl, &now, &words, e);
+	if (r == 0)
+		r = rtnl_locals_put_back(p->rtnl, &now, &words, e);
+	if (r < 0) /* nobody will tell of what is missing once more */
+		p->locals_due = true;
 	if (words.len) {
 		*ret_steps += 1; /* routes may have gone with an address */
 		sup_repaired(p->sup, "%s: %s was missing", place_name(p), text_str(&words));
@@ -240,6 +241,8 @@ int place_set_network(struct place *p, struct arena *a, const struct want *w, st
 	struct diff diff = { 0 };
 	int lock CLEANUP_FD = -1;
 	int r = have.n_links ? 0 : place_snapshot(p, a, w, &have, e);
+	struct err why;
+	int locals;
 
 	if (r < 0)
 		return err_wrap(e, r, "%s", place_name(p));
@@ -256,8 +259,11 @@ int place_set_network(struct place *p, struct arena *a, const struct want *w, st
 	report(p, a, &diff);
 	*ret_steps += diff.n_ops;
 	/* A source is only taken from what is known to be local. */
-	r = put_back_locals(p, a, w, ret_steps, e);
-	if (r == 0)
-		r = rtnl_apply(p->rtnl, w, &diff, netns_of, p->sup, e);
+	locals = put_back_locals(p, a, w, ret_steps, &why);
+	r = rtnl_apply(p->rtnl, w, &diff, netns_of, p->sup, e);
+	if (r == 0 && locals < 0) {
+		r = locals;
+		*e = why;
+	}
 	return r < 0 ? err_wrap(e, r, "%s", place_name(p)) : 0;
 }

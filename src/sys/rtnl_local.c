@@ -30,7 +30,7 @@ static bool has_local(const struct snapshot *s, uint8_t type, const struct prefi
 		const struct route *r = &s->routes[i];
 
 		if (r->table == RT_TABLE_LOCAL && r->type == type && prefix_equal(&r->dst, dst) &&
-		    (!link || (r->n_hops == 1 && r->hops[0].link == link)))
+		    r->n_hops == 1 && r->hops[0].link == link)
 			return true;
 	}
 	return false;
@@ -102,7 +102,8 @@ static int give_back6(struct locals *x, const struct address *a)
 	struct rtnl_message m;
 	int r;
 
-	if (has_local(x->now, RTN_LOCAL, &host, 0))
+	/* While the kernel asks whether somebody else has it there is no route yet. */
+	if ((a->flags & IFA_F_TENTATIVE) || has_local(x->now, RTN_LOCAL, &host, a->link))
 		return 0;
 	r = rtnl_talk(x->rt, rtnl_encode_address(&m, RTM_DELADDR, a), 0, NULL, NULL, x->e);
 	if (r == 0 || r == -EADDRNOTAVAIL)

@@ -9,7 +9,7 @@ import pytest
 
 from lab import probe
 from lab.gate import Sallyport
-from lab.host import keep
+from lab.host import keep, until
 from lab.state import difference, hoststate
 from lab.world import A4, LAPTOP4
 
@@ -121,3 +121,37 @@ def test_a_gate_hears_of_files_as_soon_as_there_is_inotify_again(world, no_inoti
         repaired(gate, 'the name', 'ip', 'netns', 'del', 'deaf')
         assert gate.log.text().count('max_user_instances is used up') == 1
         os.unlink(f'{world.dir}/free')
+
+
+@pytest.fixture
+def no_new_routes(world, program):
+    """While file `nothing-left` is there the kernel has no memory for routes, so it seems."""
+    source = keep(f'{world.dir}/full.c', '#include <errno.h>\n'
+                  '#include <linux/rtnetlink.h>\n'
+                  '#include <sys/socket.h>\n'
+                  '#include <sys/syscall.h>\n'
+                  '#include <unistd.h>\n'
+                  'ssize_t sendto(int s, const void *m, size_t n, int f,\n'
+                  '               const struct sockaddr *to, socklen_t len)\n'
+                  '{ const struct nlmsghdr *h = m;\n'
+                  '  if (n > sizeof(*h) && h->nlmsg_type == RTM_NEWROUTE &&\n'
+                  f'      access("{world.dir}/nothing-left", F_OK) == 0)\n'
+                  '  { errno = ENOMEM; return -1; }\n'
+                  '  return syscall(SYS_sendto, s, m, n, f, to, len); }\n')
+    library = f'{world.dir}/full.so'
+    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source], check=True)
+    return wrapped(world, program, 'full', f'export LD_PRELOAD={library}')
+
+
+def test_the_kernels_own_routes_come_back_at_a_second_try(world, no_new_routes):
+    """Nobody tells a second time that they went."""
+    def local():
+        return sorted(inner.out('ip', 'route', 'show', 'table', 'local').splitlines())
+    with no_new_routes.up('full', CONF.format('8070:80')) as gate:
+        with gate.inner as inner:
+            before = local()
+            keep(f'{world.dir}/nothing-left', '')
+            inner.run('ip', 'route', 'flush', 'table', 'local')
+            gate.wait_log('trying again every second')
+            os.unlink(f'{world.dir}/nothing-left')
+            until(lambda: local() == before, lambda: '\n'.join([*before, '', *local()]))

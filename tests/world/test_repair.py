@@ -168,6 +168,7 @@ def test_the_kernels_own_routes_of_our_addresses_come_back(world, gate, place):
             shown = where.out('ip', '-o', 'link').splitlines()
             links = [l.split()[1].split('@')[0] for l in shown if ': sp-' in l]
             assert len(links) == 2, shown  # and a short link
+        settled_local_routes(where)
         before = local_routes(where, links)
         since = len(gate.log.text())
         for family in '46':
@@ -184,6 +185,43 @@ def test_the_kernels_own_routes_of_our_addresses_come_back(world, gate, place):
                 assert probe.ping(room, loopback)
     until(lambda: wrong_answers(world, seconds=1) == [],
           lambda: 'everybody is answered: ' + gate.log.text()[since:])
+
+
+def settled_local_routes(where):
+    """The kernel makes no route of an address while it asks whether another host has it."""
+    until(lambda: 'tentative' not in where.out('ip', '-6', 'addr'), 'each address is ours')
+    return local_routes(where)
+
+
+def test_each_of_the_kernels_own_routes_comes_back(sallyport):
+    """Also of an address that two links have, as the gate's ends have towards rooms."""
+    with sallyport.up('pair', '[room]\npublish = 8062:80\n[room web]\npublish = 8063:80\n') as gate:
+        with gate.inner as inner:
+            before = settled_local_routes(inner)
+            twice = [l for l in before if 'fe80::1 dev room' in l]
+            assert len(twice) == 2, before
+            for line in before:
+                since = len(gate.log.text())
+                family = '-6' if ':' in line else '-4'
+                inner.run('ip', family, 'route', 'del', 'table', 'local', *line.split())
+                until(lambda: local_routes(inner) == before,
+                      lambda: f'{line} is back\n' + '\n'.join(local_routes(inner)))
+                gate.wait_log('local route', since=since)
+
+
+def test_an_address_is_asked_for_while_routes_are_put_back(plain):
+    """Others are taken meanwhile, which has all of them looked at."""
+    with plain.inner as inner:
+        inner.ip('link add t0 type veth peer name t1')
+        inner.sysctl('net/ipv6/conf/t0/accept_dad', 1)
+        inner.ip('link set t0 up', 'link set t1 up', 'addr add fd77::1/64 dev t0')
+
+        def is_ours():
+            inner.run('ip', 'route', 'del', 'table', 'local', 'local', '127.0.0.0/8', 'dev', 'lo',
+                      ok=False)
+            return any('local fd77::1 dev t0' in l for l in local_routes(inner))
+        until(is_ours, lambda: 'it has a route\n' + inner.out('ip', 'addr'))
+        inner.ip('link del t0')
 
 
 @pytest.mark.parametrize('place, link', [
