@@ -209,21 +209,6 @@ def test_each_of_the_kernels_own_routes_comes_back(sallyport):
                 gate.wait_log('local route', since=since)
 
 
-def test_an_address_is_asked_for_while_routes_are_put_back(plain):
-    """Others are taken meanwhile, which has all of them looked at."""
-    with plain.inner as inner:
-        inner.ip('link add t0 type veth peer name t1')
-        inner.sysctl('net/ipv6/conf/t0/accept_dad', 1)
-        inner.ip('link set t0 up', 'link set t1 up', 'addr add fd77::1/64 dev t0')
-
-        def is_ours():
-            inner.run('ip', 'route', 'del', 'table', 'local', 'local', '127.0.0.0/8', 'dev', 'lo',
-                      ok=False)
-            return any('local fd77::1 dev t0' in l for l in local_routes(inner))
-        until(is_ours, lambda: 'it has a route\n' + inner.out('ip', 'addr'))
-        inner.ip('link del t0')
-
-
 @pytest.mark.parametrize('place, link', [
     ('gate', 'lan'), ('gate', 'room'), ('host', 'sp-main'), ('room', 'eth0')])
 def test_addresses_that_are_removed_come_back(world, gate, place, link):
@@ -439,6 +424,21 @@ def test_sysctls_come_back(plain, place, key):
         where.sysctl(key, 1 if value in '02' else 0)
         until(lambda: where.sysctl(key) == value, 'it is as it was')
     plain.wait_log('sysctl', since=since)
+
+
+def test_an_address_is_asked_for_while_routes_are_put_back(plain):
+    """Others are taken meanwhile, which has all of them looked at."""
+    with plain.inner as inner:
+        inner.ip('link add t0 type veth peer name t1')
+        inner.sysctl('net/ipv6/conf/t0/accept_dad', 1)
+        inner.ip('link set t0 up', 'link set t1 up', 'addr add fd77::1/64 dev t0')
+
+        def is_ours():
+            inner.run('ip', 'route', 'del', 'table', 'local', 'local', '127.0.0.0/8', 'dev', 'lo',
+                      ok=False)
+            return any('local fd77::1 dev t0' in l for l in local_routes(inner))
+        until(is_ours, lambda: 'it has a route\n' + inner.out('ip', 'addr'))
+        inner.ip('link del t0')
 
 
 @pytest.mark.parametrize('name', ['plain', 'plain.gate'])
