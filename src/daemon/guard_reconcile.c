@@ -156,7 +156,7 @@ static void hear_of_table(struct guard *g)
 	struct err e;
 
 	if (own_table_changed(&g->table, g->nft, g->nft_watch, &a, &what, &e)) {
-		guard_repaired(g, "nft table inet " GUARD_NFT " was %s", what);
+		guard_repaired(g, "nft table " GUARD_NFT " was %s", what);
 		g->dirty = true;
 	}
 	if (*e.text)
@@ -169,19 +169,21 @@ static int apply_nft(struct guard *g, struct arena *a, const struct want *w, str
 	int r;
 
 	g->table.name = GUARD_NFT;
+	g->table.families = true;
 	if (own_table_has(&g->table, w->nft))
 		return 0;
 	hear_of_table(g);
 	r = nft_run(g->nft, w->nft, e);
 	if (r == 0)
-		r = nft_list_table(g->nft, a, GUARD_NFT, &listed, e);
-	/* Of addresses and doors that are gone: nothing refers to it any more. */
+		r = nft_list_tables(g->nft, a, GUARD_NFT, &listed, e);
+	/* Of addresses and doors that are gone, or an older version's: nothing refers to it
+	 * any more. */
 	stale = r == 0 ? guard_nft_stale(a, w->nft, listed) : "";
 	if (*stale)
 		r = nft_run(g->nft, stale, e);
 	if (r == 0)
 		r = own_table_keep(&g->table, g->nft, w->nft, e);
-	return r < 0 ? err_wrap(e, r, "nft table inet " GUARD_NFT) : 0;
+	return r < 0 ? err_wrap(e, r, "nft table " GUARD_NFT) : 0;
 }
 
 static const char *by_whom(struct guard *g, struct arena *a)
@@ -189,25 +191,40 @@ static const char *by_whom(struct guard *g, struct arena *a)
 	return g->who[0] ? arena_printf(a, ", probably removed by %s", g->who) : "";
 }
 
+/* Does one of the guard's tables?  An older version's are fewer. */
+static bool stands(struct guard *g, struct arena *a)
+{
+	const char *listed;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(guard_nft_families); i++)
+		if (nft_list_json(g->nft, a,
+				  arena_printf(a, "table %s " GUARD_NFT, guard_nft_families[i]),
+				  &listed, &e) == 0)
+			return true;
+	return false;
+}
+
 int guard_try_kernel(struct guard *g, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct guard_wish all = g->wish;
 	struct snapshot host = { 0 };
-	const char *listed, *text;
-	struct err ignored;
+	const char *text;
 	int r;
 
 	/* One that stands has been taken once. */
-	if (nft_list_table(g->nft, &a, GUARD_NFT, &listed, &ignored) == 0)
+	if (stands(g, &a))
 		return 0;
 	r = guard_look(g, &a, &host, e);
 	if (r < 0)
 		return r;
 	all.udp = true;
 	text = guard_nft(&a, &g->memory, &host, &all);
-	/* In one transaction: nobody ever sees it. */
-	r = nft_run(g->nft, arena_printf(&a, "%sdelete table inet " GUARD_NFT "\n", text), e);
+	for (size_t i = 0; i < ARRAY_LEN(guard_nft_families); i++)
+		text = arena_printf(&a, "%sdelete table %s " GUARD_NFT "\n", text,
+				    guard_nft_families[i]);
+	r = nft_run(g->nft, text, e); /* in one transaction: nobody ever sees it */
 	return r < 0 ? err_wrap(
 			       e, r,
 			       "the kernel does not take the guard's nft table (is a module missing? "
@@ -497,6 +514,23 @@ static void ours_away(struct arena *a, const struct snapshot *host, struct diff 
 				(struct op){ .kind = OP_ROUTE_DEL, .route = &host->routes[i] };
 }
 
+/* One by one: an older version has the first alone, and somebody may have deleted any. */
+static int tables_away(struct nft *nft, bool *ret_found, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(guard_nft_families); i++) {
+		char command[64];
+		int r;
+
+		snprintf(command, sizeof(command), "delete table %s " GUARD_NFT,
+			 guard_nft_families[i]);
+		r = nft_run(nft, command, e);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		*ret_found = *ret_found || r == 0;
+	}
+	return 0;
+}
+
 int guard_remove(bool *ret_found, struct err *e)
 {
 	struct rtnl *rtnl CLEANUP_RTNL = NULL;
@@ -524,7 +558,6 @@ int guard_remove(bool *ret_found, struct err *e)
 		r = guard_trial_remove(nft, ret_found, e);
 	if (r < 0)
 		return r;
-	r = nft_run(nft, "delete table inet " GUARD_NFT, e);
-	*ret_found = *ret_found || diff.n_ops || r == 0;
-	return r == -ENOENT ? 0 : r;
+	*ret_found = *ret_found || diff.n_ops;
+	return tables_away(nft, ret_found, e);
 }

@@ -24,11 +24,18 @@ void own_table_applied(struct own_table *t, const char *text)
 	t->text = strdup(text);
 }
 
+static int list(const struct own_table *t, struct nft *nft, struct arena *a, const char **ret,
+		struct err *e)
+{
+	return t->families ? nft_list_tables(nft, a, t->name, ret, e)
+			   : nft_list_table(nft, a, t->name, ret, e);
+}
+
 int own_table_keep(struct own_table *t, struct nft *nft, const char *text, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	const char *listed;
-	int r = nft_list_table(nft, &a, t->name, &listed, e);
+	int r = list(t, nft, &a, &listed, e);
 
 	if (r < 0)
 		return r;
@@ -51,7 +58,7 @@ bool own_table_changed(struct own_table *t, struct nft *nft, struct nft_watch *w
 		*ret_failed = e;
 	if (!foreign || !t->listed)
 		return false;
-	r = nft_list_table(nft, a, t->name, &listed, &e);
+	r = list(t, nft, a, &listed, &e);
 	if (r == 0 && str_eq(listed, t->listed))
 		return false;
 	free(t->text);

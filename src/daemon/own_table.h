@@ -7,11 +7,12 @@
 #include <stdbool.h>
 
 /*
- * One nft table inet that is all ours, as it was applied last.  What others do to
+ * One nft table inet that is all ours, or three of one name, as applied last.  What others do to
  * it is found by its listing: an event says that something happened, not what.
  */
 struct own_table {
 	const char *name;
+	bool families; /* there are tables ip and ip6 of that name, too */
 	char *text; /* malloc'ed; NULL: not applied yet, or somebody changed it */
 	char *listed; /* malloc'ed; NULL: not yet */
 };

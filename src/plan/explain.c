@@ -525,7 +525,7 @@ static bool tells_by_mark(uint32_t table)
 }
 
 /*
- * The mark of door @link where a guard stands (plan/guard_nft.c) or rooms' replies
+ * The mark of door @link where a guard stands (plan/guard_hooks.c) or rooms' replies
  * are told apart (plan/sides.c), known by its rules: "fwmark TABLE<<16 lookup TABLE",
  * and the table leads by the door.
  */

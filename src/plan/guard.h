@@ -11,7 +11,7 @@
  *
  * Every interface with an address is a door.  What came in by a door is answered
  * by that door, and what has one of the LAN doors' addresses for a source never
- * leaves by a tunnel.  plan/guard_nft.c tells how the door is known.  All that is asked of
+ * leaves by a tunnel.  plan/guard_hooks.c tells how the door is known.  All that is asked of
  * the host is how its doors' networks were reached, which is remembered: a VPN
  * client may take the default route out of main, and a link that flaps loses
  * its routes in all tables.
@@ -25,7 +25,9 @@
 #define GUARD_TABLE_DOOR 10002u /* + number of the door */
 #define GUARD_DOORS_MAX  96u
 #define GUARD_TABLE_LAST 10099u
-#define GUARD_NFT        "sallyport-guard" /* table inet ... */
+/* Tables inet, ip and ip6 have that name; what is for both families is in the first. */
+#define GUARD_NFT        "sallyport-guard"
+#define GUARD_NFT_TABLES 3
 /* table inet of a trial beside a guard that stands, made and taken away by the trial */
 #define GUARD_TRIAL_NFT "sallyport-guard-trial"
 #define GUARD_SYSCTLS   "sysctls" /* its map: what was changed, and from which value */
@@ -138,14 +140,16 @@ void guard_plan_copy(struct arena *a, const struct want *w, struct want *ret);
 void guard_plan_lost(struct arena *a, const struct snapshot *host, const struct want *last,
 		     const struct want *now, struct diff *ret);
 
-/* plan/guard_nft.c: the text of table GUARD_NFT; replaces its rules, keeps its sets. */
+/* plan/guard_nft.c: the families of tables GUARD_NFT, as nft(8) calls them. */
+extern const char *const guard_nft_families[GUARD_NFT_TABLES];
+/* The text of these tables; replaces their rules, keeps their sets. */
 const char *guard_nft(struct arena *a, const struct guard_memory *m, const struct snapshot *host,
 		      const struct guard_wish *wish);
 
 /* The text of table GUARD_TRIAL_NFT: in @ms from now all output goes as it went before. */
 const char *guard_nft_trial(struct arena *a, int64_t ms);
 
-/* Commands that delete what the listing of the table has and @text has not; "" for nothing. */
+/* Commands that delete what the listing of the tables has and @text has not; "" for nothing. */
 const char *guard_nft_stale(struct arena *a, const char *text, const char *listed);
 
 #endif

@@ -247,11 +247,33 @@ static int run_for_output(struct nft *n, struct arena *a, unsigned int flags, co
 	return 0;
 }
 
+static int list_of(struct nft *n, struct arena *a, const char *family, const char *name,
+		   const char **ret, struct err *e)
+{
+	return run_for_output(n, a, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL,
+			      arena_printf(a, "list table %s %s", family, name), ret, e);
+}
+
 int nft_list_table(struct nft *n, struct arena *a, const char *name, const char **ret,
 		   struct err *e)
 {
-	return run_for_output(n, a, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL,
-			      arena_printf(a, "list table inet %s", name), ret, e);
+	return list_of(n, a, "inet", name, ret, e);
+}
+
+/* One after the other: of several commands libnftables 1.0.6 reads what the last one needs. */
+int nft_list_tables(struct nft *n, struct arena *a, const char *name, const char **ret,
+		    struct err *e)
+{
+	const char *inet, *ip, *ip6;
+	int r = list_of(n, a, "inet", name, &inet, e);
+
+	if (r == 0)
+		r = list_of(n, a, "ip", name, &ip, e);
+	if (r == 0)
+		r = list_of(n, a, "ip6", name, &ip6, e);
+	if (r == 0)
+		*ret = arena_printf(a, "%s%s%s", inet, ip, ip6);
+	return r;
 }
 
 int nft_list_json(struct nft *n, struct arena *a, const char *what, const char **ret, struct err *e)

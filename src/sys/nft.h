@@ -41,6 +41,9 @@ int nft_remove_commented(struct nft *n, const struct nft_chain *c, const char *c
  * (stateless output); -ENOENT if there is none.  Arena string. */
 int nft_list_table(struct nft *n, struct arena *a, const char *name, const char **ret,
 		   struct err *e) MUST_USE;
+/* Those of tables inet, ip and ip6 of that name, one behind the other; -ENOENT if one is missing. */
+int nft_list_tables(struct nft *n, struct arena *a, const char *name, const char **ret,
+		    struct err *e) MUST_USE;
 /* `-j list ruleset`-like JSON text of @what, e.g. "chains", "table inet x", "counters table inet x". */
 int nft_list_json(struct nft *n, struct arena *a, const char *what, const char **ret,
 		  struct err *e) MUST_USE;

@@ -375,9 +375,9 @@ static void sets_of_addresses_that_are_gone_are_deleted(void **state)
 	n.s.addresses[0].local = ip("192.168.1.6");
 	w = plan(&n, &m);
 	stale = guard_nft_stale(&n.a, w.nft, listed);
-	assert_non_null(strstr(stale, "delete chain inet sallyport-guard learn_"));
-	assert_non_null(strstr(stale, "delete set inet sallyport-guard spoken_"));
-	assert_non_null(strstr(stale, "delete set inet sallyport-guard last_"));
+	assert_non_null(strstr(stale, "delete chain ip sallyport-guard learn_"));
+	assert_non_null(strstr(stale, "delete set ip sallyport-guard spoken_"));
+	assert_non_null(strstr(stale, "delete set ip sallyport-guard last_"));
 	assert_null(strstr(stale, "trial"));
 }
 
@@ -395,7 +395,8 @@ static void what_sysctls_were_is_told_anew_each_time_and_goes_with_the_last(void
 	assert_non_null(strstr(with.nft, "elements = { \"eth0\" : 1, \"/accept\" : 0 }"));
 	assert_null(strstr(without.nft, "sysctls"));
 	assert_string_equal(guard_nft_stale(&n.a, with.nft, with.nft), "");
-	assert_string_equal(guard_nft_stale(&n.a, without.nft, "\tmap sysctls {\n"),
+	assert_string_equal(guard_nft_stale(&n.a, without.nft,
+					    "table inet sallyport-guard {\n\tmap sysctls {\n"),
 			    "delete map inet sallyport-guard sysctls\n");
 }
 
@@ -455,17 +456,51 @@ static void connections_are_tracked_only_where_the_host_forwards(void **state)
 	assert_non_null(strstr(nft_of(&n, &wish), "hook forward"));
 }
 
+static size_t count(const char *text, const char *word)
+{
+	size_t n = 0;
+
+	for (const char *s = strstr(text, word); s; s = strstr(s + 1, word))
+		n++;
+	return n;
+}
+
 static void marks_that_meant_something_to_sockets_before_go_on_doing_so(void **state)
 {
-	static const char others[] = "meta l4proto tcp meta mark != 0 meta mark and 0xff000000";
+	static const char others[] = "meta mark != 0 meta mark and 0xff000000 != 0x27000000 return";
 	struct net n CLEANUP_NET = host();
-	struct guard_sysctl was[] = { { GUARD_ACCEPT, 0 }, { GUARD_REFLECT4, 0 } };
-	struct guard_wish wish = { .sysctls = was, .n_sysctls = 2 };
+	struct guard_sysctl was[] = { { GUARD_ACCEPT, 0 },
+				      { GUARD_REFLECT4, 0 },
+				      { GUARD_REFLECT6, 0 } };
+	struct guard_wish wish = { .sysctls = was, .n_sysctls = 3 };
 
 	(void)state;
-	assert_null(strstr(nft_of(&n, &wish), others));
+	assert_int_equal(count(nft_of(&n, &wish), others), 0);
+	wish.n_sysctls = 2;
+	assert_int_equal(count(nft_of(&n, &wish), others), 1);
+	assert_non_null(
+		strstr(strstr(nft_of(&n, &wish), "table ip6 sallyport-guard {\n\t"), others));
+	wish.n_sysctls = 1;
+	assert_int_equal(count(nft_of(&n, &wish), others), 2);
 	wish.n_sysctls = 0;
-	assert_non_null(strstr(nft_of(&n, &wish), others));
+	assert_int_equal(count(nft_of(&n, &wish), others), 4);
+}
+
+/* A table of theirs is emptied and not deleted: its map remembers sysctls. */
+static void what_an_older_version_had_in_one_table_is_deleted_there_alone(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m = learn(&n, &none);
+	struct want w = plan(&n, &m);
+	static const char older[] = "table inet sallyport-guard {\n"
+				    "\tset asked4 {\n\t\telements = { 1.2.3.4 . 5 . 6 }\n\t}\n"
+				    "\tchain arrive {\n\t}\n\tset trial {\n\t}\n}\n"
+				    "table ip sallyport-guard {\n\tchain arrive {\n\t}\n}\n";
+
+	(void)state;
+	assert_string_equal(guard_nft_stale(&n.a, w.nft, older),
+			    "delete chain inet sallyport-guard arrive\n"
+			    "delete set inet sallyport-guard asked4\n");
 }
 
 static void an_older_connection_of_a_vpn_peer_with_a_lan_address_stays_in_the_tunnel(void **state)
@@ -589,6 +624,7 @@ int main(void)
 		cmocka_unit_test(no_packet_passes_a_hook_while_there_is_no_vpn),
 		cmocka_unit_test(connections_are_tracked_only_where_the_host_forwards),
 		cmocka_unit_test(marks_that_meant_something_to_sockets_before_go_on_doing_so),
+		cmocka_unit_test(what_an_older_version_had_in_one_table_is_deleted_there_alone),
 		cmocka_unit_test(
 			an_older_connection_of_a_vpn_peer_with_a_lan_address_stays_in_the_tunnel),
 		cmocka_unit_test(

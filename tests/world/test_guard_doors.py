@@ -10,7 +10,7 @@ import pytest
 
 from lab import host as hosts
 from lab import probe
-from lab.guard import Guard, ike_daemon, quiet_session
+from lab.guard import Guard, ike_daemon, quiet_session, tables
 from lab.host import PATIENCE, until
 from lab.leak import SECRET, Ear
 from lab.probe import How
@@ -47,7 +47,7 @@ def guarded(program, net, argv=None):
 
 
 def table(net):
-    return net.servera.out('nft', 'list', 'table', 'inet', 'sallyport-guard')
+    return tables(net.servera)
 
 
 def test_control_without_a_guard_the_neighbour_is_answered(net):
@@ -282,6 +282,50 @@ def test_and_so_are_its_pings(net, guard, dst, size):
 def test_and_it_is_refused_by_the_vpn_where_nobody_listens(net, guard, proto,
                                                           dst):
     assert probe.ask(net.serverb, proto, dst, 4999).how is How.REFUSED
+
+
+def padded(host, kind):
+    """A socket whose packets have an extension header that says nothing (RFC 8200,
+    4.2: PadN): the next header is not TCP's or UDP's."""
+    s = host.socket(socket.AF_INET6, kind)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes((0, 0, 1, 4, 0, 0, 0, 0)))
+    s.settimeout(PATIENCE)
+    return s
+
+
+def test_and_so_is_one_with_extension_headers(net, guard):
+    with padded(net.serverb, socket.SOCK_STREAM) as s:
+        s.connect((LAN6, 80))
+        assert probe.line(s).split()[:2] == ['host', B_VPN6]
+        s.sendall(b'more\n')
+        assert probe.line(s).endswith(' more\n')
+
+
+def test_and_so_is_one_by_udp_with_extension_headers_both_ways(net, guard):
+    with padded(net.servera, socket.SOCK_DGRAM) as service, \
+            padded(net.serverb, socket.SOCK_DGRAM) as client:
+        service.bind(('::', 50055))
+        client.sendto(b'question', (LAN6, 50055))
+        data, peer = service.recvfrom(64)
+        assert (data, peer[0]) == (b'question', B_VPN6)
+        service.sendto(b'answer', peer)
+        data, source = client.recvfrom(64)
+        assert (data, source[0]) == (b'answer', LAN6)
+
+
+@pytest.mark.parametrize('flags', ['0', '1'])
+def test_a_first_packet_that_speaks_of_congestion_is_one(net, guard, flags):
+    """ECN's SYN has two flags more (RFC 3168, 6.1.1)."""
+    before = net.serverb.sysctl('net/ipv4/tcp_ecn')
+    net.serverb.sysctl('net/ipv4/tcp_ecn', flags)
+    try:
+        for dst in (LAN4, LAN6):
+            with Sniffer(net.servera, 'tun0') as door:
+                assert probe.tcp(net.serverb, dst, 80).answered
+                syn = door.wait_for(lambda p: p.dst == dst and p.flags & SYN)
+                assert syn.flags == (SYN | 0xc0 if flags == '1' else SYN)
+    finally:
+        net.serverb.sysctl('net/ipv4/tcp_ecn', before)
 
 
 @pytest.mark.parametrize('near, far', [(A4, A_VPN4), (LAN4, LAN4)],

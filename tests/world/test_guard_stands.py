@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from lab import probe
-from lab.guard import Guard, Sessions, lived_in
+from lab.guard import FAMILIES, Guard, Sessions, lived_in, tables
 from lab.host import PATIENCE, join, until
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
@@ -52,9 +52,8 @@ def routes(net):
 
 
 def chains(net):
-    listed = net.servera.run('nft', '-s', 'list', 'table', 'inet',
-                             'sallyport-guard', ok=False).stdout
-    return sorted(l for l in listed.splitlines() if l.startswith('\tchain '))
+    return sorted(l for l in tables(net.servera, '-s').splitlines()
+                  if l.startswith(('\tchain ', 'table ')))
 
 
 def whole(net):
@@ -96,12 +95,14 @@ def flush_door(net):
     net.servera.run('ip', 'route', 'flush', 'table', door_table(net))
 
 
-def delete_table(net):
-    net.servera.run('nft', 'delete', 'table', 'inet', 'sallyport-guard')
+def delete_table(net, family=None):
+    net.servera.run('nft', 'delete', 'table', family or random.choice(FAMILIES),
+                    'sallyport-guard')
 
 
 def flush_table(net):
-    net.servera.run('nft', 'flush', 'table', 'inet', 'sallyport-guard')
+    net.servera.run('nft', 'flush', 'table', random.choice(FAMILIES),
+                    'sallyport-guard')
 
 
 def flush_ruleset(net):
@@ -264,9 +265,13 @@ def test_sessions_live_through_faults(net, guard_and_client):
 
 
 def test_repairs_are_told(net, guard):
+    want = whole(net)
+    for family in FAMILIES:
+        since = len(guard.log.text())
+        delete_table(net, family)
+        guard.wait_log('repaired:', 'deleted by nft', since=since)
+        until(lambda: is_whole(net, want), lambda: whole(net), PATIENCE)
     since = len(guard.log.text())
-    delete_table(net)
-    guard.wait_log('repaired:', 'deleted by nft', since=since)
     delete_rules(net)
     guard.wait_log('repaired:', 'rules of the guard', since=since)
     flush_door(net)
@@ -375,8 +380,7 @@ def test_a_new_interface_is_a_door(net, guard):
 
 def test_nothing_is_left_of_addresses_that_are_gone(net, guard):
     def size():
-        listed = net.servera.out('nft', '-s', 'list', 'table', 'inet',
-                                 'sallyport-guard')
+        listed = tables(net.servera, '-s')
         return listed.count('\tchain ') + listed.count('\tset ')
     before = size()
     for i in range(20, 30):
@@ -413,6 +417,42 @@ def test_kill_9_leaves_it_standing_and_the_next_takes_it_over(program, net,
         assert difference(before, hoststate(net.servera)) == ''
     finally:
         first.close()
+
+
+# As older versions had it, all in one table.
+OLDER = """table inet sallyport-guard {
+    set asked4 { type ipv4_addr . inet_service . inet_service
+        size 65536; flags dynamic,timeout; timeout 3m; }
+    chain answer_udp { udp sport 32768-60999 update @asked4 { ip daddr . udp dport . udp sport }; }
+    chain answer { type route hook output priority -310; policy accept;
+        meta l4proto udp goto answer_udp; }
+    chain from_door { meta mark set iifname map { "eth0" : 0x27590000 } return; }
+    chain arrive { type filter hook input priority 2147483646; policy accept;
+        meta l4proto tcp goto from_door; }
+}
+"""
+
+
+@pytest.mark.parametrize('how', ['the next', 'off'])
+def test_what_an_older_version_left_is_taken_over_and_away(program, net, how):
+    """Its hooks and sets are not where this one's are."""
+    before = hoststate(net.servera)
+    with Guard(program, net.servera, net.dir, []) as first:
+        first.wait_stands()
+        want = whole(net)
+        first.kill9()
+        for family in ('ip', 'ip6'):
+            net.servera.run('nft', 'delete', 'table', family, 'sallyport-guard')
+        net.servera.nft(OLDER)
+        assert 'asked4' in tables(net.servera) and not is_whole(net, want)
+        if how == 'off':
+            first.off()
+        else:
+            with Guard(program, net.servera, net.dir, []) as second:
+                second.wait_stands()
+                assert whole(net) == want
+                assert second.stop() == 0
+    assert difference(before, hoststate(net.servera)) == ''
 
 
 def test_off_takes_away_what_a_killed_guard_left(program, net):

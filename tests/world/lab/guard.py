@@ -57,6 +57,17 @@ def quiet_session(host, address, client, port=5000):
             yield here, there
 
 
+# All of the name sallyport-guard; the last two are the hooks' own families.
+FAMILIES = ('inet', 'ip', 'ip6')
+
+
+def tables(host, *flags):
+    """What nftables says of them, '' where there are none."""
+    return ''.join(host.run('nft', *flags, 'list', 'table', family,
+                            'sallyport-guard', ok=False).stdout
+                   for family in FAMILIES)
+
+
 class Guard:
     """A running guard with its command. Leaving the `with` ends both."""
 
