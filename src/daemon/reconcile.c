@@ -179,12 +179,17 @@ static struct plan_facts facts_of(struct supervisor *s, struct arena *a,
 	return f;
 }
 
-static bool is_one(struct supervisor *s, struct arena *a, const char *path)
+static bool host_says(struct supervisor *s, struct arena *a, const char *path, const char *value)
 {
 	const char *now;
 	struct err e;
 
-	return sysctl_get_in(&s->host.sysctls, a, path, &now, &e) == 0 && str_eq(now, "1");
+	return sysctl_get_in(&s->host.sysctls, a, path, &now, &e) == 0 && str_eq(now, value);
+}
+
+static bool is_one(struct supervisor *s, struct arena *a, const char *path)
+{
+	return host_says(s, a, path, "1");
 }
 
 /* A link that is there has its own switch, which it got from `default` when it was made. */
@@ -212,6 +217,8 @@ void sup_want(struct supervisor *s, struct arena *a, const struct place *p,
 	case PLACE_HOST:
 		f.forwards4 = is_one(s, a, "ipv4/ip_forward");
 		f.host_no_ipv6 = s->ipv6 && host_refuses_ipv6(s, a);
+		f.host_arp_prefix = host_says(s, a, "ipv4/conf/all/arp_ignore", "2") ||
+				    host_says(s, a, "ipv4/conf/default/arp_ignore", "2");
 		plan_host(a, &s->gate, &f, ret);
 		break;
 	case PLACE_GATE:

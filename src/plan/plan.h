@@ -76,6 +76,7 @@ struct plan_facts {
 	/* Door whose client replaced main's default in the gate; 0: none did. */
 	size_t claims_all;
 	const struct snapshot *host; /* for the interfaces that must forward */
+	bool host_arp_prefix; /* it answers ARP within an address's prefix only (arp_ignore 2) */
 	bool forwards4; /* the host is a router by its own will (ip_forward) */
 	const struct plan_sysctl *before; /* values the host had before us */
 	size_t n_before;

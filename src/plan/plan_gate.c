@@ -283,6 +283,8 @@ void plan_gate(struct arena *a, const struct gate *g, const struct plan_facts *f
 		{ "ipv4/conf/default/rp_filter", "1" },
 		{ "ipv4/conf/all/rp_filter", "1" },
 		{ "ipv4/fwmark_reflect", "1" },
+		/* A namespace begins with the sysctls of the machine's first one. */
+		{ "ipv4/conf/default/arp_ignore", "1" },
 		{ "ipv4/conf/all/arp_ignore", "1" },
 		{ "ipv4/conf/all/arp_announce", "2" },
 		{ "ipv4/conf/default/accept_redirects", "0" },

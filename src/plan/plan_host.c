@@ -112,10 +112,14 @@ static struct want_link *add_host_link(struct arena *a, const struct gate *g,
 				       const struct plan_facts *f, struct want *w, const char *name)
 {
 	struct want_link *l = want_add_link(a, w, name);
+	struct want_address *x;
 
 	l->alias = plan_alias(a, g);
 	l->mac = plan_host_mac(a, &f->slot);
-	want_add_address(a, w, name, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
+	x = want_add_address(a, w, name, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
+	/* Who asks must have an address of the same prefix; that makes a route that nobody uses. */
+	if (f->host_arp_prefix)
+		x->len = f->slot.net4.len;
 	if (n_host_families(f) == 2)
 		want_add_address(a, w, name, link_local(1), RT_SCOPE_LINK);
 	host_link_sysctls(a, f, w, name);

@@ -111,6 +111,9 @@ void plan_room(struct arena *a, const struct gate *g, const struct plan_facts *f
 		/* The room is the service's own: it may bind port 80 without being root. */
 		{ "ipv4/ip_unprivileged_port_start", "0" },
 		{ "ipv4/ping_group_range", "0\t2147483647" },
+		/* A hardened host says 2, by which the room would not answer its gate. */
+		{ "ipv4/conf/default/arp_ignore", "1" },
+		{ "ipv4/conf/all/arp_ignore", "1" },
 	};
 	static const char *const sysctls6[][2] = {
 		{ "ipv6/conf/default/disable_ipv6", "0" }, { "ipv6/conf/all/disable_ipv6", "0" },

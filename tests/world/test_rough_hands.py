@@ -221,6 +221,26 @@ def test_a_host_that_wants_no_ipv6(world, sallyport, where):
         host.close()
 
 
+@pytest.mark.parametrize('which', ['all', 'default'])
+def test_a_host_that_answers_arp_to_its_own_prefix_alone(world, sallyport, which):
+    """arp_ignore=2, as some set it for all interfaces: who asks has to be in the
+    subnet. The gate's neighbour is not, as the ends of links have no subnet."""
+    world.servera.sysctl(f'net/ipv4/conf/{which}/arp_ignore', 2)
+    try:
+        with sallyport.up('main', CONF.format(office=world.office)) as gate:
+            gate.serve('room', 80)
+            with gate.inner as inner, gate.room() as room:
+                # What a namespace begins with cannot be shown here: it is the machine's.
+                for place, link in (inner, 'lan'), (room, 'eth0'), (room, 'lan0'):
+                    assert place.sysctl(f'net/ipv4/conf/{link}/arp_ignore') == '1'
+                for place in inner, room:
+                    place.run('ip', 'neigh', 'flush', 'all')
+                    place.run('ip', 'neigh', 'flush', 'all')
+                    assert wrong_answers(world) == []
+    finally:
+        world.servera.sysctl(f'net/ipv4/conf/{which}/arp_ignore', 0)
+
+
 def test_ipv6_that_is_switched_off_on_the_host_and_on_again(world, sallyport):
     """All of its own addresses go with it, which are not ours to put back."""
     a = world.servera
