@@ -72,7 +72,7 @@ int end_processes(int netns_fd, int grace_ms, struct err *e)
 		if (waited > grace_ms + GRACE_MS)
 			return err_set(e, EBUSY, "process %d does not end", pids[0]);
 		for (size_t i = 0; i < n; i++)
-			kill(pids[i], sig);
+			netns_signal(netns_fd, pids[i], sig);
 		pause_ms(STEP_MS);
 	}
 }

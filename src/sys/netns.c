@@ -18,6 +18,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -365,6 +366,17 @@ static bool process_lives_in(int proc_fd, const char *pid, const struct stat *ns
 	snprintf(path, sizeof(path), "%s/ns/net", pid);
 	return fstatat(proc_fd, path, &st, 0) == 0 && st.st_dev == ns->st_dev &&
 	       st.st_ino == ns->st_ino;
+}
+
+void netns_signal(int fd, int pid, int sig)
+{
+	int pidfd CLEANUP_FD = pidfd_open(pid, 0);
+	char proc[PATH_SIZE];
+	struct stat ns;
+
+	snprintf(proc, sizeof(proc), "/proc/%d", pid);
+	if (pidfd >= 0 && fstat(fd, &ns) == 0 && process_lives_in(AT_FDCWD, proc, &ns))
+		(void)pidfd_send_signal(pidfd, sig, NULL, 0);
 }
 
 int netns_pids(struct arena *a, int fd, int **ret_pids, size_t *ret_n, struct err *e)

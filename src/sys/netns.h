@@ -78,4 +78,10 @@ int netns_list(struct arena *a, const char ***ret_names, size_t *ret_n, struct e
  */
 int netns_pids(struct arena *a, int fd, int **ret_pids, size_t *ret_n, struct err *e) MUST_USE;
 
+/*
+ * Sends @sig to process @pid if it lives in namespace @fd, which is asked while a pidfd
+ * holds it (pidfd_send_signal(2)): its number may be somebody else's by now.
+ */
+void netns_signal(int fd, int pid, int sig);
+
 #endif

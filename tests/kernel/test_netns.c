@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -194,6 +195,13 @@ static void sysctls_below_an_open_directory_are_those_of_the_place(void **state)
 	sysctl_dirs_close(&there);
 }
 
+static void end(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	while (!proc_reap(pid, &(int){ 0 }))
+		usleep(1000);
+}
+
 static void the_processes_of_a_namespace_are_found(void **state)
 {
 	const char *const argv[] = { "sleep", "100", NULL };
@@ -216,9 +224,38 @@ static void the_processes_of_a_namespace_are_found(void **state)
 	assert_ok(netns_pids(&a, fd, &pids, &n, &e));
 	assert_int_equal(n, 1);
 	assert_int_equal(pids[0], pid);
-	kill(pid, SIGKILL);
-	while (!proc_reap(pid, &(int){ 0 }))
-		usleep(1000);
+	end(pid);
+}
+
+static bool has_ended(int pidfd, int ms)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, ms) == 1;
+}
+
+static void a_signal_is_for_processes_of_the_namespace_alone(void **state)
+{
+	const char *const argv[] = { "sleep", "100", NULL };
+	struct proc_spec spec = PROC_SPEC_NONE;
+	int fd CLEANUP_FD = -1;
+	int in CLEANUP_FD = -1;
+	int out CLEANUP_FD = -1;
+	pid_t inside, outside;
+	struct err e;
+
+	(void)state;
+	assert_ok(netns_create("office", "x", &fd, &e));
+	spec.argv = argv;
+	assert_ok(proc_spawn(&spec, &outside, &out, &e));
+	spec.netns_fd = fd;
+	assert_ok(proc_spawn(&spec, &inside, &in, &e));
+	netns_signal(fd, outside, SIGKILL);
+	netns_signal(fd, inside, SIGKILL);
+	assert_true(has_ended(in, 60000));
+	assert_false(has_ended(out, 0)); /* it was signalled first */
+	end(outside);
+	end(inside);
 }
 
 int main(void)
@@ -237,6 +274,7 @@ int main(void)
 		cmocka_unit_test_setup(sysctls_below_an_open_directory_are_those_of_the_place,
 				       lab_enter),
 		cmocka_unit_test_setup(the_processes_of_a_namespace_are_found, lab_enter),
+		cmocka_unit_test_setup(a_signal_is_for_processes_of_the_namespace_alone, lab_enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
