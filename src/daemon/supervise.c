@@ -418,8 +418,6 @@ static void stop_doors(struct supervisor *s)
 
 	for (size_t i = 1; i < s->gate.n_doors; i++)
 		door_stop(&s->doors[i], false);
-	loop_disarm(&s->loop, &s->lazy);
-	loop_disarm(&s->loop, &s->rest);
 	s->loop.stop = false;
 	s->loop.idle = stop_when_alone;
 	s->loop.idle_ctx = s;

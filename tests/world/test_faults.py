@@ -239,6 +239,10 @@ def test_only_the_supervisor_speaks_to_the_service_manager(world, sallyport):
         pid = gate.vpn_pid()
         with open(f'/proc/{pid}/environ') as f:
             assert 'NOTIFY_SOCKET' not in f.read()
+        gate.stop()
+        gate.notify.socket.settimeout(PATIENCE)
+        while gate.notify.socket.recv(4096) != b'STOPPING=1':
+            pass
 
 
 def test_it_is_not_ready_before_every_door_answers(world, sallyport):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The VPN client is supervised, and nobody on the LAN notices."""
+import contextlib
 import os
 import signal
 import time
@@ -141,3 +142,35 @@ def test_a_client_that_cannot_start_is_tried_again_with_pauses(world,
         assert probe.ask(world.laptop, 'tcp', A4, 8081).by == 'bad'
         tries = gate.log.text().count('nonsense-option')
         assert tries < 12, 'no pause between the tries'
+
+
+def processes(said):
+    """Those whose command line has this in it."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir('/proc')):
+        with contextlib.suppress(OSError), open(f'/proc/{pid}/cmdline', 'rb') as f:
+            if said.encode() in f.read():
+                found.append(pid)
+    return found
+
+
+def test_what_a_client_leaves_behind_ends_and_holds_nobody_up(sallyport):
+    """It has the ended client's output still, and its process group or one of its own."""
+    gate = sallyport.up('left', '[room]\n[door left]\ncommand = echo begins; '
+                        'sleep 1234567 & setsid sleep 2345678 & exit 1\n', ready=False)
+    with gate:
+        until(lambda: gate.log.text().count('left: begins') > 2, gate.log.text)
+        until(lambda: len(processes('1234567')) < 3, gate.log.text)
+        assert gate.stop() == 0
+    until(lambda: not processes('1234567') + processes('2345678'), gate.name)
+
+
+def test_a_client_that_will_not_end_ends_with_the_gate(sallyport):
+    """Wherever it is by then."""
+    stays = 'trap "" TERM; echo stays; while sleep 0.1; do : 7654321; done'
+    gate = sallyport.up('stays', '[room]\n[door stays]\ncommand = exec '
+                        f"unshare -n sh -c '{stays}'\n", ready=False)
+    with gate:
+        gate.wait_log('stays: stays')
+        assert gate.stop() == 0
+    until(lambda: not processes('7654321'), lambda: processes('7654321'))
