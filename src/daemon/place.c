@@ -161,7 +161,6 @@ static void nft_changed(struct loop_source *source, uint32_t events)
 		return;
 	if (nft_watch_touched(p->nft_watch))
 		table_changed(p, who);
-	s->before_known = s->before_known && p->kind != PLACE_HOST;
 	s->firewall_known = s->firewall_known && p->kind != PLACE_HOST;
 	reconcile_soon(s);
 }

@@ -250,6 +250,25 @@ def test_gates_that_end_in_another_order_restore_what_was_first(
     ended(world, gate, before)
 
 
+def elements_of(host, gate):
+    """Which of the maps that all gates share have elements of this one."""
+    text = host.out('nft', 'list', 'maps', 'inet')
+    return [part.split()[0] for part in text.split('\tmap ')[1:]
+            if f'comment "{gate}"' in part]
+
+
+def test_what_a_gate_inherits_outlives_a_repair_of_its_part(
+        world, gate, before, sallyport):
+    with sallyport.up('other', '[room]\npublish = 8000\n') as other:
+        gate.stop()
+        hurt = elements_of(world.servera, 'other')[0]
+        world.servera.run('nft', 'flush', 'map', 'inet', 'sallyport', hurt)
+        until(lambda: hurt in elements_of(world.servera, 'other'), other.log.text)
+        other.stop()
+        other.pids = gate.pids
+    ended(world, gate, before)
+
+
 def test_a_port_that_a_dead_gate_still_has_is_refused(world, gate, before,
                                                       sallyport):
     """Nobody holds the port any more, but the host's table leads it there."""

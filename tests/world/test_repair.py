@@ -455,6 +455,32 @@ def test_names_of_namespaces_come_back(plain, name):
         plain.host.run('rm', '-f', '/run/netns/moved')
 
 
+@pytest.mark.parametrize('name', ['main.gate', 'main'])
+def test_a_namespace_whose_name_is_removed_has_it_again(world, gate, name):
+    since = len(gate.log.text())
+    # Busy: it was just put back between the two steps of this.
+    until(lambda: world.servera.run('ip', 'netns', 'del', name, ok=False).returncode == 0,
+          'it is gone')
+    gate.wait_log(f'the name /run/netns/{name} was gone', since=since)
+    until(lambda: gate.exec('true', ok=False).returncode == 0, gate.log.text)
+    assert wrong_answers(world) == []
+
+
+def test_local_routes_of_the_hosts_own_links_are_the_hosts(world, gate):
+    host = world.servera
+    host.ip('link add theirs type veth peer name theirs2', 'link set theirs up',
+            'addr add 10.9.8.7/32 dev theirs')
+    try:
+        before = local_routes(host, ['sp-main'])
+        assert local_routes(host, ['theirs'])
+        for link in ('theirs', 'sp-main'):
+            host.run('ip', '-4', 'route', 'flush', 'table', 'local', 'dev', link)
+        until(lambda: local_routes(host, ['sp-main']) == before, gate.log.text)
+        assert not [l for l in local_routes(host, ['theirs']) if '10.9.8.7' in l]
+    finally:
+        host.ip('link del theirs')
+
+
 def test_repairs_are_counted_in_status(gate):
     assert gate.status()['repairs']
     for repair in gate.status()['repairs']:
