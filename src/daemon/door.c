@@ -490,7 +490,8 @@ void door_stop(struct door_run *d, bool hard)
 		signal_client(d, SIGKILL);
 		return;
 	}
-	door_ops_of(d->door)->stop(d);
+	if (door_ops_of(d->door)->stop)
+		door_ops_of(d->door)->stop(d);
 	door_event(d, CLIENT_EV_STOP);
 	loop_disarm(&d->sup->loop, &d->timer);
 }

@@ -118,11 +118,6 @@ static void look(struct door_run *d)
 	door_event(d, has_interface(d) ? CLIENT_EV_CONNECTED : CLIENT_EV_LOST);
 }
 
-static void stop(struct door_run *d)
-{
-	door_forget_dns(d);
-}
-
 static bool answers(const struct door_run *d)
 {
 	return d->client.state == CLIENT_UP && has_interface(d);
@@ -133,6 +128,5 @@ const struct door_ops door_command = {
 	.names = names,
 	.start = start,
 	.look = look,
-	.stop = stop,
 	.answers = answers,
 };

@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #define MANAGEMENT_TRY_MS 5
 #define MANAGEMENT_TRIES  2000
@@ -209,7 +208,6 @@ static int start(struct door_run *d, struct err *e)
 
 	if (r < 0)
 		return r;
-	(void)unlink(management_path(d));
 	/* What stands before --config is a default that the user's file overrides. */
 	const char *const argv[] = {
 		"openvpn",
@@ -259,11 +257,6 @@ static void look(struct door_run *d)
 		(void)send(d->management.fd, "pid\n", 4, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static void stop(struct door_run *d)
-{
-	door_forget_dns(d);
-}
-
 static bool answers(const struct door_run *d)
 {
 	return d->client.state == CLIENT_UP && d->interface[0];
@@ -274,6 +267,5 @@ const struct door_ops door_openvpn = {
 	.names = names,
 	.start = start,
 	.look = look,
-	.stop = stop,
 	.answers = answers,
 };

@@ -156,7 +156,6 @@ static void look(struct door_run *d)
 
 static void stop(struct door_run *d)
 {
-	door_forget_dns(d);
 	if (d->wg_kernel)
 		drop_link(d->sup->inner.rtnl, d->door->name);
 }

@@ -350,7 +350,7 @@ struct door_ops {
 	int (*start)(struct door_run *d, struct err *e);
 	/* The interface came, or some time has passed while connecting or up. */
 	void (*look)(struct door_run *d);
-	void (*stop)(struct door_run *d);
+	void (*stop)(struct door_run *d); /* NULL: its end is enough */
 	bool (*answers)(const struct door_run *d);
 };
 extern const struct door_ops door_openvpn, door_wireguard, door_command;

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Files as providers ship them."""
+import os
+import signal
+
 import pytest
 
 from lab import probe
@@ -65,8 +68,9 @@ def test_a_remote_by_name_is_resolved_on_the_host(wide_world, wide):
     try:
         path = profile(wide_world, 'byname',
                        remotes=['vpn.office.example 1194 udp'])
-        with up(wide, path):
+        with up(wide, path) as gate:
             assert wrong_answers(wide_world) == []
+            assert gate.zombies() == []  # who resolved it
     finally:
         with open(hosts, 'w') as f:
             f.write(old)
@@ -81,15 +85,24 @@ remote 198.51.100.2 1194 udp
         assert wrong_answers(wide_world) == []
 
 
+def resolv_conf(gate):
+    return gate.exec('cat', '/etc/resolv.conf', ok=True).stdout
+
+
 def test_dns_and_ipv6_of_the_push_reach_the_room(wide_world, wide, server):
     server.give_a((*server.PUSH, 'dhcp-option DNS 172.20.0.1',
                    'dhcp-option DNS6 fd00:16:20::1',
                    'dhcp-option DOMAIN corp.example'))
     with up(wide, profile(wide_world, 'dns')) as gate:
-        text = gate.exec('cat', '/etc/resolv.conf', ok=True).stdout
+        text = resolv_conf(gate)
         assert 'nameserver 172.20.0.1' in text
         assert 'nameserver fd00:16:20::1' in text
         assert 'search corp.example\n' in text
+        server.give_a((*server.PUSH, 'dhcp-option DNS 172.20.0.2'))
+        os.kill(gate.vpn_pid(), signal.SIGUSR1)  # connects anew
+        until(lambda: 'nameserver 172.20.0.2' in resolv_conf(gate), gate.log.text)
+        assert [l for l in resolv_conf(gate).splitlines() if l[0] != '#'] == [
+            'nameserver 172.20.0.2']
 
 
 def test_redirect_gateway_in_the_file(wide_world, wide, server):

@@ -187,6 +187,15 @@ class Gate:
                 continue
         return None
 
+    def zombies(self):
+        """Children that ended and that nobody waited for."""
+        found = []
+        for pid in _children(self.child.pid):
+            with open(f'/proc/{pid}/stat') as f:
+                if f.read().rsplit(')', 1)[1].split()[0] == 'Z':
+                    found.append(pid)
+        return found
+
     def ended(self):
         """Waits for its end; its exit status."""
         return self.child.wait(PATIENCE)
