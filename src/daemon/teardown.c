@@ -268,6 +268,7 @@ struct part {
 	const char **chains; /* this gate's */
 	size_t n, cap;
 	bool others; /* have chains there, too */
+	bool older; /* there are chains of an older version's frame */
 };
 
 static int part_of_table(struct remains *x, struct arena *a, struct part *ret, struct err *e)
@@ -280,8 +281,10 @@ static int part_of_table(struct remains *x, struct arena *a, struct part *ret, s
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const char *owner = plan_nft_chain_gate(chains[i].name);
 
-		if (!owner || !str_eq(chains[i].family, "inet") ||
-		    !str_eq(chains[i].table, PLAN_NFT_HOST))
+		if (!str_eq(chains[i].family, "inet") || !str_eq(chains[i].table, PLAN_NFT_HOST))
+			continue;
+		ret->older |= str_eq(chains[i].name, PLAN_NFT_OLDER);
+		if (!owner)
 			continue;
 		if (str_eq(owner, x->gate))
 			*arena_push(a, ret->chains, ret->n, ret->cap) = chains[i].name;
@@ -291,8 +294,23 @@ static int part_of_table(struct remains *x, struct arena *a, struct part *ret, s
 	return r;
 }
 
-/* What is this gate's alone goes as a gate's own doing, which wakes no other one. */
-static int remove_own(const struct remains *x, const struct part *part, struct err *e)
+/* The frame of an older version: the last gate of that takes it, whoever it was. */
+static int remove_older(struct remains *x, struct arena *a, struct nft *nft, struct err *e)
+{
+	const char *listed, *stale;
+	int r = nft_list_table(nft, a, PLAN_NFT_HOST, &listed, e);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	stale = plan_nft_stale(a, listed, x->gate);
+	return *stale ? nft_run(nft, stale, e) : 0;
+}
+
+/*
+ * What is this gate's alone goes as a gate's own doing, which wakes no other one.  It may
+ * have elements and no chains, if an older version took it away.
+ */
+static int remove_own(struct remains *x, struct arena *a, const struct part *part, struct err *e)
 {
 	struct nft *nft CLEANUP_NFT = NULL;
 	int here CLEANUP_FD = -1;
@@ -300,17 +318,22 @@ static int remove_own(const struct remains *x, const struct part *part, struct e
 
 	if (r == 0)
 		r = nft_open_as_gate(here, &nft, e);
-	return r < 0 ? r : nft_remove_part(nft, PLAN_NFT_HOST, x->gate, part->chains, part->n, e);
+	if (r == 0)
+		r = nft_remove_part(nft, PLAN_NFT_HOST, x->gate, part->chains, part->n, e);
+	if (r < 0)
+		return r;
+	x->found |= r > 0;
+	return part->older ? remove_older(x, a, nft, e) : 0;
 }
 
 /* The last gate takes the table, whatever is in it: who comes just then has to hear of that. */
-static int remove_part(struct remains *x, const struct part *part, struct err *e)
+static int remove_part(struct remains *x, struct arena *a, const struct part *part, struct err *e)
 {
+	if (part->others)
+		return remove_own(x, a, part, e);
 	if (!part->n)
 		return 0;
 	x->found = true;
-	if (part->others)
-		return remove_own(x, part, e);
 	return nft_run(x->nft, "delete table inet " PLAN_NFT_HOST "\n", e);
 }
 
@@ -326,7 +349,7 @@ static int remove_from_table(struct remains *x, struct arena *a, struct err *e)
 		r = before_read(x->nft, a, x->gate, &before, &n, e);
 	if (r == 0)
 		r = heir ? bequeath(x, a, heir, before, n, e) : restore(a, before, n, e);
-	return r < 0 ? r : remove_part(x, &part, e);
+	return r < 0 ? r : remove_part(x, a, &part, e);
 }
 
 static int remove_links(struct remains *x, struct err *e)

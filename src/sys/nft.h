@@ -27,7 +27,7 @@ int nft_run(struct nft *n, const char *commands, struct err *e) MUST_USE;
 /*
  * Deletes @chains of family inet's @table, which may lead to each other, and all
  * elements of its sets and maps that lead to one of them or have @owner as their
- * comment, in one transaction.
+ * comment, in one transaction: 1 if there was anything, else 0.
  */
 int nft_remove_part(struct nft *n, const char *table, const char *owner, const char *const *chains,
 		    size_t n_chains, struct err *e) MUST_USE;

@@ -34,6 +34,7 @@ struct removal {
 	const char *set; /* that is being listed */
 	struct text out;
 	struct text keys; /* of @set, as a list of elements */
+	bool found;
 };
 
 static bool is_named(const struct removal *x, const char *chain)
@@ -109,6 +110,7 @@ static void take_element(struct removal *x, const struct nlattr *element)
 
 	if (!key || !is_owners(x, element))
 		return;
+	x->found = true;
 	at = nft_nest_begin(&x->keys, NFTA_LIST_ELEM);
 	nft_put_value(&x->keys, NFTA_SET_ELEM_KEY, mnl_attr_get_payload(key),
 		      mnl_attr_get_payload_len(key));
@@ -196,19 +198,22 @@ int nft_raw_remove_part(struct rtnl *r, const char *table, const char *owner,
 			const char *const *chains, size_t n, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	struct removal x = {
-		.arena = &a, .table = table, .owner = owner, .chains = chains, .n_chains = n
-	};
+	struct removal x = { .arena = &a,
+			     .table = table,
+			     .owner = owner,
+			     .chains = chains,
+			     .n_chains = n,
+			     .found = n > 0 };
 	int status = encode(r, &x, e);
 
-	if (status == 0) {
+	if (status == 0 && x.found) {
 		const struct nft_batch batch = { .bytes = x.out.buf, .size = x.out.len };
 
 		status = nft_raw_run(r, &batch, e);
 	}
 	text_free(&x.out);
 	text_free(&x.keys);
-	return status;
+	return status < 0 ? status : x.found;
 }
 
 /* --- rules of ours in a chain of somebody else's ----------------------------------------------- */

@@ -398,7 +398,8 @@ static void chains_go_with_what_leads_to_them_and_all_else_stays(void **state)
 	assert_ok(nft_run(n, of_two_gates(&a, true), &e));
 	assert_ok(nft_list_table(n, &a, "two", &text, &e));
 	assert_string_not_equal(text, want);
-	assert_ok(nft_remove_part(n, "two", "a", chains, ARRAY_LEN(chains), &e));
+	assert_int_equal(nft_remove_part(n, "two", "a", chains, ARRAY_LEN(chains), &e), 1);
+	assert_int_equal(nft_remove_part(n, "two", "a", NULL, 0, &e), 0);
 	assert_ok(nft_list_table(n, &a, "two", &text, &e));
 	assert_string_equal(text, want);
 	/* Whoever still needs a chain keeps all of them. */

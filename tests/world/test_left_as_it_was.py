@@ -419,11 +419,47 @@ def test_what_an_older_version_left_is_taken_over(world, sallyport, before):
         done = sallyport('up', 'late')
         assert done.returncode == 1 and 'down dead' in done.stderr
         sallyport('down', 'dead', ok=True)
+        table = a.out('nft', 'list', 'table', 'inet', 'sallyport')
+        assert 'chain outside' not in table and 'map ports {' not in table
+        assert probe.ask(world.laptop, 'tcp', A4, 80).by == 'main'
         with sallyport.up('late') as late:
             late.serve('late', 80)
             assert probe.ask(world.laptop, 'tcp', A4, 8000).by == 'late'
-            table = a.out('nft', 'list', 'table', 'inet', 'sallyport')
-            assert 'chain outside' not in table and 'map ports {' not in table
             late.stop()
         gate.stop()
+    ended(world, gate, before)
+
+
+def test_what_an_older_version_leaves_of_a_gate_goes_by_down(world, gate, before, sallyport):
+    """It knows chains, and elements only as far as they lead to such."""
+    a = world.servera
+
+    def table():
+        return a.out('nft', '-s', 'list', 'table', 'inet', 'sallyport')
+    alone = table()
+    assert sallyport('down', 'other').returncode == 1
+    with sallyport.up('other', '[room]\npublish = 8000:80\n') as other:
+        links = [l.split()[1].split('@')[0] for l in a.out('ip', '-o', 'link').splitlines()
+                 if 'alias sallyport other' in l]
+        other.kill9()
+        for name in ('other', 'other.gate'):
+            a.run('ip', 'netns', 'del', name)
+        for link in links:  # they go with their namespaces, too, but later
+            a.run('ip', 'link', 'del', link, ok=False)
+        a.run('sh', '-c', 'for c in $(nft list chains inet | grep -o "[a-z]*_other"); do '
+              'nft flush chain inet sallyport $c; nft delete chain inet sallyport $c; done')
+        a.run('rm', '-rf', '/run/sallyport/other')
+        assert '"other"' in table()
+        sallyport.write('late', '[room]\npublish = 8000:80\n')
+        refused = sallyport('up', 'late')
+        assert refused.returncode == 1 and 'down other' in refused.stderr
+        done = sallyport('down', 'other')
+        assert done.returncode == 0, done.stderr
+        assert table() == alone
+        assert gate.status()['repairs'] == []
+    with sallyport.up('late') as late:
+        late.serve('late', 80)
+        assert probe.ask(world.laptop, 'tcp', A4, 8000).by == 'late'
+        late.stop()
+    gate.stop()
     ended(world, gate, before)
