@@ -44,15 +44,17 @@ int cli_print_plan(struct supervisor *s, struct err *e)
 	for (size_t i = 0; i < s->gate.n_rooms; i++)
 		sup_want(s, a, &(struct place){ .kind = PLACE_ROOM, .room = i }, &host,
 			 &wants[n++]);
-	plan_text_guard(&t, &wants[0]);
+	/* In gate and rooms first: an interface has what "default" says when it comes. */
+	for (size_t i = 0; i < n; i++)
+		if (i != 1)
+			plan_text_guard(&t, &wants[i]);
 	plan_text_links(&t, &wants[1]);
 	for (size_t i = 0; i < n; i++)
 		if (i != 1)
 			plan_text_links(&t, &wants[i]);
 	for (size_t i = 0; i < n; i++)
 		plan_text_routes(&t, &wants[i]);
-	for (size_t i = 1; i < n; i++)
-		plan_text_guard(&t, &wants[i]);
+	plan_text_guard(&t, &wants[1]);
 	fputs(text_str(&t), stdout);
 	return 0;
 }

@@ -121,16 +121,20 @@ def test_status_without_any_gate_is_empty(world, sallyport, gate):
     assert doc['gates'] == []
 
 
+def type_in(host, text):
+    """As sh runs it. A person leaves out what says "only where it is 1"."""
+    done = host.run('sh', '-e', input='\n'.join(
+        l for l in text.splitlines() if '# only where' not in l), ok=False)
+    assert done.returncode == 0, f'{done.stderr}\n{text}'
+
+
 def test_what_dry_run_prints_can_be_typed(world, sallyport):
     """On a host of its own: sh runs every line, and the lan door answers."""
     text = sallyport('run', '--name', 'typed', '-p', '8090:80', '--dry-run',
                      '--', 'true', ok=True).stdout
     before = hoststate(world.servera)
     try:
-        # A person leaves out what says "only where it is 1".
-        done = world.servera.run('sh', '-e', input='\n'.join(
-            l for l in text.splitlines() if '# only where' not in l), ok=False)
-        assert done.returncode == 0, f'{done.stderr}\n{text}'
+        type_in(world.servera, text)
         service = world.servera.popen(
             ['ip', 'netns', 'exec', 'typed', '/usr/bin/python3', '-I', SERVICE,
              '--name', 'typed', '80'], stdout=-1)
@@ -142,3 +146,47 @@ def test_what_dry_run_prints_can_be_typed(world, sallyport):
     assert [g.by for g in got] == ['typed', 'typed']
     assert done.returncode == 0, done.stderr
     assert difference(before, hoststate(world.servera)) == ''
+
+
+# A second start finds its interfaces with other numbers and addresses of their own,
+# and its packets counted. The switches of loopback depend on when it was up; of none
+# of these has it any use.
+PASSING = re.compile(r'(?<=@)(if)?\d+|fe80::\w+:\w*ff:fe\w+:\w+(/64)?|'
+                     r'(?<= )(\w\w:){5}\w\w(?= )')
+SHOWN = '''
+ip -br link; ip -br address
+for f in 4 6; do ip -$f rule; ip -$f route show table all; done
+nft -s list ruleset
+grep -rs '' /proc/sys/net/ipv4 /proc/sys/net/ipv6 | grep -v 'ipv4/conf/lo/'; true
+'''
+
+
+def everything(host, name):
+    """What commands can make of the network: on the host, in the gate, in its rooms."""
+    found = []
+    for place in ['', *(n.split()[0] for n in host.out('ip', 'netns').splitlines()
+                        if n.split()[0].split('.')[0] == name)]:
+        enter = ['ip', 'netns', 'exec', place] if place else []
+        text = PASSING.sub('', host.out(*enter, 'sh', '-c', SHOWN))
+        found += [f'{place}: {" ".join(line.split())}' for line in text.splitlines()]
+    return found
+
+
+@pytest.mark.parametrize('conf', [
+    '[room]\npublish = 8090:80 53/udp\nreach = 172.16.9.0/24 fd00:16:9::/64\n',
+    '[room web]\npublish = 8090:80\nreach = db\ndefault = lan\n[room db]\npublish = 5432\n'
+    f'[door lan]\npublish = 8090\nlisten = {A4} {A6}\n'], ids=['one room', 'two rooms'])
+def test_what_was_typed_is_what_up_makes(world, sallyport, conf):
+    """Nothing is left out of the printed commands, and nothing is in them that is not done."""
+    host = world.servera
+    sallyport.write('same', conf)
+    text = sallyport('up', 'same', '--dry-run', ok=True).stdout
+    try:
+        type_in(host, text)
+        typed = everything(host, 'same')
+    finally:
+        sallyport('down', 'same', ok=True)
+    with sallyport.up('same'):
+        made = everything(host, 'same')
+    odd = [f"- {l}" for l in typed if l not in made] + [f"+ {l}" for l in made if l not in typed]
+    assert not odd, "\n".join(odd)
