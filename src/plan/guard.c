@@ -236,6 +236,7 @@ static struct want_route as_doors(const struct route *r, const struct hop *h,
 				    .link = d->name,
 				    .via = h->via,
 				    .prefsrc = r->prefsrc,
+				    .mtu = r->mtu,
 				    .onlink = h->flags & RTNH_F_ONLINK,
 				    .optional = true };
 }
@@ -700,6 +701,39 @@ static bool speaks(const struct plan *p, sa_family_t family)
 	return false;
 }
 
+static bool local_comes_first(const struct snapshot *host, sa_family_t family)
+{
+	for (size_t i = 0; i < host->n_rules; i++) {
+		const struct rule *r = &host->rules[i];
+
+		if (r->family == family && r->priority == 0 && r->table == RT_TABLE_LOCAL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where the rule of table local was moved behind others (for VRFs, say the kernel's
+ * own instructions), ours are asked before it: what is the host's own stays with it.
+ */
+static void own_routes(struct plan *p, sa_family_t family)
+{
+	for (size_t i = 0; i < p->host->n_addresses; i++) {
+		const struct address *x = &p->host->addresses[i];
+		const struct link *l = snapshot_link_by_index(p->host, x->link);
+		struct want_route r = { .family = family,
+					.type = RTN_LOCAL,
+					.scope = family == AF_INET ? RT_SCOPE_HOST
+								   : RT_SCOPE_UNIVERSE,
+					.dst = prefix_host(&x->local),
+					.link = l ? l->name : NULL };
+
+		if (l && x->local.family == family && counts(x) &&
+		    !has_route(p->want, &r, GUARD_TABLE_NEAR, true))
+			add_route(p, &r, GUARD_TABLE_NEAR, METRIC);
+	}
+}
+
 static void family_plan(struct plan *p, const struct guard_wish *wish, sa_family_t family)
 {
 	for (size_t i = 0; i < p->m->n_doors; i++) {
@@ -710,6 +744,8 @@ static void family_plan(struct plan *p, const struct guard_wish *wish, sa_family
 		if (d->number < GUARD_DOORS_MAX)
 			mark_rule(p, family, door_table(d) << 16, door_table(d));
 	}
+	if (!local_comes_first(p->host, family))
+		own_routes(p, family);
 	want_add_floor(p->arena, p->want, GUARD_TABLE_FAR, family);
 	mark_rule(p, family, GUARD_MARK_BEFORE, GUARD_TABLE_NEAR);
 	mark_rule(p, family, GUARD_MARK_BEFORE, GUARD_TABLE_FAR);

@@ -36,7 +36,7 @@ struct want_address {
 
 struct want_route {
 	sa_family_t family;
-	uint8_t type; /* RTN_UNICAST or RTN_UNREACHABLE */
+	uint8_t type; /* RTN_UNICAST, RTN_UNREACHABLE or RTN_LOCAL */
 	uint8_t scope;
 	uint32_t table;
 	uint32_t metric;
@@ -44,6 +44,7 @@ struct want_route {
 	const char *link; /* NULL for unreachable */
 	struct ip via; /* none when on-link */
 	struct ip prefsrc; /* none for any */
+	uint32_t mtu; /* bytes, when it is made; 0: the link's */
 	bool onlink;
 	/* The link comes and goes with a VPN client: skip while it is away. */
 	bool optional;

@@ -158,6 +158,7 @@ int rtnl_route_add(struct rtnl *r, const struct want_route *w, uint8_t protocol,
 			       .table = w->table,
 			       .metric = w->metric,
 			       .dst = w->dst,
+			       .mtu = w->mtu,
 			       .prefsrc = w->prefsrc,
 			       .hops = &hop,
 			       .n_hops = w->link ? 1 : 0 };

@@ -93,7 +93,10 @@ static void route_line(struct text *t, const struct want *w, const struct want_r
 
 	when_there(t, r->optional);
 	ip_command(t, w, r->family);
-	text_addf(t, " route add %s%s", r->type == RTN_UNREACHABLE ? "unreachable " : "",
+	text_addf(t, " route add %s%s",
+		  r->type == RTN_UNREACHABLE ? "unreachable "
+		  : r->type == RTN_LOCAL     ? "local "
+					     : "",
 		  r->dst.len ? prefix_text(&r->dst, to) : "default");
 	if (!ip_is_none(&r->via))
 		text_addf(t, " via %s", ip_text(&r->via, ip));
@@ -103,6 +106,8 @@ static void route_line(struct text *t, const struct want *w, const struct want_r
 		text_add(t, " onlink");
 	if (!ip_is_none(&r->prefsrc))
 		text_addf(t, " src %s", ip_text(&r->prefsrc, ip));
+	if (r->mtu)
+		text_addf(t, " mtu %u", r->mtu);
 	if (r->table != RT_TABLE_MAIN)
 		text_addf(t, " table %u", r->table);
 	if (r->metric)

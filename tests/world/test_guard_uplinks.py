@@ -103,6 +103,25 @@ def test_who_asks_from_a_link_local_address_is_a_neighbour(program, net, kind):
         assert near.wait_for(lambda p: p.src == address and p.ttl in (64, 63)).ttl == 64
 
 
+def test_the_host_reaches_itself_where_the_rule_of_table_local_was_moved(program, net):
+    """As the kernel's documentation has it for VRFs."""
+    a = net.servera
+    for v in '-4', '-6':
+        a.run('ip', v, 'rule', 'add', 'pref', '32765', 'lookup', 'local')
+        a.run('ip', v, 'rule', 'del', 'pref', '0')
+    before = hoststate(a)
+    try:
+        with guarded(program, net) as guard:
+            connected(guard)
+            assert wrong_answers(net, by='host') == []
+            assert guard.stop() == 0
+        assert difference(before, hoststate(a)) == ''
+    finally:
+        for v in '-4', '-6':
+            a.run('ip', v, 'rule', 'add', 'pref', '0', 'lookup', 'local')
+            a.run('ip', v, 'rule', 'del', 'pref', '32765')
+
+
 def way(net, dst):
     return net.servera.out('ip', 'route', 'get', dst, 'from', A4)
 
@@ -120,3 +139,19 @@ def test_what_the_owner_changes_while_there_is_no_vpn_is_believed(program, net):
                   lambda: a.out('ip', 'route', 'show', 'table', 'all'), PATIENCE)
         finally:
             a.ip('route del 172.16.77.0/24', 'route replace default via 172.16.5.1 dev eth0')
+
+
+def test_a_way_that_is_narrower_than_its_link_stays_so(program, net):
+    """Jumbo frames on the LAN, and a router that takes none."""
+    a = net.servera
+    a.ip('route replace default via 172.16.5.1 dev eth0 mtu 1400')
+    try:
+        with guarded(program, net) as guard:
+            connected(guard)
+            assert 'mtu 1400' in way(net, LAPTOP3_4)
+            assert 'mtu' not in way(net, MALLORY4)
+            with probe.connect(net.laptop3, A4, 80) as s:
+                assert probe.line(s)
+                assert 'pmtu:1400' in a.out('ss', '-tni', 'dport', f'= :{s.getsockname()[1]}')
+    finally:
+        a.ip('route replace default via 172.16.5.1 dev eth0')
