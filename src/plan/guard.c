@@ -93,6 +93,7 @@ static void learn_doors(struct arena *a, const struct guard_memory *old,
 				continue;
 			d = arena_push(a, m->doors, m->n_doors, m->cap_doors);
 			d->name = arena_strdup(a, l->name);
+			d->index = l->index;
 			d->tunnel = guard_is_tunnel(l);
 			d->number = GUARD_DOORS_MAX;
 			d->number = was ? was->number : choose_number(m, l->name);
@@ -378,13 +379,36 @@ static void keep_old(struct learn *l)
 	}
 }
 
+/* A link that somebody renames is the same door: sockets have its mark. */
+static void follow_names(struct arena *a, const struct guard_memory *old,
+			 const struct snapshot *host, struct guard_memory *ret)
+{
+	*ret = (struct guard_memory){ 0 };
+	for (size_t i = 0; i < old->n_routes; i++)
+		*arena_push(a, ret->routes, ret->n_routes, ret->cap_routes) = old->routes[i];
+	for (size_t i = 0; i < old->n_doors; i++) {
+		struct guard_door *d = arena_push(a, ret->doors, ret->n_doors, ret->cap_doors);
+		const struct link *l = snapshot_link_by_index(host, old->doors[i].index);
+
+		*d = old->doors[i];
+		if (!l || snapshot_link_by_name(host, d->name) || find_door(old, l->name))
+			continue;
+		for (size_t j = 0; j < ret->n_routes; j++)
+			if (str_eq(ret->routes[j].link, d->name))
+				ret->routes[j].link = l->name;
+		d->name = l->name;
+	}
+}
+
 void guard_learn(struct arena *a, const struct guard_memory *old, const struct snapshot *host,
 		 struct guard_memory *ret)
 {
-	struct learn l = { .arena = a, .old = old, .host = host, .now = ret };
+	struct guard_memory was;
+	struct learn l = { .arena = a, .old = &was, .host = host, .now = ret };
 
 	*ret = (struct guard_memory){ 0 };
-	learn_doors(a, old, host, ret);
+	follow_names(a, old, host, &was);
+	learn_doors(a, &was, host, ret);
 	learn_table(&l, true);
 	learn_table(&l, false);
 	keep_old(&l);

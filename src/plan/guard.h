@@ -45,6 +45,7 @@
 
 struct guard_door {
 	const char *name; /* of the link */
+	int index; /* likewise */
 	uint32_t number; /* of table and mark; GUARD_DOORS_MAX: has none */
 	bool tunnel; /* a VPN's: it comes and goes, and nothing is remembered of it */
 };

@@ -122,6 +122,25 @@ def test_the_host_reaches_itself_where_the_rule_of_table_local_was_moved(program
             a.run('ip', v, 'rule', 'del', 'pref', '32765')
 
 
+def test_a_link_that_is_renamed_stays_the_same_door(program, net):
+    """While the VPN has taken the default route away."""
+    a = net.servera
+    net.openvpn.give_a(('redirect-gateway', 'route 172.16.0.0 255.240.0.0'))
+    with guarded(program, net) as guard:
+        connected(guard)
+        with probe.connect(net.laptop, A4, 80) as s:
+            assert probe.line(s)
+            for old, new in ('eth0', 'lan7'), ('lan7', 'eth0'):
+                a.ip(f'link set {old} name {new}')
+                s.sendall(b'still there?\n')
+                assert probe.line(s).endswith(' still there?\n')
+                until(lambda: new in [d['name'] for d in guard.status()['doors']],
+                      guard.log.text, PATIENCE)
+                for proto in 'tcp', 'udp':
+                    assert probe.ask_until_answered(net.laptop2, proto, A4, 80).source == A4
+    net.openvpn.give_a(CLAIMED)
+
+
 def way(net, dst):
     return net.servera.out('ip', 'route', 'get', dst, 'from', A4)
 
