@@ -380,6 +380,56 @@ static void keep_old(struct learn *l)
 	}
 }
 
+static bool has_default(const struct guard_memory *m, sa_family_t family)
+{
+	for (size_t i = 0; i < m->n_routes; i++)
+		if (m->routes[i].family == family && !m->routes[i].dst.len)
+			return true;
+	return false;
+}
+
+static bool tunnel_has_default(const struct learn *l, sa_family_t family)
+{
+	for (size_t i = 0; i < l->host->n_routes; i++) {
+		const struct route *r = &l->host->routes[i];
+		const struct link *link =
+			r->n_hops ? snapshot_link_by_index(l->host, r->hops[0].link) : NULL;
+
+		if (r->table == RT_TABLE_MAIN && r->family == family && !r->dst.len && link &&
+		    guard_is_tunnel(link))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * When a guard begins while a VPN has the default route, nobody says by which
+ * gateway the LAN went to others before.  But the client still reaches its server
+ * that way, by a route of its own: unless such routes differ, theirs is the gateway.
+ */
+static void infer_default(struct learn *l, sa_family_t family)
+{
+	const struct want_route *like = NULL;
+	struct want_route x;
+
+	if (has_default(l->now, family) || !tunnel_has_default(l, family))
+		return;
+	for (size_t i = 0; i < l->now->n_routes; i++) {
+		const struct want_route *r = &l->now->routes[i];
+
+		if (r->family != family || r->dst.len != ip_bits(family) || !is_gateways(r))
+			continue;
+		if (like && (!ip_equal(&like->via, &r->via) || !str_eq(like->link, r->link)))
+			return;
+		like = r;
+	}
+	if (!like)
+		return;
+	x = *like;
+	x.dst = (struct prefix){ .ip.family = family };
+	keep(l, &x);
+}
+
 /* A link that somebody renames is the same door: sockets have its mark. */
 static void follow_names(struct arena *a, const struct guard_memory *old,
 			 const struct snapshot *host, struct guard_memory *ret)
@@ -413,4 +463,6 @@ void guard_learn(struct arena *a, const struct guard_memory *old, const struct s
 	learn_table(&l, true);
 	learn_table(&l, false);
 	keep_old(&l);
+	infer_default(&l, AF_INET);
+	infer_default(&l, AF_INET6);
 }

@@ -285,6 +285,27 @@ static void a_gateway_that_is_nobodys_neighbour_any_more_is_forgotten(void **sta
 	assert_non_null(gateway(&m, AF_INET));
 }
 
+/* Of a client that was there before the guard. */
+static void the_gateway_to_the_vpns_server_is_that_of_the_lan(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m;
+	char text[IP_TEXT_SIZE];
+
+	(void)state;
+	drop_default(&n);
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "198.51.100.2/32", ETH0, "192.168.1.254");
+	m = learn(&n, &none);
+	assert_null(gateway(&m, AF_INET));
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "0.0.0.0/0", TUN0, NULL);
+	m = learn(&n, &none);
+	assert_string_equal(ip_text(&gateway(&m, AF_INET)->via, text), "192.168.1.254");
+	assert_null(gateway(&m, AF_INET6));
+	route_add(&n, RT_TABLE_MAIN, RTN_UNICAST, "198.51.100.3/32", ETH0, "192.168.1.77");
+	m = learn(&n, &none);
+	assert_null(gateway(&m, AF_INET));
+}
+
 static bool is_known(const struct guard_memory *m, const char *dst)
 {
 	struct prefix p = prefix(dst);
@@ -615,6 +636,7 @@ int main(void)
 		cmocka_unit_test(a_gateway_that_a_client_puts_on_a_door_is_not_believed),
 		cmocka_unit_test(another_gateway_by_dhcp_is_believed),
 		cmocka_unit_test(a_gateway_that_is_nobodys_neighbour_any_more_is_forgotten),
+		cmocka_unit_test(the_gateway_to_the_vpns_server_is_that_of_the_lan),
 		cmocka_unit_test(who_is_a_neighbour_by_a_route_alone_is_remembered),
 		cmocka_unit_test(a_prefix_that_routers_tell_of_is_on_the_link_while_they_do),
 		cmocka_unit_test(a_door_keeps_its_number_while_others_come_and_go),

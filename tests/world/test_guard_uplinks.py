@@ -12,6 +12,7 @@ from lab.guard import Guard
 from lab.host import PATIENCE, until
 from lab.sniff import Sniffer
 from lab.state import difference, hoststate
+from lab.vpn import OpenVpnClient
 from lab.world import (A4, A6, LAPTOP3_4, MALLORY4, wrong_answers)
 
 CLAIMED = ('redirect-gateway def1 ipv6', 'route 172.16.0.0 255.240.0.0',
@@ -138,6 +139,22 @@ def test_a_link_that_is_renamed_stays_the_same_door(program, net):
                       guard.log.text, PATIENCE)
                 for proto in 'tcp', 'udp':
                     assert probe.ask_until_answered(net.laptop2, proto, A4, 80).source == A4
+    net.openvpn.give_a(CLAIMED)
+
+
+def test_a_guard_that_begins_when_the_vpn_has_the_default_knows_the_gateway(program, net):
+    """And when the VPN has gone, main says it again."""
+    a = net.servera
+    net.openvpn.give_a(('redirect-gateway', 'route 172.16.0.0 255.240.0.0'))
+    client = OpenVpnClient(a, net.office, net.dir).wait()
+    with guarded(program, net, []) as guard:
+        guard.wait_stands()
+        for proto in 'tcp', 'udp':
+            assert probe.ask(net.laptop, proto, A4, 80).source == A4
+        client.close()
+        until(lambda: 'via 172.16.5.1 ' in a.out('ip', 'route', 'show', 'default'),
+              'the client has put it back', PATIENCE)
+        assert probe.ask_until_answered(net.laptop, 'tcp', A4, 80).source == A4
     net.openvpn.give_a(CLAIMED)
 
 
