@@ -10,6 +10,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/*
+ * Under a unit with mounts of its own (PrivateTmp= and the like) a gate's names are seen
+ * in those only: its supervisor's.
+ */
+static int open_by_keeper(struct arena *a, const char *gate, const char *netns, int *ret_fd)
+{
+	pid_t pid = control_keeper(gate);
+	struct err ignored;
+
+	if (!pid)
+		return -ENOENT;
+	return netns_open_place(arena_printf(a, "/proc/%d/root" NETNS_DIR "/%s", (int)pid, netns),
+				ret_fd, &ignored);
+}
+
 static int open_room(struct arena *a, const char *word, int *ret_fd, struct proc_spec *ret_spec,
 		     struct err *e)
 {
@@ -22,6 +37,8 @@ static int open_room(struct arena *a, const char *word, int *ret_fd, struct proc
 	ret_spec->resolv_conf = resolv_path(a, gate, dot ? dot + 1 : "");
 	ret_spec->hosts_file = resolv_hosts(a, gate, dot ? dot + 1 : "");
 	r = netns_open(word, ret_fd, e);
+	if (r == -ENOENT && open_by_keeper(a, gate, word, ret_fd) == 0)
+		return 0;
 	if (r == -ENOENT)
 		return err_set(e, ENOENT, "there is no room %s/%s; `sallyport status` lists gates",
 			       NETNS_DIR, word);

@@ -219,3 +219,20 @@ int control_ask(struct arena *a, const char *gate, const char *request, int time
 	*ret_answer = arena_strdup(a, text_str(&answer));
 	return 0;
 }
+
+pid_t control_keeper(const char *gate)
+{
+	struct sockaddr_un to;
+	socklen_t len = address_of(gate, &to), size = sizeof(struct ucred);
+	int fd CLEANUP_FD = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct ucred c = { 0 };
+
+	if (fd < 0)
+		return 0;
+	limit_sending(fd, SEND_LIMIT_MS);
+	/* Anybody may bind that name. */
+	if (connect(fd, (struct sockaddr *)&to, len) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &size) < 0 || c.uid != 0)
+		return 0;
+	return c.pid;
+}

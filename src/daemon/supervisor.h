@@ -413,6 +413,9 @@ int control_listen(struct supervisor *s, struct err *e) MUST_USE;
 int control_ask(struct arena *a, const char *gate, const char *request, int timeout_ms,
 		const char **ret_answer, struct err *e) MUST_USE;
 
+/* The process that keeps @gate, from unix(7)'s SO_PEERCRED; 0: none, or not root's. */
+pid_t control_keeper(const char *gate);
+
 /* daemon/sandbox.c: rooms whose namespaces an engine makes. */
 const char *sandbox_directory(struct arena *a, const char *gate);
 /*

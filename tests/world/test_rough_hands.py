@@ -137,6 +137,55 @@ def test_a_strict_umask_does_not_keep_a_service_from_its_name_servers(world, sal
     assert done.stdout.splitlines()[-1] == '0077', done.stdout
 
 
+def test_exec_finds_a_room_whose_names_stand_in_its_supervisors_mounts(world, sallyport):
+    """As under a unit with PrivateTmp=yes: nobody else sees what is mounted there."""
+    child = world.servera.popen(
+        ['unshare', '--mount', '--propagation', 'slave', sallyport.program, 'run', '--name',
+         'apart', '--', *SAYS_READY], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout.readline() == 'ready\n'
+        room = os.readlink(f'/proc/{child_of(child)}/ns/net')
+        done = sallyport('exec', 'apart', '--', 'sh', '-c',
+                         'readlink /proc/self/ns/net; cat /etc/resolv.conf', ok=True)
+        assert done.stdout.startswith(room + '\n') and 'gate apart' in done.stdout
+        assert sallyport('exec', 'apart.db', '--', 'true').returncode == 1
+        assert sallyport('down', 'apart').returncode == 0
+    finally:
+        stop(child)
+
+
+def child_of(child):
+    with open(f'/proc/{child.pid}/task/{child.pid}/children') as f:
+        return f.read().split()[0]
+
+
+SQUATTER = """
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind('\\0sallyport/apart')
+os.setuid(int(sys.argv[1]))
+s.listen()
+print('ready', flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize('uid, found', [(0, True), (65534, False)])
+def test_exec_follows_a_supervisors_socket_if_it_is_roots(world, sallyport, uid, found):
+    """Whoever comes first has such a name; root must not be led astray by it."""
+    child = world.servera.popen(
+        ['unshare', '--mount', '--propagation', 'private', 'sh', '-c',
+         'mkdir -p /run/netns && mount -t tmpfs none /run/netns && ip netns add apart && '
+         'exec /usr/bin/python3 -I -c "$0" "$1"', SQUATTER, uid],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout.readline() == 'ready\n'
+        done = sallyport('exec', 'apart', '--', 'true')
+        assert found == ('there is no room' not in done.stderr), done.stderr
+    finally:
+        stop(child)
+
+
 # Many at once -------------------------------------------------------------------
 
 def test_commands_that_start_at_once_all_get_a_gate(world, sallyport):
