@@ -353,10 +353,27 @@ static void rest(struct loop_timer *t)
 		loop_arm(&s->loop, t, SWEEP_MS);
 }
 
+/* Who starts what goes into the background by itself wonders where it is. */
+static void tell_of_others(struct supervisor *s)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct err ignored;
+	size_t n = 0;
+	int *pids;
+
+	if (netns_pids(&a, s->rooms[0].fd, &pids, &n, &ignored) == 0 && n)
+		sup_log(s,
+			"%s has ended, and with it ends what else runs in the room (%zu "
+			"processes): a service has to stay in the foreground",
+			s->command[0], n);
+}
+
 static void command_over(void *ctx)
 {
 	struct supervisor *s = ctx;
 
+	if (s->child.status == 0)
+		tell_of_others(s);
 	s->exit_status = s->child.status;
 	s->loop.stop = true;
 }

@@ -143,6 +143,7 @@ def service_of(gate):
 def test_processes_that_the_command_leaves_behind_are_ended(sallyport, world):
     done = sallyport('run', '--name', 'left', '--', 'sh', '-c',
                      'setsid sleep 77 >/dev/null 2>&1 & echo $!')
+    assert 'sh has ended, and with it ends what else runs in the room (1 proc' in done.stderr
     pid = int(done.stdout)
     until(lambda: not os.path.exists(f'/proc/{pid}') or
           open(f'/proc/{pid}/stat').read().split()[2] == 'Z',
