@@ -96,7 +96,7 @@ static bool process_has(struct arena *a, const char *pid, unsigned long inode)
 	return found;
 }
 
-/* " (nginx, pid 123)" or "". */
+/* " (by nginx, pid 123)" or "".  TCP's are listed once they listen, which gates never do. */
 static const char *holder(struct arena *a, uint8_t proto, uint16_t port)
 {
 	static const char *const tables[2][2] = { { "/proc/net/tcp", "/proc/net/tcp6" },
@@ -109,7 +109,9 @@ static const char *holder(struct arena *a, uint8_t proto, uint16_t port)
 
 	if (!inode)
 		inode = find_inode(a, t[1], port);
-	d = inode ? opendir("/proc") : NULL;
+	if (!inode)
+		return proto == IPPROTO_TCP ? " (by another gate? `sallyport status` tells)" : "";
+	d = opendir("/proc");
 	while (d && (p = readdir(d))) {
 		const char *name;
 		size_t size;

@@ -163,5 +163,13 @@ def test_a_port_that_the_host_itself_listens_on(world, sallyport):
     assert done.returncode == 1 and '8123' in done.stderr
 
 
+def test_a_port_that_another_gate_publishes(sallyport):
+    """Which nobody sees among the listening ones."""
+    with sallyport.up('first', '[room]\npublish = 8123:80\n'):
+        done = sallyport('run', '-p', '8123:80', '--', 'true')
+    assert done.returncode == 1
+    assert 'port 8123/tcp' in done.stderr and 'another gate?' in done.stderr, done.stderr
+
+
 def test_the_tests_are_in_their_sandbox():
     assert sandbox.entered()
