@@ -52,6 +52,30 @@ static const struct hop *hop_by(const struct route *r, int link)
 	return NULL;
 }
 
+/*
+ * A route can be left behind on an interface that became a port of a bridge: its router
+ * is now known by the bridge.  The kernel keeps such a route of IPv6, but takes no
+ * other one to a router that it reaches by another interface (ip6_route_check_nh_onlink()).
+ */
+static bool is_stale(const struct snapshot *host, const struct hop *h)
+{
+	const struct route *best = NULL;
+	bool here = false;
+
+	if (h->via.family != AF_INET6 || ip_is_link_local(&h->via))
+		return false;
+	for (size_t i = 0; i < host->n_routes; i++) {
+		const struct route *r = &host->routes[i];
+
+		if (!is_a_way(r) || !r->dst.len || !prefix_covers(&r->dst, &h->via) ||
+		    (best && r->dst.len < best->dst.len))
+			continue;
+		here = hop_by(r, h->link) || (here && r->dst.len == best->dst.len);
+		best = r;
+	}
+	return best && !here;
+}
+
 static bool leads_away(const struct snapshot *host, const struct link *l)
 {
 	for (size_t i = 0; i < host->n_routes; i++) {
@@ -99,7 +123,7 @@ static bool has_router(const struct snapshot *host, const struct link *l)
 		const struct hop *h = is_a_way(r) ? hop_by(r, l->index) : NULL;
 
 		n += h != NULL;
-		any |= h && !r->dst.len && !ip_is_none(&h->via);
+		any |= h && !r->dst.len && !ip_is_none(&h->via) && !is_stale(host, h);
 	}
 	return any && n <= ROUTES_MAX;
 }
@@ -160,7 +184,7 @@ static void want_side(struct arena *a, const struct snapshot *host, const struct
 									 : NULL;
 		struct want_route *x;
 
-		if (!h || (!ip_is_none(&h->via) && h->via.family != family))
+		if (!h || (!ip_is_none(&h->via) && h->via.family != family) || is_stale(host, h))
 			continue;
 		x = want_add_route(a, w, plan_side_table(l), r->dst, l->name, h->via);
 		x->metric = r->metric;

@@ -185,6 +185,39 @@ def test_f10_the_hosts_own_link_flaps(gate, world):
           lambda: 'everybody is answered\n' + gate.log.text())
 
 
+@pytest.fixture
+def bridged(world):
+    """Server A's interface becomes a port of a bridge, as for virtual machines; its
+    default route of IPv6 is left behind."""
+    a = world.servera
+
+    def move(old, new):
+        a.ip(f'addr flush dev {old}', f'addr add {A4}/24 dev {new}',
+             f'addr add {A6}/64 dev {new} nodad', 'route add default via 172.16.5.1',
+             f'route add default via fd00:16:5::1 dev {new} metric 10')
+
+    mac = a.out('cat', '/sys/class/net/eth0/address').strip()
+    a.ip(f'link add br0 address {mac} type bridge', 'link set br0 up',
+         'link set eth0 master br0')
+    move('eth0', 'br0')
+    yield
+    a.ip('route del default via fd00:16:5::1 dev br0')
+    a.ip('link set eth0 nomaster')
+    a.run('ip', '-6', 'route', 'flush', 'default')
+    move('br0', 'eth0')
+    a.ip('link del br0', 'route del default via fd00:16:5::1 dev eth0 metric 10',
+         'route add default via fd00:16:5::1')
+
+
+def test_a_route_that_was_left_behind_on_a_bridges_port(world, sallyport, bridged):
+    """The kernel takes no other one like it, as the bridge leads to that router now."""
+    routes = world.servera.out('ip', '-6', 'route', 'show', 'default')
+    assert 'dev eth0' in routes and 'dev br0' in routes, routes
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        gate.serve('room', 80)
+        assert wrong_answers(world) == []
+
+
 def test_the_host_gets_another_address(gate, world):
     world.servera.ip('addr add 172.16.5.13/24 dev eth0')
     try:
