@@ -33,6 +33,8 @@ int cli_wrong_flag(const struct verb *v);
 
 /* Root is needed for @what. */
 bool cli_is_root(const struct verb *v);
+/* And not one that is confined, as in a container or in a user namespace. */
+bool cli_may_make(const struct verb *v);
 
 /* cli/attach.c: what --engine says, without the unix:// that it may begin with. */
 int cli_engine(const char *word, const char **ret, struct err *e) MUST_USE;

@@ -21,7 +21,7 @@ static int down(int argc, char **argv)
 		return cli_usage(&verb_down, "down takes one gate's name");
 	if (config_check_name(argv[1], GATE_NAME_MAX, "gate name", &e) < 0)
 		return cli_fail(EXIT_USAGE, "%s", e.text);
-	if (!cli_is_root(&verb_down))
+	if (!cli_may_make(&verb_down))
 		return 1;
 	r = control_ask(&a, argv[1], "down\n", DOWN_LIMIT_MS, &answer, &e);
 	if (r == 0 && str_eq(answer, "done"))

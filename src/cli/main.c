@@ -2,6 +2,8 @@
 #include "cli/cli.h"
 
 #include "base/text.h"
+#include "sys/netns.h"
+#include "sys/proc.h"
 #include "wire/near.h"
 
 #include <errno.h>
@@ -58,6 +60,24 @@ bool cli_is_root(const struct verb *v)
 		return true;
 	cli_fail(1, "%s makes namespaces and routes, which needs root: try it with sudo", v->name);
 	return false;
+}
+
+bool cli_may_make(const struct verb *v)
+{
+	const char *lacks;
+
+	if (!cli_is_root(v))
+		return false;
+	lacks = !netns_may_return()     ? "CAP_SYS_ADMIN"
+		: !proc_has_net_admin() ? "CAP_NET_ADMIN"
+					: NULL;
+	if (lacks)
+		cli_fail(
+			1,
+			"%s makes namespaces and routes, which this root may not (it lacks %s here): "
+			"try it as root of the host; in a container, try --privileged",
+			v->name, lacks);
+	return !lacks;
 }
 
 static int help(FILE *out)

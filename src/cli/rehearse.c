@@ -183,7 +183,7 @@ static int rehearse(int argc, char **argv)
 	r = parse(&a, argc, argv, &o);
 	if (r)
 		return r;
-	if (o.file && !cli_is_root(&verb_rehearse))
+	if (o.file && !cli_may_make(&verb_rehearse))
 		return 1;
 	r = look_at_host(&a, &o, &host, &e);
 	if (r == 0)

@@ -178,7 +178,7 @@ static int run(int argc, char **argv)
 		return cli_wrong_flag(&verb_run);
 	if (optind == argc && !o.dry)
 		return cli_usage(&verb_run, "run needs a command, after --");
-	if (!o.dry && !cli_is_root(&verb_run))
+	if (!o.dry && !cli_may_make(&verb_run))
 		return 1;
 	r = load(&s, &o, argv[optind], &e);
 	if (r < 0)

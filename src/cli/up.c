@@ -68,7 +68,7 @@ static int up(int argc, char **argv)
 	}
 	if (optind + 1 != argc)
 		return cli_usage(&verb_up, "up takes one gate's name or file");
-	if (!dry && !cli_is_root(&verb_up))
+	if (!dry && !cli_may_make(&verb_up))
 		return 1;
 	r = load(&s, argv[optind], &e);
 	if (r < 0)

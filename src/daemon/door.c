@@ -108,11 +108,30 @@ void door_note_dns(struct door_run *d, const struct ip *dns, size_t n)
 
 /* --- the client's output ------------------------------------------------- */
 
+/* openvpn reads a copy, whose lines have the same numbers; a person knows the file. */
+static void call_by_file(struct text *t, const struct door *door, const char *text)
+{
+	static const char copy[] = " in /proc/self/fd/";
+	const char *at = door->kind == DOOR_OPENVPN ? strstr(text, copy) : NULL;
+	const char *behind = at ? at + strlen(copy) : NULL;
+
+	if (behind && behind[strspn(behind, "0123456789")] == ':') {
+		text_add_len(t, text, (size_t)(at - text));
+		text_addf(t, " in %s", door->vpn);
+		text = behind + strspn(behind, "0123456789");
+	}
+	text_add(t, text);
+}
+
 static void pass_line(struct door_run *d, const char *text)
 {
+	struct text t CLEANUP_TEXT = { 0 };
+
 	/* openvpn notes each of our own questions. */
-	if (*text && !str_starts(text, "MANAGEMENT: CMD "))
-		sup_log(d->sup, "%s: %s", d->door->name, text);
+	if (!*text || str_starts(text, "MANAGEMENT: CMD "))
+		return;
+	call_by_file(&t, d->door, text);
+	sup_log(d->sup, "%s: %s", d->door->name, text_str(&t));
 }
 
 static void pass_lines(struct door_run *d)

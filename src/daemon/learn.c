@@ -33,6 +33,7 @@
 /* The child's own limits for its goodbyes are shorter. */
 #define END_LIMIT_MS 20000
 #define SAID_MAX     65536
+#define ENDS_MAX     3 /* a second try may find what the first one missed */
 
 /* --- the child ------------------------------------------------------------------ */
 
@@ -202,6 +203,16 @@ static int read_gate(struct trial *t, const char *tunnel, struct push *ret, stru
 	return 0;
 }
 
+/* A file that it does not take, or a server that refuses it: waiting mends neither. */
+static int ends(const struct trial *t)
+{
+	int n = 0;
+
+	for (const char *s = text_str(&t->said); (s = strstr(s, "client ended with ")); s++)
+		n++;
+	return n;
+}
+
 /* Twice up: what comes with the news of it has settled by the second time. */
 static int wait_up(struct trial *t, int limit_s, const char **ret_tunnel, struct err *e)
 {
@@ -211,6 +222,13 @@ static int wait_up(struct trial *t, int limit_s, const char **ret_tunnel, struct
 
 	while (clock_ms() < until) {
 		int what = listen_to(t, ASK_EVERY_MS);
+
+		if (ends(t) >= ENDS_MAX)
+			return err_set(
+				e, EIO,
+				"%s: the VPN client ended %d times without a connection; its "
+				"own words above say why",
+				t->file, ENDS_MAX);
 
 		if (what == 1)
 			return err_set(e, EINTR, "interrupted");

@@ -135,6 +135,19 @@ def test_the_manual_has_the_options_of_each_verb_where_the_verb_is():
             for verb, words in usage.items()} == dict.fromkeys(usage, set())
 
 
+def test_the_manual_has_every_key_of_a_configuration_in_its_section():
+    """As the table of the reader says it; a key of two kinds of section is in both."""
+    titles = {"IN_ROOM": "Rooms", "IN_LAN": "The lan door", "IN_VPN": "VPN doors"}
+    known = {(titles[scope], key) for key, scopes in
+             re.findall(r'^\t\[KEY_\w+\] = \{ "(\w+)", .*?((?:IN_\w+(?: \| )?)+) \}',
+                        text("src/wire/config.c"), re.M) for scope in scopes.split(" | ")}
+    assert len(known) > 9
+    said = {(part.split(":")[0], key)
+            for part in text("man/sallyport.conf.5").split("\n.Ss ")[1:]
+            for key in re.findall(r"^\.It Ic (\w+) =", part, re.M)}
+    assert said == known
+
+
 def test_the_manual_has_every_variable_that_an_image_takes():
     known = set(re.findall(r'^\t\{ "([A-Z_]+)", ', text("src/wire/vpnenv.c"), re.M))
     assert len(known) > 30

@@ -100,6 +100,17 @@ def test_not_root(world, sallyport):
     assert done.returncode == 1 and 'root' in done.stderr
 
 
+@pytest.mark.parametrize('confined, lacks', [
+    (['--bounding-set=-all', '--inh-caps=-all'], 'CAP_SYS_ADMIN'),
+    (['--bounding-set=-net_admin'], 'CAP_NET_ADMIN'),
+    (['--reuid', '65534', '--clear-groups', 'unshare', '-r'], 'CAP_SYS_ADMIN')])
+@pytest.mark.parametrize('argv', [['run', '--', 'true'], ['down', 'main']])
+def test_a_root_that_is_confined(world, sallyport, confined, lacks, argv):
+    done = world.servera.run('setpriv', *confined, sallyport.program, *argv, ok=False)
+    assert done.returncode == 1 and lacks in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_no_dev_net_tun(world, sallyport):
     done = world.servera.run(
         'unshare', '-m', 'sh', '-c', 'mount -t tmpfs none /dev/net && exec '

@@ -538,6 +538,20 @@ def test_a_server_that_does_not_answer_leaves_nothing_behind(scene, sallyport):
     assert difference(before, hoststate(world.servera)) == ''
 
 
+def test_a_file_that_openvpn_does_not_take_is_told_at_once_with_its_line(scene, sallyport):
+    """Not after a minute of trying, and not as a file of /proc."""
+    world, _ = scene
+    path = f'{world.dir}/unknown.ovpn'
+    with open(path, 'w') as f:
+        f.write('client\nremote 198.51.100.2 1194\nlog x\nfrobnicate yes\n')
+    before = hoststate(world.servera)
+    done = sallyport('rehearse', '--timeout', '3600', path)
+    assert done.returncode == 1
+    assert f'{path}:4: frobnicate' in done.stderr, done.stderr
+    assert 'ended 3 times without a connection' in done.stderr.splitlines()[-1]
+    assert difference(before, hoststate(world.servera)) == ''
+
+
 @pytest.mark.parametrize('sig', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_rehearsal_leaves_nothing_behind(scene, program, sig):
     world, _ = scene
