@@ -36,12 +36,10 @@ int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd)
 	int fd CLEANUP_FD = socket(ip->family, type | SOCK_CLOEXEC, 0);
 	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons(port) };
 	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	int r, one = 1;
+	int r;
 
 	if (fd < 0)
 		return -errno;
-	if (ip->family == AF_INET6)
-		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	memcpy(&a4.sin_addr, ip->byte, 4);
 	memcpy(&a6.sin6_addr, ip->byte, 16);
 	if (ip->family == AF_INET)

@@ -2,6 +2,7 @@
 """Containers of somebody else's image, put right from outside."""
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -366,6 +367,29 @@ def test_the_watch_sees_a_network_that_comes_later(world, sallyport, docker):
     finally:
         docker.remove('web', 'vpn')
         docker('network', 'rm', 'second')
+
+
+def test_the_watch_forgets_an_address_that_went(sallyport, deployed):
+    """A tunnel has another one each time: what was noted by the old ones must not pile up."""
+    def sets():
+        return set(re.findall(r'\tset (\w+)', inner.out(
+            'nft', 'list', 'table', 'inet', 'sallyport-attach')))
+    with Watch(sallyport, 'vpn'), deployed.inside('vpn') as inner:
+        before = sets()
+        inner.ip('addr add 172.17.0.77/16 dev eth0')
+        until(lambda: sets() > before, sets)
+        inner.ip('addr del 172.17.0.77/16 dev eth0')
+        until(lambda: sets() == before, sets)
+
+
+def test_the_watch_lets_others_tables_be(sallyport, deployed):
+    with Watch(sallyport, 'vpn') as watch, deployed.inside('vpn') as inner:
+        since = len(watch.log.text())
+        inner.run('nft', 'add', 'table', 'ip', 'others')
+        inner.run('nft', 'delete', 'table', 'ip', 'others')
+        inner.run('nft', 'flush', 'chain', 'inet', 'sallyport-attach', 'answer')
+        watch.wait('repaired', since=since)
+        assert watch.log.text()[since:].count('repaired') == 1, watch.log.text()
 
 
 def test_detach_ends_the_watch(world, sallyport, deployed):

@@ -52,10 +52,16 @@ def works(driver):
     return status == 200 and body == {'Implements': ['NetworkDriver']}
 
 
+def umask_of(pid):
+    with open(f'/proc/{pid}/status') as f:
+        return next(line for line in f if line.startswith('Umask:'))
+
+
 def test_it_answers_and_is_for_root_alone(driver):
     assert works(driver)
     mode = os.stat(driver.host_path).st_mode
     assert stat.S_ISSOCK(mode) and stat.S_IMODE(mode) == 0o600
+    assert umask_of(driver.child.pid) == umask_of('self')
 
 
 def test_a_request_byte_by_byte_and_in_chunks(driver):
@@ -134,6 +140,13 @@ def test_a_second_driver_is_refused(sallyport, driver):
     done = sallyport('driver')
     assert done.returncode == 1
     assert f'{Driver.SOCKET}: a driver listens there already' in done.stderr
+    assert works(driver)
+
+
+def test_its_socket_goes_with_it(driver):
+    hosts.stop(driver.child)
+    assert not os.path.exists(driver.host_path)
+    driver.start()
     assert works(driver)
 
 
