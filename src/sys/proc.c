@@ -182,7 +182,6 @@ static int become(const struct proc_spec *s, bool forked, struct err *e)
 		return -EIO;
 	if (r < 0)
 		return r;
-	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (forked)

@@ -136,6 +136,16 @@ def test_everything_is_taken_away_at_the_end(world, sallyport, how):
     assert difference(before, hoststate(world.servera)) == ''
 
 
+def test_the_command_outlives_a_supervisor_that_is_killed(world, sallyport):
+    with sallyport.run('-p', '8081:80', name='alone') as gate:
+        service = until(lambda: service_of(gate), 'the service runs')
+        gate.kill9()
+        assert probe.ask(world.laptop, 'tcp', A4, 8081).by == 'room'
+        assert os.path.exists(f'/proc/{service}')
+        assert gate.down().returncode == 0
+        until(lambda: not os.path.exists(f'/proc/{service}'), 'it ended with the gate')
+
+
 def service_of(gate):
     return gate.vpn_pid('python3') or gate.vpn_pid('python3.11')
 
