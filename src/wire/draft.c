@@ -198,6 +198,31 @@ int draft_door_publish(struct draft *d, size_t door, const char *value, const st
 	return 0;
 }
 
+/* What a packet that is passed on never has as its destination. */
+static const struct {
+	const char *prefix, *what;
+	bool reach, listen;
+} stay_here[] = {
+	{ "127.0.0.0/8", "a host's own loopback", true, false },
+	{ "::1/128", "a host's own loopback", true, true },
+	{ "224.0.0.0/4", "multicast, which is not passed on", true, true },
+	{ "ff00::/8", "multicast, which is not passed on", true, true },
+	{ "fe80::/10", "link-local, and never leaves its link", true, true },
+	{ "::ffff:0:0/96", "IPv4 in a program's own notation", true, true },
+};
+
+static int check_goes_on(const struct prefix *p, const char *word, bool listen, struct err *e)
+{
+	struct prefix stays;
+
+	for (size_t i = 0; i < ARRAY_LEN(stay_here); i++)
+		if ((listen ? stay_here[i].listen : stay_here[i].reach) &&
+		    prefix_parse(stay_here[i].prefix, false, &stays) && prefix_contains(&stays, p))
+			return err_set(e, EINVAL, "%.60s is %s; take it out", word,
+				       stay_here[i].what);
+	return 0;
+}
+
 static int read_reach(const char *word, struct prefix *ret, struct err *e)
 {
 	char text[PREFIX_TEXT_SIZE];
@@ -246,6 +271,8 @@ int room_add_reach(struct arena *a, struct room *room, const char *word, struct 
 	struct prefix p;
 	int r = read_reach(word, &p, e);
 
+	if (r == 0)
+		r = check_goes_on(&p, word, false, e);
 	if (r == 0)
 		r = check_reach(room, &p, e);
 	if (r == 0)
@@ -298,7 +325,8 @@ static int read_listen(const struct door *door, const char *word, struct ip *ret
 		if (ip_equal(&door->listen[i], &ip))
 			return err_set(e, EINVAL, "%s is given twice; take one out", word);
 	*ret = ip;
-	return 0;
+	return check_goes_on(&(struct prefix){ .ip = ip, .len = ip.family == AF_INET ? 32 : 128 },
+			     word, true, e);
 }
 
 int draft_door_listen(struct draft *d, size_t index, const char *value, const struct place *at,

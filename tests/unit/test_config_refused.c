@@ -364,6 +364,18 @@ static const struct bad bad_config[] = {
 	    "reach = 10.0.0.0/33\n",
 	    "office.conf:2:9: \"10.0.0.0/33\" is not a prefix; write "
 	    "ADDRESS/LENGTH, such as 172.16.5.0/24 or fd00:5::/64"),
+	BAD("a prefix of loopback",
+	    "[room]\n"
+	    "reach = 127.0.0.1\n",
+	    "office.conf:2:9: 127.0.0.1 is a host's own loopback; take it out"),
+	BAD("a prefix of multicast",
+	    "[room]\n"
+	    "reach = 10.0.0.0/8 239.1.0.0/16\n",
+	    "office.conf:2:20: 239.1.0.0/16 is multicast, which is not passed on; take it out"),
+	BAD("a link-local prefix",
+	    "[room]\n"
+	    "reach = fe80::1\n",
+	    "office.conf:2:9: fe80::1 is link-local, and never leaves its link; take it out"),
 	BAD("a prefix that is a name",
 	    "[room]\n"
 	    "reach = fileserver\n",
@@ -416,6 +428,11 @@ static const struct bad bad_config[] = {
 	    "listen = 172.16.5.10/24\n",
 	    "office.conf:3:10: \"172.16.5.10/24\" is a prefix; write an "
 	    "address of this host, without a length"),
+	BAD("listening on multicast",
+	    "[room]\n"
+	    "[door lan]\n"
+	    "listen = 127.0.0.1 224.0.0.1\n",
+	    "office.conf:3:20: 224.0.0.1 is multicast, which is not passed on; take it out"),
 	BAD("listening on every address",
 	    "[room]\n"
 	    "[door lan]\n"
