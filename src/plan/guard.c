@@ -2,6 +2,7 @@
 #include "plan/guard_learn.h"
 
 #include "base/text.h"
+#include "plan/plan.h"
 #include "plan/want_add.h"
 
 #include <linux/rtnetlink.h>
@@ -112,6 +113,31 @@ static void connected_routes(struct plan *p, const struct guard_door *d, const s
 			add_route(p, &r, door_table(d), METRIC);
 		if (!has_route(p->want, &r, GUARD_TABLE_NEAR, false))
 			add_route(p, &r, GUARD_TABLE_NEAR, METRIC + d->number);
+	}
+}
+
+/*
+ * Guests of whom a route alone tells, by a link without an address (Calico's), ask
+ * the host for one of the LAN's, and are near to it.
+ */
+static void guest_routes(struct plan *p)
+{
+	for (size_t i = 0; i < p->host->n_routes; i++) {
+		const struct route *r = &p->host->routes[i];
+		const struct link *l =
+			r->n_hops == 1 ? snapshot_link_by_index(p->host, r->hops[0].link) : NULL;
+		struct want_route x = { .family = r->family,
+					.type = RTN_UNICAST,
+					.scope = r->scope,
+					.dst = r->dst,
+					.link = l ? l->name : NULL };
+
+		if (l && r->table == RT_TABLE_MAIN && guard_in_others_tables(r) && r->dst.len &&
+		    ip_is_none(&r->hops[0].via) && !plan_link_is_ours(l) && !guard_is_tunnel(l) &&
+		    !guard_door_named(p->m, l->name) && l->index != LINK_LOOPBACK &&
+		    !ip_is_link_local(&r->dst.ip) &&
+		    !has_route(p->want, &x, GUARD_TABLE_NEAR, false))
+			add_route(p, &x, GUARD_TABLE_NEAR, 2 * METRIC);
 	}
 }
 
@@ -397,6 +423,7 @@ void guard_plan(struct arena *a, const struct guard_memory *m, const struct snap
 	for (size_t i = 0; i < m->n_doors; i++)
 		if (!m->doors[i].tunnel && is_up(&p, m->doors[i].name))
 			lan_routes(&p, &m->doors[i]);
+	guest_routes(&p);
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
 		if (speaks(&p, families[i]))
 			family_plan(&p, wish, families[i]);

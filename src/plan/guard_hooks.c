@@ -183,6 +183,33 @@ static void udp_learn(struct guard_text *n, const struct side *s)
 	guard_chain_end(n);
 }
 
+/*
+ * A tunnel without an address of its own lends the LAN's, and the reply would leave by
+ * it with the right source: only another mark has the kernel ask for the way again.
+ */
+static void udp_not_by_tunnels(struct guard_text *n, const struct side *s)
+{
+	const char *tunnels = "", *ours = "";
+	char ip[IP_TEXT_SIZE];
+
+	for (size_t i = 0; i < n->host->n_links; i++)
+		if (guard_is_tunnel(&n->host->links[i]))
+			tunnels = guard_listed(n, tunnels,
+					       arena_printf(n->arena, "\"%s\"",
+							    n->host->links[i].name));
+	for (size_t i = 0; i < n->host->n_addresses; i++) {
+		const struct address *x = &n->host->addresses[i];
+		const struct link *l = snapshot_link_by_index(n->host, x->link);
+
+		if (l && !guard_is_tunnel(l) && is_here(s, x))
+			ours = guard_listed(n, ours,
+					    arena_strdup(n->arena, ip_text(&x->local, ip)));
+	}
+	if (*tunnels && *ours)
+		guard_rule(n, "oifname { %s } %s saddr { %s } %s", tunnels, s->word, ours,
+			   guard_marks(n, GUARD_MARK_REQUEST));
+}
+
 static void udp_by_door(struct guard_text *n, const struct side *s)
 {
 	guard_chain(n, "by_door", "");
@@ -193,6 +220,7 @@ static void udp_by_door(struct guard_text *n, const struct side *s)
 			guard_rule(n, "%s @stray_%u %s return", s->goes, d->number,
 				   guard_marks(n, guard_door_mark(d)));
 	}
+	udp_not_by_tunnels(n, s);
 	guard_chain_end(n);
 }
 

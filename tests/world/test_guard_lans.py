@@ -170,6 +170,7 @@ def test_a_guest_whose_link_has_no_address_gets_its_answers(program, net, guest)
         guard.wait_stands()
         for proto in 'tcp', 'udp':
             assert probe.ask(guest, proto, MALLORY4, 8000).saw == GUEST4
+            assert probe.ask(guest, proto, A4, 80).saw == GUEST4  # of the host
 
 
 def test_what_no_door_leads_to_goes_into_no_tunnel(program, net):

@@ -158,6 +158,28 @@ def test_a_guard_that_begins_when_the_vpn_has_the_default_knows_the_gateway(prog
     net.openvpn.give_a(CLAIMED)
 
 
+UNNUMBERED = '''
+ip tuntap add dev tun9 mode tun; ip link set tun9 up
+ip route add 172.16.0.0/13 dev tun9; ip -6 route add fd00:16::/31 dev tun9
+ip rule add lookup 4242; ip -6 rule add lookup 4242
+ip route add default dev tun9 table 4242; ip -6 route add default dev tun9 table 4242
+echo all by the tunnel; trap 'exit 0' TERM; while :; do sleep 0.1; done
+'''
+
+
+def test_a_tunnel_without_an_address_does_not_lead_replies_away(program, net):
+    """Its packets have the LAN's own address, so that nothing is to be put back."""
+    a = net.servera
+    with guarded(program, net, ['sh', '-c', UNNUMBERED]) as guard:
+        guard.wait_log('all by the tunnel')
+        until(lambda: 'tun9' in a.out('nft', 'list', 'ruleset'), guard.log.text, PATIENCE)
+        assert wrong_answers(net, by='host', doors=('lan', 'self')) == []
+        a.ip('link del tun9')
+        guard.stop()
+    for v in '-4', '-6':
+        a.run('ip', v, 'rule', 'del', 'lookup', '4242', ok=False)
+
+
 def way(net, dst):
     return net.servera.out('ip', 'route', 'get', dst, 'from', A4)
 
