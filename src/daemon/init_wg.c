@@ -68,7 +68,8 @@ static int add_network(struct rtnl *rtnl, const struct wg_conf *conf, struct err
 			r = 0;
 	}
 	if (r == 0)
-		r = rtnl_link_set(rtnl, INIT_WG_LINK, true, conf->mtu ? conf->mtu : MTU, NULL, e);
+		r = rtnl_link_set(rtnl, INIT_WG_LINK, true, conf->mtu ? conf->mtu : MTU, NULL,
+				  false, e);
 	for (size_t i = 0; r == 0 && i < conf->n_peers; i++)
 		for (size_t k = 0; r == 0 && k < conf->peers[i].n_allowed; k++) {
 			r = add_route(rtnl, &conf->peers[i].allowed[k], e);

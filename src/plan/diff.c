@@ -96,10 +96,12 @@ static bool link_comes(const struct work *w, const char *name)
 	return false;
 }
 
+/* Of a link-local one the length says nothing without its route, and was 64 once. */
 static bool address_is(const struct snapshot *s, const struct address *a,
 		       const struct want_address *x)
 {
-	return ip_equal(&a->local, &x->local) && a->len == x->len &&
+	return ip_equal(&a->local, &x->local) &&
+	       (a->len == x->len || ip_is_link_local(&x->local)) &&
 	       str_eq(link_name(s, a->link), x->link);
 }
 

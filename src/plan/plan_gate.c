@@ -53,8 +53,12 @@ static void gate_sandbox(struct arena *a, const struct gate *g, const struct pla
 static void gate_links(struct arena *a, const struct gate *g, const struct plan_facts *f,
 		       struct want *w)
 {
+	struct want_link *lan;
+
 	want_add_link(a, w, "lo")->alias = plan_alias(a, g); /* whose namespace it is */
-	want_add_link(a, w, "lan")->alias = plan_alias(a, g); /* also under another name */
+	lan = want_add_link(a, w, "lan");
+	lan->alias = plan_alias(a, g); /* also under another name */
+	lan->plain = f->ipv6;
 	want_add_address(a, w, "lan", slot_gate(&f->slot, AF_INET), RT_SCOPE_UNIVERSE);
 	if (f->ipv6) {
 		want_add_address(a, w, "lan", slot_gate(&f->slot, AF_INET6), RT_SCOPE_UNIVERSE);
@@ -69,6 +73,7 @@ static void gate_links(struct arena *a, const struct gate *g, const struct plan_
 		}
 		l = want_add_link(a, w, plan_room_link(a, g, i));
 		l->alias = plan_alias(a, g);
+		l->plain = f->ipv6;
 		l->peer_name = "eth0";
 		l->peer_place = PLACE_ROOM;
 		l->peer_room = i;

@@ -116,6 +116,7 @@ static struct want_link *add_host_link(struct arena *a, const struct gate *g,
 
 	l->alias = plan_alias(a, g);
 	l->mac = plan_host_mac(a, &f->slot);
+	l->plain = n_host_families(f) == 2;
 	x = want_add_address(a, w, name, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
 	/* Who asks must have an address of the same prefix; that makes a route that nobody uses. */
 	if (f->host_arp_prefix)

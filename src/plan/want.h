@@ -22,6 +22,7 @@ struct want_link {
 	const char *peer_netns; /* its name, for people */
 	uint32_t mtu; /* 0: do not touch */
 	bool up;
+	bool plain; /* without an IPv6 address of the kernel's making, if it is new */
 	const uint8_t *mac; /* of a veth to create, 6 bytes; NULL: the kernel's choice */
 	bool optional; /* a VPN door's: comes and goes with its client */
 };

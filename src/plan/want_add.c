@@ -23,7 +23,8 @@ struct want_address *want_add_address(struct arena *a, struct want *w, const cha
 	struct want_address *x = arena_push(a, w->addresses, w->n_addresses, w->cap_addresses);
 
 	*x = (struct want_address){ .link = link, .local = ip, .scope = scope };
-	x->len = ip_is_link_local(&ip) ? 64 : (uint8_t)ip_bits(ip.family);
+	/* Of a network the kernel makes an address for any router of it, where it forwards. */
+	x->len = (uint8_t)ip_bits(ip.family);
 	return x;
 }
 

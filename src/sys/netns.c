@@ -203,7 +203,7 @@ static int furnish(const char *path, const char *alias, struct err *e)
 	r = rtnl_open(-1, &rt, e);
 	if (r < 0)
 		return r;
-	r = rtnl_link_set(rt, "lo", true, 0, alias, e);
+	r = rtnl_link_set(rt, "lo", true, 0, alias, false, e);
 	if (r < 0)
 		return r;
 	if (mount(SELF, path, "none", MS_BIND, NULL) < 0)

@@ -287,7 +287,7 @@ int rtnl_link_free(struct rtnl *r, const char *name, struct err *e)
 }
 
 int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu, const char *alias,
-		  struct err *e)
+		  bool plain, struct err *e)
 {
 	struct rtnl_message m;
 	int index, status;
@@ -299,9 +299,12 @@ int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu, const
 	 * What is changed of a link that is up is told to everybody (netdev_state_change()),
 	 * and without carrier IPv6 goes through all routes of the namespace: so first this.
 	 */
-	if (mtu || alias)
-		status = rtnl_talk(r, rtnl_encode_link_dress(&m, index, mtu, alias), 0, NULL, NULL,
-				   e);
+	if (mtu || alias || plain)
+		status = rtnl_talk(r, rtnl_encode_link_dress(&m, index, mtu, alias, plain), 0, NULL,
+				   NULL, e);
+	if (status == -EAFNOSUPPORT && plain) /* somebody made it too small for IPv6 */
+		status = rtnl_talk(r, rtnl_encode_link_dress(&m, index, mtu, alias, false), 0, NULL,
+				   NULL, e);
 	if (status == 0)
 		status = rtnl_talk(r, rtnl_encode_link_up(&m, index, up), 0, NULL, NULL, e);
 	return status < 0 ? err_wrap(e, status, "set link \"%s\" %s", name, up ? "up" : "down") : 0;

@@ -66,7 +66,8 @@ int rtnl_link_add_kind(struct rtnl *r, const char *name, const char *kind, int n
 /* Out of its bridge, if it is in one, and with ARP. */
 int rtnl_link_free(struct rtnl *r, const char *name, struct err *e) MUST_USE;
 int rtnl_link_set(struct rtnl *r, const char *name, bool up, uint32_t mtu /* 0: keep */,
-		  const char *alias /* NULL: keep */, struct err *e) MUST_USE;
+		  const char *alias /* NULL: keep */, bool plain /* want_link */,
+		  struct err *e) MUST_USE;
 /* Single objects, for what VPN doors bring (wireguard). */
 int rtnl_address_add(struct rtnl *r, const struct want_address *w, struct err *e) MUST_USE;
 int rtnl_route_add(struct rtnl *r, const struct want_route *w, uint8_t protocol,

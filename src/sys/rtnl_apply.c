@@ -68,23 +68,6 @@ static bool is_away(int status)
 	       status == -EHOSTUNREACH;
 }
 
-/*
- * The host's end speaks with the address that it is given.  Its own one would
- * be a route, two multicast groups and a search for duplicates for every gate;
- * a kernel without IPv6 knows nothing of it.
- */
-static void make_plain(struct apply *ap, const char *link)
-{
-	struct rtnl_message m;
-	struct err ignored;
-	int index;
-	int r = rtnl_link_index(ap->rt, link, &index, &ignored);
-
-	if (r == 0)
-		r = rtnl_talk(ap->rt, rtnl_encode_link_plain(&m, index), 0, NULL, NULL, &ignored);
-	(void)r; /* a link that is not there is told of by the next step */
-}
-
 /* Down: another step of the same plan gives it the rest (diff_links()). */
 static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 {
@@ -106,8 +89,6 @@ static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 			       w->peer_name);
 	if (status < 0 && status != -EEXIST)
 		return err_wrap(e, status, "add link \"%s\"", w->name);
-	if (w->mac)
-		make_plain(ap, w->name);
 	return 0;
 }
 
@@ -244,7 +225,8 @@ static int apply_op(struct apply *ap, const struct op *op, struct err *e)
 		return rtnl_link_free(ap->rt, op->want_link->name, e);
 	case OP_LINK_SET:
 		return rtnl_link_set(ap->rt, op->want_link->name, op->want_link->up,
-				     op->want_link->mtu, op->want_link->alias, e);
+				     op->want_link->mtu, op->want_link->alias, op->want_link->plain,
+				     e);
 	case OP_ADDRESS_ADD:
 		return rtnl_address_add(ap->rt, op->want_address, e);
 	case OP_ADDRESS_DEL:

@@ -52,7 +52,8 @@ static void links(struct restore *x)
 		struct err e;
 
 		if (now && (l->flags & IFF_UP) && !(now->flags & IFF_UP))
-			did(x, rtnl_link_set(x->rt, now->name, true, 0, NULL, &e), &e, now->name);
+			did(x, rtnl_link_set(x->rt, now->name, true, 0, NULL, false, &e), &e,
+			    now->name);
 	}
 }
 
@@ -219,7 +220,7 @@ static void dress(struct restore *x, const struct link *l, const struct link *no
 	if (!str_eq(now->name, l->name))
 		did(x, rename_link(x->rt, l, &e), &e, "the name");
 	if (small || (up && !(now->flags & IFF_UP)))
-		did(x, rtnl_link_set(x->rt, l->name, up, small ? l->mtu : 0, NULL, &e), &e,
+		did(x, rtnl_link_set(x->rt, l->name, up, small ? l->mtu : 0, NULL, false, &e), &e,
 		    small ? "the mtu" : "the state up");
 }
 

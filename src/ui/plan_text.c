@@ -61,10 +61,10 @@ static void link_line(struct text *t, const struct want *w, const struct want_li
 			text_addf(t, " address %02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1],
 				  l->mac[2], l->mac[3], l->mac[4], l->mac[5]);
 		text_addf(t, " type veth peer name %s netns %s\n", l->peer_name, l->peer_netns);
-		if (l->mac) {
-			ip_command(t, w, 0);
-			text_addf(t, " link set %s addrgenmode none\n", l->name);
-		}
+	}
+	if (l->plain) {
+		ip_command(t, w, 0);
+		text_addf(t, " link set %s addrgenmode none\n", l->name);
 	}
 	when_there(t, l->optional);
 	ip_command(t, w, 0);

@@ -350,18 +350,15 @@ struct nlmsghdr *rtnl_encode_link_at(struct rtnl_message *m, int index)
 	return nlh;
 }
 
-struct nlmsghdr *rtnl_encode_link_plain(struct rtnl_message *m, int index)
+static void put_plain(struct nlmsghdr *nlh)
 {
 	struct nlattr *families, *ipv6;
-	struct nlmsghdr *nlh;
 
-	start_link(m, RTM_NEWLINK, index, &nlh);
 	families = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
 	ipv6 = mnl_attr_nest_start(nlh, AF_INET6);
 	mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
 	mnl_attr_nest_end(nlh, ipv6);
 	mnl_attr_nest_end(nlh, families);
-	return nlh;
 }
 
 struct nlmsghdr *rtnl_encode_link_delete(struct rtnl_message *m, int index)
@@ -460,7 +457,7 @@ struct nlmsghdr *rtnl_encode_link_rename(struct rtnl_message *m, int index, cons
 }
 
 struct nlmsghdr *rtnl_encode_link_dress(struct rtnl_message *m, int index, uint32_t mtu,
-					const char *alias)
+					const char *alias, bool plain)
 {
 	struct nlmsghdr *nlh;
 
@@ -469,5 +466,7 @@ struct nlmsghdr *rtnl_encode_link_dress(struct rtnl_message *m, int index, uint3
 		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
 	if (alias)
 		mnl_attr_put(nlh, IFLA_IFALIAS, strnlen(alias, LINK_TEXT_SIZE - 1), alias);
+	if (plain)
+		put_plain(nlh);
 	return nlh;
 }

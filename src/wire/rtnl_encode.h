@@ -47,8 +47,6 @@ struct nlmsghdr *rtnl_encode_listed_rule(struct rtnl_message *m, uint16_t type,
 struct nlmsghdr *rtnl_encode_link_get(struct rtnl_message *m, const char *name);
 /* The same by index, and without its counters. */
 struct nlmsghdr *rtnl_encode_link_at(struct rtnl_message *m, int index);
-/* RTM_NEWLINK: IPv6 gives it no address by itself (before it is up). */
-struct nlmsghdr *rtnl_encode_link_plain(struct rtnl_message *m, int index);
 struct nlmsghdr *rtnl_encode_link_delete(struct rtnl_message *m, int index);
 /* In the namespace @netns_fd, or with -1 in that of the socket. */
 struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name, const char *kind,
@@ -63,8 +61,11 @@ struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, 
 struct nlmsghdr *rtnl_encode_link_free(struct rtnl_message *m, int index);
 struct nlmsghdr *rtnl_encode_link_up(struct rtnl_message *m, int index, bool up);
 struct nlmsghdr *rtnl_encode_link_rename(struct rtnl_message *m, int index, const char *name);
-/* @mtu 0 and @alias NULL: as they are. */
+/*
+ * @mtu 0 and @alias NULL: as they are.  @plain: IPv6 gives it no address by itself (before
+ * it is up; -EAFNOSUPPORT if it has no IPv6).
+ */
 struct nlmsghdr *rtnl_encode_link_dress(struct rtnl_message *m, int index, uint32_t mtu,
-					const char *alias);
+					const char *alias, bool plain);
 
 #endif

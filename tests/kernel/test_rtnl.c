@@ -660,7 +660,7 @@ static void links_are_made_counted_and_deleted(void **state)
 		"ip link set d0 netns room name office");
 	assert_int_equal(rtnl_counters(s.rt, "d0", &c, &e), -ENODEV);
 	assert_ok(rtnl_open(s.room, &room, &e));
-	assert_ok(rtnl_link_set(room, "office", true, 1300, "sallyport office", &e));
+	assert_ok(rtnl_link_set(room, "office", true, 1300, "sallyport office", false, &e));
 	lab_run("ip netns exec room ip neigh add 192.0.2.7 lladdr 02:00:00:00:00:01 dev office && "
 		"ip netns exec room ip addr add 192.0.2.1/24 dev office && "
 		"ip netns exec room python3 -c \"import socket; "
@@ -669,7 +669,7 @@ static void links_are_made_counted_and_deleted(void **state)
 	assert_true(c.packets_out > 0 && c.bytes_out > 0);
 	assert_ok(rtnl_link_delete(room, "office", &e));
 	assert_ok(rtnl_link_delete(room, "office", &e));
-	assert_int_equal(rtnl_link_set(room, "a-name-that-is-too-long", true, 0, NULL, &e),
+	assert_int_equal(rtnl_link_set(room, "a-name-that-is-too-long", true, 0, NULL, false, &e),
 			 -EINVAL);
 }
 

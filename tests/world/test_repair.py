@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What somebody else removes of ours is put back, and the log says so."""
 import os
+import signal
 
 import pytest
 
@@ -439,6 +440,32 @@ def test_an_address_is_asked_for_while_routes_are_put_back(plain):
             return any('local fd77::1 dev t0' in l for l in local_routes(inner))
         until(is_ours, lambda: 'it has a route\n' + inner.out('ip', 'addr'))
         inner.ip('link del t0')
+
+
+def test_links_have_no_ipv6_address_of_the_kernels_making(plain):
+    """Nor one for any router of a network: each is told to every gate of the host."""
+    def link_local(where, link):
+        shown = where.out('ip', '-6', '-o', 'addr', 'show', 'dev', link, 'scope', 'link')
+        anycast = [l for l in where.out('cat', '/proc/net/anycast6').splitlines() if link in l]
+        return [l.split()[3] for l in shown.splitlines()] + anycast
+    with plain.inner as inner:
+        assert link_local(inner, 'lan') == ['fe80::2/128']
+        assert link_local(inner, 'room') == ['fe80::1/128']
+    assert link_local(plain.host, 'sp-plain') == ['fe80::1/128']
+
+
+def test_link_local_addresses_of_an_older_version_stay(plain):
+    """They were of 64 bits, which a repair would not change: nothing is tried."""
+    plain.wait_idle()
+    os.kill(plain.child.pid, signal.SIGSTOP)
+    plain.host.ip('addr del fe80::1/128 dev sp-plain',
+                  'addr add fe80::1/64 dev sp-plain scope link noprefixroute nodad')
+    since = len(plain.log.text())
+    os.kill(plain.child.pid, signal.SIGCONT)
+    plain.host.run('ip', 'route', 'flush', 'table', '5900', 'dev', 'sp-plain')
+    plain.wait_log('route', since=since)
+    plain.wait_idle()
+    assert 'fe80' not in plain.log.text()[since:]
 
 
 @pytest.mark.parametrize('name', ['plain', 'plain.gate'])
