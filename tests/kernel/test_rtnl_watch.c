@@ -239,6 +239,38 @@ static void many_links_of_the_host_are_heard(void **state)
 	rtnl_watch_close(&w);
 }
 
+/* More links than a filter may know: then all is heard, and sorted out here. */
+static void without_a_filter_other_gates_are_told_apart_all_the_same(void **state)
+{
+	static const char *const own[] = { "sp-mine" };
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct rtnl_watch *w = NULL;
+	int others[600];
+	struct rtnl_news n;
+	struct err e;
+	int index;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		others[i] = 100000 + (int)i;
+	assert_ok(rtnl_watch_open(-1, &w, &e));
+	assert_false(rtnl_watch_own(w, 1, own, 1, others, ARRAY_LEN(others)));
+	n = news_of(w, "ip link add sp-other type veth peer name sp-2.0");
+	assert_false(n.links || n.deletions);
+	index = (int)if_nametoindex("sp-other");
+	n = news_of(w, "ip addr add 198.18.0.129/32 dev sp-other noprefixroute");
+	assert_false(n.addresses);
+	n = news_of(w, "ip link del sp-other");
+	assert_false(n.links || n.deletions || n.addresses);
+	/* A number that is used again is no longer theirs. */
+	n = news_of(w,
+		    arena_printf(&a, "ip link add eth9 index %d type veth peer name eth10", index));
+	assert_true(n.links);
+	n = news_of(w, "ip addr add 192.0.2.9/32 dev eth9");
+	assert_true(n.addresses);
+	rtnl_watch_close(&w);
+}
+
 /* The filter before it knew fewer links, and would keep back what the new one's are told. */
 static void a_filter_that_the_kernel_refuses_keeps_nothing_back(void **state)
 {
@@ -313,6 +345,8 @@ int main(void)
 		cmocka_unit_test_setup(of_ones_own_links_and_of_the_hosts_everything_is_heard,
 				       lab_enter),
 		cmocka_unit_test_setup(many_links_of_the_host_are_heard, lab_enter),
+		cmocka_unit_test_setup(without_a_filter_other_gates_are_told_apart_all_the_same,
+				       lab_enter),
 		cmocka_unit_test_setup(a_filter_that_the_kernel_refuses_keeps_nothing_back,
 				       lab_enter),
 		cmocka_unit_test_setup(the_watch_tells_what_was_touched, lab_enter),
