@@ -131,17 +131,87 @@ static void udp_door_sets(struct guard_text *n, const struct side *s)
 				  n->m->doors[i].number, s->type, s->type);
 }
 
-static void udp_learn_address(struct guard_text *n, const struct side *s, const struct address *x)
+/*
+ * Who speaks to one address spoke last to none of the others.  A rule for each in
+ * each one's chain would be a square of them (half a minute of 250 addresses), so
+ * they are the leaves of a tree: chain forget_A_B is for all from A to B, and an
+ * address jumps to what stands beside its way down to it.
+ */
+struct addresses {
+	const struct address **all;
+	size_t n, cap;
+};
+
+static struct addresses addresses_here(const struct guard_text *n, const struct side *s)
 {
+	struct addresses ret = { 0 };
+
+	for (size_t i = 0; i < n->host->n_addresses; i++)
+		if (is_here(s, &n->host->addresses[i]))
+			*arena_push(n->arena, ret.all, ret.n, ret.cap) = &n->host->addresses[i];
+	return ret;
+}
+
+static const char *forget_chain(const struct guard_text *n, const struct addresses *x, size_t first,
+				size_t end)
+{
+	return arena_printf(n->arena, "forget_%08x_%08x", id_of(x->all[first]),
+			    id_of(x->all[end - 1]));
+}
+
+/* From @first on, before @end. */
+static void udp_forget(struct guard_text *n, const struct side *s, const struct addresses *x,
+		       size_t first, size_t end)
+{
+	if (end - first == 1)
+		guard_rule(n, "delete @last_%08x { %s }", id_of(x->all[first]), s->asks);
+	else
+		guard_rule(n, "jump %s", forget_chain(n, x, first, end));
+}
+
+/* What somebody jumps to stands before. */
+static void udp_forget_chains(struct guard_text *n, const struct side *s, const struct addresses *x,
+			      size_t first, size_t end)
+{
+	size_t middle = first + (end - first) / 2;
+
+	if (end - first < 2)
+		return;
+	udp_forget_chains(n, s, x, first, middle);
+	udp_forget_chains(n, s, x, middle, end);
+	if (end - first == x->n)
+		return;
+	guard_chain(n, forget_chain(n, x, first, end), "");
+	udp_forget(n, s, x, first, middle);
+	udp_forget(n, s, x, middle, end);
+	guard_chain_end(n);
+}
+
+static void udp_forget_others(struct guard_text *n, const struct side *s, const struct addresses *x,
+			      size_t at)
+{
+	for (size_t first = 0, end = x->n; end - first > 1;) {
+		size_t middle = first + (end - first) / 2;
+
+		if (at < middle) {
+			udp_forget(n, s, x, middle, end);
+			end = middle;
+		} else {
+			udp_forget(n, s, x, first, middle);
+			first = middle;
+		}
+	}
+}
+
+static void udp_learn_address(struct guard_text *n, const struct side *s,
+			      const struct addresses *all, size_t at)
+{
+	const struct address *x = all->all[at];
+
 	guard_chain(n, arena_printf(n->arena, "learn_%08x", id_of(x)), "");
 	guard_rule(n, "update @spoken_%08x { %s }", id_of(x), s->asks);
-	for (size_t i = 0; i < n->host->n_addresses; i++) {
-		const struct address *y = &n->host->addresses[i];
-
-		if (is_here(s, y))
-			guard_rule(n, "%s @last_%08x { %s }", x == y ? "update" : "delete",
-				   id_of(y), s->asks);
-	}
+	guard_rule(n, "update @last_%08x { %s }", id_of(x), s->asks);
+	udp_forget_others(n, s, all, at);
 	for (size_t i = 0; i < n->m->n_doors; i++) {
 		const struct guard_door *d = &n->m->doors[i];
 
@@ -256,13 +326,14 @@ static void udp_answer(struct guard_text *n, const struct side *s)
 
 static void udp(struct guard_text *n, const struct side *s)
 {
+	struct addresses all = addresses_here(n, s);
+
 	udp_door_sets(n, s);
-	for (size_t i = 0; i < n->host->n_addresses; i++)
-		if (is_here(s, &n->host->addresses[i]))
-			udp_sets(n, s, &n->host->addresses[i]);
-	for (size_t i = 0; i < n->host->n_addresses; i++)
-		if (is_here(s, &n->host->addresses[i]))
-			udp_learn_address(n, s, &n->host->addresses[i]);
+	for (size_t i = 0; i < all.n; i++)
+		udp_sets(n, s, all.all[i]);
+	udp_forget_chains(n, s, &all, 0, all.n);
+	for (size_t i = 0; i < all.n; i++)
+		udp_learn_address(n, s, &all, i);
 	udp_learn(n, s);
 	udp_by_door(n, s);
 	udp_answer(n, s);

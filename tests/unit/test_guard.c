@@ -402,6 +402,25 @@ static void sets_of_addresses_that_are_gone_are_deleted(void **state)
 	assert_null(strstr(stale, "trial"));
 }
 
+/* A rule of each in each one's chain would be a million. */
+static void a_thousand_addresses_take_no_million_rules(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m;
+	struct want w;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		char address[32];
+
+		snprintf(address, sizeof(address), "10.7.%d.%d/16", i / 250, i % 250 + 1);
+		address_add(&n, ETH0, address);
+	}
+	m = learn(&n, &none);
+	w = plan(&n, &m);
+	assert_true(strlen(w.nft) < 4 << 20);
+}
+
 static void what_sysctls_were_is_told_anew_each_time_and_goes_with_the_last(void **state)
 {
 	struct net n CLEANUP_NET = host();
@@ -641,6 +660,7 @@ int main(void)
 		cmocka_unit_test(a_prefix_that_routers_tell_of_is_on_the_link_while_they_do),
 		cmocka_unit_test(a_door_keeps_its_number_while_others_come_and_go),
 		cmocka_unit_test(sets_of_addresses_that_are_gone_are_deleted),
+		cmocka_unit_test(a_thousand_addresses_take_no_million_rules),
 		cmocka_unit_test(what_sysctls_were_is_told_anew_each_time_and_goes_with_the_last),
 		cmocka_unit_test(a_bridge_leads_on_when_it_has_a_gateway),
 		cmocka_unit_test(no_packet_passes_a_hook_while_there_is_no_vpn),

@@ -13,7 +13,7 @@ from lab.host import PATIENCE, until
 from lab.sniff import Sniffer
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
-from lab.world import (A4, A6, LAPTOP3_4, MALLORY4, wrong_answers)
+from lab.world import A4, A6, LAPTOP3_4, LAPTOP4, MALLORY4, wrong_answers
 
 CLAIMED = ('redirect-gateway def1 ipv6', 'route 172.16.0.0 255.240.0.0',
            'route 172.16.5.1 255.255.255.255', 'route-ipv6 fd00:16::/32',
@@ -213,3 +213,17 @@ def test_a_way_that_is_narrower_than_its_link_stays_so(program, net):
                 assert 'pmtu:1400' in a.out('ss', '-tni', 'dport', f'= :{s.getsockname()[1]}')
     finally:
         a.ip('route replace default via 172.16.5.1 dev eth0')
+
+
+def test_a_host_of_many_addresses_answers_from_each(program, net):
+    """One client, from one port, in turns."""
+    many = [f'172.16.5.{i}' for i in range(100, 250)]
+    net.servera.ip(*[f'addr add {ip}/24 dev eth0' for ip in many])
+    try:
+        with guarded(program, net) as guard:
+            connected(guard)
+            for ip in (many[0], many[149], many[75], many[74], A4) * 2:
+                got = probe.udp(net.laptop, ip, 80, src=LAPTOP4, sport=40124)
+                assert (got.how, got.source) == (probe.How.ANSWERED, ip)
+    finally:
+        net.servera.ip(*[f'addr del {ip}/24 dev eth0' for ip in many])
