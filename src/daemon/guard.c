@@ -12,6 +12,7 @@
 #include "sys/proc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What no event tells of is looked at this often, in ms: most sysctls change without a word. */
+/* What no event tells of is looked at this often, in ms. */
 #define SWEEP_MS       30000
 #define FIRST_SWEEP_MS 1000
 
@@ -304,6 +305,8 @@ static int take_away(struct guard *g, struct err *e)
 		end_what_is_left(g);
 	guard_trials_close(g);
 	guard_close(g);
+	for (size_t i = 0; i < ARRAY_LEN(g->sysctl_dirs); i++)
+		fd_close(&g->sysctl_dirs[i]);
 	if (g->resolver_seen && !g->handed_on &&
 	    resolver_restore(&g->before.resolver, false, e) < 0)
 		guard_log("%s", e->text);
@@ -329,6 +332,21 @@ static void etc_changed(struct loop_source *source, uint32_t events)
 	((struct guard *)source->ctx)->dirty = true;
 }
 
+/*
+ * tcp_fwmark_accept and fwmark_reflect: of those no message tells, as one does of
+ * links' rp_filter and forwarding (RTM_NEWNETCONF).  A directory is watched as long
+ * as it stays in the kernel's cache of names, and so it is kept open.
+ */
+static void watch_sysctls(struct guard *g, int inotify)
+{
+	static const char *const directories[] = { "/proc/sys/net/ipv4", "/proc/sys/net/ipv6" };
+
+	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
+		g->sysctl_dirs[i] = open(directories[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		(void)inotify_add_watch(inotify, directories[i], IN_MODIFY);
+	}
+}
+
 static int watch_etc(struct guard *g, struct err *e)
 {
 	int fd CLEANUP_FD = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -336,6 +354,8 @@ static int watch_etc(struct guard *g, struct err *e)
 	/* Without it the sweep finds what was changed. */
 	if (fd < 0)
 		return 0;
+	if (!g->beside)
+		watch_sysctls(g, fd);
 	for (size_t i = 0; resolver_directories[i]; i++)
 		(void)inotify_add_watch(fd, resolver_directories[i],
 					IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_CLOSE_WRITE);

@@ -77,7 +77,8 @@ struct guard {
 	struct handover handover; /* since it has; by clock_ms() */
 	int exit_status;
 	struct host_before before; /* in arena */
-	struct loop_source etc; /* where name servers stand */
+	struct loop_source etc; /* where name servers stand, and sysctls of sysctl_dirs */
+	int sysctl_dirs[2];
 	char *resolver_seen; /* what the command did to name servers, as told last; malloc'ed */
 
 	int64_t confirm_ms; /* 0: no confirmation is asked for */
@@ -111,6 +112,7 @@ struct guard {
 		.control.fd = -1,                                                                  \
 		.watch_source.fd = -1,                                                             \
 		.nft_source.fd = -1,                                                               \
+		.sysctl_dirs = { -1, -1 },                                                         \
 		.xfrm_source.fd = -1,                                                              \
 		.trials = { .alive = { { .fd = -1 }, { .fd = -1 }, { .fd = -1 }, { .fd = -1 } },   \
 			    .undone.fd = -1 },                                                     \

@@ -223,14 +223,39 @@ static bool has_default(const struct plan *p, const struct guard_door *d, sa_fam
 	return d->number < GUARD_DOORS_MAX && guard_has_gateway(p->m, p->host, family, d->name);
 }
 
+/* Is the range of @x, on door @d, another LAN door's, too? */
+static bool is_twin(const struct plan *p, const struct guard_door *d, const struct address *x)
+{
+	struct prefix net = connected(x, d->name).dst;
+
+	for (size_t i = 0; i < p->host->n_addresses; i++) {
+		const struct address *y = &p->host->addresses[i];
+		const struct link *l = snapshot_link_by_index(p->host, y->link);
+		const struct guard_door *other = l ? guard_door_named(p->m, l->name) : NULL;
+		struct prefix its = other ? connected(y, l->name).dst : net;
+
+		if (other && other != d && !other->tunnel && guard_address_counts(y) &&
+		    prefix_equal(&its, &net))
+			return true;
+	}
+	return false;
+}
+
 /*
  * What says a LAN door's address goes to the neighbours of any LAN door, then by
- * the gateway of its own, then by another's, and never any other way.
+ * the gateway of its own, then by another's, and never any other way.  Of two
+ * LANs of one range, who asked an address of the one is a neighbour there.
  */
 static void address_rules(struct plan *p, const struct guard_door *d, const struct address *x)
 {
 	struct prefix from = prefix_host(&x->local);
+	struct want_rule *own;
 
+	if (d && d->number < GUARD_DOORS_MAX && is_twin(p, d, x)) {
+		own = add_rule(p, x->local.family, door_table(d));
+		own->from = from;
+		own->to = connected(x, d->name).dst;
+	}
 	add_rule(p, x->local.family, GUARD_TABLE_NEAR)->from = from;
 	if (d && has_default(p, d, x->local.family))
 		add_rule(p, x->local.family, door_table(d))->from = from;

@@ -46,10 +46,21 @@ void loop_close(struct loop *l)
 	fd_close(&l->epoll);
 }
 
+static bool still_there(const struct loop *l, const struct loop_source *s)
+{
+	for (const struct loop_source *x = l->sources; x; x = x->next)
+		if (x == s)
+			return true;
+	return false;
+}
+
 int loop_add(struct loop *l, struct loop_source *s, int fd, struct err *e)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = s };
 
+	/* The list would become a ring. */
+	if (still_there(l, s))
+		return err_set(e, EEXIST, "a source of the loop is added twice");
 	if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return err_errno(e, errno, "epoll_ctl");
 	s->fd = fd;
@@ -122,14 +133,6 @@ static void fire_timers(struct loop *l)
 		loop_disarm(l, t);
 		t->fire(t);
 	}
-}
-
-static bool still_there(const struct loop *l, const struct loop_source *s)
-{
-	for (const struct loop_source *x = l->sources; x; x = x->next)
-		if (x == s)
-			return true;
-	return false;
 }
 
 static void end_loop(struct loop_source *s, uint32_t events)

@@ -40,7 +40,7 @@ struct loop {
 
 int loop_open(struct loop *l, struct err *e) MUST_USE;
 void loop_close(struct loop *l);
-/* Readable events by default; the fd stays the caller's. */
+/* Readable events by default; the fd stays the caller's.  -EEXIST: @s is in it already. */
 int loop_add(struct loop *l, struct loop_source *s, int fd, struct err *e) MUST_USE;
 void loop_remove(struct loop *l, struct loop_source *s);
 void loop_arm(struct loop *l, struct loop_timer *t, int64_t in_ms);

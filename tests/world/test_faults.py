@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from lab import probe
-from lab.host import PATIENCE, stop, until
+from lab.host import PATIENCE, flood_of_nft, stop, stopped, until
 from lab.leak import Ear, Talker
 from lab.sniff import Sniffer
 from lab.vpn import OpenVpnServer
@@ -240,6 +240,20 @@ def test_a_flood_of_foreign_routes_loses_nothing(gate, world):
         until(lambda: selector.strip() in inner.out('ip', '-4', 'rule'),
               'the rule is back')
     assert wrong_answers(world) == []
+
+
+@pytest.mark.parametrize('where', ['gate', 'host'])
+def test_that_news_was_lost_is_enough_to_look_anew(gate, world, where):
+    """Nothing that is heard says that our nft table is gone."""
+    with gate.inner as inner:
+        host, table = {'gate': (inner, 'sallyport-main'),
+                       'host': (world.servera, 'sallyport')}[where]
+        since = len(gate.log.text())
+        with stopped(gate.child.pid):
+            flood_of_nft(host, lambda: host.run('nft', 'delete', 'table', 'inet', table))
+        gate.wait_log('repaired:', f'nft table inet {table}', since=since)
+        until(lambda: wrong_answers(world, seconds=1) == [], gate.log.text)
+        host.run('nft', 'delete', 'table', 'inet', 'flood')
 
 
 def test_the_service_restarts_and_nothing_else(gate, world):

@@ -92,9 +92,16 @@ def test_neighbours_of_one_address_on_two_lans_of_one_range(net, guard):
     net.servera.ip(f'addr add {C4}/24 dev eth2')
     until(lambda: 'eth2' in [d['name'] for d in guard.status()['doors']],
           'eth2 is a door', PATIENCE)
+    for proto in 'tcp', 'udp':
+        for host, dst in ((net.near, B4), (same, C4)) * 2:
+            got = probe.ask_until_answered(host, proto, dst, 80)
+            assert (got.saw, got.source) == (NEAR4, dst), (proto, host.name)
+    # From one port, too: who asked last is answered.
     for host, dst in ((net.near, B4), (same, C4)) * 2:
-        got = probe.ask_until_answered(host, 'tcp', dst, 80)
-        assert (got.saw, got.source) == (NEAR4, dst)
+        got = probe.ask(host, 'udp', dst, 80, sport=7000)
+        assert (got.saw, got.source) == (NEAR4, dst), host.name
+    for host, dst in ((net.near, B4), (same, C4)) * 2:
+        assert probe.ping(host, dst), host.name
     net.servera.ip('link del eth2')
     same.close()
     assert guard.stop() == 0

@@ -6,12 +6,13 @@ import random
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
 from lab import probe
 from lab.guard import FAMILIES, Guard, Sessions, lived_in, tables
-from lab.host import PATIENCE, join, until
+from lab.host import PATIENCE, flood_of_nft, join, stopped, until
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
 from lab.world import A4, A6, LAPTOP4, LAPTOP6, wrong_answers
@@ -281,17 +282,6 @@ def test_repairs_are_told(net, guard):
                for r in guard.status()['repairs'])
 
 
-def stands_still(net):
-    """The guard, while things happen that it hears of all at once."""
-    pid = net.guard.child.pid
-
-    def state():
-        with open(f'/proc/{pid}/stat') as f:
-            return f.read().rpartition(')')[2].split()[0]
-    os.kill(pid, signal.SIGSTOP)
-    until(lambda: state() == 'T', state, PATIENCE)
-
-
 @pytest.mark.parametrize('what', ['rules', 'routes', 'table'])
 def test_repairs_beside_a_change_of_the_host_are_told(net, guard, what):
     """An address comes and goes, and in the same moment somebody deletes something."""
@@ -303,12 +293,9 @@ def test_repairs_beside_a_change_of_the_host_are_told(net, guard, what):
         'table': (delete_table, ['deleted by nft'])}[what]
     for how in ('add', 'del'):
         since = len(guard.log.text())
-        stands_still(net)
-        try:
+        with stopped(guard.child.pid):
             net.servera.ip(f'addr {how} 172.16.5.13/24 dev eth0')
             take(net)
-        finally:
-            os.kill(guard.child.pid, signal.SIGCONT)
         guard.wait_log('repaired:', *words, since=since)
         until(lambda: any('172.16.5.13' in r for r in rules(net)) == (how == 'add'),
               'it is known', PATIENCE)
@@ -325,6 +312,28 @@ def test_what_only_the_host_changes_is_no_repair(net, guard):
     until(lambda: is_whole(net, want), lambda: f'{whole(net)} is not {want}',
           PATIENCE)
     assert 'repaired' not in guard.log.text()[since:]
+
+
+def test_that_news_was_lost_is_enough_to_look_anew(net, guard):
+    """Nothing that is heard says that the guard's table is gone."""
+    want, since = whole(net), len(guard.log.text())
+    with stopped(guard.child.pid):
+        flood_of_nft(net.servera, lambda: delete_table(net))
+    guard.wait_log('repaired:', 'deleted', since=since)
+    until(lambda: is_whole(net, want), lambda: f'{whole(net)} is not {want}', PATIENCE)
+    net.servera.run('nft', 'delete', 'table', 'inet', 'flood')
+
+
+def test_what_is_switched_off_again_and_again_comes_back_each_time(net, guard):
+    """It is heard: the look of every 30 s would find one of them."""
+    begun, n = time.monotonic(), 0
+    for what in ('ipv4/tcp_fwmark_accept', 'ipv4/fwmark_reflect', 'ipv6/fwmark_reflect') * 2:
+        since = len(guard.log.text())
+        net.servera.sysctl(f'net/{what}', 0)
+        guard.wait_log('repaired:', f'net/{what} was switched off', since=since)
+        assert net.servera.sysctl(f'net/{what}') == '1'
+        n += 1
+    assert n > (time.monotonic() - begun) / 30 + 1
 
 
 def test_who_took_something_away_is_told_while_it_lives(net, guard):

@@ -99,6 +99,36 @@ class Commands:
         self.run('ip', '-batch', '-', input='\n'.join(lines) + '\n')
 
 
+def is_stopped(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        return f.read().rpartition(')')[2].split()[0] == 'T'
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """@pid stands still while things happen that it hears of all at once."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(lambda: is_stopped(pid), f'{pid} stands still', PATIENCE)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def flood_of_nft(host, then):
+    """On @host more news of one nft transaction than a socket of ours has room for (16
+    MiB), and after it @then(): of both not even the ends are heard, by which they are known."""
+    elements = ', '.join(f'10.{i >> 16}.{i >> 8 & 255}.{i & 255}' for i in range(200000))
+    host.run('nft', '-f', '-', input='add table inet flood\n'
+             'add set inet flood s { type ipv4_addr; }\n'
+             f'add element inet flood s {{ {elements} }}')
+    then()
+    # protocol 12, NFNLGRP_NFTABLES; drops
+    lost = [int(l.split()[8]) for l in host.out('cat', '/proc/net/netlink').splitlines()
+            if l.split()[1] == '12' and l.split()[3] == '00000040']
+    assert lost and min(lost) > 0, lost
+
+
 class Host(Commands):
     """See the module's comment. close() ends its processes."""
 
