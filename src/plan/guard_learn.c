@@ -367,13 +367,26 @@ static bool is_stale(const struct learn *l, const struct want_route *r)
 	       !guard_route_usable(l->old, l->host, r);
 }
 
+/*
+ * While there is no VPN that could have taken it out, a route that main has no more
+ * was taken back by whoever made it.  Defaults are kept: a link that flaps may wait
+ * long for its own.
+ */
+static bool is_taken_back(const struct learn *l, const struct want_route *r)
+{
+	const struct link *link = snapshot_link_by_name(l->host, r->link);
+
+	return r->dst.len && !has_tunnel(l->old) && !has_tunnel(l->now) && link &&
+	       (link->flags & IFF_UP);
+}
+
 static void keep_old(struct learn *l)
 {
 	for (size_t i = 0; i < l->old->n_routes; i++) {
 		const struct want_route *r = &l->old->routes[i];
 		struct want_route x = *r;
 
-		if (is_stale(l, r) || find_route(l->now, r))
+		if (is_stale(l, r) || is_taken_back(l, r) || find_route(l->now, r))
 			continue;
 		x.link = arena_strdup(l->arena, r->link);
 		keep(l, &x);
