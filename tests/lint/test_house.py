@@ -148,6 +148,35 @@ def test_the_manual_has_every_key_of_a_configuration_in_its_section():
     assert said == known
 
 
+def quoted(page):
+    return set(re.findall(r"^\.(?:Ql|It Ql) ([a-z0-9_]+)", page, re.M))
+
+
+def function(f, name):
+    return text(f).split(f"{name}(")[1].split("\n}")[0]
+
+
+def test_the_manual_has_every_member_of_what_is_printed_as_json():
+    """Every word between quotes of the functions that make it: members and fixed values."""
+    repairs = function("src/daemon/log.c", "json_t *log_repairs_json")
+    made = {
+        "status": text("src/daemon/status.c") + repairs +
+        function("src/cli/status.c", "json_t *ask") +
+        function("src/cli/status.c", "int print_once"),
+        "guard --status": text("src/daemon/guard_status.c") +
+        function("src/daemon/guard_journal.c", "json_t *trial_json") +
+        function("src/cli/guard.c", "int status"),
+        "explain": text("src/ui/explain_json.c"),
+        "rehearse": text("src/ui/rehearse_json.c"),
+    }
+    section = text("man/sallyport.8").split("\n.Sh JSON\n")[1].split("\n.Sh ")[0]
+    general, *parts = section.split("\n.Ss ")
+    said = {part.split("\n")[0]: quoted(general) | quoted(part) for part in parts}
+    missing = {verb: set(re.findall(r'"([a-z][a-z0-9_]*)"', code)) - said[verb]
+               for verb, code in made.items()}
+    assert missing == dict.fromkeys(made, set())
+
+
 def test_the_manual_has_every_variable_that_an_image_takes():
     known = set(re.findall(r'^\t\{ "([A-Z_]+)", ', text("src/wire/vpnenv.c"), re.M))
     assert len(known) > 30
