@@ -166,7 +166,8 @@ def test_the_manual_has_every_member_of_what_is_printed_as_json():
         "guard --status": text("src/daemon/guard_status.c") +
         function("src/daemon/guard_journal.c", "json_t *trial_json") +
         function("src/cli/guard.c", "int status"),
-        "explain": text("src/ui/explain_json.c"),
+        "explain": text("src/ui/explain_json.c") +
+        function("src/cli/explain.c", "void print_report"),
         "rehearse": text("src/ui/rehearse_json.c"),
     }
     section = text("man/sallyport.8").split("\n.Sh JSON\n")[1].split("\n.Sh ")[0]
