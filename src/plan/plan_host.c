@@ -243,11 +243,14 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 	for (size_t i = 0; i < n_host_families(f); i++) {
 		sa_family_t family = families[i];
 		struct ip gate = slot_gate(&f->slot, family);
-		struct ip via = family == AF_INET ? gate : link_local(2);
 
 		if (family == AF_INET)
 			want_add_route(a, &w, table, prefix_host(&gate), link, (struct ip){ 0 });
-		want_add_route(a, &w, table, slot_net(&f->slot, family), link, via);
+		/*
+		 * By an address of the slot: the gate announces it from there, and firewalld
+		 * drops announcements from where no route leads (its IPv6_rpfilter).
+		 */
+		want_add_route(a, &w, table, slot_net(&f->slot, family), link, gate)->onlink = true;
 		host_rules(a, f, &w, family);
 		plan_want_sides(a, f->host, family, &w);
 	}

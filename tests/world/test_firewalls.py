@@ -218,3 +218,28 @@ def test_a_firewall_that_drops_forwarded_packets(world, sallyport, firewall):
             assert wrong_answers(world) == []
     finally:
         world.servera.run('nft', undo)
+
+
+# What firewalld does where nobody has configured it (IPv6_rpfilter=yes).
+FIREWALLD = """
+table inet firewalld {
+	chain filter_PREROUTING {
+		type filter hook prerouting priority filter + 10; policy accept
+		icmpv6 type { nd-router-advert, nd-neighbor-solicit } accept
+		meta nfproto ipv6 fib saddr . mark . iif oif missing drop
+	}
+}
+"""
+
+
+def test_a_firewall_that_asks_where_each_source_would_be_reached(world, sallyport):
+    """Also of who announces itself as a neighbour."""
+    world.servera.nft(FIREWALLD)
+    try:
+        with sallyport.up('main', '[room]\npublish = 80 80/udp\n[door office]\n'
+                          f'vpn = {world.office}\n') as gate:
+            gate.serve('room', 80)
+            world.servera.run('ip', '-6', 'neigh', 'flush', 'dev', 'sp-main')
+            assert wrong_answers(world) == []
+    finally:
+        world.servera.nft('delete table inet firewalld')
