@@ -14,8 +14,7 @@ from lab import probe
 from lab.gate import Sallyport
 from lab.host import Host, join, stop, until
 from lab.state import difference, hoststate
-from lab.world import (A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP4, LAPTOP6,
-                       wrong_answers)
+from lab.world import A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP4, wrong_answers
 
 PLAIN = '[room]\npublish = 80\n'
 CONF = '''
