@@ -280,7 +280,8 @@ def test_a_host_that_answers_arp_to_its_own_prefix_alone(world, sallyport, which
             with gate.inner as inner, gate.room() as room:
                 # What a namespace begins with cannot be shown here: it is the machine's.
                 for place, link in (inner, 'lan'), (room, 'eth0'), (room, 'lan0'):
-                    assert place.sysctl(f'net/ipv4/conf/{link}/arp_ignore') == '1'
+                    for which_of in link, 'all':
+                        assert place.sysctl(f'net/ipv4/conf/{which_of}/arp_ignore') == '1'
                 for place in inner, room:
                     place.run('ip', 'neigh', 'flush', 'all')
                     place.run('ip', 'neigh', 'flush', 'all')
