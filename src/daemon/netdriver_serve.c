@@ -305,9 +305,8 @@ static int listen_at(const char *path, int *ret_fd, struct err *e)
 
 	if (fd < 0)
 		return err_errno(e, errno, "socket");
-	if (path[0] != '/' || strlen(path) >= sizeof(at.sun_path))
-		return err_set(e, EINVAL,
-			       "--socket %.120s: not an absolute path of at most %zu bytes", path,
+	if (strlen(path) >= sizeof(at.sun_path))
+		return err_set(e, EINVAL, "--socket %.120s...: longer than %zu bytes", path,
 			       sizeof(at.sun_path) - 1);
 	snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
 	r = file_mkdirs(file_directory(&a, path), 0755, e);

@@ -163,7 +163,7 @@ def dead(net, program, terminal):
     until(lambda: '192.0.2.53' in net.servera.out('cat', FILE).partition('"now"')[2],
           'it knows of the name servers', PATIENCE)
     die(until(trial_process, 'the watchdog runs', PATIENCE))
-    assert states(program, net) == ['dead']
+    until(lambda: states(program, net) == ['dead'], t.log.text, PATIENCE)
     assert name_servers(net) == 'nameserver 192.0.2.53\n'
     return t
 

@@ -460,6 +460,8 @@ def test_link_local_addresses_of_an_older_version_stay(plain):
     os.kill(plain.child.pid, signal.SIGSTOP)
     plain.host.ip('addr del fe80::1/128 dev sp-plain',
                   'addr add fe80::1/64 dev sp-plain scope link noprefixroute nodad')
+    until(lambda: 'fe80::1' in plain.host.out(  # a moment later, by a worker of the kernel's
+        'ip', '-6', 'route', 'show', 'table', 'local', 'dev', 'sp-plain'), 'its own route')
     since = len(plain.log.text())
     os.kill(plain.child.pid, signal.SIGCONT)
     plain.host.run('ip', 'route', 'flush', 'table', '5900', 'dev', 'sp-plain')
