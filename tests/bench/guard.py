@@ -55,13 +55,19 @@ def firewall(scene):
 
 
 @contextmanager
+def vpn(scene):
+    client = OpenVpnClient(scene.servera, scene.world.office, scene.dir).wait()
+    yield
+    client.close()
+
+
+@contextmanager
 def vpn_and_udp(scene):
     """The most that a host without containers needs of a guard."""
-    client = OpenVpnClient(scene.servera, scene.world.office, scene.dir).wait()
-    child = scene.world.serve(scene.servera, 'udp', 5300)
-    yield
-    hosts.stop(child)
-    client.close()
+    with vpn(scene):
+        child = scene.world.serve(scene.servera, 'udp', 5300)
+        yield
+        hosts.stop(child)
 
 
 @contextmanager
@@ -92,6 +98,7 @@ def cost(scene):
     rows = []
     for beside, words in ((firewall, 'beside a stateful firewall'),
                           (nothing, 'where nothing tracks connections'),
+                          (vpn, 'with a VPN'),
                           (vpn_and_udp, 'with a VPN and UDP services')):
         found = rates(scene, beside)
         rows += [table.ratio(f'{unit}, guard / none', found['with', what],
@@ -228,16 +235,9 @@ class Watcher(threading.Thread):
 
 
 @contextmanager
-def unguarded(scene):
-    client = OpenVpnClient(scene.servera, scene.world.office, scene.dir).wait()
-    yield
-    client.close()
-
-
-@contextmanager
 def watched(scene):
     watcher = Watcher(scene.servera)
-    with unguarded(scene):
+    with vpn(scene):
         yield
     watcher.close()
     scene.servera.run('ip', 'route', 'del', '172.16.9.0/24', ok=False)
@@ -262,7 +262,7 @@ def events(scene):
     scene.world.openvpn.give_a(PUSH)
     found = {}
     for _ in range(CYCLES):
-        for name, around in (('unguarded', unguarded), ('watched', watched),
+        for name, around in (('unguarded', vpn), ('watched', watched),
                              ('guarded', under_guard)):
             flow = Datagrams(scene.world.laptop)
             with around(scene):
