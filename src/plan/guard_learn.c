@@ -30,13 +30,19 @@ bool guard_address_counts(const struct address *x)
 	return !is_bound_to_link(x) && !ip_is_loopback(&x->local);
 }
 
-static bool has_address(const struct snapshot *host, const struct link *l)
+bool guard_link_speaks(const struct snapshot *host, const struct link *l, sa_family_t family)
 {
 	for (size_t i = 0; i < host->n_addresses; i++)
 		if (host->addresses[i].link == l->index &&
+		    host->addresses[i].local.family == family &&
 		    guard_address_counts(&host->addresses[i]))
 			return true;
 	return false;
+}
+
+static bool has_address(const struct snapshot *host, const struct link *l)
+{
+	return guard_link_speaks(host, l, AF_INET) || guard_link_speaks(host, l, AF_INET6);
 }
 
 const struct guard_door *guard_door_named(const struct guard_memory *m, const char *name)
@@ -157,16 +163,6 @@ static bool is_neighbour(const struct guard_memory *m, const struct snapshot *ho
 	return false;
 }
 
-bool guard_link_speaks(const struct snapshot *host, const struct link *l, sa_family_t family)
-{
-	for (size_t i = 0; i < host->n_addresses; i++)
-		if (host->addresses[i].link == l->index &&
-		    host->addresses[i].local.family == family &&
-		    guard_address_counts(&host->addresses[i]))
-			return true;
-	return false;
-}
-
 /* Could packets go by it now? */
 bool guard_route_usable(const struct guard_memory *m, const struct snapshot *host,
 			const struct want_route *r)
@@ -249,7 +245,7 @@ struct learn {
 	struct guard_memory *now;
 };
 
-static bool has_tunnel(const struct guard_memory *m)
+bool guard_has_tunnel(const struct guard_memory *m)
 {
 	for (size_t i = 0; i < m->n_doors; i++)
 		if (m->doors[i].tunnel)
@@ -264,7 +260,7 @@ static bool has_tunnel(const struct guard_memory *m)
  */
 static bool is_credible(const struct learn *l, const struct route *r, const struct guard_door *d)
 {
-	if (!guard_door_named(l->old, d->name) || configures_doors(r) || !has_tunnel(l->now))
+	if (!guard_door_named(l->old, d->name) || configures_doors(r) || !guard_has_tunnel(l->now))
 		return true;
 	return !guard_has_gateway(l->old, l->host, r->family, d->name);
 }
@@ -376,7 +372,7 @@ static bool is_taken_back(const struct learn *l, const struct want_route *r)
 {
 	const struct link *link = snapshot_link_by_name(l->host, r->link);
 
-	return r->dst.len && !has_tunnel(l->old) && !has_tunnel(l->now) && link &&
+	return r->dst.len && !guard_has_tunnel(l->old) && !guard_has_tunnel(l->now) && link &&
 	       (link->flags & IFF_UP);
 }
 

@@ -10,6 +10,8 @@
 bool guard_address_counts(const struct address *x);
 /* NULL if there is none. */
 const struct guard_door *guard_door_named(const struct guard_memory *m, const char *name);
+/* Is one of its doors a tunnel?  Else addresses lead as they did before there was a guard. */
+bool guard_has_tunnel(const struct guard_memory *m);
 /* Has @l an address of @family that counts? */
 bool guard_link_speaks(const struct snapshot *host, const struct link *l, sa_family_t family);
 /* Is @r one that leads somewhere, and neither the kernel's own nor ours? */

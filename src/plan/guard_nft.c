@@ -17,6 +17,7 @@
  * tracks connections for that.  A connection's mark tells the door.
  */
 #include "plan/guard_emit.h"
+#include "plan/guard_learn.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -340,15 +341,6 @@ static void sysctls(struct guard_text *n)
 	text_add(&n->t, " }\n\t}\n");
 }
 
-/* Among LAN doors an address leads as it did before there was a guard. */
-static bool has_tunnel(const struct guard_text *n)
-{
-	for (size_t i = 0; i < n->m->n_doors; i++)
-		if (n->m->doors[i].tunnel)
-			return true;
-	return false;
-}
-
 static void both_families(struct guard_text *n)
 {
 	text_add(&n->t, "table inet " GUARD_NFT " {\n");
@@ -366,7 +358,7 @@ static void both_families(struct guard_text *n)
 static void one_family(struct guard_text *n, sa_family_t family)
 {
 	text_addf(&n->t, "table %s " GUARD_NFT " {\n", family == AF_INET ? "ip" : "ip6");
-	if (n->wish->udp || n->wish->xfrm || has_tunnel(n))
+	if (n->wish->udp || n->wish->xfrm || guard_has_tunnel(n->m))
 		guard_hooks(n, family);
 	text_add(&n->t, "}\n");
 }

@@ -10,7 +10,7 @@ import pytest
 
 from lab import host as hosts
 from lab import probe
-from lab.guard import Guard, ike_daemon, quiet_session, tables
+from lab.guard import Guard, guarded, ike_daemon, quiet_session, tables
 from lab.host import PATIENCE, until
 from lab.leak import SECRET, Ear
 from lab.probe import How
@@ -38,12 +38,6 @@ def net(world):
     yield world
     child.kill()
     world.openvpn.give_a()
-
-
-def guarded(program, net, argv=None):
-    if argv is None:
-        argv = ['openvpn', '--config', net.office]
-    return Guard(program, net.servera, net.dir, argv)
 
 
 def table(net):

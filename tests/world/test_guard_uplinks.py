@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from lab import probe
-from lab.guard import Guard
+from lab.guard import guarded
 from lab.host import PATIENCE, until
 from lab.sniff import Sniffer
 from lab.state import difference, hoststate
@@ -27,12 +27,6 @@ def net(world):
     yield world
     child.kill()
     world.openvpn.give_a()
-
-
-def guarded(program, net, argv=None):
-    if argv is None:
-        argv = ['openvpn', '--config', net.office]
-    return Guard(program, net.servera, net.dir, argv)
 
 
 def connected(guard):

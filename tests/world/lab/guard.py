@@ -250,3 +250,10 @@ class Sessions:
                 said.append(f'{lines.name}: a gap of {lines.worst:.3f} s, the '
                             f'session beside it {self.control.worst:.3f} s')
         return said
+
+
+def guarded(program, world, argv=None):
+    """On Server A; without @argv with the office's OpenVPN."""
+    if argv is None:
+        argv = ['openvpn', '--config', world.office]
+    return Guard(program, world.servera, world.dir, argv)
