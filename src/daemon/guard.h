@@ -172,7 +172,7 @@ void guard_xfrm_close(struct guard *g);
 /* -EPERM if a chain on their way out drops the replies of a door, with the line to add. */
 int guard_firewall_check(struct guard *g, struct err *e) MUST_USE;
 
-/* daemon/guard_trial.c: confirm or undo. */
+/* daemon/guard_trial.c: confirm or undo; it shares guard_trial.h with the watchdog. */
 /* Before anything is changed: finds what can prove the way in, or says that nothing can. */
 int guard_trial_prepare(struct guard *g, struct err *e) MUST_USE;
 /* The kernel's own way back, before the first guard_reconcile(). */

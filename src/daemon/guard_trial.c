@@ -2,8 +2,8 @@
 /*
  * Confirm or undo.  Three hold the way back, each without the others:
  *
- *  - a watchdog, a process in a session of its own, which outlives the terminal
- *    and the guard: it looks for proof, decides, and undoes;
+ *  - a watchdog (daemon/guard_watchdog.c), a process in a session of its own, which
+ *    outlives the terminal and the guard: it looks for proof, decides, and undoes;
  *  - the guard, which starts a killed watchdog again;
  *  - the kernel: while set `trial` of the guard's table has no element, all
  *    output goes the way it went before.  Its elements live until the trial
@@ -16,31 +16,19 @@
  * The way in is proved by the session that the guard was started from, when data
  * that it sent after the last change was acknowledged, or by a probe.
  */
-#include "daemon/guard.h"
+#include "daemon/guard_trial.h"
 
-#include "plan/guard_xfrm.h"
-#include "super/trial.h"
 #include "sys/fd.h"
 #include "sys/ping.h"
 #include "sys/proc.h"
 #include "sys/sock_diag.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/rtnetlink.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <syslog.h>
 #include <unistd.h>
 
-#define TICK_MS  500
-#define PROBE_MS 400
 /* How long the guard that stands may take to look at it. */
 #define TELL_MS 5000
 /* The kernel waits this much longer than the watchdog, in ms. */
@@ -51,16 +39,6 @@
 
 /* More than a watchdog ever says. */
 #define LAST_WORDS 16
-
-/* What watchdog and guard say to one another, one letter each. */
-enum word {
-	WORD_CHANGED = 'c', /* watchdog: the network was changed, the time runs */
-	WORD_KEPT = 'k',
-	WORD_UNDOING = 'u',
-	WORD_UNDONE = 'U',
-	WORD_YES = 'y', /* guard: a person says so */
-	WORD_OVER = 'o', /* guard: the command has ended */
-};
 
 /* --- the kernel's part ------------------------------------------------------------------ */
 
@@ -80,15 +58,15 @@ bool guard_trial_lives(void)
 	return control_bind(GUARD_TRIAL_NAME, &fd, &e) == -EADDRINUSE;
 }
 
-/* @ms 0: for ever. */
-static int arm_kernel(const struct guard *g, struct nft *nft, int64_t ms, struct err *e)
+int guard_trial_arm_kernel(const struct guard *g, struct nft *nft, int64_t ms, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	const char *limit = ms ? arena_printf(&a, " timeout %lldms", (long long)ms) : "";
+	int64_t longer = ms + KERNEL_MS;
+	const char *limit = ms ? arena_printf(&a, " timeout %lldms", (long long)longer) : "";
 	bool found = false;
 
 	if (g->beside)
-		return ms ? nft_run(nft, guard_nft_trial(&a, ms), e)
+		return ms ? nft_run(nft, guard_nft_trial(&a, longer), e)
 			  : guard_trial_remove(nft, &found, e);
 	return nft_run(nft,
 		       arena_printf(&a,
@@ -113,7 +91,7 @@ static const char *proof_of(const struct guard *g, struct arena *a)
 	return "";
 }
 
-static void write_journal(struct guard *g)
+void guard_trial_write(struct guard *g)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	char ip[IP_TEXT_SIZE];
@@ -150,332 +128,13 @@ static void tell_guard(const struct guard *g)
 		return;
 }
 
-static void forget(const struct guard *g)
-{
-	journal_remove(g->beside, g->before.token);
-	tell_guard(g);
-}
-
 /* Prefixes of a command that is kept beside a guard stay as long as that runs. */
-static void note_kept(struct guard *g)
+void guard_trial_write_kept(struct guard *g)
 {
 	if (g->n_trial_lan)
-		write_journal(g);
+		guard_trial_write(g);
 	else
 		journal_remove(g->beside, g->before.token);
-}
-
-/* --- the watchdog ------------------------------------------------------------------------- */
-
-struct watchdog {
-	struct guard *g; /* as it was when the watchdog was made */
-	struct loop loop;
-	struct trial trial;
-	struct rtnl *rtnl;
-	struct rtnl_watch *watch;
-	struct loop_source watch_source;
-	struct nft *nft;
-	struct nft_watch *nft_watch;
-	struct loop_source nft_source;
-	struct loop_source channel;
-	struct loop_timer tick;
-	struct loop_timer deadline;
-	uint64_t print; /* of the network as seen last */
-	struct tcp_counts at_change;
-	bool guard_lives;
-};
-
-static void say(const char *text)
-{
-	log_say(GUARD_WHO, "%s", text);
-	syslog(LOG_DAEMON | LOG_NOTICE, "guard: %s", text);
-}
-
-static void tell(struct watchdog *w, enum word word)
-{
-	char letter = (char)word;
-
-	if (w->guard_lives && send(w->channel.fd, &letter, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
-	    errno != EAGAIN)
-		w->guard_lives = false;
-}
-
-static uint64_t hash_ip(uint64_t h, const struct ip *ip)
-{
-	char text[IP_TEXT_SIZE];
-
-	return str_hash(ip->family ? ip_text(ip, text) : "-", h);
-}
-
-static bool is_guards(uint32_t table)
-{
-	return table >= SLOT_TABLE && table <= GUARD_TABLE_LAST;
-}
-
-/* Everything of the network that a VPN client changes, and nothing of the guard's. */
-static uint64_t print_of(const struct host_before *b)
-{
-	const struct snapshot *s = &b->net;
-	uint64_t h = 0;
-
-	for (size_t i = 0; i < s->n_links; i++)
-		h = str_hash(s->links[i].name, h + (s->links[i].flags & 1));
-	for (size_t i = 0; i < s->n_addresses; i++)
-		h = hash_ip(h + (uint64_t)s->addresses[i].link, &s->addresses[i].local);
-	for (size_t i = 0; i < s->n_routes; i++) {
-		const struct route *r = &s->routes[i];
-
-		if (is_guards(r->table) || (r->flags & RTM_F_CLONED))
-			continue;
-		h = hash_ip(h + r->dst.len + r->table + r->metric, &r->dst.ip);
-		h = hash_ip(h + (r->n_hops ? (uint64_t)r->hops[0].link : 0),
-			    r->n_hops ? &r->hops[0].via : &(struct ip){ 0 });
-	}
-	for (size_t i = 0; i < s->n_rules; i++)
-		if (!is_guards(s->rules[i].table))
-			h = hash_ip(h + s->rules[i].table + s->rules[i].mark, &s->rules[i].from.ip);
-	for (size_t i = 0; i < b->n_nft; i++)
-		h = str_hash(b->nft[i], h);
-	for (size_t i = 0; i < b->n_policies; i++)
-		if (!guard_xfrm_is_ours(&b->policies[i]))
-			h = hash_ip(h + b->policies[i].index, &b->policies[i].dst.ip);
-	return h;
-}
-
-static void keep(struct watchdog *w)
-{
-	struct err e;
-
-	/* Also when the guard is dead: its rules stay, and so must this. */
-	if (arm_kernel(w->g, w->nft, 0, &e) < 0)
-		say(e.text);
-	tell(w, WORD_KEPT);
-	w->g->kept = true;
-	if (!w->guard_lives)
-		note_kept(w->g);
-	say("the way in works: the change is kept");
-	w->loop.stop = true;
-}
-
-static void undo(struct watchdog *w)
-{
-	bool found = false;
-	struct err e;
-
-	say("nothing proves that the way in works: everything is taken back");
-	tell(w, WORD_UNDOING);
-	w->g->undone = true;
-	write_journal(w->g);
-	say(undo_all(&w->g->before, &e) < 0 ? e.text : "the network is as it was before");
-	tell(w, WORD_UNDONE);
-	if (!w->guard_lives)
-		forget(w->g);
-	if (w->g->beside ? guard_trial_remove(w->nft, &found, &e) < 0
-			 : !w->guard_lives && guard_remove(&found, &e) < 0)
-		say(e.text);
-	w->loop.stop = true;
-}
-
-static void step(struct watchdog *w, enum trial_event event)
-{
-	struct err e;
-
-	switch (trial_step(&w->trial, event, clock_ms())) {
-	case TRIAL_DO_NOTHING:
-		return;
-	case TRIAL_DO_WAIT:
-		loop_arm(&w->loop, &w->deadline, w->trial.deadline - clock_ms() + 1);
-		if (arm_kernel(w->g, w->nft, w->trial.limit + KERNEL_MS, &e) < 0)
-			say(e.text);
-		return;
-	case TRIAL_DO_KEEP:
-		keep(w);
-		return;
-	case TRIAL_DO_UNDO:
-		undo(w);
-		return;
-	}
-}
-
-static void deadline_came(struct loop_timer *t)
-{
-	step(t->ctx, TRIAL_EV_TIME);
-}
-
-/* What is on its way when the network changes says nothing when it arrives. */
-static void note_counts(struct watchdog *w)
-{
-	struct err e;
-
-	if (w->g->session.proto && sock_diag_counts(&w->g->session, &w->at_change, &e) < 0)
-		w->at_change = (struct tcp_counts){ .sent = UINT64_MAX - 1 };
-}
-
-static void look(struct watchdog *w)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-	struct host_before now = { 0 };
-	bool first = !w->trial.changed;
-	struct err e;
-	uint64_t print;
-
-	if (host_before_take(&a, w->rtnl, w->nft, &now, &e) < 0) {
-		say(e.text);
-		return;
-	}
-	print = print_of(&now);
-	if (print == w->print)
-		return;
-	w->print = print;
-	note_counts(w);
-	step(w, TRIAL_EV_CHANGED);
-	if (!first)
-		return;
-	tell(w, WORD_CHANGED);
-	w->g->trial_ends = w->trial.deadline;
-	if (!w->guard_lives)
-		write_journal(w->g);
-}
-
-/* Each proof needs data of its own. */
-static bool session_proves(struct watchdog *w)
-{
-	struct tcp_counts now;
-	struct err e;
-
-	/* One more: the kernel counts a SYN as acknowledged, and not as sent. */
-	if (!w->g->session.proto || sock_diag_counts(&w->g->session, &now, &e) < 0 ||
-	    now.acked <= w->at_change.sent + 1)
-		return false;
-	w->at_change = now;
-	return true;
-}
-
-static void ticked(struct loop_timer *t)
-{
-	struct watchdog *w = t->ctx;
-
-	look(w);
-	if (session_proves(w) ||
-	    (!ip_is_none(&w->g->probe) && ping(&w->g->probe_from, &w->g->probe, PROBE_MS)))
-		step(w, TRIAL_EV_PROVED);
-	loop_arm(&w->loop, t, TICK_MS);
-}
-
-static void network_changed(struct loop_source *source, uint32_t events)
-{
-	struct watchdog *w = source->ctx;
-	struct rtnl_news news;
-	struct err e;
-
-	(void)events;
-	if (rtnl_watch_read(w->watch, &news, &e) < 0)
-		say(e.text);
-	look(w);
-}
-
-static void nft_changed(struct loop_source *source, uint32_t events)
-{
-	struct watchdog *w = source->ctx;
-	char who[32] = "";
-	bool foreign;
-	struct err e;
-
-	(void)events;
-	if (nft_watch_read(w->nft_watch, &foreign, who, &e) < 0)
-		say(e.text);
-	look(w);
-}
-
-static void guard_said(struct loop_source *source, uint32_t events)
-{
-	struct watchdog *w = source->ctx;
-	char word;
-	ssize_t n = recv(source->fd, &word, 1, MSG_DONTWAIT);
-
-	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		say(w->g->beside ? "the trial's first process is dead; the time runs on"
-				 : "the guard is dead; its rules stand, and the time runs on");
-		w->guard_lives = false;
-		loop_remove(&w->loop, source);
-	} else if (word == WORD_YES) {
-		step(w, TRIAL_EV_YES);
-	} else if (word == WORD_OVER) {
-		w->loop.stop = true;
-	}
-}
-
-static int watch(struct watchdog *w, int channel, struct err *e)
-{
-	int r = loop_open(&w->loop, e);
-
-	if (r == 0)
-		r = rtnl_open(-1, &w->rtnl, e);
-	if (r == 0)
-		r = nft_open(-1, &w->nft, e);
-	if (r == 0)
-		r = rtnl_watch_open(-1, &w->watch, e);
-	if (r == 0)
-		r = nft_watch_open(-1, &w->nft_watch, e);
-	if (r < 0)
-		return r;
-	w->watch_source = (struct loop_source){ .fd = -1, .ready = network_changed, .ctx = w };
-	w->nft_source = (struct loop_source){ .fd = -1, .ready = nft_changed, .ctx = w };
-	w->channel = (struct loop_source){ .fd = -1, .ready = guard_said, .ctx = w };
-	r = loop_add(&w->loop, &w->watch_source, rtnl_watch_fd(w->watch), e);
-	if (r == 0)
-		r = loop_add(&w->loop, &w->nft_source, nft_watch_fd(w->nft_watch), e);
-	return r < 0 ? r : loop_add(&w->loop, &w->channel, channel, e);
-}
-
-/* Nothing of the guard's may be held open by it: its socket says that it lives. */
-static void leave_everything(int channel)
-{
-	int null = open("/dev/null", O_RDWR);
-	sigset_t none;
-
-	setsid();
-	prctl(PR_SET_NAME, "sallyport-watch");
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGQUIT, SIG_IGN);
-	signal(SIGPIPE, SIG_IGN);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	dup2(null, 0);
-	dup2(null, 1);
-	dup2(channel, 3);
-	close_range(4, ~0U, 0);
-	fcntl(3, F_SETFD, FD_CLOEXEC);
-	if (chdir("/") < 0)
-		_exit(1);
-}
-
-static _Noreturn void be_watchdog(struct guard *g, int channel)
-{
-	struct watchdog w = { .g = g, .guard_lives = true };
-	int64_t left = g->trial_ends ? g->trial_ends - clock_ms() : g->confirm_ms;
-	struct err e;
-
-	leave_everything(channel);
-	g->watchdog = getpid();
-	openlog("sallyport", LOG_PID, LOG_DAEMON);
-	w.trial.limit = left > 1000 ? left : 1000;
-	w.print = print_of(&g->before);
-	w.tick = (struct loop_timer){ .fire = ticked, .ctx = &w };
-	w.deadline = (struct loop_timer){ .fire = deadline_came, .ctx = &w };
-	if (watch(&w, 3, &e) < 0) {
-		say(e.text);
-		_exit(1);
-	}
-	step(&w, TRIAL_EV_START);
-	loop_arm(&w.loop, &w.tick, 1);
-	if (loop_run(&w.loop, &e) < 0)
-		say(e.text);
-	_exit(0);
 }
 
 /* --- the guard's side ------------------------------------------------------------------------ */
@@ -562,7 +221,7 @@ static void kept(struct guard *g)
 	g->kept = true;
 	g->wish.trial = false;
 	g->dirty = true;
-	note_kept(g);
+	guard_trial_write_kept(g);
 	loop_remove(&g->loop, &g->person);
 }
 
@@ -581,7 +240,7 @@ static void watchdog_said(struct loop_source *source, uint32_t events)
 		close(fd);
 	} else if (word == WORD_CHANGED) {
 		g->trial_ends = g->trial_ends ? g->trial_ends : clock_ms() + g->confirm_ms;
-		write_journal(g);
+		guard_trial_write(g);
 		ask_person(g);
 		g->nudge = (struct loop_timer){ .fire = nudge, .ctx = g };
 		loop_arm(&g->loop, &g->nudge, g->confirm_ms / NUDGES);
@@ -608,8 +267,8 @@ static int start_watchdog(struct guard *g, struct err *e)
 	if (g->watchdog < 0)
 		return err_errno(e, errno, "fork");
 	if (g->watchdog == 0)
-		be_watchdog(g, its);
-	write_journal(g);
+		guard_watchdog(g, its);
+	guard_trial_write(g);
 	g->watchdog_pidfd = pidfd_open(g->watchdog, 0);
 	if (g->watchdog_pidfd < 0)
 		return err_errno(e, errno, "pidfd");
@@ -622,7 +281,7 @@ static int start_watchdog(struct guard *g, struct err *e)
 
 int guard_trial_arm(struct guard *g, struct err *e)
 {
-	return g->confirm_ms ? arm_kernel(g, g->nft, g->confirm_ms + KERNEL_MS, e) : 0;
+	return g->confirm_ms ? guard_trial_arm_kernel(g, g->nft, g->confirm_ms, e) : 0;
 }
 
 /* An older one does not know the word. */
@@ -678,13 +337,15 @@ void guard_trial_end(struct guard *g)
 void guard_trial_note(struct guard *g)
 {
 	if (g->confirm_ms && !g->kept && !g->undone)
-		write_journal(g);
+		guard_trial_write(g);
 }
 
 void guard_trial_forget(struct guard *g)
 {
-	if (g->confirm_ms && g->before.token)
-		forget(g);
+	if (!g->confirm_ms || !g->before.token)
+		return;
+	journal_remove(g->beside, g->before.token);
+	tell_guard(g);
 }
 
 /* --- before anything is changed ------------------------------------------------------------------ */
