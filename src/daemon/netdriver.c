@@ -9,7 +9,7 @@
 #include "sys/files.h"
 #include "sys/netns.h"
 #include "wire/http.h"
-#include "wire/netdriver.h"
+#include "wire/netdriver_ports.h"
 
 #include <dirent.h>
 #include <errno.h>

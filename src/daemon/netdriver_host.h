@@ -2,7 +2,7 @@
 #ifndef DAEMON_NETDRIVER_HOST_H
 #define DAEMON_NETDRIVER_HOST_H
 
-#include "wire/netdriver.h"
+#include "wire/netdriver_ports.h"
 
 /*
  * The host on which the driver runs, as netdriver_ports() asks for it.  @taken

@@ -14,9 +14,21 @@
 
 #define COMES_WITHIN_S 60
 
+#define BLANKS " \t,"
+
 void sandbox_word(struct arena *a, struct sandbox_words *list, const char *word)
 {
 	*arena_push(a, list->items, list->n, list->cap) = arena_strdup(a, word);
+}
+
+void sandbox_words_split(struct arena *a, const char *value, struct sandbox_words *list)
+{
+	while (*(value += strspn(value, BLANKS))) {
+		size_t len = strcspn(value, BLANKS);
+
+		sandbox_word(a, list, arena_strndup(a, value, len));
+		value += len;
+	}
 }
 
 static const char *string_of(struct arena *a, json_t *root, const char *key)

@@ -50,6 +50,9 @@ int sandbox_room(struct arena *a, const struct gate *g, const struct sandbox_fil
  */
 int sandbox_publish(struct arena *a, const char *word, struct publish *ret, const char **ret_door,
 		    struct err *e) MUST_USE;
+/* At the end of @list; the copy is in @a. */
 void sandbox_word(struct arena *a, struct sandbox_words *list, const char *word);
+/* All words of @value, which blanks or commas divide. */
+void sandbox_words_split(struct arena *a, const char *value, struct sandbox_words *list);
 
 #endif

@@ -6,7 +6,7 @@
  */
 #include "base/text.h"
 #include "wire/http.h"
-#include "wire/netdriver.h"
+#include "wire/netdriver_ports.h"
 
 #include <stdlib.h>
 #include <string.h>

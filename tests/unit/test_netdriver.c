@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "plan/plan.h"
 #include "wire/http.h"
-#include "wire/netdriver.h"
+#include "wire/netdriver_ports.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
