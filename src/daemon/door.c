@@ -340,7 +340,7 @@ static void signal_client(struct door_run *d, int sig)
 		kill(-d->pid, sig);
 }
 
-static void look_again(struct door_run *d)
+void door_look_soon(struct door_run *d)
 {
 	int64_t in = d->client.state == CLIENT_UP ? LOOK_UP_MS : LOOK_CONNECTING_MS;
 	int64_t now = clock_ms();
@@ -375,6 +375,14 @@ static bool is_over(struct door_run *d)
 	return d->client.deadline && clock_ms() >= d->client.deadline;
 }
 
+/* Its interface was taken apart. */
+static void begin_again(struct door_run *d)
+{
+	sup_log(d->sup, "%s: somebody took %s apart; the client is ended and started again",
+		d->door->name, d->interface[0] ? d->interface : "its interface");
+	door_event(d, d->pid > 0 ? CLIENT_EV_BROKEN : CLIENT_EV_FAILED);
+}
+
 static void timer_fired(struct loop_timer *t)
 {
 	struct door_run *d = t->ctx;
@@ -388,13 +396,13 @@ static void timer_fired(struct loop_timer *t)
 		return;
 	}
 	if (door_had_deadline(d) && clock_ms() >= door_had_deadline(d)) {
-		door_broken(d);
+		begin_again(d);
 		return;
 	}
 	if ((d->client.state == CLIENT_CONNECTING || d->client.state == CLIENT_UP) &&
 	    d->resolved.fd < 0)
 		door_ops_of(d->door)->look(d);
-	look_again(d);
+	door_look_soon(d);
 }
 
 static void note_state(struct door_run *d, enum client_state before)
@@ -419,7 +427,7 @@ void door_event(struct door_run *d, enum client_event event)
 	enum client_action action = client_step(&d->client, event, clock_ms());
 
 	note_state(d, before);
-	look_again(d);
+	door_look_soon(d);
 	switch (action) {
 	case CLIENT_DO_NOTHING:
 		break;
@@ -434,18 +442,6 @@ void door_event(struct door_run *d, enum client_event event)
 		signal_client(d, SIGKILL);
 		break;
 	}
-}
-
-void door_look_soon(struct door_run *d)
-{
-	look_again(d);
-}
-
-void door_broken(struct door_run *d)
-{
-	sup_log(d->sup, "%s: somebody took %s apart; the client is ended and started again",
-		d->door->name, d->interface[0] ? d->interface : "its interface");
-	door_event(d, d->pid > 0 ? CLIENT_EV_BROKEN : CLIENT_EV_FAILED);
 }
 
 /* --- stopped by a signal ------------------------------------------------------- */

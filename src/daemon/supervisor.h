@@ -321,8 +321,6 @@ void door_stop(struct door_run *d, bool hard);
 void door_event(struct door_run *d, enum client_event event);
 /* Looks at the gate's links for the door's interface; true if anything changed. */
 bool door_observe(struct door_run *d, const struct snapshot *gate);
-/* Its interface was taken apart: the client is started again. */
-void door_broken(struct door_run *d);
 /* Looks after the door when that is due, which may be sooner than it was. */
 void door_look_soon(struct door_run *d);
 void door_note_dns(struct door_run *d, const struct ip *dns, size_t n);

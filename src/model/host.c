@@ -12,7 +12,7 @@ static int by_path(const void *key, const void *item)
 	return strcmp(key, ((const struct sysctl_seen *)item)->path);
 }
 
-const char *host_sysctl(const struct host *h, const char *path)
+static const char *value_of(const struct host *h, const char *path)
 {
 	const struct sysctl_seen *found = NULL;
 
@@ -23,7 +23,7 @@ const char *host_sysctl(const struct host *h, const char *path)
 
 int host_sysctl_int(const struct host *h, const char *path, int absent)
 {
-	const char *value = host_sysctl(h, path);
+	const char *value = value_of(h, path);
 	uint32_t n;
 
 	if (!value)

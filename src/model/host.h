@@ -100,9 +100,7 @@ struct host {
 	uint16_t session_port;
 };
 
-/* Value of the sysctl @path ("ipv4/conf/eth0/rp_filter"); NULL if it is not known. */
-const char *host_sysctl(const struct host *h, const char *path);
-/* The same as a number; @absent if it is not known or none. */
+/* The sysctl @path ("ipv4/conf/eth0/rp_filter"); @absent if it is not known or no number. */
 int host_sysctl_int(const struct host *h, const char *path, int absent);
 
 /* In words for people: "links", "IPv4 routes", ... */

@@ -22,6 +22,11 @@ const struct link *snapshot_link_by_name(const struct snapshot *s, const char *n
 	return NULL;
 }
 
+struct prefix snapshot_address_net(const struct address *x)
+{
+	return prefix_of(x->peer.family ? &x->peer : &x->local, x->len);
+}
+
 bool snapshot_has_address(const struct snapshot *s, const struct ip *ip)
 {
 	for (size_t i = 0; i < s->n_addresses; i++)

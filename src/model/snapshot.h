@@ -36,7 +36,7 @@ struct address {
 	int link; /* index */
 	struct ip local;
 	struct ip peer; /* none unless point-to-point */
-	uint8_t len; /* of the connected prefix (the peer's when there is one) */
+	uint8_t len; /* of snapshot_address_net() */
 	uint8_t scope; /* RT_SCOPE_* */
 	uint32_t flags; /* IFA_F_* */
 	uint32_t metric; /* IFA_RT_PRIORITY: of the connected route, 0 is default */
@@ -124,6 +124,8 @@ struct snapshot {
 
 const struct link *snapshot_link_by_index(const struct snapshot *s, int index);
 const struct link *snapshot_link_by_name(const struct snapshot *s, const char *name);
+/* The connected prefix: the peer's when there is one. */
+struct prefix snapshot_address_net(const struct address *x);
 /* True if @ip stands on any link. */
 bool snapshot_has_address(const struct snapshot *s, const struct ip *ip);
 /* Do two routes lead over the same links by the same gateways, in the same order? */

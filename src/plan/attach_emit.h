@@ -35,9 +35,6 @@ extern const struct attach_family attach_families[2];
 /* One line. */
 void attach_line(struct attach_text *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Is more to be told of a packet than its addresses tell? */
-bool attach_tracks(const struct attach_text *n);
-
 /* For each address of @doors, in the order of the doors: @rule(n, door, address). */
 void attach_each_address(struct attach_text *n, const struct seen_door *doors, size_t n_doors,
 			 void (*rule)(struct attach_text *n, const struct seen_door *d,

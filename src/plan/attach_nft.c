@@ -76,14 +76,14 @@ static const char *set_name(const struct ip *ip, char buf[SET_NAME_SIZE])
 }
 
 /* Is more to be told of a packet than its addresses tell? */
-bool attach_tracks(const struct attach_text *n)
+static bool tracks(const struct attach_text *n)
 {
 	return n->ask->alias || n->ask->translated || n->doors->n_elsewhere;
 }
 
 static bool closed_by_address(const struct attach_text *n)
 {
-	return n->ask->closed && !attach_tracks(n);
+	return n->ask->closed && !tracks(n);
 }
 
 static bool is_asked(const struct attach_text *n, const struct address *x, sa_family_t family)
@@ -529,12 +529,12 @@ const char *plan_nft_attach(struct arena *a, const struct snapshot *s,
 	attach_line(&n, "table inet " PLAN_ATTACH_NFT " {");
 	client_sets(&n, &attach_families[0]);
 	client_sets(&n, &attach_families[1]);
-	if (!attach_tracks(&n))
+	if (!tracks(&n))
 		open_sets(&n);
 	before(&n);
 	ask_chains(&n);
 	answer(&n);
-	if (attach_tracks(&n)) {
+	if (tracks(&n)) {
 		attach_learn(&n);
 		attach_arrive(&n);
 		attach_leave_by_mark(&n);

@@ -49,13 +49,11 @@ static bool is_up(const struct plan *p, const char *link)
 /* The connected prefix of an address, as the kernel puts it into main. */
 static struct want_route connected(const struct address *x, const char *link)
 {
-	const struct ip *net = x->peer.family ? &x->peer : &x->local;
-
 	return (struct want_route){
 		.family = x->local.family,
 		.type = RTN_UNICAST,
 		.scope = x->local.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-		.dst = prefix_of(net, x->len),
+		.dst = snapshot_address_net(x),
 		.link = link,
 		.prefsrc = x->local.family == AF_INET ? x->local : (struct ip){ 0 }
 	};

@@ -120,7 +120,7 @@ static bool is_neighbour_by_address(const struct snapshot *host, const struct li
 		return true;
 	for (size_t i = 0; i < host->n_addresses; i++) {
 		const struct address *x = &host->addresses[i];
-		struct prefix net = prefix_of(x->peer.family ? &x->peer : &x->local, x->len);
+		struct prefix net = snapshot_address_net(x);
 
 		if (x->link == l->index && prefix_covers(&net, via))
 			return true;
@@ -213,7 +213,7 @@ static bool is_connected(const struct snapshot *host, const struct route *r, con
 		return true;
 	for (size_t i = 0; i < host->n_addresses; i++) {
 		const struct address *x = &host->addresses[i];
-		struct prefix net = prefix_of(x->peer.family ? &x->peer : &x->local, x->len);
+		struct prefix net = snapshot_address_net(x);
 
 		if (x->link == h->link && prefix_equal(&net, &r->dst))
 			return true;

@@ -151,7 +151,6 @@ bool plan_has_own_ways(const struct snapshot *host);
  * the mark of their connection; none where main leaves no choice.  Arena.
  */
 const struct link *const *plan_sides(struct arena *a, const struct snapshot *host, size_t *ret_n);
-uint32_t plan_side_table(const struct link *l);
 uint32_t plan_side_mark(const struct link *l);
 bool plan_is_side_table(uint32_t table);
 /* Their rules and tables. */

@@ -155,7 +155,7 @@ const struct link *const *plan_sides(struct arena *a, const struct snapshot *hos
 	return ret;
 }
 
-uint32_t plan_side_table(const struct link *l)
+static uint32_t side_table(const struct link *l)
 {
 	return SLOT_TABLE + (uint32_t)l->index;
 }
@@ -167,13 +167,13 @@ bool plan_is_side_table(uint32_t table)
 
 uint32_t plan_side_mark(const struct link *l)
 {
-	return plan_side_table(l) << 16;
+	return side_table(l) << 16;
 }
 
 static void want_side(struct arena *a, const struct snapshot *host, const struct link *l,
 		      sa_family_t family, struct want *w)
 {
-	struct want_rule *rule = want_add_rule(a, w, family, plan_side_table(l));
+	struct want_rule *rule = want_add_rule(a, w, family, side_table(l));
 
 	rule->mark = plan_side_mark(l);
 	rule->mark_mask = PLAN_MARK_MASK;
@@ -186,7 +186,7 @@ static void want_side(struct arena *a, const struct snapshot *host, const struct
 
 		if (!h || (!ip_is_none(&h->via) && h->via.family != family) || is_stale(host, h))
 			continue;
-		x = want_add_route(a, w, plan_side_table(l), r->dst, l->name, h->via);
+		x = want_add_route(a, w, side_table(l), r->dst, l->name, h->via);
 		x->metric = r->metric;
 		x->onlink = !ip_is_none(&h->via);
 		x->optional = true;

@@ -8,6 +8,7 @@
  */
 #include "sys/rtnl.h"
 
+#include "plan/prefixes.h"
 #include "sys/rtnl_sock.h"
 
 #include <errno.h>
@@ -73,20 +74,11 @@ static int add_route(struct locals *x, uint8_t type, struct prefix dst, int link
 	return 0;
 }
 
-static struct ip last_of(const struct prefix *p)
-{
-	struct ip last = p->ip;
-
-	for (unsigned int bit = p->len; bit < ip_bits(last.family); bit++)
-		last.byte[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
-	return last;
-}
-
 /* As fib_add_ifaddr(): the address, and the last of its network for everybody in it. */
 static int give_back4(struct locals *x, const struct address *a, bool loopback)
 {
 	const struct prefix net = prefix_of(&a->local, a->len);
-	struct ip last = last_of(&net);
+	struct ip last = prefix_last(&net);
 	int r = add_route(x, RTN_LOCAL, prefix_host(&a->local), a->link, &a->local, 0);
 
 	if (r == 0 && loopback)

@@ -69,7 +69,8 @@ const char *rehearse_outcome_word(enum push_outcome outcome)
 	return "";
 }
 
-void rehearse_way(struct text *t, const struct snapshot *net, const struct fib_result *way)
+/* "eth0 via 172.16.5.1", or why there is no way. */
+static void add_way(struct text *t, const struct snapshot *net, const struct fib_result *way)
 {
 	const struct link *l = snapshot_link_by_index(net, way->link);
 	char via[IP_TEXT_SIZE];
@@ -103,8 +104,8 @@ void rehearse_why(struct text *t, const struct clash_report *r, const struct cla
 	char route[PREFIX_TEXT_SIZE];
 	const char *why;
 
-	rehearse_way(&old, r->host, before);
-	rehearse_way(&new, r->after, after);
+	add_way(&old, r->host, before);
+	add_way(&new, r->after, after);
 	if (c->stopped) {
 		text_addf(t, "rp_filter drops what the client sends: its way back would be by %s",
 			  text_str(&new));
@@ -375,8 +376,8 @@ static void add_out(struct text *t, const struct clash_report *r, const struct c
 	struct text old CLEANUP_TEXT = { 0 }, new CLEANUP_TEXT = { 0 };
 	char ip[IP_TEXT_SIZE];
 
-	rehearse_way(&old, r->host, &o->before);
-	rehearse_way(&new, r->after, &o->after);
+	add_way(&old, r->host, &o->before);
+	add_way(&new, r->after, &o->after);
 	if (o->kind == CLASH_OUT_DEFAULT)
 		text_addf(t, "  %s of IPv%c", rehearse_out_word(o->kind),
 			  o->ip.family == AF_INET6 ? '6' : '4');

@@ -39,7 +39,5 @@ const char *rehearse_fate_word(enum clash_fate fate);
 const char *rehearse_relation_word(enum clash_relation relation);
 const char *rehearse_out_word(enum clash_out_kind kind);
 const char *rehearse_outcome_word(enum push_outcome outcome);
-/* "eth0 via 172.16.5.1", or why there is no way. */
-void rehearse_way(struct text *t, const struct snapshot *net, const struct fib_result *way);
 
 #endif

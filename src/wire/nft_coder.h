@@ -29,8 +29,6 @@ struct nft_tuple {
 };
 
 void nft_tuple_add(struct nft_coder *c, struct nft_tuple *t, enum nft_type type);
-/* In registers and in elements, where each field begins at a word of its own. */
-size_t nft_tuple_size(const struct nft_tuple *t);
 
 struct nft_set {
 	const char *name;

@@ -41,7 +41,8 @@ static size_t whole_words(size_t size)
 	return (size + WORD_SIZE - 1) / WORD_SIZE * WORD_SIZE;
 }
 
-size_t nft_tuple_size(const struct nft_tuple *t)
+/* In registers and in elements, where each field begins at a word of its own. */
+static size_t tuple_size(const struct nft_tuple *t)
 {
 	size_t size = 0;
 
@@ -147,11 +148,11 @@ static void put_declaration(struct nft_coder *c, struct text *out, struct nft_se
 		    (is_map(s) ? NFT_SET_MAP : 0) |
 			    (size ? NFT_SET_ANONYMOUS | NFT_SET_CONSTANT : 0));
 	nft_put_u32(out, NFTA_SET_KEY_TYPE, tuple_type(&s->key));
-	nft_put_u32(out, NFTA_SET_KEY_LEN, (uint32_t)nft_tuple_size(&s->key));
+	nft_put_u32(out, NFTA_SET_KEY_LEN, (uint32_t)tuple_size(&s->key));
 	if (is_map(s)) {
 		nft_put_u32(out, NFTA_SET_DATA_TYPE,
 			    s->verdicts ? NFT_DATA_VERDICT : tuple_type(&s->data));
-		nft_put_u32(out, NFTA_SET_DATA_LEN, (uint32_t)nft_tuple_size(&s->data));
+		nft_put_u32(out, NFTA_SET_DATA_LEN, (uint32_t)tuple_size(&s->data));
 	}
 	nft_put_u32(out, NFTA_SET_ID, s->id);
 	if (size) {
@@ -184,7 +185,7 @@ void nft_set_declare(struct nft_coder *c, const char *name)
 		if (!s->verdicts)
 			read_types(c, &s->data);
 	}
-	if (nft_tuple_size(&s->key) > WORDS_MAX * WORD_SIZE)
+	if (tuple_size(&s->key) > WORDS_MAX * WORD_SIZE)
 		nft_unknown(w);
 	put_declaration(c, &c->parts[NFT_SETS], s, 0);
 	nft_take(w, ";");
@@ -211,7 +212,7 @@ static void put_tuple(struct nft_coder *c, struct text *out, uint16_t type,
 		nft_constant(&c->words, t->types[i], bytes + at);
 		at += whole_words(nft_type_size(t->types[i]));
 	}
-	nft_put_value(out, type, bytes, nft_tuple_size(t));
+	nft_put_value(out, type, bytes, tuple_size(t));
 }
 
 bool nft_verdict(struct nft_coder *c, int *ret_code, const char **ret_chain)

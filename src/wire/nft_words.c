@@ -64,7 +64,8 @@ void nft_words_begin(struct nft_words *w, const char *text)
 	nft_next(w);
 }
 
-void nft_back(struct nft_words *w, const char *start)
+/* To @start, which was that of a word. */
+static void go_back(struct nft_words *w, const char *start)
 {
 	if (w->unknown)
 		return;
@@ -99,7 +100,7 @@ bool nft_take_all(struct nft_words *w, const char *const *words, size_t n)
 	for (size_t i = 0; i < n && words[i]; i++)
 		if (!nft_take(w, words[i])) {
 			if (i)
-				nft_back(w, start);
+				go_back(w, start);
 			return false;
 		}
 	return true;

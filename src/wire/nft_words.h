@@ -32,8 +32,6 @@ struct nft_words {
 void nft_words_begin(struct nft_words *w, const char *text);
 void nft_unknown(struct nft_words *w);
 void nft_next(struct nft_words *w);
-/* Back to @start, which was that of a word. */
-void nft_back(struct nft_words *w, const char *start);
 
 bool nft_at_end(const struct nft_words *w); /* of the line */
 bool nft_is(const struct nft_words *w, const char *word);
