@@ -9,7 +9,6 @@
 #include "wire/config.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +32,7 @@ static const char *socket_path(const char *where)
 	return where && *where == '/' ? where : NULL;
 }
 
-static const char *engine_path(const char *flag)
+const char *cli_engine_path(const char *flag)
 {
 	const char *docker = getenv("DOCKER_HOST"), *podman = getenv("CONTAINER_HOST");
 
@@ -102,7 +101,7 @@ static int parse(struct arena *a, int argc, char **argv, struct attach_options *
 {
 	int c, r = 0;
 
-	while (r == 0 && (c = getopt_long(argc, argv, "n", options, NULL)) != -1) {
+	while (r == 0 && (c = cli_flag(&verb_attach, argc, argv)) != -1) {
 		switch (c) {
 		case 'w':
 			o->watch = true;
@@ -200,7 +199,7 @@ static int attach_verb(int argc, char **argv)
 		return cli_usage(&verb_attach, "attach takes one container, process or namespace");
 	if (!cli_is_root(&verb_attach))
 		return 1;
-	r = attach_target_find(&a, argv[optind], engine_path(o.engine), &t, &e);
+	r = attach_target_find(&a, argv[optind], cli_engine_path(o.engine), &t, &e);
 	if (r == 0)
 		r = attach_resolve(&a, o.servers, o.n_servers, &o.ask, &e);
 	if (r == 0 && o.dry)
@@ -212,6 +211,8 @@ static int attach_verb(int argc, char **argv)
 
 const struct verb verb_attach = {
 	.name = "attach",
+	.flags = options,
+	.shorts = "n",
 	.usage = "attach [--watch] [--server SERVER]... [--reach PREFIX]... [--udp learn|alias] "
 		 "[--mss BYTES] "
 		 "[--engine SOCKET] [--dry-run] CONTAINER|PID|PATH",
@@ -219,14 +220,15 @@ const struct verb verb_attach = {
 	.run = attach_verb,
 };
 
+static const struct option detach_flags[] = { { "engine", required_argument, NULL, 'e' },
+					      { NULL, 0, NULL, 0 } };
+
 /* What the others ask for, detach takes away without. */
 static int parse_detach(int argc, char **argv, const char **ret_engine, struct err *e)
 {
-	static const struct option flags[] = { { "engine", required_argument, NULL, 'e' },
-					       { NULL, 0, NULL, 0 } };
 	int c, r = 0;
 
-	while (r == 0 && (c = getopt_long(argc, argv, "", flags, NULL)) != -1)
+	while (r == 0 && (c = cli_flag(&verb_detach, argc, argv)) != -1)
 		r = c == 'e' ? cli_engine(optarg, ret_engine, e) : 1;
 	return r;
 }
@@ -247,7 +249,7 @@ static int detach_verb(int argc, char **argv)
 		return cli_usage(&verb_detach, "detach takes one container, process or namespace");
 	if (!cli_is_root(&verb_detach))
 		return 1;
-	r = attach_target_find(&a, argv[optind], engine_path(engine), &t, &e);
+	r = attach_target_find(&a, argv[optind], cli_engine_path(engine), &t, &e);
 	if (r == 0)
 		r = detach(&t, &e);
 	return r < 0 ? cli_fail(1, "%s", e.text) : 0;
@@ -255,6 +257,7 @@ static int detach_verb(int argc, char **argv)
 
 const struct verb verb_detach = {
 	.name = "detach",
+	.flags = detach_flags,
 	.usage = "detach [--engine SOCKET] CONTAINER|PID|PATH",
 	.words = "takes away what attach did",
 	.run = detach_verb,
@@ -281,7 +284,7 @@ static int parse_watch(struct arena *a, int argc, char **argv, struct watch_opti
 {
 	int c, r = 0;
 
-	while (r == 0 && (c = getopt_long(argc, argv, "", watch_flags, NULL)) != -1) {
+	while (r == 0 && (c = cli_flag(&verb_watch, argc, argv)) != -1) {
 		switch (c) {
 		case 'd':
 			o->engine = ENGINE_DOCKER;
@@ -331,7 +334,7 @@ static int watch_verb(int argc, char **argv)
 	if (o.n_attach && !netns_may_return())
 		return cli_fail(1, "watch --attach needs root of the host, which may attach to "
 				   "every user's containers: sudo sallyport watch --engine SOCKET");
-	w.socket = engine_path(o.engine);
+	w.socket = cli_engine_path(o.engine);
 	w.socket = w.socket ? w.socket : ENGINE_DOCKER;
 	w.attach = o.attach;
 	w.n_attach = o.n_attach;
@@ -347,6 +350,7 @@ static int watch_verb(int argc, char **argv)
 
 const struct verb verb_watch = {
 	.name = "watch",
+	.flags = watch_flags,
 	.usage = "watch [--docker|--podman|--engine SOCKET] [--attach CONTAINER]... "
 		 "[--server SERVER]... [--reach PREFIX]... [--udp learn|alias]",
 	.words = "keeps containers on the network of another one that restarts",

@@ -42,7 +42,7 @@ static int down(int argc, char **argv)
 
 const struct verb verb_down = {
 	.name = "down",
-	.usage = "down NAME",
+	.usage = "down GATE",
 	.words = "takes a gate away; the host is left as it was",
 	.run = down,
 };

@@ -5,7 +5,6 @@
 #include "sys/engine.h"
 
 #include <errno.h>
-#include <getopt.h>
 
 static int set_path(const char *flag, const char *word, const char **ret, struct err *e)
 {
@@ -15,19 +14,20 @@ static int set_path(const char *flag, const char *word, const char **ret, struct
 	return 0;
 }
 
+static const struct option options[] = { { "socket", required_argument, NULL, 's' },
+					 { "state", required_argument, NULL, 'd' },
+					 { "engine", required_argument, NULL, 'e' },
+					 { NULL, 0, NULL, 0 } };
+
 static int driver(int argc, char **argv)
 {
-	static const struct option options[] = { { "socket", required_argument, NULL, 's' },
-						 { "state", required_argument, NULL, 'd' },
-						 { "engine", required_argument, NULL, 'e' },
-						 { NULL, 0, NULL, 0 } };
 	struct netdriver_options o = { .socket = NETDRIVER_SOCKET,
 				       .state = NETDRIVER_STATE,
 				       .engine = ENGINE_DOCKER };
 	struct err e;
 	int c, r = 0;
 
-	while (r == 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while (r == 0 && (c = cli_flag(&verb_driver, argc, argv)) != -1) {
 		if (c == 's')
 			r = set_path("socket", optarg, &o.socket, &e);
 		else if (c == 'd')
@@ -48,6 +48,7 @@ static int driver(int argc, char **argv)
 
 const struct verb verb_driver = {
 	.name = "driver",
+	.flags = options,
 	.usage = "driver [--socket PATH] [--state DIRECTORY] [--engine SOCKET]",
 	.words = "serves Docker's `network create -d sallyport`: containers as rooms of a gate",
 	.run = driver,

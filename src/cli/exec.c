@@ -6,7 +6,6 @@
 #include "sys/proc.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -77,7 +76,7 @@ static int exec_verb(int argc, char **argv)
 
 const struct verb verb_exec = {
 	.name = "exec",
-	.usage = "exec NAME[.ROOM] -- COMMAND",
+	.usage = "exec GATE[.ROOM] -- COMMAND",
 	.words = "a command inside a room",
 	.run = exec_verb,
 };

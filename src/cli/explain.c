@@ -10,7 +10,6 @@
 #include "ui/explain.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -437,7 +436,7 @@ static int run(int argc, char **argv)
 	struct err e;
 	int c, r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((c = cli_flag(&verb_explain, argc, argv)) != -1) {
 		if (c == '?')
 			return cli_wrong_flag(&verb_explain);
 		if (read_flag(&a, c, optarg, &o, &e) < 0)
@@ -456,8 +455,10 @@ static int run(int argc, char **argv)
 
 const struct verb verb_explain = {
 	.name = "explain",
-	.usage = "explain [--gate NAME|PID|CONTAINER|PATH | --snapshot FILE] [--iif INTERFACE] "
-		 "[--json] CLIENT SERVER[:PORT] [tcp|udp|icmp]",
+	.flags = options,
+	.usage =
+		"explain [--gate GATE|PID|CONTAINER|PATH | --snapshot FILE] [--iif INTERFACE] "
+		"[--mark MARK] [--uid UID] [--tos TOS] [--client-port PORT] [--json] CLIENT SERVER[:PORT] [tcp|udp|icmp]",
 	.words = "which way a request comes in and its reply goes out, and why",
 	.run = run,
 };

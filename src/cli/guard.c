@@ -8,7 +8,6 @@
 #include "ui/plan_text.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +75,7 @@ static int parse(struct arena *a, int argc, char **argv, struct guard_options *r
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+n", options, NULL)) != -1) {
+	while ((c = cli_flag(&verb_guard, argc, argv)) != -1) {
 		switch (c) {
 		case 's':
 			set_what(ret, STATUS);
@@ -396,6 +395,8 @@ static int guard(int argc, char **argv)
 
 const struct verb verb_guard = {
 	.name = "guard",
+	.flags = options,
+	.shorts = "+n",
 	.usage = "guard [--confirm SECONDS [--probe ADDRESS]] [--lan PREFIX]... [--dry-run] "
 		 "[-- COMMAND] | --yes | --off | --status [--json] | --install | --networkd",
 	.words = "runs a VPN client on this very host, and whoever came in stays in",

@@ -6,7 +6,6 @@
 #include "wire/config.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -18,13 +17,14 @@ struct init_servers {
 	size_t n, cap;
 };
 
+static const struct option options[] = { { "server", required_argument, NULL, 's' },
+					 { NULL, 0, NULL, 0 } };
+
 static int parse(struct arena *a, int argc, char **argv, struct init_servers *ret, struct err *e)
 {
-	static const struct option options[] = { { "server", required_argument, NULL, 's' },
-						 { NULL, 0, NULL, 0 } };
 	int c, r = 0;
 
-	while (r == 0 && (c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+	while (r == 0 && (c = cli_flag(&verb_init, argc, argv)) != -1) {
 		struct door_server server;
 
 		if (c != 's')
@@ -61,6 +61,8 @@ static int init_verb(int argc, char **argv)
 
 const struct verb verb_init = {
 	.name = "init",
+	.flags = options,
+	.shorts = "+",
 	.usage = "init [--server SERVER]... [-- COMMAND]",
 	.words = "the first process of a VPN container whose network others share",
 	.run = init_verb,
@@ -115,7 +117,7 @@ static int health_verb(int argc, char **argv)
 
 const struct verb verb_health = {
 	.name = "health",
-	.usage = "health [NAME]",
+	.usage = "health [GATE]",
 	.words = "whether every door answers, for healthchecks",
 	.run = health_verb,
 };

@@ -11,7 +11,6 @@
 #include "wire/oci.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -184,17 +183,17 @@ static int read_flag(struct arena *a, int c, const char *words, struct oci_ask *
 	return r < 0 ? err_wrap(e, r, "--%s", flag) : 0;
 }
 
+static const struct option options[] = {
+	{ "require", no_argument, NULL, 'q' },      { "runtime", required_argument, NULL, 'x' },
+	{ "server", required_argument, NULL, 's' }, { "reach", required_argument, NULL, 'r' },
+	{ "udp", required_argument, NULL, 'u' },    { NULL, 0, NULL, 0 }
+};
+
 static int parse(struct arena *a, int argc, char **argv, struct oci_ask *o, struct err *e)
 {
-	static const struct option options[] = { { "require", no_argument, NULL, 'q' },
-						 { "runtime", required_argument, NULL, 'x' },
-						 { "server", required_argument, NULL, 's' },
-						 { "reach", required_argument, NULL, 'r' },
-						 { "udp", required_argument, NULL, 'u' },
-						 { NULL, 0, NULL, 0 } };
 	int c, r = 0;
 
-	while (r == 0 && (c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+	while (r == 0 && (c = cli_flag(&verb_oci_runtime, argc, argv)) != -1) {
 		if (c == 'q')
 			o->require = true;
 		else
@@ -263,6 +262,8 @@ static int runtime_verb(int argc, char **argv)
 
 const struct verb verb_oci_runtime = {
 	.name = "oci-runtime",
+	.flags = options,
+	.shorts = "+",
 	.usage = "oci-runtime [--require] [--server SERVER]... [--reach PREFIX]... "
 		 "[--udp learn|alias] [--runtime RUNC] -- ARGUMENT...",
 	.words = "the same as a runtime of Docker's",

@@ -7,7 +7,6 @@
 #include "ui/rehearse.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +94,7 @@ static int parse(struct arena *a, int argc, char **argv, struct rehearse_options
 
 	ret->limit_s = LIMIT_S;
 	ret->routes = (struct push){ .link = "tun0", .tie = PUSH_IN_FRONT };
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((c = cli_flag(&verb_rehearse, argc, argv)) != -1) {
 		if (c == '?')
 			return cli_wrong_flag(&verb_rehearse);
 		if (read_flag(a, c, optarg, ret, &e) < 0)
@@ -206,6 +205,7 @@ static int rehearse(int argc, char **argv)
 
 const struct verb verb_rehearse = {
 	.name = "rehearse",
+	.flags = options,
 	.usage = "rehearse [--json] [--timeout SECONDS] [--from-snapshot FILE]... FILE | "
 		 "--routes PREFIX,...",
 	.words = "what a VPN would break on this host, before it does",

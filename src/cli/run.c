@@ -7,7 +7,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +44,7 @@ static bool parse(struct arena *a, int argc, char **argv, struct run_options *re
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+p:n", options, NULL)) != -1) {
+	while ((c = cli_flag(&verb_run, argc, argv)) != -1) {
 		switch (c) {
 		case 'N':
 			ret->name = optarg;
@@ -192,7 +191,9 @@ static int run(int argc, char **argv)
 
 const struct verb verb_run = {
 	.name = "run",
-	.usage = "run [-p PORT]... [--vpn FILE]... [--name NAME] [--user[=NAME]] "
+	.flags = options,
+	.shorts = "+p:n",
+	.usage = "run [-p PORT]... [--vpn FILE]... [--name NAME] [--user[=USER]] "
 		 "[--default WAY] [--reach PREFIX]... [--dry-run] -- COMMAND",
 	.words = "a gate and a room for as long as COMMAND runs",
 	.run = run,

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -27,7 +26,7 @@ static int parse(int argc, char **argv, struct snapshot_options *ret)
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "o:", options, NULL)) != -1) {
+	while ((c = cli_flag(&verb_snapshot, argc, argv)) != -1) {
 		if (c == 'g')
 			ret->place = optarg;
 		else if (c == 'o')
@@ -94,7 +93,9 @@ static int snapshot(int argc, char **argv)
 
 const struct verb verb_snapshot = {
 	.name = "snapshot",
-	.usage = "snapshot [--gate NAME|PID|PATH] [-o FILE]",
+	.flags = options,
+	.shorts = "o:",
+	.usage = "snapshot [--gate GATE|PID|PATH] [-o FILE]",
 	.words = "the routing of this host as JSON, for explain and rehearse elsewhere",
 	.run = snapshot,
 };

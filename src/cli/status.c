@@ -5,7 +5,6 @@
 #include "ui/status.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,15 +88,16 @@ static int print_once(const char *only, bool json)
 	return r ? cli_fail(1, "there is no gate \"%s\"", only) : 0;
 }
 
+static const struct option options[] = { { "json", no_argument, NULL, 'j' },
+					 { "watch", no_argument, NULL, 'w' },
+					 { NULL, 0, NULL, 0 } };
+
 static int status(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-						 { "watch", no_argument, NULL, 'w' },
-						 { NULL, 0, NULL, 0 } };
 	bool json = false, watch = false;
 	int c, r;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((c = cli_flag(&verb_status, argc, argv)) != -1) {
 		if (c == 'j')
 			json = true;
 		else if (c == 'w')
@@ -120,7 +120,8 @@ static int status(int argc, char **argv)
 
 const struct verb verb_status = {
 	.name = "status",
-	.usage = "status [--json] [--watch] [NAME]",
+	.flags = options,
+	.usage = "status [--json] [--watch] [GATE]",
 	.words = "doors, tunnels, ports, counters and repairs",
 	.run = status,
 };

@@ -5,7 +5,6 @@
 #include "wire/config.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,16 +51,17 @@ static int load(struct supervisor *s, const char *word, struct err *e)
 	return r == 0 ? supervisor_prepare(s, e) : r;
 }
 
+static const struct option options[] = { { "dry-run", no_argument, NULL, 'n' },
+					 { NULL, 0, NULL, 0 } };
+
 static int up(int argc, char **argv)
 {
-	static const struct option options[] = { { "dry-run", no_argument, NULL, 'n' },
-						 { NULL, 0, NULL, 0 } };
 	struct supervisor s = { 0 };
 	bool dry = false;
 	struct err e;
 	int c, r;
 
-	while ((c = getopt_long(argc, argv, "n", options, NULL)) != -1) {
+	while ((c = cli_flag(&verb_up, argc, argv)) != -1) {
 		if (c != 'n')
 			return cli_wrong_flag(&verb_up);
 		dry = true;
@@ -81,6 +81,8 @@ static int up(int argc, char **argv)
 
 const struct verb verb_up = {
 	.name = "up",
+	.flags = options,
+	.shorts = "n",
 	.usage = "up [--dry-run] NAME|FILE",
 	.words = "a gate from " CONFIG_DIR "/NAME.conf, in the foreground",
 	.run = up,

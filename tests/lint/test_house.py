@@ -248,6 +248,9 @@ def test_installation_into_a_destdir_brings_everything(tmp_path):
         "usr/lib/systemd/system/sallyport-driver.service",
         "usr/lib/systemd/system/sallyport-driver.socket",
         "usr/share/containers/oci/hooks.d/sallyport.json",
+        "usr/share/bash-completion/completions/sallyport",
+        "usr/share/zsh/site-functions/_sallyport",
+        "usr/share/fish/vendor_completions.d/sallyport.fish",
         "etc/iproute2/rt_protos.d/sallyport.conf",
     }
     with open(f"{tmp_path}/dest/usr/lib/systemd/system/sallyport@.service",
@@ -260,3 +263,8 @@ def test_the_deps_list_gives_each_package_a_reason():
     assert done.returncode == 0
     for line in done.stdout.splitlines():
         assert re.fullmatch(r"(build|demo|check|long)\t[a-z0-9.+-]+\t+\S.*", line)
+
+
+def test_flags_are_read_in_one_place():
+    """Completion suggests what stands in a verb's table: no verb reads any other."""
+    assert [f for f in files("src/*.c") if "getopt_long(" in text(f)] == ["src/cli/verbs.c"]

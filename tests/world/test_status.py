@@ -82,6 +82,16 @@ def test_the_table_names_doors_ports_and_rooms(gate, sallyport):
     assert '\x1b' not in text
 
 
+def test_rooms_and_gates_that_stand_are_suggested(gate, sallyport):
+    def suggested(*words):
+        return sallyport('complete', '--', *words, ok=True).stdout.split()
+
+    assert sorted(suggested('exec', 'main')) == ['main', 'main.web']
+    for verb in ('down', 'status', 'health'):
+        assert suggested(verb, 'm') == ['main']
+    assert suggested('explain', '--gate=m') == ['--gate=main', ':files']
+
+
 def test_status_of_nothing(sallyport):
     done = sallyport('status', 'nope')
     assert done.returncode == 1 and 'nope' in done.stderr
