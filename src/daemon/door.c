@@ -10,6 +10,7 @@
 #include "sys/files.h"
 #include "sys/netns.h"
 #include "sys/proc.h"
+#include "sys/sysctl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -314,6 +315,9 @@ static void begin(struct door_run *d)
 		sup_log(d->sup, "%s: %s", d->door->name, e.text);
 	text_clear(&d->names);
 	arena_free(&d->arena);
+	/* What it was read into; the plan looks there, also when it cannot be read again. */
+	d->wg = (struct wg_conf){ 0 };
+	d->ovpn = (struct ovpn_conf){ 0 };
 	d->servers = NULL;
 	d->n_servers = d->cap_servers = 0;
 	if (door_ops_of(d->door)->load(d, &e) < 0) {
@@ -437,6 +441,9 @@ void door_event(struct door_run *d, enum client_event event)
 	case CLIENT_DO_TERM:
 		signal_client(d, SIGTERM);
 		signal_client(d, SIGCONT);
+		/* A device of the kernel's has no process whose end would be heard. */
+		if (d->pid <= 0 && d->client.state == CLIENT_KILLED)
+			door_event(d, CLIENT_EV_ENDED);
 		break;
 	case CLIENT_DO_KILL:
 		signal_client(d, SIGKILL);
@@ -569,6 +576,30 @@ static void note_addresses(struct door_run *d, const struct snapshot *gate, int 
 	}
 }
 
+/* Of the gate's interface @name. */
+static bool is_ipv6_off(struct door_run *d, const char *name)
+{
+	struct netns_visit visit CLEANUP_VISIT = NETNS_VISIT_NONE;
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct place *gate = &d->sup->inner;
+	const char *path = arena_printf(&a, "ipv6/conf/%s/disable_ipv6", name);
+	const char *now;
+	struct err e;
+
+	return netns_enter(gate->fd, &visit, &e) == 0 &&
+	       sysctl_get_in(&gate->sysctls, &a, path, &now, &e) == 0 && str_eq(now, "1");
+}
+
+/* Below IPV6_LEAST_MTU the kernel has no IPv6 on it. WireGuard's size is ours to set. */
+static bool carries_no_ipv6(struct door_run *d, const struct link *l)
+{
+	uint32_t mtu = d->door->kind != DOOR_WIREGUARD ? l->mtu : d->wg.mtu;
+
+	if (!d->sup->ipv6)
+		return false;
+	return (mtu && mtu < IPV6_LEAST_MTU) || is_ipv6_off(d, l->name);
+}
+
 bool door_observe(struct door_run *d, const struct snapshot *gate)
 {
 	const struct link *l = find_link(d, gate);
@@ -576,10 +607,12 @@ bool door_observe(struct door_run *d, const struct snapshot *gate)
 	bool there = l && ((l->flags & IFF_UP) || d->door->kind == DOOR_WIREGUARD);
 	const char *name = there ? l->name : "";
 	uint32_t mtu = there ? l->mtu : 0;
-	bool changed = !str_eq(name, d->interface) || mtu != d->mtu;
+	bool no_ipv6 = there && carries_no_ipv6(d, l);
+	bool changed = !str_eq(name, d->interface) || mtu != d->mtu || no_ipv6 != d->no_ipv6;
 
 	note_addresses(d, gate, there ? l->index : -1);
 	memcpy(d->interface, there ? l->name : (char[LINK_NAME_SIZE]){ 0 }, LINK_NAME_SIZE);
 	d->mtu = mtu;
+	d->no_ipv6 = no_ipv6;
 	return changed;
 }

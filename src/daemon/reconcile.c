@@ -29,7 +29,7 @@ static void hash_facts(uint64_t *h, const struct door_run *d)
 {
 	char text[64];
 
-	snprintf(text, sizeof(text), "%s/%u", d->interface, d->mtu);
+	snprintf(text, sizeof(text), "%s/%u/%d", d->interface, d->mtu, d->no_ipv6);
 	*h = str_hash(text, *h);
 	*h = str_hash(text_str(&d->addresses), *h);
 }
@@ -165,6 +165,7 @@ static struct plan_facts facts_of(struct supervisor *s, struct arena *a,
 
 		f.doors[i].interface = d->interface[0] ? d->interface : NULL;
 		f.doors[i].mtu = d->mtu;
+		f.doors[i].no_ipv6 = d->no_ipv6;
 		f.doors[i].addresses = d->ips;
 		f.doors[i].n_addresses = d->n_ips;
 		f.doors[i].servers = d->servers;

@@ -77,29 +77,32 @@ size_t resolv_host_servers(struct arena *a, struct ip ret[RESOLV_SERVERS_MAX])
 	return n ? n : resolv_read(a, "/run/systemd/resolve/resolv.conf", ret);
 }
 
-static void add_door(struct text *t, const struct door_run *d)
+/* @search: the domains of all of them, as of several such lines libc takes the last alone. */
+static void add_door(struct text *t, struct text *search, const struct door_run *d)
 {
 	char ip[IP_TEXT_SIZE];
 
 	for (size_t i = 0; i < d->n_dns; i++)
 		text_addf(t, "nameserver %s\n", ip_text(&d->dns[i], ip));
-	if (d->search.len)
-		text_addf(t, "search%s\n", text_str(&d->search));
+	text_add(search, text_str(&d->search));
 }
 
 static void room_text(struct supervisor *s, struct arena *a, const struct room *room,
 		      struct text *t)
 {
+	struct text search CLEANUP_TEXT = { 0 };
 	struct ip servers[RESOLV_SERVERS_MAX];
 	size_t n = resolv_host_servers(a, servers);
 	char ip[IP_TEXT_SIZE];
 
 	text_addf(t, "# sallyport: gate %s\n", s->gate.name);
 	if (room->way == DEFAULT_DOOR && room->way_door)
-		add_door(t, &s->doors[room->way_door]);
+		add_door(t, &search, &s->doors[room->way_door]);
 	else
 		for (size_t i = 1; i < s->gate.n_doors; i++)
-			add_door(t, &s->doors[i]);
+			add_door(t, &search, &s->doors[i]);
+	if (search.len)
+		text_addf(t, "search%s\n", text_str(&search));
 	for (size_t i = 0; i < n; i++)
 		if (may_reach(room, &servers[i]))
 			text_addf(t, "nameserver %s\n", ip_text(&servers[i], ip));

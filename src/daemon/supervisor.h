@@ -143,6 +143,7 @@ struct door_run {
 
 	char interface[LINK_NAME_SIZE]; /* "" while there is none */
 	uint32_t mtu;
+	bool no_ipv6; /* the interface carries none */
 	struct text addresses; /* of the interface, blank-separated, for status */
 	struct ip ips[DOOR_ADDRESSES_MAX]; /* the same for the plan */
 	size_t n_ips;

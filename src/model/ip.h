@@ -18,6 +18,9 @@ struct prefix {
 	uint8_t len;
 };
 
+/* Bytes that a link of IPv6 carries at least (RFC 8200, 5); with less the kernel has none on it. */
+#define IPV6_LEAST_MTU 1280u
+
 #define IP_TEXT_SIZE     46
 #define PREFIX_TEXT_SIZE 50
 

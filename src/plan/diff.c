@@ -31,14 +31,12 @@ static const char *link_name(const struct snapshot *s, int index)
 	return l ? l->name : "";
 }
 
-/* The least that IPv6 lives with (RFC 8200, 5): below it the kernel takes its addresses away. */
-#define LEAST_MTU 1280u
 #define USUAL_MTU 1500u
 
 /* What is not told to have a certain size may have any that works. */
 static bool is_too_small(const struct want_link *x, const struct link *l)
 {
-	return x->mtu ? l->mtu != x->mtu : !x->optional && l->mtu < LEAST_MTU;
+	return x->mtu ? l->mtu != x->mtu : !x->optional && l->mtu < IPV6_LEAST_MTU;
 }
 
 static const struct want_link *with_mtu(struct work *w, const struct want_link *x)

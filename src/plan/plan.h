@@ -34,6 +34,7 @@ struct plan_server {
 struct plan_door {
 	const char *interface; /* in the gate; NULL while there is none */
 	uint32_t mtu; /* bytes, of the interface */
+	bool no_ipv6; /* it carries none: too small for it, or switched off there */
 	const struct ip *addresses; /* of the interface, but link-local ones */
 	size_t n_addresses;
 	/* WireGuard: addresses and routes are ours to install; NULL for other kinds. */

@@ -22,7 +22,7 @@ static void wg_link(struct arena *a, const struct plan_facts *f, struct want *w,
 		const struct wg_address *x = &d->wg->addresses[i];
 		struct want_address *y;
 
-		if (x->ip.family == AF_INET6 && !f->ipv6)
+		if (x->ip.family == AF_INET6 && (!f->ipv6 || d->no_ipv6))
 			continue;
 		want_add_address(a, w, d->interface, x->ip, RT_SCOPE_UNIVERSE);
 		y = &w->addresses[w->n_addresses - 1];
@@ -140,6 +140,12 @@ static void wg_door(struct arena *a, struct want *w, const struct plan_door *d, 
 	}
 }
 
+/* The kernel takes no route by an interface without the family. */
+static bool carries(const struct plan_door *d, sa_family_t family)
+{
+	return d->interface && !(family == AF_INET6 && d->no_ipv6);
+}
+
 static void gate_routes(struct arena *a, const struct gate *g, const struct plan_facts *f,
 			struct want *w, sa_family_t family)
 {
@@ -161,11 +167,11 @@ static void gate_routes(struct arena *a, const struct gate *g, const struct plan
 		want_add_floor(a, w, table, family);
 		if (i == 0)
 			by_lan(a, f, w, table, family, 0);
-		else if (f->doors[i].interface)
+		else if (carries(&f->doors[i], family))
 			want_add_route(a, w, table, want_everything(family), f->doors[i].interface,
 				       (struct ip){ 0 })
 				->optional = true;
-		if (i > 0 && f->doors[i].interface && f->doors[i].wg)
+		if (i > 0 && carries(&f->doors[i], family) && f->doors[i].wg)
 			wg_door(a, w, &f->doors[i], i, family);
 	}
 	/* VPN clients look here for the way to their server. */

@@ -61,11 +61,14 @@ static bool is_gone(int status)
 	       status == -EADDRNOTAVAIL;
 }
 
-/* The link of an optional route is away, or there and not yet ready to carry it. */
+/*
+ * The link of an optional route is away, or there and not yet ready to carry it, or its
+ * IPv6 was switched off a moment ago (-EACCES of fib6_nh_init(), net/ipv6/route.c).
+ */
 static bool is_away(int status)
 {
 	return status == -ENODEV || status == -ENETDOWN || status == -ENETUNREACH ||
-	       status == -EHOSTUNREACH;
+	       status == -EHOSTUNREACH || status == -EACCES;
 }
 
 /* Down: another step of the same plan gives it the rest (diff_links()). */

@@ -193,9 +193,6 @@ int rtnl_restore(struct rtnl *r, const struct snapshot *before, uint32_t table_f
 
 /* --- a link in somebody's hands ------------------------------------------------------ */
 
-/* The least that IPv6 lives with (RFC 8200, 5). */
-#define LEAST_MTU 1280u
-
 /* Kernels before 6.2 rename no link that is up. */
 static int rename_link(struct rtnl *rt, const struct link *l, struct err *e)
 {
@@ -213,7 +210,7 @@ static int rename_link(struct rtnl *rt, const struct link *l, struct err *e)
 
 static void dress(struct restore *x, const struct link *l, const struct link *now)
 {
-	bool small = now->mtu < LEAST_MTU && l->mtu >= LEAST_MTU;
+	bool small = now->mtu < IPV6_LEAST_MTU && l->mtu >= IPV6_LEAST_MTU;
 	bool up = l->flags & IFF_UP;
 	struct err e;
 

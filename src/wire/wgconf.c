@@ -27,6 +27,7 @@ struct reader {
 	struct wg_conf conf;
 	enum section section;
 	uint32_t interface_line;
+	const struct ini_entry *mtu; /* where it is given */
 	uint32_t interface_column;
 	uint32_t peer_column;
 	uint32_t given[KEYS_MAX]; /* line of each key in this section */
@@ -215,6 +216,7 @@ static int read_listen_port(struct reader *r, const struct ini_entry *entry)
 /* Below 576 IPv4 itself is in trouble; 65535 is the kernel's end. */
 static int read_mtu(struct reader *r, const struct ini_entry *entry)
 {
+	r->mtu = entry;
 	return read_number(r, entry, 576, 65535, &r->conf.mtu);
 }
 
@@ -300,6 +302,8 @@ static const struct key keys[] = {
 	{ "PreDown", INTERFACE, true, NULL, NO_COMMANDS },
 	{ "PostDown", INTERFACE, true, NULL, NO_COMMANDS },
 	{ "SaveConfig", INTERFACE, true, NULL, "the file is never written" },
+	{ "IncludedApplications", INTERFACE, true, NULL, "it is of Android's application" },
+	{ "ExcludedApplications", INTERFACE, true, NULL, "it is of Android's application" },
 	{ "PublicKey", PEER, false, read_public_key, NULL },
 	{ "PresharedKey", PEER, false, read_preshared_key, NULL },
 	{ "AllowedIPs", PEER, true, read_allowed, NULL },
@@ -322,6 +326,18 @@ static const struct key *find_key(const char *name, enum section section)
 	return NULL;
 }
 
+/* Settings of AmneziaWG, which both ends must have. */
+static bool is_amnezia(const char *name)
+{
+	static const char *const names[] = { "Jc", "Jmin", "Jmax", "S1", "S2", "S3", "S4", "H1",
+					     "H2", "H3",   "H4",   "I1", "I2", "I3", "I4", "I5" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcasecmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
 static int fail_unknown(struct reader *r, const struct ini_entry *entry)
 {
 	enum section other = r->section == PEER ? INTERFACE : PEER;
@@ -334,7 +350,12 @@ static int fail_unknown(struct reader *r, const struct ini_entry *entry)
 		if (keys[i].section == r->section && keys[i].read)
 			names[n++] = keys[i].name;
 	near_teach(teach, sizeof(teach), section_text(r->section), entry->name, names, n);
-	if (elsewhere)
+	if (r->section == INTERFACE && is_amnezia(entry->name))
+		err_set(r->e, EINVAL,
+			"\"%s\" is of AmneziaWG, which is not WireGuard; for its client write "
+			"command = in sallyport.conf",
+			entry->name);
+	else if (elsewhere)
 		err_set(r->e, EINVAL, "%s in %s; write it under %s", elsewhere->name,
 			section_text(r->section), section_text(other));
 	else
@@ -412,6 +433,21 @@ static int begin_section(struct reader *r, const struct ini_entry *entry)
 	return 0;
 }
 
+/* wg-quick(8) would fail half-way. */
+static void warn_small(struct reader *r)
+{
+	struct wg_conf *c = &r->conf;
+	bool six = false;
+
+	for (size_t i = 0; i < c->n_addresses; i++)
+		six |= c->addresses[i].ip.family == AF_INET6;
+	if (!six || !c->mtu || c->mtu >= IPV6_LEAST_MTU)
+		return;
+	*arena_push(r->a, c->warnings, c->n_warnings, c->cap_warnings) = arena_printf(
+		r->a, "%s:%u:%u: with MTU %u the tunnel has no IPv6, which needs %u at least",
+		r->file, r->mtu->line, r->mtu->column, c->mtu, IPV6_LEAST_MTU);
+}
+
 static int read_entry(struct reader *r, const struct ini_entry *entry)
 {
 	int err;
@@ -458,6 +494,7 @@ int wgconf_read(struct arena *a, const char *file, const char *text, size_t size
 		err = check_whole(&r);
 	if (err < 0)
 		return err;
+	warn_small(&r);
 	*ret = r.conf;
 	return 0;
 }

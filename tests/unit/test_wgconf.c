@@ -99,9 +99,14 @@ static const struct bad bad_wg[] = {
 	    "domain; write addresses of name servers"),
 	BAD("an unknown key",
 	    "[Interface]\n"
-	    "Jc = 4\n",
-	    "wg.conf:2:1: unknown key \"Jc\"; [Interface] knows "
+	    "Colour = 4\n",
+	    "wg.conf:2:1: unknown key \"Colour\"; [Interface] knows "
 	    "PrivateKey, Address, DNS, MTU, ListenPort"),
+	BAD("a key of another protocol",
+	    "[Interface]\n"
+	    "jmin = 40\n",
+	    "wg.conf:2:1: \"jmin\" is of AmneziaWG, which is not WireGuard; for its "
+	    "client write command = in sallyport.conf"),
 	BAD("a misspelt key",
 	    "[Interface]\n"
 	    "Adress = 10.0.0.2/32\n",
@@ -323,6 +328,23 @@ static const struct good good_wg[] = {
 	  "wg.conf:9:1: PostUp is ignored: no commands of a VPN file are run\n"
 	  "wg.conf:10:1: PreDown is ignored: no commands of a VPN file are run\n"
 	  "wg.conf:11:1: PostDown is ignored: no commands of a VPN file are run\n" },
+	{ "what Android's application writes is ignored with a warning",
+	  "[Interface]\nPrivateKey = " KEY "\nAddress = 10.0.0.2\n"
+	  "ExcludedApplications = com.example.bank, com.example.tv\n",
+	  "key yAnz listen=0 mtu=0\n"
+	  "address 10.0.0.2/32\n"
+	  "wg.conf:4:1: ExcludedApplications is ignored: it is of Android's application\n" },
+	{ "an MTU that is too small for the IPv6 address is warned of",
+	  "[Interface]\nPrivateKey = " KEY "\nMTU = 1279\nAddress = 10.0.0.2, fd00::2/64\n",
+	  "key yAnz listen=0 mtu=1279\n"
+	  "address 10.0.0.2/32\n"
+	  "address fd00::2/64\n"
+	  "wg.conf:3:1: with MTU 1279 the tunnel has no IPv6, which needs 1280 at least\n" },
+	{ "an MTU that suits IPv6 is not",
+	  "[Interface]\nPrivateKey = " KEY "\nMTU = 1280\nAddress = 10.0.0.2, fd00::2/64\n",
+	  "key yAnz listen=0 mtu=1280\n"
+	  "address 10.0.0.2/32\n"
+	  "address fd00::2/64\n" },
 	{ "numbers may be as large as they are",
 	  "[Interface]\nPrivateKey = " KEY "\nAddress = 10.0.0.2\nListenPort = 65535\n"
 	  "MTU = 576\n[Peer]\nPublicKey = " PEER1 "\nPersistentKeepalive = 65535\n",

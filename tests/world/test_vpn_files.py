@@ -288,3 +288,56 @@ def test_openvpn_and_wireguard_do_not_disturb_each_other(wide_world, wide):
                for p in ('tcp', 'udp') for d in (A_VPN4, A_VPN6)]
         assert got == [B_VPN4, B_VPN6] * 2
         assert probe.ask(w.laptop, 'tcp', A4, 80).answered
+
+
+# Tunnels without IPv6 -------------------------------------------------------
+
+def stands(gate):
+    """It does what it should, and what is taken away is still put back."""
+    assert 'trying again' not in gate.log.text(), gate.log.text()
+    assert 'repaired' not in gate.log.text(), gate.log.text()
+    with gate.inner as inner:
+        inner.run('ip', '-6', 'rule', 'del', 'iif', 'room', 'lookup', 'main')
+        until(lambda: 'iif room lookup main' in inner.out('ip', '-6', 'rule'),
+              gate.log.text)
+
+
+def test_wireguard_with_an_mtu_too_small_for_its_ipv6(wide_world, wide):
+    w = wide_world
+    path = w.partner_server.conf(f'{w.dir}/wg-1200.conf', 'MTU = 1200\n',
+                                 allowed='0.0.0.0/0, ::/0')
+    with up(wide, path, 'wg') as gate:
+        assert probe.ask(w.partner, 'tcp', A_WG4, 80).saw == PARTNER4
+        assert wrong_answers(w, doors=('lan', 'self')) == []
+        line = 1 + open(path).read().split('\n').index('MTU = 1200')
+        assert f'wg-1200.conf:{line}:1: with MTU 1200' in gate.log.text()
+        stands(gate)
+
+
+def test_a_tunnel_where_a_script_switched_ipv6_off(wide_world, wide, server):
+    w = wide_world
+    server.give('servera', A_VPN4, None, server.PUSH[:1],
+                'push-remove route-ipv6\npush-remove ifconfig-ipv6\n'
+                'push-remove tun-ipv6')
+    script = keep(f'{w.dir}/six-off', '#!/bin/sh\n'
+                  'echo 1 > /proc/sys/net/ipv6/conf/$dev/disable_ipv6\n', 0o755)
+    path = profile(w, 'sixoff', extra=f'script-security 2\nup {script}')
+    with up(wide, path) as gate:
+        assert probe.ask(w.serverb, 'tcp', A_VPN4, 80).saw == B_VPN4
+        assert wrong_answers(w, doors=('lan', 'self')) == []
+        assert 'runs inside the gate' in gate.log.text()
+        stands(gate)
+
+
+def test_search_domains_of_two_vpns_are_all_searched(wide_world, wide, server):
+    w = wide_world
+    server.give_a((*server.PUSH, 'dhcp-option DOMAIN corp.example'))
+    path = w.partner_server.conf(f'{w.dir}/wg-search.conf',
+                                 'DNS = 10.66.0.1, partner.example\n')
+    extra = f'[door wg]\nvpn = {path}\n'
+    with up(wide, w.office, extra=extra) as gate:
+        # Of several such lines libc takes the last alone.
+        until(lambda: [l for l in resolv_conf(gate).splitlines()
+                       if l.startswith('search')] ==
+              ['search corp.example partner.example'],
+              lambda: resolv_conf(gate))
