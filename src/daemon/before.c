@@ -3,6 +3,9 @@
  * The host's sysctls as they were before us stand in its table, as comments of chain
  * `before_NAME`.  Whoever deletes that table takes them away, and so they stand in a
  * file as well, for the moment in which nobody is there to write the table anew.
+ *
+ * Another file says which links were called so, by their indices: who takes us away, or
+ * over, finds those that somebody has renamed while no supervisor ran.
  */
 #include "daemon/supervisor.h"
 
@@ -10,6 +13,7 @@
 #include "sys/sysctl.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +38,51 @@ static const char *copy_path(struct arena *a, const char *gate)
 	return arena_printf(a, RUN_DIR "/%s/before.sysctl", gate);
 }
 
+static const char *links_path(struct arena *a, const char *gate)
+{
+	return arena_printf(a, RUN_DIR "/%s/before.links", gate);
+}
+
+/* Where in @path the name @link begins, if it is about that one; NULL. */
+static const char *find_link(const char *path, const char *link)
+{
+	const char *at = strstr(path, "/conf/");
+	size_t len = strlen(link);
+
+	at = at ? at + strlen("/conf/") : NULL;
+	return at && strncmp(at, link, len) == 0 && at[len] == '/' ? at : NULL;
+}
+
+/* Before anything is written to them: "2 eth0", a line for each. */
+static int keep_links(struct supervisor *s, struct arena *a, struct err *e)
+{
+	struct text t CLEANUP_TEXT = { 0 };
+	uint64_t h;
+	int r;
+
+	for (size_t i = 0; i < s->n_before_links; i++)
+		if (!str_starts(s->before_links[i].name, "sp-"))
+			text_addf(&t, "%d %s\n", s->before_links[i].index, s->before_links[i].name);
+	h = str_hash(text_str(&t), 1);
+	if (h == s->before_links_hash || !s->n_before)
+		return 0;
+	r = file_write(links_path(a, s->gate.name), text_str(&t), e);
+	if (r == 0)
+		s->before_links_hash = h;
+	return r;
+}
+
 int before_keep(struct supervisor *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct text t CLEANUP_TEXT = { 0 };
-	int r;
+	bool more = s->n_before != s->n_before_kept;
+	int r = more || s->before_links_changed ? keep_links(s, &a, e) : 0;
 
-	if (s->n_before == s->n_before_kept)
+	if (r < 0)
+		return r;
+	s->before_links_changed = false;
+	if (!more)
 		return 0;
 	for (size_t i = 0; i < s->n_before; i++)
 		text_addf(&t, "%s %s\n", s->before[i].path, s->before[i].value);
@@ -81,15 +123,77 @@ static void add_copy(struct arena *a, const char *gate, struct plan_sysctl **ite
 	*n = n_all;
 }
 
+struct renamed {
+	char was[LINK_NAME_SIZE];
+	char now[IF_NAMESIZE];
+};
+
+/* Those of the copy that are called otherwise now. */
+static struct renamed *read_renamed(struct arena *a, const char *gate, size_t *ret_n)
+{
+	struct renamed *all = NULL, one;
+	const char *text, *end;
+	size_t cap = 0, size;
+	struct err ignored;
+
+	*ret_n = 0;
+	if (file_read(a, links_path(a, gate), FILE_READ_MAX, &text, &size, &ignored) < 0)
+		return NULL;
+	for (; (end = strchr(text, '\n')); text = end + 1) {
+		unsigned int index;
+
+		if (sscanf(text, "%u %15[^\n]", &index, one.was) == 2 &&
+		    if_indextoname(index, one.now) && !str_eq(one.was, one.now))
+			*arena_push(a, all, *ret_n, cap) = one;
+	}
+	return all;
+}
+
+/* Whose sysctl @path is, by the name that it had or (@now) has. */
+static const struct renamed *find_renamed(const struct renamed *all, size_t n, const char *path,
+					  bool now)
+{
+	for (size_t i = 0; i < n; i++)
+		if (find_link(path, now ? all[i].now : all[i].was))
+			return &all[i];
+	return NULL;
+}
+
+/*
+ * A sysctl goes with its link.  What was known by a name that another link has now is not
+ * about that one.
+ */
+static void follow_links(struct arena *a, const char *gate, struct plan_sysctl *items, size_t *n)
+{
+	size_t n_renamed, kept = 0;
+	const struct renamed *all = read_renamed(a, gate, &n_renamed), *r;
+
+	for (size_t i = 0; i < *n; i++) {
+		const char *path = items[i].path, *at;
+
+		r = find_renamed(all, n_renamed, path, false);
+		if (!r && find_renamed(all, n_renamed, path, true))
+			continue;
+		at = r ? find_link(path, r->was) : NULL;
+		if (at)
+			path = arena_printf(a, "%.*s%s%s", (int)(at - path), path, r->now,
+					    at + strlen(r->was));
+		items[kept++] = (struct plan_sysctl){ .path = path, .value = items[i].value };
+	}
+	*n = kept;
+}
+
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e)
 {
 	int r = before_read_chain(n, a, PLAN_NFT_HOST, arena_printf(a, "before_%s", gate), ret,
 				  ret_n, e);
 
-	if (r == 0)
-		add_copy(a, gate, ret, ret_n);
-	return r;
+	if (r < 0)
+		return r;
+	add_copy(a, gate, ret, ret_n);
+	follow_links(a, gate, *ret, ret_n);
+	return 0;
 }
 
 int before_read_chain(struct nft *n, struct arena *a, const char *table, const char *chain,
@@ -125,20 +229,32 @@ static void remember(struct supervisor *s, const char *path, const char *value)
 	b->value = arena_strdup(&s->arena, value);
 }
 
-/* What is known of @link's sysctls holds for @now, too, which it is called. */
-static void remember_as(struct supervisor *s, struct arena *a, const char *link, const char *now)
+static void forget_link(struct supervisor *s, const char *link)
 {
-	const char *part = arena_printf(a, "/conf/%s/", link);
-	size_t n = s->n_before;
+	size_t n = 0;
 
+	for (size_t i = 0; i < s->n_before; i++)
+		if (!find_link(s->before[i].path, link))
+			s->before[n++] = s->before[i];
+	s->n_before = n;
+}
+
+/*
+ * What @was says of @link's sysctls holds for @now, which it is called.  What was known by
+ * that name is about another one: they may have exchanged their names.
+ */
+static void remember_as(struct supervisor *s, struct arena *a, const struct plan_sysctl *was,
+			size_t n, const char *link, const char *now)
+{
+	forget_link(s, now);
 	for (size_t i = 0; i < n; i++) {
-		const char *path = s->before[i].path, *at = strstr(path, part);
+		const char *path = was[i].path, *at = find_link(path, link);
 
 		if (at)
 			remember(s,
-				 arena_printf(a, "%.*s/conf/%s/%s", (int)(at - path), path, now,
-					      at + strlen(part)),
-				 s->before[i].value);
+				 arena_printf(a, "%.*s%s%s", (int)(at - path), path, now,
+					      at + strlen(link)),
+				 was[i].value);
 	}
 }
 
@@ -158,24 +274,36 @@ static const struct before_link *known_link(const struct supervisor *s, int inde
  * sysctls it keeps under the other name, and nobody shall take what we wrote for what
  * was there.  Nothing is forgotten under the first name, which another one may have next.
  */
-void before_follow(struct supervisor *s, struct arena *a, const struct snapshot *host)
+bool before_follow(struct supervisor *s, struct arena *a, const struct snapshot *host)
 {
+	size_t n = s->n_before;
+	struct plan_sysctl *was = arena_alloc(a, (n + 1) * sizeof(*was));
 	struct before_link *now = malloc((host->n_links + 1) * sizeof(*now));
+	bool renamed = false;
 
 	if (!now)
 		abort();
+	for (size_t i = 0; i < n; i++)
+		was[i] = s->before[i];
+	s->before_links_changed |= host->n_links != s->n_before_links;
 	for (size_t i = 0; i < host->n_links; i++) {
 		const struct link *l = &host->links[i];
 		const struct before_link *known = known_link(s, l->index, i);
 
-		if (known && !plan_link_is_ours(l) && !str_eq(known->name, l->name))
-			remember_as(s, a, known->name, l->name);
+		s->before_links_changed |= !known || !str_eq(known->name, l->name);
+		if (known && !plan_link_is_ours(l) && !str_eq(known->name, l->name)) {
+			remember_as(s, a, was, n, known->name, l->name);
+			renamed = true;
+		}
 		now[i].index = l->index;
 		snprintf(now[i].name, sizeof(now[i].name), "%s", l->name);
 	}
 	free(s->before_links);
 	s->before_links = now;
 	s->n_before_links = host->n_links;
+	if (renamed)
+		s->n_before_kept = 0;
+	return renamed;
 }
 
 void before_note(struct supervisor *s, struct arena *a, const struct want *w)

@@ -336,7 +336,7 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 		r = router_look(s, a, &adopted, e);
 	if (r < 0)
 		return r;
-	before_follow(s, a, host);
+	adopted |= before_follow(s, a, host);
 	before_note(s, a, ret);
 	r = before_keep(s, e);
 	if (r < 0)

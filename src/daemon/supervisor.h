@@ -204,6 +204,8 @@ struct supervisor {
 	size_t n_before_kept; /* so many of them are in the copy */
 	struct before_link *before_links; /* malloc'ed */
 	size_t n_before_links;
+	bool before_links_changed; /* since they were written to the copy */
+	uint64_t before_links_hash; /* of the copy */
 	struct repairs repairs;
 	int lock; /* the control socket, if it is bound already; -1 */
 	struct loop_source control;
@@ -282,7 +284,10 @@ void router_note(struct supervisor *s, struct arena *a);
 /* daemon/flows.c: after a change, nobody is led where a room was before it. */
 int flows_follow(struct supervisor *s, struct err *e) MUST_USE;
 
-/* daemon/before.c: the host's sysctls as they were before us. */
+/*
+ * daemon/before.c: the host's sysctls as they were before us, of links by the names that
+ * they have now.
+ */
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e) MUST_USE;
 /* Writes the copy that stands beside the table, if there is more to it now. */
@@ -293,8 +298,11 @@ int before_keep(struct supervisor *s, struct err *e) MUST_USE;
  * away finds them there.
  */
 void before_note(struct supervisor *s, struct arena *a, const struct want *host);
-/* Interfaces that are called otherwise since then: what theirs were is known by both names. */
-void before_follow(struct supervisor *s, struct arena *a, const struct snapshot *host);
+/*
+ * Interfaces that are called otherwise since then: what theirs were is known by both names,
+ * and the plan is to be made anew (true).
+ */
+bool before_follow(struct supervisor *s, struct arena *a, const struct snapshot *host);
 /* Takes in what stands in the chain: ours from before a `kill -9`, or another gate's legacy. */
 int before_merge(struct supervisor *s, struct arena *a, struct err *e) MUST_USE;
 /* Would the host's plan @w change the chain? */

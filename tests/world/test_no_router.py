@@ -147,6 +147,41 @@ def test_an_interface_that_comes_later_is_left_as_it_would_have_been(
         world.servera.ip('link del late')
 
 
+@pytest.fixture
+def unlike(world, inside):
+    """Of the two interfaces one lets through what comes in by it, the other one does not."""
+    for link, value in ('eth0', 0), ('eth1', 1):
+        world.servera.sysctl(f'net/ipv4/conf/{link}/forwarding', value)
+    yield hoststate(world.servera)
+    world.servera.sysctl('net/ipv4/conf/eth1/forwarding', 0)
+
+
+EXCHANGE = [f'link set {s}' for s in ('eth0 name x', 'eth1 name eth0', 'x name eth1')]
+
+
+def names(path):
+    """What the interfaces of the copy were called, by their indices."""
+    with open(path) as f:
+        return dict(line.split() for line in f if ' ' in line)
+
+
+def test_interfaces_that_exchange_their_names_meanwhile_are_left_as_they_were(
+        world, sallyport, unlike):
+    a = world.servera
+    with sallyport.up('main', '[room]\npublish = 8000:80\n') as gate:
+        links = a.path('/run/sallyport/main/before.links')
+        was = names(links)
+        turned = {'eth0': 'eth1', 'eth1': 'eth0'}
+        a.ip(*EXCHANGE)
+        try:
+            until(lambda: names(links) == {i: turned.get(n, n) for i, n in was.items()},
+                  lambda: f'the gate has seen it: {was}, {names(links)}')
+            gate.stop()
+        finally:
+            a.ip(*EXCHANGE)
+    assert difference(unlike, hoststate(a)) == ''
+
+
 def test_an_interface_that_is_renamed_meanwhile_is_no_way_in_and_left_as_it_was(
         world, sallyport, inside):
     """As udev does with what has just been plugged in."""
@@ -164,3 +199,41 @@ def test_an_interface_that_is_renamed_meanwhile_is_no_way_in_and_left_as_it_was(
         finally:
             a.ip('link set lan7 name eth0')
     assert difference(before, hoststate(a)) == ''
+
+
+def down(world, sallyport):
+    assert sallyport('down', 'main').returncode == 0
+
+
+def up_and_down(world, sallyport):
+    """Who takes over has to know whose settings those are."""
+    with sallyport.up('main') as again:
+        again.stop()
+
+
+def another_ends(world, sallyport):
+    """Which leaves to the dead one what it knew; and that is taken away then."""
+    sallyport('down', 'first', ok=True)
+    down(world, sallyport)
+
+
+@pytest.mark.parametrize('end', [down, up_and_down, another_ends])
+@pytest.mark.parametrize('there, back', [
+    (['link set eth0 name lan9'], ['link set lan9 name eth0']),
+    (EXCHANGE, EXCHANGE)], ids=['renamed', 'exchanged'])
+def test_an_interface_that_is_renamed_while_nobody_looks_is_left_as_it_was(
+        world, sallyport, unlike, there, back, end):
+    a = world.servera
+    first = end is another_ends and sallyport.up('first', '[room]\npublish = 8001:80\n')
+    gate = sallyport.up('main', '[room]\npublish = 8000:80\n')
+    try:
+        assert a.sysctl('net/ipv4/conf/eth0/forwarding') == '1'
+        gate.kill9()
+        a.ip(*there)
+        end(world, sallyport)
+    finally:
+        a.ip(*back)
+        gate.close()
+        if first:
+            first.close()
+    assert difference(unlike, hoststate(a)) == ''
