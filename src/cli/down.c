@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include "sys/fd.h"
 #include "wire/config.h"
 
 #include <errno.h>
@@ -9,11 +10,40 @@
 /* The supervisor's own limits are shorter. */
 #define DOWN_LIMIT_MS 30000
 
-static int down(int argc, char **argv)
+/*
+ * Has the supervisor end it.  If there is none (any more), @ret_name keeps one from
+ * beginning: what it makes would be taken away with what is left.  @ret_found: there was one.
+ */
+static int end_supervised(const char *gate, int *ret_name, bool *ret_found, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	bool found = false;
+	int64_t until = clock_ms() + DOWN_LIMIT_MS;
 	const char *answer;
+	int r;
+
+	do {
+		r = control_ask(&a, gate, "down\n", DOWN_LIMIT_MS, &answer, e);
+		*ret_found |= r == 0;
+		if (r == 0 && str_eq(answer, "done"))
+			return 0;
+		if (r == 0 && *answer)
+			return err_set(e, EIO, "%s", answer);
+		if (r == -ETIMEDOUT)
+			return r;
+		r = control_hold(gate, ret_name, e);
+	} while (r == -EADDRINUSE && clock_ms() < until);
+	if (r == -EADDRINUSE)
+		return err_set(e, EADDRINUSE,
+			       "its supervisor does not end (ss -lxp src @sallyport/%s names "
+			       "its process)",
+			       gate);
+	return r;
+}
+
+static int down(int argc, char **argv)
+{
+	int name CLEANUP_FD = -1;
+	bool had = false, found = false;
 	struct err e;
 	int r;
 
@@ -23,18 +53,12 @@ static int down(int argc, char **argv)
 		return cli_fail(EXIT_USAGE, "%s", e.text);
 	if (!cli_may_make(&verb_down))
 		return 1;
-	r = control_ask(&a, argv[1], "down\n", DOWN_LIMIT_MS, &answer, &e);
-	if (r == 0 && str_eq(answer, "done"))
-		return 0;
-	if (r == 0 && *answer)
-		return cli_fail(1, "gate \"%s\": %s", argv[1], answer);
-	if (r == -ETIMEDOUT)
-		return cli_fail(1, "gate \"%s\": %s", argv[1], e.text);
-	/* Nobody supervises it (any more): take away what is there. */
-	r = teardown(argv[1], &found, &e);
+	r = end_supervised(argv[1], &name, &had, &e);
+	if (r == 0 && name >= 0)
+		r = teardown(argv[1], &found, &e);
 	if (r < 0)
 		return cli_fail(1, "gate \"%s\": %s", argv[1], e.text);
-	if (!found)
+	if (!had && !found)
 		return cli_fail(1, "there is no gate \"%s\"; `sallyport status` lists them",
 				argv[1]);
 	return 0;

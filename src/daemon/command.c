@@ -6,16 +6,27 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH };
+static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 
 /*
- * Ctrl-C at the terminal reaches the command by itself, as it is in the same
- * process group (si_code SI_KERNEL); what somebody sent to us is passed on.
+ * Ctrl-C at the terminal reaches the command by itself if it is in our process group
+ * (si_code SI_KERNEL), which timeout(1) and setsid(1) leave.  That a terminal hangs up is
+ * told to the leader of its session alone (tty_signal_session_leader() in
+ * drivers/tty/tty_jobctrl.c): us, where ssh(1) or a new window was given our command line.
  */
+static bool has_it_already(const struct command *c, const struct signalfd_siginfo *info)
+{
+	if (info->ssi_code != SI_KERNEL || getpgid(c->pid) != getpgrp())
+		return false;
+	return info->ssi_signo != SIGHUP || getsid(0) != getpid();
+}
+
 static void signal_came(struct loop_source *source, uint32_t events)
 {
 	struct command *c = source->ctx;
@@ -27,13 +38,13 @@ static void signal_came(struct loop_source *source, uint32_t events)
 	if (info.ssi_signo == SIGPIPE)
 		return; /* of our own log, which nobody reads any more */
 	if (c->pid > 0) {
-		if (info.ssi_code != SI_KERNEL)
+		if (!has_it_already(c, &info))
 			kill(c->pid, (int)info.ssi_signo);
 		return;
 	}
-	if (info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM || info.ssi_signo == SIGHUP ||
-	    info.ssi_signo == SIGQUIT)
-		c->loop->stop = true;
+	for (size_t i = 0; i < ARRAY_LEN(ending); i++)
+		if ((int)info.ssi_signo == ending[i])
+			c->loop->stop = true;
 }
 
 int command_signals(struct command *c, struct loop *loop, struct err *e)
@@ -67,10 +78,27 @@ static void ended(struct loop_source *source, uint32_t events)
 		c->over(c->ctx);
 }
 
+/* A signal by which somebody wants an end, and that has not been read yet; or 0. */
+static int told_to_end(void)
+{
+	sigset_t pending;
+
+	for (size_t i = 0; sigpending(&pending) == 0 && i < ARRAY_LEN(ending); i++)
+		if (sigismember(&pending, ending[i]))
+			return ending[i];
+	return 0;
+}
+
 int command_start(struct command *c, struct proc_spec spec, struct err *e)
 {
-	int r;
+	int r, sig = told_to_end();
 
+	/* Who pressed Ctrl-C before there was a command cannot mean it to go on. */
+	if (sig) {
+		c->status = 128 + sig;
+		return err_set(e, ECANCELED, "ended by SIG%s before %s was started",
+			       sigabbrev_np(sig), spec.argv[0]);
+	}
 	spec.stdin_fd = 0;
 	spec.stdout_fd = 1;
 	spec.stderr_fd = 2;

@@ -28,7 +28,8 @@ struct command {
 int command_signals(struct command *c, struct loop *loop, struct err *e) MUST_USE;
 
 /* Starts it with this process's own input and output; @spec says the rest.  Failures are
- * those of proc_spawn(), and c->status is then what a shell would exit with. */
+ * those of proc_spawn(), and -ECANCELED if somebody has wanted an end since
+ * command_signals(); c->status is then what a shell would exit with. */
 int command_start(struct command *c, struct proc_spec spec, struct err *e) MUST_USE;
 
 #endif

@@ -9,6 +9,7 @@
 #include "sys/fd.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -22,6 +23,10 @@
 #define REQUEST_LIMIT_MS 1000
 /* Who does not read is waited for so long, in ms. */
 #define SEND_LIMIT_MS 1000
+/* A supervisor that has the name is asked whether it ends, in ms. */
+#define STATUS_LIMIT_MS 5000
+/* The end of a gate takes no longer: its clients' farewell, its processes' end, others' locks. */
+#define END_LIMIT_MS 30000
 
 static socklen_t address_of(const char *gate, struct sockaddr_un *ret)
 {
@@ -132,7 +137,7 @@ static int bind_patiently(int fd, const struct sockaddr_un *me, socklen_t len)
 	return 0;
 }
 
-int control_bind(const char *name, int *ret_fd, struct err *e)
+int control_hold(const char *name, int *ret_fd, struct err *e)
 {
 	struct sockaddr_un me;
 	socklen_t len = address_of(name, &me);
@@ -144,16 +149,57 @@ int control_bind(const char *name, int *ret_fd, struct err *e)
 	r = bind_patiently(fd, &me, len);
 	if (r < 0)
 		return err_errno(e, -r, "bind");
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+int control_bind(const char *name, int *ret_fd, struct err *e)
+{
+	int fd CLEANUP_FD = -1;
+	int r = control_hold(name, &fd, e);
+
+	if (r < 0)
+		return r;
 	if (listen(fd, 8) < 0)
 		return err_errno(e, errno, "listen");
 	*ret_fd = fd_take(&fd);
 	return 0;
 }
 
+/* Whoever has the gate's name ends it, or has ended: a supervisor, or `down` of what one left. */
+static bool is_ending(const char *gate)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	const char *answer;
+	struct err ignored;
+	json_t *status;
+	bool ending;
+	int r = control_ask(&a, gate, "status\n", STATUS_LIMIT_MS, &answer, &ignored);
+
+	if (r < 0 || !*answer)
+		return r == 0 || r == -ECONNREFUSED;
+	status = json_loads(answer, 0, NULL);
+	ending = str_eq(json_string_value(json_object_get(status, "state")) ?: "", "ending");
+	json_decref(status);
+	return ending;
+}
+
+/* `up` may come when `down` has been called and is not over. */
+static int bind_after_end(const char *gate, int *ret_fd, struct err *e)
+{
+	int64_t until = clock_ms() + END_LIMIT_MS;
+	int r;
+
+	do
+		r = control_bind(gate, ret_fd, e);
+	while (r == -EADDRINUSE && clock_ms() < until && is_ending(gate));
+	return r;
+}
+
 int control_listen(struct supervisor *s, struct err *e)
 {
 	int fd = s->lock;
-	int r = fd < 0 ? control_bind(s->gate.name, &fd, e) : 0;
+	int r = fd < 0 ? bind_after_end(s->gate.name, &fd, e) : 0;
 
 	s->lock = -1;
 	if (r == -EADDRINUSE)

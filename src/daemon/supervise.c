@@ -449,6 +449,7 @@ static int take_away(struct supervisor *s, struct err *e)
 	bool found;
 	int r;
 
+	s->ending = true;
 	stop_doors(s);
 	sandboxes_close(s);
 	close_places(s);

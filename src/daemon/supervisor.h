@@ -217,6 +217,7 @@ struct supervisor {
 	uint64_t ports_hash; /* of where published ports lead */
 	int64_t since;
 	bool ready_said;
+	bool ending; /* the loop goes on for the clients' farewell */
 	int down_client; /* connection that waits for "done"; -1 */
 
 	/* `run`: */
@@ -410,6 +411,11 @@ int files_watch_sysctls(struct supervisor *s, bool *ret_new, struct err *e) MUST
 
 /* daemon/control.c */
 #define CONTROL_LINE_SIZE 64
+/*
+ * The name of the socket alone, while nobody supervises @name: no supervisor begins as long
+ * as it is open.  -EADDRINUSE, half a second later, if it is somebody's.
+ */
+int control_hold(const char *name, int *ret_fd, struct err *e) MUST_USE;
 /* The socket of @name, which is a lock: -EADDRINUSE if it is somebody's. */
 int control_bind(const char *name, int *ret_fd, struct err *e) MUST_USE;
 /* One connection with the line that it says; -1 if it says none, or may not. */

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A gate's beginning and end, when two want it at the same moment, and at a terminal."""
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+
+from lab.host import until
+from lab.state import difference, hoststate
+
+PLAIN = '[room]\npublish = 80\n'
+STUBBORN = PLAIN + '''
+[door stubborn]
+command = trap '' TERM; echo stays; while :; do sleep 1; done
+'''
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(world):
+    before = hoststate(world.servera)
+    yield
+    left = difference(before, hoststate(world.servera))
+    if left:
+        pytest.fail(left, pytrace=False)
+
+
+@contextlib.contextmanager
+def others_turn(host):
+    """Another gate starts or ends, and takes its time."""
+    os.makedirs(host.path('/run/netns'), exist_ok=True)
+    fd = os.open(host.path('/run/netns'), os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def has_open(sallyport, pid, what):
+    """The program, not what becomes it."""
+    with open(f'/proc/{pid}/cmdline') as f:
+        if not f.read().startswith(f'{sallyport.program}\0'):
+            return False
+    fds = f'/proc/{pid}/fd'
+    with contextlib.suppress(FileNotFoundError):
+        return any(what in os.readlink(f'{fds}/{fd}') for fd in os.listdir(fds))
+
+
+def waits_for_its_turn(sallyport, pid):
+    return has_open(sallyport, pid, '/run/netns')
+
+
+# One gate, two who want something of it -------------------------------------------
+
+@pytest.mark.parametrize('time', range(3))
+def test_what_is_left_of_a_gate_is_taken_away_before_the_next_one_begins(
+        world, sallyport, time):
+    """Or else all of the new one goes with it."""
+    gate = sallyport.up('turns', PLAIN)
+    gate.kill9()
+    gate.notify.close()
+    with others_turn(world.servera):
+        down = world.servera.popen([sallyport.program, 'down', 'turns'],
+                                   stderr=subprocess.PIPE)
+        until(lambda: waits_for_its_turn(sallyport, down.pid), 'down waits')
+        new = sallyport.up('turns', ready=False)
+        until(lambda: has_open(sallyport, new.child.pid, 'socket:'),
+              'up has begun')
+    with new:
+        assert down.wait(60) == 0, down.stderr.read()
+        new.wait_ready()
+        assert new.status()['repairs'] == [] and 'repaired' not in new.log.text()
+
+
+def test_up_waits_for_a_gate_that_ends(world, sallyport):
+    """Whose client takes its time to say goodbye."""
+    gate = sallyport.up('slow', STUBBORN, ready=False)
+    gate.wait_log('stubborn: stays')
+    down = world.servera.popen([sallyport.program, 'down', 'slow'], stderr=subprocess.PIPE)
+    until(lambda: gate.status()['state'] == 'ending', 'it ends')
+    with sallyport.up('slow', PLAIN) as new:
+        assert down.wait(60) == 0, down.stderr.read()
+        assert gate.ended() == 0
+        assert new.status()['state'] == 'up'
+    gate.notify.close()
+
+
+def test_two_who_take_down_one_gate_both_have_it(world, sallyport):
+    gate = sallyport.up('twice', STUBBORN, ready=False)
+    gate.wait_log('stubborn: stays')
+    downs = [world.servera.popen([sallyport.program, 'down', 'twice'],
+                                 stderr=subprocess.PIPE) for _ in range(2)]
+    assert [(d.wait(60), d.stderr.read()) for d in downs] == [(0, '')] * 2
+    assert gate.ended() == 0
+    assert sallyport('down', 'twice').returncode == 1
+    gate.notify.close()
+
+
+# A terminal -------------------------------------------------------------------------
+
+class Terminal:
+    """Of which the program that runs there is the session's leader."""
+
+    def __init__(self, sallyport, *command):
+        argv = sallyport.host.enter_argv(
+            [sallyport.program, 'run', '--name', 'tty', '--', *command])
+        self.said = ''
+        self.pid, self.fd = pty.fork()
+        if not self.pid:
+            os.execvp(argv[0], argv)
+
+    def wait_for(self, word):
+        while word not in self.said:
+            self.said += os.read(self.fd, 4096).decode()
+
+    def type(self, keys):
+        os.write(self.fd, keys)
+
+    def hang_up(self):
+        os.close(self.fd)
+        self.fd = -1
+
+    def status(self):
+        done = until(lambda: (lambda got: got if got[0] else None)(
+            os.waitpid(self.pid, os.WNOHANG)), lambda: f'it ends: {self.said}')
+        self.pid = 0
+        return os.waitstatus_to_exitcode(done[1])
+
+    def close(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGTERM)
+            self.status()
+        if self.fd >= 0:
+            self.hang_up()
+
+
+@contextlib.contextmanager
+def terminal(sallyport, *command):
+    t = Terminal(sallyport, *command)
+    try:
+        yield t
+    finally:
+        t.close()
+
+
+SERVICE = 'sh', '-c', 'echo "rea""dy"; exec sleep 600'
+
+
+@pytest.mark.parametrize('of_its_own', [('timeout', '599'), ('setsid',), ()])
+def test_ctrl_c_ends_a_command_in_a_process_group_of_its_own(sallyport, of_its_own):
+    """Which the terminal does not tell: only whoever stands in its foreground."""
+    with terminal(sallyport, *of_its_own, *SERVICE) as t:
+        t.wait_for('ready')
+        t.type(b'\x03')
+        assert t.status() == 128 + signal.SIGINT
+
+
+def test_a_terminal_that_goes_away_ends_the_command(sallyport):
+    """As `ssh -t host sallyport run ...` when the way there breaks."""
+    with terminal(sallyport, *SERVICE) as t:
+        t.wait_for('ready')
+        t.hang_up()
+        assert t.status() == 128 + signal.SIGHUP
+
+
+def is_told(pid, sig):
+    with open(f'/proc/{pid}/status') as f:
+        words = dict(l.split(':\t', 1) for l in f)
+    return int(words['ShdPnd'], 16) >> (sig - 1) & 1
+
+
+def test_ctrl_c_before_the_command_has_started(world, sallyport):
+    """There is nobody yet whom it could reach."""
+    with others_turn(world.servera):
+        t = Terminal(sallyport, *SERVICE)
+        until(lambda: waits_for_its_turn(sallyport, t.pid), 'it waits')
+        t.type(b'\x03')
+        until(lambda: is_told(t.pid, signal.SIGINT), 'it has the signal')
+    with contextlib.closing(t):
+        assert t.status() == 128 + signal.SIGINT
