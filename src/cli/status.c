@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include "sys/fd.h"
 #include "sys/netns.h"
 #include "ui/status.h"
 
@@ -14,7 +15,17 @@
 #define ASK_LIMIT_MS 5000
 #define WATCH_S      1
 
-/* What its supervisor says, or that there is none. */
+/* Its supervisor may have taken it away while it was asked. */
+static bool is_gone(struct arena *a, const char *gate)
+{
+	const char *netns = arena_printf(a, "%s.gate", gate);
+	int fd CLEANUP_FD = -1;
+	struct err e;
+
+	return netns_open(netns, &fd, &e) == -ENOENT && !netns_is_leftover(netns);
+}
+
+/* What its supervisor says, or that there is none; NULL: nor a gate any more. */
 static json_t *ask(struct arena *a, const char *gate)
 {
 	const char *answer = "";
@@ -30,6 +41,8 @@ static json_t *ask(struct arena *a, const char *gate)
 	if (r == -ETIMEDOUT)
 		return json_pack("{s:s, s:s, s:s}", "name", gate, "state", "not answering", "hint",
 				 e.text);
+	if (is_gone(a, gate))
+		return NULL;
 	return json_pack("{s:s, s:s, s:s}", "name", gate, "state", "unsupervised", "hint",
 			 "its doors stand as they were; sallyport up takes it over, sallyport "
 			 "down takes it away");
@@ -55,7 +68,7 @@ static int collect(struct arena *a, const char *only, json_t *gates, struct err 
 		const char *gate = gate_of(a, names[i]);
 
 		if (gate && (!only || str_eq(gate, only)))
-			json_array_append_new(gates, ask(a, gate));
+			(void)json_array_append_new(gates, ask(a, gate)); /* not NULL */
 	}
 	return r;
 }

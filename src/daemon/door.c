@@ -559,6 +559,19 @@ static const struct link *find_link(const struct door_run *d, const struct snaps
 	return NULL;
 }
 
+int doors_clear(struct supervisor *s, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct snapshot gate = { 0 };
+	int r = rtnl_snapshot_tables(s->inner.rtnl, &a, 0, 0, &gate, e);
+
+	for (size_t i = 0; r == 0 && i < gate.n_links; i++)
+		if (!is_ours(gate.links[i].name) && !is_fallback(&gate.links[i]) &&
+		    !plan_link_is_of(&gate.links[i], s->gate.name))
+			r = rtnl_link_delete(s->inner.rtnl, gate.links[i].name, e);
+	return r;
+}
+
 static void note_addresses(struct door_run *d, const struct snapshot *gate, int index)
 {
 	text_clear(&d->addresses);

@@ -184,12 +184,6 @@ static void close_places(struct supervisor *s)
 	place_close(&s->host);
 }
 
-/* VPN clients of a supervisor that was killed: their doors are started anew. */
-static int end_leftovers(struct supervisor *s, struct err *e)
-{
-	return s->inner.made ? 0 : end_processes(s->inner.fd, FAREWELL_MS, e);
-}
-
 /* Nobody heard what became of a gate without its supervisor. */
 static void look_at_locals(struct supervisor *s)
 {
@@ -270,7 +264,7 @@ static int build(struct supervisor *s, struct err *e)
 		r = open_places(s, e);
 	look_at_locals(s);
 	if (r == 0)
-		r = end_leftovers(s, e);
+		r = leftovers_end(s, e);
 	if (r == 0)
 		r = watch_places(s, e);
 	if (r == 0)

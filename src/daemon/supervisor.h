@@ -331,6 +331,8 @@ void door_stop(struct door_run *d, bool hard);
 void door_event(struct door_run *d, enum client_event event);
 /* Looks at the gate's links for the door's interface; true if anything changed. */
 bool door_observe(struct door_run *d, const struct snapshot *gate);
+/* Removes interfaces that clients have left in the gate, before any is started. */
+int doors_clear(struct supervisor *s, struct err *e) MUST_USE;
 /* Looks after the door when that is due, which may be sooner than it was. */
 void door_look_soon(struct door_run *d);
 void door_note_dns(struct door_run *d, const struct ip *dns, size_t n);
@@ -457,10 +459,15 @@ char *status_json(struct supervisor *s); /* malloc'ed */
 
 /* daemon/teardown.c: takes a gate away by what the kernel tells; 0 if there was none. */
 int teardown(const char *gate, bool *ret_found, struct err *e) MUST_USE;
+/* Of a gate that stands, namespaces of rooms that it does not have (any more). */
+int teardown_rooms(struct supervisor *s, struct err *e) MUST_USE;
 /* A lock over what gates share on the host; released by closing the fd. */
 int host_lock(int *ret_fd, struct err *e) MUST_USE;
 /* Ends what runs in the namespace: SIGTERM, then SIGKILL after @grace_ms. */
 int end_processes(int netns_fd, int grace_ms, struct err *e) MUST_USE;
+
+/* daemon/leftovers.c: what is not taken over of a gate whose supervisor was killed. */
+int leftovers_end(struct supervisor *s, struct err *e) MUST_USE;
 
 /* daemon/supervise.c */
 int supervise(struct supervisor *s, struct err *e) MUST_USE;

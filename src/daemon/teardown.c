@@ -83,6 +83,7 @@ struct remains {
 	struct rtnl *rtnl;
 	struct nft *nft;
 	struct snapshot host;
+	const struct supervisor *keeps; /* whose namespaces stay; NULL: nobody's */
 	bool run; /* made by `run`: what runs in its rooms ends with it */
 	bool found;
 };
@@ -113,6 +114,16 @@ static bool is_our_netns(struct arena *a, const char *gate, int fd, bool *ret_ru
 	return *ret_run || !lo->alias[strlen(alias)];
 }
 
+static bool is_kept(const struct remains *x, struct arena *a, const char *netns)
+{
+	const struct gate *g = x->keeps ? &x->keeps->gate : NULL;
+	bool kept = g && str_eq(netns, plan_gate_netns(a, g));
+
+	for (size_t i = 0; g && i < g->n_rooms; i++)
+		kept |= str_eq(netns, plan_room_netns(a, g, i));
+	return kept;
+}
+
 static int remove_netns(struct remains *x, struct arena *a, struct err *e)
 {
 	const char **names;
@@ -125,7 +136,9 @@ static int remove_netns(struct remains *x, struct arena *a, struct err *e)
 		bool run = false;
 		struct err ignored;
 
-		r = has_our_name(x->gate, names[i]) ? netns_open(names[i], &fd, &ignored) : -EXDEV;
+		r = has_our_name(x->gate, names[i]) && !is_kept(x, a, names[i])
+			    ? netns_open(names[i], &fd, &ignored)
+			    : -EXDEV;
 		if (r == -ENOENT && netns_is_leftover(names[i])) {
 			x->found = true;
 			r = netns_delete(names[i], e);
@@ -402,6 +415,14 @@ static int remove_all(struct remains *x, struct arena *a, struct err *e)
 	(void)rmdir(RUN_DIR);
 	(void)rmdir("/run/wireguard");
 	return r;
+}
+
+int teardown_rooms(struct supervisor *s, struct err *e)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct remains x = { .gate = s->gate.name, .keeps = s };
+
+	return remove_netns(&x, &a, e);
 }
 
 int teardown(const char *gate, bool *ret_found, struct err *e)

@@ -100,6 +100,29 @@ def test_two_who_take_down_one_gate_both_have_it(world, sallyport):
     gate.notify.close()
 
 
+def test_many_gates_that_begin_and_end_at_once(world, sallyport):
+    """Of one that has gone while status asked it, it does not say that it stands."""
+    names = [f'many{i}' for i in range(12)]
+    for i, name in enumerate(names):
+        sallyport.write(name, f'[room]\npublish = {8000 + i} {8000 + i}/udp\n')
+    children = [world.servera.popen([sallyport.program, 'up', name], stderr=subprocess.PIPE)
+                for name in names]
+
+    def states():
+        return [g['state'] for g in sallyport.status()['gates']]
+    until(lambda: states() == ['up'] * len(names), states)
+    for child in children:
+        child.send_signal(signal.SIGTERM)
+    seen = set()
+    while now := states():
+        seen.update(now)
+    assert 'unsupervised' not in seen
+    for child in children:
+        assert child.wait(60) == 0
+        with child.stderr as log:
+            assert len(log.readlines()) == 2  # the lan door, and every door, answers
+
+
 # A terminal -------------------------------------------------------------------------
 
 class Terminal:
@@ -182,3 +205,57 @@ def test_ctrl_c_before_the_command_has_started(world, sallyport):
         until(lambda: is_told(t.pid, signal.SIGINT), 'it has the signal')
     with contextlib.closing(t):
         assert t.status() == 128 + signal.SIGINT
+
+
+# A configuration that changes while nobody supervises --------------------------------
+
+BEFORE = '''
+[room]
+publish = 80 81/udp
+reach = db
+[room db]
+publish = 82
+[door lan]
+publish = 80 82
+[door office]
+vpn = {office}
+[door odd]
+command = ip tuntap add odd0 mode tun; ip addr add 10.9.9.1/24 dev odd0; ip link set odd0 up; exec sleep 600
+'''
+AFTER = '''
+[room web]
+publish = 90
+[door other]
+command = exec sleep 600
+'''
+
+
+def facts(world, name):
+    """What there is of a gate, but for numbers that the kernel gives."""
+    host = world.servera
+    names = host.out('ls', '/run/netns').split()
+    found = {'namespaces': names, 'nft': host.out('nft', '-s', 'list', 'ruleset'),
+             'files': sorted(host.out('find', f'/run/sallyport/{name}').split())}
+    for netns in names:
+        found[netns, 'links'] = sorted(
+            l.partition('@')[0].split()[0] for l in
+            host.out('ip', '-n', netns, '-br', 'link').splitlines())
+        found[netns, 'nft'] = host.out('ip', 'netns', 'exec', netns, 'nft', '-s',
+                                       'list', 'ruleset')
+        for what in ('-4', 'rule'), ('-6', 'rule'), ('-4', 'route', 'show', 'table', 'all'):
+            found[netns, what] = sorted(host.out('ip', '-n', netns, *what).splitlines())
+    return found
+
+
+def test_nothing_is_left_of_rooms_and_doors_that_are_not_named_any_more(world, sallyport):
+    """Nor is an interface of theirs taken for that of another door."""
+    with sallyport.up('turned', AFTER, ready=False) as gate:
+        gate.wait_log('other: connecting')
+        fresh = facts(world, 'turned')
+    gate = sallyport.up('turned', BEFORE.format(office=world.office))
+    gate.kill9()
+    gate.notify.close()
+    with sallyport.up('turned', AFTER, ready=False) as gate:
+        gate.wait_log('other: connecting')
+        assert gate.door('other')['interface'] == ''
+        assert facts(world, 'turned') == fresh
