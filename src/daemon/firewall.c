@@ -2,9 +2,9 @@
 /*
  * The host's own firewall.  An accept in our table does not overrule another
  * chain's drop: every base chain at the forward hook has its say.  Docker keeps
- * a chain for others (DOCKER-USER), where we put two rules with our name; for
- * any other chain that drops, the user must add the line that we print, and we
- * recognise it.
+ * a chain for others (DOCKER-USER), where we put two rules with our name; any
+ * other chain that drops has to let us through by its own rules (firewall_lets.c),
+ * and where it does not, the user must add the lines that we print.
  */
 #include "daemon/supervisor.h"
 
@@ -115,17 +115,24 @@ struct chains {
 	size_t n;
 };
 
-/* Docker's place for others' rules in the table of chain @c; NULL if it is not there. */
-static const struct nft_chain *docker_user(const struct chains *all, const struct nft_chain *c)
+/* The chain of that name in the table of chain @c; NULL if it is not there. */
+static const struct nft_chain *find_chain(const struct chains *all, const struct nft_chain *c,
+					  const char *name)
 {
 	for (size_t i = 0; i < all->n; i++) {
 		const struct nft_chain *x = &all->items[i];
 
-		if (str_eq(x->name, "DOCKER-USER") && str_eq(x->family, c->family) &&
+		if (str_eq(x->name, name) && str_eq(x->family, c->family) &&
 		    str_eq(x->table, c->table))
 			return x;
 	}
 	return NULL;
+}
+
+/* Docker's place for others' rules. */
+static const struct nft_chain *docker_user(const struct chains *all, const struct nft_chain *c)
+{
+	return find_chain(all, c, "DOCKER-USER");
 }
 
 static int add_to_docker(struct supervisor *s, struct arena *a, const struct nft_chain *c,
@@ -174,43 +181,63 @@ static int how_it_drops(struct nft *n, const struct nft_chain *c, const char **r
 	return 0;
 }
 
-static int need_line(struct nft *n, const struct nft_chain *c, const char *link, const char *how,
-		     struct err *e)
+/* In the words of whose firewall it is, where that is known: what nft adds, it forgets. */
+static const char *lines_to_add(struct arena *a, const struct chains *all,
+				const struct nft_chain *c)
 {
-	bool has[2];
-	int r = lets_through(n, c, link, has, e);
+	if (str_eq(c->table, "firewalld"))
+		return "  firewall-cmd --permanent --zone=trusted --add-interface=sp-+\n"
+		       "  firewall-cmd --reload";
+	if (find_chain(all, c, "ufw-user-forward") || find_chain(all, c, "ufw6-user-forward"))
+		return "  ufw route allow in on sp-+\n"
+		       "  ufw route allow out on sp-+";
+	return arena_printf(a,
+			    "  nft 'insert rule %s %s %s iifname \"sp-*\" accept'\n"
+			    "  nft 'insert rule %s %s %s oifname \"sp-*\" accept'",
+			    c->family, c->table, c->name, c->family, c->table, c->name);
+}
 
-	if (r < 0 || (has[0] && has[1]))
+/* A chain where there is no place for rules of ours must let us through as it is. */
+static int need_lines(struct supervisor *s, struct arena *a, const struct chains *all,
+		      const struct nft_chain *c, const char *how, struct err *e)
+{
+	bool lets;
+	int r = firewall_lets(s, c, &lets, e);
+
+	if (r < 0 || lets)
 		return r;
 	return err_set(e, EPERM,
 		       "the host's firewall drops what is forwarded to the room: chain %s of table "
-		       "%s %s %s. Add these lines, then try again:\n"
-		       "  nft 'insert rule %s %s %s iifname \"sp-*\" accept'\n"
-		       "  nft 'insert rule %s %s %s oifname \"sp-*\" accept'",
-		       c->name, c->family, c->table, how, c->family, c->table, c->name, c->family,
-		       c->table, c->name);
+		       "%s %s %s. Add these lines, then try again:\n%s",
+		       c->name, c->family, c->table, how, lines_to_add(a, all, c));
 }
 
-/* One chain that drops: every link of the gate's must pass it. */
-static int open_chain(struct supervisor *s, struct arena *a, const struct chains *all,
-		      const struct nft_chain *c, const char *how, struct err *e)
+/* Every link of the gate's gets its rules in Docker's place for them. */
+static int open_docker(struct supervisor *s, struct arena *a, const struct nft_chain *docker,
+		       struct err *e)
 {
-	const struct nft_chain *docker = docker_user(all, c);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i <= s->gate.n_rooms; i++) {
 		const char *link = i < s->gate.n_rooms ? plan_short_link(a, &s->slot, i)
 						       : plan_host_link(a, &s->gate);
 
-		if (i < s->gate.n_rooms && !plan_room_is_short(&s->gate, i))
-			continue;
-		/* A client on trial can do without IPv6, which Docker does not let through. */
-		if (docker)
+		if (i == s->gate.n_rooms || plan_room_is_short(&s->gate, i))
 			r = add_to_docker(s, a, docker, link, e);
-		else if (!s->trial || !str_eq(c->family, "ip6"))
-			r = need_line(s->host.nft, c, link, how, e);
 	}
 	return r;
+}
+
+/* One chain that drops. */
+static int open_chain(struct supervisor *s, struct arena *a, const struct chains *all,
+		      const struct nft_chain *c, const char *how, struct err *e)
+{
+	const struct nft_chain *docker = docker_user(all, c);
+
+	if (docker)
+		return open_docker(s, a, docker, e);
+	/* A client on trial can do without IPv6, which Docker does not let through. */
+	return s->trial && str_eq(c->family, "ip6") ? 0 : need_lines(s, a, all, c, how, e);
 }
 
 /* Those chains where there is a place for our rules (Docker's), or the others. */

@@ -319,7 +319,11 @@ int before_read_chain(struct nft *n, struct arena *a, const char *table, const c
  * DOCKER-USER), or fails naming the chain and the line to add.
  */
 int firewall_open(struct supervisor *s, struct err *e) MUST_USE;
-/* daemon/firewall_legacy.c: the same of iptables-legacy, where nothing can be added by us. */
+/* daemon/firewall_lets.c: does chain @c of the host's let through, by whatever rules it has,
+   what this gate needs?  Errors of nft(8). */
+int firewall_lets(const struct supervisor *s, const struct nft_chain *c, bool *ret,
+		  struct err *e) MUST_USE;
+/* daemon/firewall_legacy.c: firewall_open() of iptables-legacy, where nothing can be added by us. */
 int firewall_legacy(struct supervisor *s, struct err *e) MUST_USE;
 int firewall_undo(struct nft *n, const char *gate, struct err *e) MUST_USE;
 

@@ -78,11 +78,11 @@ static enum nft_fits state_fits(const struct nft_judge *j, const json_t *rule)
 	char words[128];
 
 	if (!at || at > line + strcspn(line, "\n"))
-		return NFT_MAYBE;
+		return j->strict ? NFT_NEVER : NFT_MAYBE;
 	at += strlen(key);
 	snprintf(words, sizeof(words), ",%.*s,", (int)strcspn(at, " \n"), at);
 	if (words[1] == '!' || words[1] == '{')
-		return NFT_MAYBE;
+		return j->strict ? NFT_NEVER : NFT_MAYBE;
 	for (const char *w = words; *w; w++)
 		if (*w == ',' && str_starts(w + 1, j->state) && w[1 + strlen(j->state)] == ',')
 			return NFT_ALWAYS;
@@ -93,7 +93,9 @@ static enum nft_fits xt_fits(const struct nft_judge *j, const json_t *rule, cons
 {
 	if (!str_eq(nft_member(xt, "type"), "match") || str_eq(nft_member(xt, "name"), "comment"))
 		return NFT_ALWAYS;
-	return str_eq(nft_member(xt, "name"), "conntrack") ? state_fits(j, rule) : NFT_MAYBE;
+	if (str_eq(nft_member(xt, "name"), "conntrack"))
+		return state_fits(j, rule);
+	return j->strict ? NFT_NEVER : NFT_MAYBE;
 }
 
 /* All that a rule asks, before its verdict. */
@@ -148,6 +150,8 @@ static enum nft_says vmap_says(const struct nft_judge *j, const json_t *vmap, in
 	bool states = str_eq(nft_member(json_object_get(key, "ct"), "key"), "state");
 	size_t i;
 
+	if (j->strict && (!set || !states))
+		return NFT_GOES_ON;
 	if (!set) /* a named map */
 		return NFT_ACCEPTS;
 	json_array_foreach(set, i, pair)
@@ -189,7 +193,7 @@ static enum nft_says chain_says(const struct nft_judge *j, const char *chain, in
 	size_t i;
 
 	if (depth > DEPTH_MAX)
-		return NFT_ACCEPTS;
+		return j->strict ? NFT_GOES_ON : NFT_ACCEPTS;
 	json_array_foreach(j->rules, i, item)
 	{
 		const json_t *rule = json_object_get(item, "rule");

@@ -23,6 +23,8 @@ struct nft_judge {
 	const char *family, *table; /* of the chain */
 	const char *text; /* the table as nft --stateless --handle writes it; NULL: not known */
 	const char *state; /* of the packet's connection, as ct(8) calls it: "new" */
+	/* What only somebody's own words tell (a match of iptables', a map) is taken not to fit. */
+	bool strict;
 	/* Does the packet fit one "match"? */
 	enum nft_fits (*match)(const struct nft_judge *j, const json_t *match);
 	const void *packet; /* for @match */

@@ -43,13 +43,14 @@ static enum nft_fits fits(const struct nft_judge *j, const json_t *match)
 	return nft_fits_unless(nft_has_link(json_object_get(match, "right"), j->packet), false);
 }
 
-static enum nft_says says(const char *rules, const char *listed)
+static enum nft_says says_to(bool strict, const char *rules, const char *listed)
 {
 	struct text t CLEANUP_TEXT = { 0 };
 	struct nft_judge j = { .family = "ip",
 			       .table = "filter",
 			       .state = "new",
 			       .text = listed,
+			       .strict = strict,
 			       .match = fits,
 			       .packet = "podman0" };
 	enum nft_says v;
@@ -62,6 +63,11 @@ static enum nft_says says(const char *rules, const char *listed)
 	v = nft_judge_chain(&j, "FORWARD");
 	json_decref(root);
 	return v;
+}
+
+static enum nft_says says(const char *rules, const char *listed)
+{
+	return says_to(false, rules, listed);
 }
 
 static void a_rule_that_may_fit_accepts_and_does_not_drop(void **state)
@@ -97,12 +103,31 @@ static void a_chain_that_is_jumped_to_decides_or_returns(void **state)
 	assert_int_equal(says(RULE("FORWARD", "1", JUMP("FORWARD")), NULL), NFT_ACCEPTS);
 }
 
+static void who_is_strict_believes_what_can_be_read_alone(void **state)
+{
+	static const char by_map[] =
+		RULE("FORWARD", "1",
+		     "{\"vmap\":{\"key\":{\"meta\":{\"key\":\"iifname\"}},\"data\":\"@ways\"}}");
+
+	(void)state;
+	assert_int_equal(says_to(true, RULE("FORWARD", "7", CONNTRACK "," ACCEPT), NULL),
+			 NFT_RETURNS);
+	assert_int_equal(says_to(true, RULE("FORWARD", "9", CONNTRACK "," ACCEPT), text),
+			 NFT_ACCEPTS);
+	assert_int_equal(says_to(true, RULE("FORWARD", "7", COMMENT "," ACCEPT), NULL),
+			 NFT_ACCEPTS);
+	assert_int_equal(says_to(true, RULE("FORWARD", "1", JUMP("FORWARD")), NULL), NFT_RETURNS);
+	assert_int_equal(says_to(false, by_map, NULL), NFT_ACCEPTS);
+	assert_int_equal(says_to(true, by_map, NULL), NFT_RETURNS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_rule_that_may_fit_accepts_and_does_not_drop),
 		cmocka_unit_test(what_iptables_asks_of_a_state_is_read_from_the_text),
 		cmocka_unit_test(a_chain_that_is_jumped_to_decides_or_returns),
+		cmocka_unit_test(who_is_strict_believes_what_can_be_read_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,6 +220,127 @@ def test_a_firewall_that_drops_forwarded_packets(world, sallyport, firewall):
         world.servera.run('nft', undo)
 
 
+# The way to ufw's rules for what is forwarded, as `ufw enable` makes it.
+UFW = {
+    tool: f'''*filter
+:FORWARD DROP [0:0]
+:{ufw}-before-forward - [0:0]
+:{ufw}-user-forward - [0:0]
+-A FORWARD -j {ufw}-before-forward
+-A {ufw}-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A {ufw}-before-forward -j {ufw}-user-forward
+COMMIT
+''' for tool, ufw in (('iptables', 'ufw'), ('ip6tables', 'ufw6'))}
+
+
+@pytest.fixture
+def ufw(world):
+    """Adds rules of iptables(8) to those of ufw's for what is forwarded, as it does."""
+    def allow(*rules):
+        for tool in UFW:
+            chain = 'ufw-user-forward' if tool == 'iptables' else 'ufw6-user-forward'
+            world.servera.run(tool, '-F', chain)
+            for rule in rules:
+                world.servera.run(tool, '-A', chain, *rule.split(), '-j', 'ACCEPT')
+    for tool, rules in UFW.items():
+        world.servera.run(f'{tool}-restore', input=rules)
+    yield allow
+    world.servera.nft('delete table ip filter; delete table ip6 filter')
+
+
+def refused(world, sallyport, text):
+    """What `up` says to add, with nothing changed."""
+    held = hoststate(world.servera)
+    done = sallyport('up', sallyport.write('main', text))
+    assert done.returncode == 1, done.stderr
+    assert difference(held, hoststate(world.servera)) == ''
+    return [l.strip() for l in done.stderr.splitlines() if l.startswith('  ')]
+
+
+def works(world, sallyport, text, doors):
+    with sallyport.up('main', text) as gate:
+        gate.serve('room', 80)
+        return wrong_answers(world, doors=doors) == []
+
+
+PUBLISHED = '[room]\npublish = 80 80/udp\n'
+
+
+def test_ufw_may_be_opened_in_its_own_words(world, sallyport, ufw):
+    """Rules that nft adds are gone with the next boot."""
+    text = PUBLISHED + f'[door office]\nvpn = {world.office}\n'
+    for rules in (), ('-i sp-+',), ('-o sp-+',), ('-i sp-+', '-o eth9'):
+        ufw(*rules)
+        assert refused(world, sallyport, text) == [
+            'ufw route allow in on sp-+', 'ufw route allow out on sp-+']
+    ufw('-i sp-+', '-o sp-+')
+    assert works(world, sallyport, text, ('lan', 'vpn', 'self'))
+
+
+@pytest.mark.parametrize('rules, enough', [
+    (('-p tcp --dport 80', '-p udp --dport 80'), True),
+    (('-p tcp --dport 80 -i eth0', '-p udp --dport 80 -i eth0'), True),
+    (('-p tcp --dport 79:81', '-p udp --dport 80'), True),
+    (('-o sp-+',), True),
+    (('-p tcp --dport 80',), False),
+    (('-p tcp --dport 81', '-p udp --dport 80'), False),
+    # Whatever else a match of iptables' asks, it may be more than our packets are.
+    (('-m mark --mark 1',), False)])
+def test_ufw_may_let_in_what_is_published_alone(world, sallyport, ufw, rules, enough):
+    ufw(*rules)
+    if enough:
+        assert works(world, sallyport, PUBLISHED, ('lan', 'self'))
+    else:
+        assert refused(world, sallyport, PUBLISHED)
+
+
+# What firewalld does with what is forwarded; {} is where a zone gets its interfaces.
+FIREWALLD_FORWARD = """
+table inet firewalld {{
+	chain filter_FORWARD {{
+		type filter hook forward priority filter + 10; policy accept
+		ct state {{ established, related }} accept
+		ct status dnat accept
+		iifname "lo" accept
+		ct state invalid drop
+		jump filter_FORWARD_ZONES
+		reject with icmpx admin-prohibited
+	}}
+	chain filter_FORWARD_ZONES {{
+		{}
+		goto filter_FWD_public
+	}}
+	chain filter_FWD_trusted {{
+		jump filter_FWD_trusted_allow
+		accept
+	}}
+	chain filter_FWD_trusted_allow {{
+		oifname "sp-*" accept
+	}}
+	chain filter_FWD_public {{
+		reject with icmpx admin-prohibited
+	}}
+}}
+"""
+
+
+def test_firewalld_lets_ports_in_and_a_zone_of_its_lets_a_vpn_out(world, sallyport):
+    """It forgets what nft adds with each `firewall-cmd --reload`."""
+    text = PUBLISHED + f'[door office]\nvpn = {world.office}\n'
+    host = world.servera
+    host.nft(FIREWALLD_FORWARD.format(''))
+    try:
+        assert works(world, sallyport, PUBLISHED, ('lan', 'self'))
+        assert refused(world, sallyport, text) == [
+            'firewall-cmd --permanent --zone=trusted --add-interface=sp-+',
+            'firewall-cmd --reload']
+        host.nft('delete table inet firewalld')
+        host.nft(FIREWALLD_FORWARD.format('iifname "sp-*" goto filter_FWD_trusted'))
+        assert works(world, sallyport, text, ('lan', 'vpn', 'self'))
+    finally:
+        host.nft('delete table inet firewalld')
+
+
 # What firewalld does where nobody has configured it (IPv6_rpfilter=yes).
 FIREWALLD = """
 table inet firewalld {
