@@ -8,7 +8,7 @@ PYTHON = /usr/bin/python3
 # Two makes in one build directory would trip over each other.
 LOCK = flock .$(notdir $(BUILD)).lock
 
-.PHONY: all deps configure tests demo check check-long bench fresh install \
+.PHONY: all deps configure tests demo check check-long bench fresh install uninstall \
 	clean format lint unit kernel golden fuzz world qemu image
 
 all: configure
@@ -17,7 +17,7 @@ all: configure
 # Says what to do before ninja or a compiler says something less helpful.
 configure:
 	@tools/need-tools
-	@$(LOCK) tools/configure $(BUILD) --prefix=$(PREFIX)
+	@$(LOCK) tools/configure $(BUILD) --prefix=$(PREFIX) --sysconfdir=/etc
 
 tests: configure
 	@$(LOCK) ninja -k 0 -C $(BUILD) all tests
@@ -57,7 +57,10 @@ fresh:
 	@tools/fresh
 
 install: all
-	@DESTDIR="$(DESTDIR)" meson install --no-rebuild -C $(BUILD)
+	@DESTDIR="$(DESTDIR)" $(PYTHON) tools/installed install $(BUILD) $(PREFIX)
+
+uninstall:
+	@DESTDIR="$(DESTDIR)" $(PYTHON) tools/installed uninstall $(BUILD) $(PREFIX)
 
 # Formats what git knows or would add; never what is built.
 format:

@@ -232,30 +232,81 @@ def test_every_source_names_its_licence():
     assert not bad
 
 
-def test_installation_into_a_destdir_brings_everything(tmp_path):
-    build = f"{tmp_path}/build"
-    done = run("make", "--no-print-directory", "install", f"DESTDIR={tmp_path}/dest",
-               "PREFIX=/usr", f"BUILD={build}")
+INSTALLED = {
+    "usr/sbin/sallyport",
+    "usr/share/man/man8/sallyport.8",
+    "usr/share/man/man5/sallyport.conf.5",
+    "usr/lib/systemd/system/sallyport@.service",
+    "usr/lib/systemd/system/sallyport-watch.service",
+    "usr/lib/systemd/system/sallyport-driver.service",
+    "usr/lib/systemd/system/sallyport-driver.socket",
+    "usr/share/containers/oci/hooks.d/sallyport.json",
+    "usr/share/bash-completion/completions/sallyport",
+    "usr/share/zsh/site-functions/_sallyport",
+    "usr/share/fish/vendor_completions.d/sallyport.fish",
+    "usr/share/sallyport/installed",
+    "etc/iproute2/rt_protos.d/sallyport.conf",
+}
+
+
+def tree(top):
+    """{path: what is there}, directories with a slash behind them."""
+    found = {}
+    for place, _, names in os.walk(top):
+        found[os.path.relpath(place, top) + "/"] = os.stat(place).st_mode
+        for name in names:
+            with open(f"{place}/{name}", "rb") as file:
+                found[os.path.relpath(f"{place}/{name}", top)] = file.read()
+    return found
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """make TARGET into tmp_path/dest; of one build."""
+    build = tmp_path_factory.mktemp("installed") / "build"
+    return lambda target, tmp_path: run("make", "--no-print-directory", target, "PREFIX=/usr",
+                                        f"DESTDIR={tmp_path}/dest", f"BUILD={build}")
+
+
+def test_installation_brings_everything_and_uninstallation_takes_just_that(make, tmp_path):
+    dest = tmp_path / "dest"
+    # A machine that has something, and directories with nothing in them.
+    for place in "usr/sbin", "usr/share/man/man8", "usr/lib/systemd/system", "etc/iproute2":
+        (dest / place).mkdir(parents=True)
+    (dest / "usr/share/man/man8/other.8").write_text("other")
+    before = tree(dest)
+    done = make("install", tmp_path)
     assert done.returncode == 0, done.stdout
-    found = {os.path.relpath(os.path.join(place, name), f"{tmp_path}/dest")
-             for place, _, names in os.walk(f"{tmp_path}/dest") for name in names}
-    assert found == {
-        "usr/sbin/sallyport",
-        "usr/share/man/man8/sallyport.8",
-        "usr/share/man/man5/sallyport.conf.5",
-        "usr/lib/systemd/system/sallyport@.service",
-        "usr/lib/systemd/system/sallyport-watch.service",
-        "usr/lib/systemd/system/sallyport-driver.service",
-        "usr/lib/systemd/system/sallyport-driver.socket",
-        "usr/share/containers/oci/hooks.d/sallyport.json",
-        "usr/share/bash-completion/completions/sallyport",
-        "usr/share/zsh/site-functions/_sallyport",
-        "usr/share/fish/vendor_completions.d/sallyport.fish",
-        "etc/iproute2/rt_protos.d/sallyport.conf",
-    }
-    with open(f"{tmp_path}/dest/usr/lib/systemd/system/sallyport@.service",
-              encoding="utf-8") as unit:
+    added = set(tree(dest)) - set(before)
+    assert {path for path in added if not path.endswith("/")} == INSTALLED
+    with open(f"{dest}/usr/lib/systemd/system/sallyport@.service", encoding="utf-8") as unit:
         assert "\nExecStart=/usr/sbin/sallyport up %i\n" in unit.read()
+
+    # An older version had a file more; and the second time all directories are there.
+    with open(dest / "usr/share/sallyport/installed", "a", encoding="utf-8") as record:
+        record.write("f /usr/sbin/sallyportd\n")
+    (dest / "usr/sbin/sallyportd").write_text("older")
+    done = make("install", tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert set(tree(dest)) - set(before) == added
+
+    done = make("uninstall", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert tree(dest) == before
+    done = make("uninstall", tmp_path)
+    assert done.returncode and "give PREFIX and DESTDIR as" in done.stdout
+    assert tree(dest) == before
+
+
+def test_uninstallation_leaves_what_others_put_beside_it(make, tmp_path):
+    dest = tmp_path / "dest"
+    assert make("install", tmp_path).returncode == 0
+    (dest / "usr/share/zsh/site-functions/_other").write_text("")
+    (dest / "usr/share/man/man8/sallyport.8").unlink()
+    done = make("uninstall", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    left = {path for path in tree(dest) if not path.endswith("/")}
+    assert left == {"usr/share/zsh/site-functions/_other"}
 
 
 def test_the_deps_list_gives_each_package_a_reason():

@@ -135,6 +135,16 @@ def test_systemd_has_nothing_against_the_units(machine):
     assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
 
 
+def test_what_is_installed_lies_where_podman_and_ip_look(machine):
+    """Else who asks to be attached or not started is started without."""
+    asks = ('run', '--rm', '--network', 'none', '-v', '/usr:/usr:ro', container.IMAGE, 'true')
+    assert machine.podman(*asks).returncode == 0
+    done = machine.podman('run', '--annotation', 'sallyport.attach=require', *asks[1:], ok=False)
+    assert done.returncode == 126 and 'sallyport' in done.stderr, done
+    machine.run('ip', 'route', 'show', 'proto', 'sallyport')
+    assert machine.run('ip', 'route', 'show', 'proto', 'sallyporx', ok=False).returncode
+
+
 def test_the_service_starts_after_its_vpn_and_systemd_asks_for_its_health(
         started, ear):
     assert all(started.is_active(u) for u in UNITS)
