@@ -224,13 +224,13 @@ static bool has_default(const struct plan *p, const struct guard_door *d, sa_fam
 /* Is the range of @x, on door @d, another LAN door's, too? */
 static bool is_twin(const struct plan *p, const struct guard_door *d, const struct address *x)
 {
-	struct prefix net = connected(x, d->name).dst;
+	struct prefix net = snapshot_address_net(x);
 
 	for (size_t i = 0; i < p->host->n_addresses; i++) {
 		const struct address *y = &p->host->addresses[i];
 		const struct link *l = snapshot_link_by_index(p->host, y->link);
 		const struct guard_door *other = l ? guard_door_named(p->m, l->name) : NULL;
-		struct prefix its = other ? connected(y, l->name).dst : net;
+		struct prefix its = snapshot_address_net(y);
 
 		if (other && other != d && !other->tunnel && guard_address_counts(y) &&
 		    prefix_equal(&its, &net))
@@ -252,7 +252,7 @@ static void address_rules(struct plan *p, const struct guard_door *d, const stru
 	if (d && d->number < GUARD_DOORS_MAX && is_twin(p, d, x)) {
 		own = add_rule(p, x->local.family, door_table(d));
 		own->from = from;
-		own->to = connected(x, d->name).dst;
+		own->to = snapshot_address_net(x);
 	}
 	add_rule(p, x->local.family, GUARD_TABLE_NEAR)->from = from;
 	if (d && has_default(p, d, x->local.family))

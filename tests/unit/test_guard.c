@@ -19,6 +19,8 @@
 
 #define ROUNDS 300
 
+enum { ETH1 = 21 };
+
 static const char *const lan4 = "192.168.1.5", *const lan6 = "2001:db8:1::5";
 
 static struct guard_memory learn(struct net *n, const struct guard_memory *old)
@@ -363,6 +365,139 @@ static void a_prefix_that_routers_tell_of_is_on_the_link_while_they_do(void **st
 	assert_false(is_known(&m, "2001:db8:2::/64"));
 }
 
+/* Without a tunnel: as the host is before a VPN, and after it. */
+static void drop_tunnel(struct net *n)
+{
+	for (size_t i = 0; i < n->s.n_addresses; i++)
+		if (n->s.addresses[i].link == TUN0)
+			n->s.addresses[i--] = n->s.addresses[--n->s.n_addresses];
+	for (size_t i = 0; i < n->s.n_links; i++)
+		if (n->s.links[i].index == TUN0)
+			n->s.links[i--] = n->s.links[--n->s.n_links];
+}
+
+static void a_route_that_is_gone_is_forgotten_only_if_no_vpn_can_have_taken_it(void **state)
+{
+	static const struct {
+		const char *gone;
+		bool tunnel_before, tunnel_now, down, forgotten;
+	} cases[] = {
+		{ .gone = "172.16.9.0/24", .forgotten = true },
+		{ .gone = "172.16.9.0/24", .tunnel_before = true },
+		{ .gone = "172.16.9.0/24", .tunnel_now = true },
+		{ .gone = "172.16.9.0/24", .down = true }, /* the kernel took it */
+		{ .gone = "0.0.0.0/0" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct net before CLEANUP_NET = host(), now CLEANUP_NET = host();
+		struct guard_memory none = { 0 }, m;
+
+		if (!cases[i].tunnel_before)
+			drop_tunnel(&before);
+		route_add(&before, RT_TABLE_MAIN, RTN_UNICAST, "172.16.9.0/24", ETH0,
+			  "192.168.1.254");
+		m = learn(&before, &none);
+		assert_true(is_known(&m, cases[i].gone));
+		if (!cases[i].tunnel_now)
+			drop_tunnel(&now);
+		drop_route(&now, cases[i].gone);
+		if (cases[i].down)
+			now.s.links[ETH0 - 1].flags &= ~(uint32_t)IFF_UP;
+		m = learn(&now, &m);
+		assert_int_equal(is_known(&m, cases[i].gone), !cases[i].forgotten);
+	}
+}
+
+static void a_door_that_is_renamed_keeps_its_number_and_its_routes(void **state)
+{
+	struct net n CLEANUP_NET = host();
+	struct guard_memory none = { 0 }, m = learn(&n, &none);
+	uint32_t mark = mark_of(&m, "eth0");
+
+	(void)state;
+	drop_default(&n);
+	strcpy(n.s.links[ETH0 - 1].name, "lan");
+	m = learn(&n, &m);
+	assert_int_equal(mark_of(&m, "eth0"), 0);
+	assert_int_equal(mark_of(&m, "lan"), mark);
+	assert_non_null(gateway(&m, AF_INET));
+	assert_string_equal(gateway(&m, AF_INET)->link, "lan");
+}
+
+/* Which route the kernel lists first says nothing. */
+static void mains_word_counts_more_than_other_tables_and_a_lower_metric_more(void **state)
+{
+	static const struct {
+		uint32_t table, metric;
+		const char *via;
+	} routes[] = {
+		{ 100, 0, "192.168.1.66" },
+		{ RT_TABLE_MAIN, 200, "192.168.1.2" },
+		{ RT_TABLE_MAIN, 100, "192.168.1.1" },
+		{ RT_TABLE_MAIN, 300, "192.168.1.3" },
+	};
+
+	(void)state;
+	for (size_t first = 0; first < ARRAY_LEN(routes); first++) {
+		struct net n CLEANUP_NET = host();
+		struct guard_memory none = { 0 }, m;
+		char text[IP_TEXT_SIZE];
+
+		drop_default(&n);
+		for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+			size_t at = (first + i) % ARRAY_LEN(routes);
+
+			route_add(&n, routes[at].table, RTN_UNICAST, "0.0.0.0/0", ETH0,
+				  routes[at].via)
+				->metric = routes[at].metric;
+		}
+		m = learn(&n, &none);
+		assert_string_equal(ip_text(&gateway(&m, AF_INET)->via, text), "192.168.1.1");
+	}
+}
+
+/* Who asked the address of the one is a neighbour there, and not on the other. */
+static void of_two_lans_of_one_range_each_has_its_own_neighbours(void **state)
+{
+	static const char *const clients[] = { "192.168.1.1", "192.168.1.77" };
+	struct net n CLEANUP_NET = host();
+
+	(void)state;
+	link_add(&n, ETH1, "eth1", IFF_BROADCAST);
+	address_add(&n, ETH1, "192.168.1.6/24");
+	guard(&n);
+	for (size_t i = 0; i < ARRAY_LEN(clients); i++) {
+		assert_int_equal(leaves_by(&n, lan4, clients[i], 0), ETH0);
+		assert_int_equal(leaves_by(&n, "192.168.1.6", clients[i], 0), ETH1);
+	}
+}
+
+static size_t rules_to_somewhere(struct net *n)
+{
+	struct guard_memory none = { 0 }, m = learn(n, &none);
+	struct want w = plan(n, &m);
+	size_t count = 0;
+
+	for (size_t i = 0; i < w.n_rules; i++)
+		count += w.rules[i].to.len != 0;
+	return count;
+}
+
+static void only_lans_of_one_range_take_rules_of_their_own_for_it(void **state)
+{
+	struct net n CLEANUP_NET = host();
+
+	(void)state;
+	link_add(&n, ETH1, "eth1", IFF_BROADCAST);
+	address_add(&n, ETH0, "192.168.1.7/24");
+	address_add(&n, TUN0, "192.168.1.8/24");
+	assert_int_equal(rules_to_somewhere(&n), 0);
+	address_add(&n, ETH1, "192.168.1.6/24");
+	assert_int_equal(rules_to_somewhere(&n), 3);
+}
+
 static void a_door_keeps_its_number_while_others_come_and_go(void **state)
 {
 	struct net n CLEANUP_NET = host();
@@ -476,8 +611,8 @@ static void no_packet_passes_a_hook_while_there_is_no_vpn(void **state)
 	(void)state;
 	n.s.n_addresses = 0;
 	address_add(&n, ETH0, "192.168.1.5/24");
-	link_add(&n, 21, "eth1", IFF_BROADCAST);
-	address_add(&n, 21, "10.99.0.5/24");
+	link_add(&n, ETH1, "eth1", IFF_BROADCAST);
+	address_add(&n, ETH1, "10.99.0.5/24");
 	assert_null(strstr(nft_of(&n, &wish), " hook "));
 	address_add(&n, TUN0, "10.8.0.2/24");
 	assert_non_null(strstr(nft_of(&n, &wish), "hook input"));
@@ -658,6 +793,12 @@ int main(void)
 		cmocka_unit_test(the_gateway_to_the_vpns_server_is_that_of_the_lan),
 		cmocka_unit_test(who_is_a_neighbour_by_a_route_alone_is_remembered),
 		cmocka_unit_test(a_prefix_that_routers_tell_of_is_on_the_link_while_they_do),
+		cmocka_unit_test(
+			a_route_that_is_gone_is_forgotten_only_if_no_vpn_can_have_taken_it),
+		cmocka_unit_test(a_door_that_is_renamed_keeps_its_number_and_its_routes),
+		cmocka_unit_test(mains_word_counts_more_than_other_tables_and_a_lower_metric_more),
+		cmocka_unit_test(of_two_lans_of_one_range_each_has_its_own_neighbours),
+		cmocka_unit_test(only_lans_of_one_range_take_rules_of_their_own_for_it),
 		cmocka_unit_test(a_door_keeps_its_number_while_others_come_and_go),
 		cmocka_unit_test(sets_of_addresses_that_are_gone_are_deleted),
 		cmocka_unit_test(a_thousand_addresses_take_no_million_rules),
