@@ -91,7 +91,7 @@ static void address_add(struct net *n, int link, const char *text)
 }
 
 /* A host on a LAN with a tunnel: 192.168.1.5 by eth0, 10.8.0.2 by tun0. */
-static struct net host(void)
+static inline struct net host(void)
 {
 	struct net n = { 0 };
 

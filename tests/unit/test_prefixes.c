@@ -10,18 +10,16 @@
 
 #include "base/text.h"
 #include "plan/prefixes.h"
+#include "random.h"
 
 #define ROUNDS 3000
 #define WORLD  8 /* the last bits of an address that vary */
 
+static struct dice dice = { .state = 1 };
+
 static uint32_t below(uint32_t n)
 {
-	static uint64_t x = 2463534242ULL;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return (uint32_t)(x >> 20) % n;
+	return roll_below(&dice, n);
 }
 
 static struct ip address(sa_family_t family, unsigned int n)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+#include "random.h"
 #include "same.h"
 #include "wire/rtnl_decode.h"
 #include "wire/rtnl_encode.h"
@@ -25,14 +26,11 @@
 
 #define ROUNDS 2000
 
+static struct dice dice = { .state = 1 };
+
 static uint32_t below(uint32_t n)
 {
-	static uint64_t x = 88172645463325252ULL;
-
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return (uint32_t)(x >> 20) % n;
+	return roll_below(&dice, n);
 }
 
 static sa_family_t some_family(void)
