@@ -13,6 +13,7 @@
 #include "daemon/init.h"
 
 #include "daemon/attach_watch.h"
+#include "daemon/init_client.h"
 #include "daemon/init_names.h"
 #include "daemon/init_vpn.h"
 #include "daemon/init_wg.h"
@@ -20,15 +21,12 @@
 #include "sys/fd.h"
 #include "sys/files.h"
 #include "sys/proc.h"
-#include "wire/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
-#include <linux/rtnetlink.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -37,7 +35,6 @@
 #define WG_WAIT_MS 100
 #define END_MS     3000
 #define DNS_PORT   53
-#define VERBOSE    3 /* openvpn(8) tells what is pushed */
 #define HOSTS      "/etc/hosts"
 #define HOSTS_OURS " # sallyport\n"
 
@@ -54,10 +51,10 @@ struct init {
 	bool fresh; /* what the server pushes from now on is of a new connection */
 	struct client client;
 	struct loop_timer deadline, look;
-	struct loop_source signals, output, resolved;
-	pid_t pid, resolver;
-	int pidfd;
-	struct text line;
+	struct loop_source signals, resolved;
+	pid_t resolver;
+	struct text answer; /* of the resolver, as far as it was read */
+	struct init_client process;
 	bool wg_configured;
 	struct wg_heard wg_heard;
 	bool stopping;
@@ -176,106 +173,6 @@ static void apply_dns(struct init *s)
 
 static void client_event(struct init *s, enum client_event event);
 
-static void close_output(struct init *s)
-{
-	int fd = s->output.fd;
-
-	if (fd < 0)
-		return;
-	loop_remove(&s->watch.loop, &s->output);
-	fd_close(&fd);
-}
-
-/* What the client before this one left behind may still hold its output. */
-static int spawn(struct init *s, const char *const *argv, int pass_fd, struct err *e)
-{
-	struct proc_spec spec = PROC_SPEC_NONE;
-	int ends[2] CLEANUP_FD_PAIR = { -1, -1 };
-	int r;
-
-	if (pipe2(ends, O_CLOEXEC) < 0 || fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0)
-		return err_errno(e, errno, "pipe");
-	spec.argv = argv;
-	spec.stdout_fd = spec.stderr_fd = ends[1];
-	spec.own_group = true;
-	spec.pass_fd = pass_fd;
-	r = proc_spawn(&spec, &s->pid, &s->pidfd, e);
-	close_output(s);
-	text_clear(&s->line);
-	return r < 0 ? r : loop_add(&s->watch.loop, &s->output, fd_take(&ends[0]), e);
-}
-
-/* As the user's file says, but no less than what tells us of the connection. */
-static int verbosity(const struct init *s)
-{
-	int verb = VERBOSE;
-
-	for (const char *line = s->vpn.text; *line; line += strcspn(line, "\n"), line += *line != 0)
-		(void)!sscanf(line, "verb %d", &verb);
-	return verb > VERBOSE ? verb : VERBOSE;
-}
-
-static int start_openvpn(struct init *s, struct err *e)
-{
-	struct arena a CLEANUP_ARENA = { 0 };
-	int conf CLEANUP_FD = -1;
-	const char *text;
-	size_t size;
-	int r = ovpnconf_rewrite(&a, s->vpn.text, s->vpn.size, &text, &size);
-
-	if (r < 0)
-		return err_set(e, EINVAL, "%s: cannot be passed on", s->vpn.file);
-	r = file_memory("sallyport-openvpn", text, size, &conf, e);
-	if (r < 0)
-		return r;
-	const char *const argv[] = { "openvpn",
-				     "--suppress-timestamps",
-				     "--connect-retry",
-				     "1",
-				     "30",
-				     "--cd",
-				     s->vpn.ovpn.cd ? s->vpn.ovpn.cd
-						    : file_directory(&a, s->vpn.file),
-				     "--config",
-				     arena_printf(&a, "/proc/self/fd/%d", conf),
-				     "--verb",
-				     arena_printf(&a, "%d", verbosity(s)),
-				     "--dev",
-				     "tun0",
-				     "--dev-type",
-				     "tun",
-				     NULL };
-
-	return spawn(s, argv, conf, e);
-}
-
-static int start_wireguard(struct init *s, struct err *e)
-{
-	const char *const argv[] = { "wireguard-go", "--foreground", INIT_WG_LINK, NULL };
-	struct err ignored;
-	int r;
-
-	(void)!rtnl_link_delete(s->watch.x.rtnl, INIT_WG_LINK, &ignored);
-	s->wg_configured = false;
-	loop_arm(&s->watch.loop, &s->look, WG_WAIT_MS);
-	r = rtnl_link_add_kind(s->watch.x.rtnl, INIT_WG_LINK, "wireguard", -1, e);
-	return r == -EOPNOTSUPP ? spawn(s, argv, -1, e) : r;
-}
-
-static int start_client(struct init *s, struct err *e)
-{
-	switch (s->vpn.kind) {
-	case DOOR_OPENVPN:
-		return start_openvpn(s, e);
-	case DOOR_WIREGUARD:
-		return start_wireguard(s, e);
-	case DOOR_COMMAND:
-	case DOOR_LAN:
-		break;
-	}
-	return spawn(s, s->o->command, -1, e);
-}
-
 /* openvpn(8) asks for names itself: it finds them where every program looks first. */
 static void write_hosts(struct init *s)
 {
@@ -306,7 +203,11 @@ static void begin(struct init *s)
 {
 	struct err e;
 
-	if (start_client(s, &e) < 0) {
+	if (s->vpn.kind == DOOR_WIREGUARD) {
+		s->wg_configured = false;
+		loop_arm(&s->watch.loop, &s->look, WG_WAIT_MS);
+	}
+	if (init_client_start(&s->process, s->watch.x.rtnl, &s->vpn, s->o->command, &e) < 0) {
 		log_say(NULL, "%s: %s", s->vpn.file, e.text);
 		client_event(s, CLIENT_EV_FAILED);
 	}
@@ -321,17 +222,17 @@ static void names_known(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	while ((n = read(fd, buf, sizeof(buf))) > 0)
-		text_add_len(&s->line, buf, (size_t)n);
+		text_add_len(&s->answer, buf, (size_t)n);
 	if (n < 0 && errno == EAGAIN) {
 		(void)fd_take(&fd);
 		return;
 	}
 	loop_remove(&s->watch.loop, source);
 	s->resolver = 0;
-	if (s->line.len) { /* else what was known before is better than nothing */
+	if (s->answer.len) { /* else what was known before is better than nothing */
 		text_clear(&s->names);
-		text_add(&s->names, text_str(&s->line));
-		text_clear(&s->line);
+		text_add(&s->names, text_str(&s->answer));
+		text_clear(&s->answer);
 		write_hosts(s);
 	}
 	set_guard(s, false);
@@ -357,7 +258,7 @@ static void start(struct init *s)
 		return;
 	}
 	set_guard(s, true);
-	text_clear(&s->line);
+	text_clear(&s->answer);
 	init_names_before(&s->dns, &by);
 	if (names_resolve(names, n, &by, &s->resolver, &fd, &e) < 0 ||
 	    loop_add(&s->watch.loop, &s->resolved, fd, &e) < 0) {
@@ -386,8 +287,7 @@ static void client_event(struct init *s, enum client_event event)
 		break;
 	case CLIENT_DO_TERM:
 	case CLIENT_DO_KILL:
-		if (s->pid)
-			kill(-s->pid, action == CLIENT_DO_TERM ? SIGTERM : SIGKILL);
+		init_client_signal(&s->process, action == CLIENT_DO_TERM ? SIGTERM : SIGKILL);
 		break;
 	case CLIENT_DO_NOTHING:
 		break;
@@ -399,8 +299,9 @@ static void deadline(struct loop_timer *t)
 	client_event(t->ctx, CLIENT_EV_TIME);
 }
 
-static void heard(struct init *s, const char *line)
+static void heard(void *ctx, const char *line)
 {
+	struct init *s = ctx;
 	struct text t CLEANUP_TEXT = { 0 };
 
 	text_add_shown(&t, line);
@@ -412,32 +313,6 @@ static void heard(struct init *s, const char *line)
 		client_event(s, CLIENT_EV_CONNECTED);
 	} else if (s->vpn.kind == DOOR_OPENVPN && strstr(line, "process restarting"))
 		client_event(s, CLIENT_EV_LOST);
-}
-
-static void client_says(struct loop_source *source, uint32_t events)
-{
-	struct init *s = source->ctx;
-	char buf[4096], *nl;
-	ssize_t n = read(source->fd, buf, sizeof(buf));
-
-	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		close_output(s);
-		return;
-	}
-	text_add_len(&s->line, buf, (size_t)n);
-	while ((nl = memchr(s->line.buf, '\n', s->line.len))) {
-		size_t used = (size_t)(nl - s->line.buf) + 1;
-
-		*nl = 0;
-		heard(s, s->line.buf);
-		memmove(s->line.buf, s->line.buf + used, s->line.len - used + 1);
-		s->line.len -= used;
-	}
-	if (s->line.len > 65536)
-		text_clear(&s->line);
 }
 
 /* --- WireGuard --------------------------------------------------------------------------- */
@@ -478,12 +353,10 @@ static void reap(struct init *s)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid != s->pid)
+		if (pid != s->process.pid)
 			continue;
 		/* What it left behind in its process group goes with it. */
-		kill(-pid, SIGKILL);
-		s->pid = 0;
-		fd_close(&s->pidfd);
+		init_client_ended(&s->process);
 		if (s->stopping)
 			s->watch.loop.stop = true;
 		else
@@ -495,8 +368,7 @@ static void too_late(struct loop_timer *t)
 {
 	struct init *s = t->ctx;
 
-	if (s->pid)
-		kill(-s->pid, SIGKILL);
+	init_client_signal(&s->process, SIGKILL);
 	s->watch.loop.stop = true;
 }
 
@@ -508,7 +380,7 @@ static void stop(struct init *s)
 	s->stopping = true;
 	client_event(s, CLIENT_EV_STOP);
 	s->deadline.fire = too_late;
-	if (s->pid)
+	if (s->process.pid)
 		loop_arm(&s->watch.loop, &s->deadline, END_MS);
 	else
 		s->watch.loop.stop = true;
@@ -532,8 +404,8 @@ static void signalled(struct loop_source *source, uint32_t events)
 		stop(s);
 		break;
 	default:
-		if (s->pid)
-			kill(s->pid, (int)info.ssi_signo);
+		if (s->process.pid)
+			kill(s->process.pid, (int)info.ssi_signo);
 	}
 }
 
@@ -609,9 +481,9 @@ static void close_all(struct init *s)
 {
 	init_names_close(&s->dns);
 	attach_watch_close(&s->watch);
-	fd_close(&s->pidfd);
+	init_client_close(&s->process);
 	text_free(&s->names);
-	text_free(&s->line);
+	text_free(&s->answer);
 	arena_free(&s->asked);
 	arena_free(&s->arena);
 }
@@ -627,13 +499,15 @@ static void prepare(struct init *s, const struct init_options *o)
 				      .n_reach = o->env->n_reach };
 	s->dns = (struct init_names){ .arena = &s->arena, .chosen = o->env->names };
 	s->fresh = true;
+	s->process.loop = &s->watch.loop;
+	s->process.heard = heard;
+	s->process.ctx = s;
 	s->watch.signals_are_mine = true;
 	s->watch.request = request;
 	s->watch.request_ctx = s;
 	s->deadline = (struct loop_timer){ .fire = deadline, .ctx = s };
 	s->look = (struct loop_timer){ .fire = look, .ctx = s };
 	s->signals = (struct loop_source){ .fd = -1, .ready = signalled, .ctx = s };
-	s->output = (struct loop_source){ .fd = -1, .ready = client_says, .ctx = s };
 	s->resolved = (struct loop_source){ .fd = -1, .ready = names_known, .ctx = s };
 	for (size_t i = 0; i < o->env->n_notes; i++)
 		log_say(NULL, "%s", o->env->notes[i]);
@@ -651,8 +525,8 @@ static void choose_guard(struct init *s)
 
 int init_run(const struct init_options *o, struct err *e)
 {
-	struct init s
-		__attribute__((cleanup(close_all))) = { .watch = ATTACH_WATCH_NONE, .pidfd = -1 };
+	struct init s __attribute__((cleanup(close_all))) = { .watch = ATTACH_WATCH_NONE,
+							      .process = INIT_CLIENT_NONE };
 	struct attach_ask ask;
 	int r;
 

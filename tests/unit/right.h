@@ -135,7 +135,7 @@ static inline bool wants_route(struct sim *sim, const struct want *w, const stru
 	return false;
 }
 
-static const struct want_link *wanted_link(const struct want *w, const char *name)
+static inline const struct want_link *wanted_link(const struct want *w, const char *name)
 {
 	for (size_t i = 0; i < w->n_links; i++)
 		if (str_eq(w->links[i].name, name))
