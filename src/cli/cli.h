@@ -48,7 +48,7 @@ int cli_usage(const struct verb *v, const char *fmt, ...) __attribute__((format(
 /* The usage alone: getopt(3) has said which flag it is. */
 int cli_wrong_flag(const struct verb *v);
 
-/* Root is needed for @what. */
+/* Says what @v needs root for if the caller is not. */
 bool cli_is_root(const struct verb *v);
 /* And not one that is confined, as in a container or in a user namespace. */
 bool cli_may_make(const struct verb *v);

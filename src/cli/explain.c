@@ -198,7 +198,6 @@ static void close_views(struct view (*views)[EXPLAIN_PLACES_MAX])
 }
 #define CLEANUP_VIEWS __attribute__((cleanup(close_views)))
 
-/* @fd: the namespace, -1 for the caller's own. */
 static int look_at(struct arena *a, struct view *v, const char *name, sa_family_t family,
 		   struct explain_place *ret, struct err *e)
 {

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-/* The namespace of @netns, made when there is none; one that is not ours is refused. */
+/* The namespace of @p, made when there is none; one that is not ours is refused. */
 static int open_netns(struct place *p, struct err *e)
 {
 	const char *alias = plan_alias(&p->sup->arena, &p->sup->gate);

@@ -32,7 +32,7 @@ struct clash_input {
 	uint16_t ssh_peer_port;
 };
 
-/* What @h says; @push and @confs are not in it. */
+/* What @h says; push and confs are left to the caller. */
 struct clash_input clash_input_of(const struct host *h);
 
 enum clash_fate { CLASH_KEPT, CLASH_CUT, CLASH_UNSURE };

@@ -328,10 +328,15 @@ static bool rule_disturbs(const struct want *w, const struct rule *r)
 	return any;
 }
 
-/*
- * What stands at priority 0 must be: local, ours in order, the rest.  True if
- * it is so.  @ret_moves: foreign rules that stand before the last of ours.
- */
+/* The first rule at priority 0 that @w wants, from @at on; n_rules if there is none. */
+static size_t next_wanted(const struct want *w, size_t at, sa_family_t family)
+{
+	while (at < w->n_rules && (w->rules[at].family != family || w->rules[at].priority != 0))
+		at++;
+	return at;
+}
+
+/* Does priority 0 have what it must: local, ours in order, the rest? */
 static bool rules_in_order(const struct work *w, sa_family_t family)
 {
 	size_t next = 0;
@@ -348,9 +353,7 @@ static bool rules_in_order(const struct work *w, sa_family_t family)
 				return false; /* local came back behind ours */
 			local = true;
 		} else if (rule_is_ours(w->want, r)) {
-			while (next < w->want->n_rules && (w->want->rules[next].family != family ||
-							   w->want->rules[next].priority != 0))
-				next++;
+			next = next_wanted(w->want, next, family);
 			if (intruder || next == w->want->n_rules ||
 			    !rule_is(r, &w->want->rules[next]))
 				return false;
@@ -359,10 +362,7 @@ static bool rules_in_order(const struct work *w, sa_family_t family)
 			intruder = true;
 		}
 	}
-	while (next < w->want->n_rules &&
-	       (w->want->rules[next].family != family || w->want->rules[next].priority != 0))
-		next++;
-	return next == w->want->n_rules &&
+	return next_wanted(w->want, next, family) == w->want->n_rules &&
 	       (local || wants_local(w->want, family) || w->want->place == PLACE_HOST);
 }
 

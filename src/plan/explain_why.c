@@ -125,7 +125,7 @@ static enum explain_verdict judge_reply(struct explain_work *w)
 	return explain_last_reply(out) ? EXPLAIN_SAME_DOOR : EXPLAIN_UNSURE;
 }
 
-/* Where the request itself goes wrong; SAME_DOOR if it does not. */
+/* Where the request itself goes wrong; EXPLAIN_SAME_DOOR if it does not. */
 static enum explain_verdict judge_request(struct explain_work *w)
 {
 	struct explain_report *out = w->out;

@@ -42,8 +42,8 @@ bool guard_xfrm_blocks(const struct guard_memory *m, const struct snapshot *host
 		       const struct xfrm_policy *p);
 
 /*
- * One that is_ahead or blocks: does it take all that the network of a LAN door asks
- * of the host, or is answered?  The name of the door; NULL: of none.
+ * One that is ahead or blocks: does it take all that the network of a LAN door asks of
+ * the host, or is answered?  The name of the door; NULL: of none.
  */
 const char *guard_xfrm_takes(const struct guard_memory *m, const struct snapshot *host,
 			     const struct xfrm_policy *p);

@@ -54,7 +54,7 @@ static void drop_it(struct code *c)
 	add(c, BPF_RET | BPF_K, 0);
 }
 
-/* The instructions up to skip_to() are for what equals @k; returns what skip_to() asks for. */
+/* The instructions up to skip_to_here() are for what equals @k; returns what that asks for. */
 static size_t if_equal(struct code *c, uint32_t k)
 {
 	add(c, BPF_JMP | BPF_JEQ | BPF_K, k);
