@@ -226,6 +226,20 @@ static void client_exited(struct loop_source *source, uint32_t events)
 	door_event(d, CLIENT_EV_ENDED);
 }
 
+static const char *hosts_path(struct door_run *d)
+{
+	return arena_printf(&d->arena, "%s/hosts", d->dir);
+}
+
+/* In place: a client that runs looks there again when it connects anew. */
+static int write_hosts(struct door_run *d, struct err *e)
+{
+	struct text t CLEANUP_TEXT = { 0 };
+
+	text_addf(&t, HOSTS_HEAD "%s", text_str(&d->names));
+	return file_write(hosts_path(d), text_str(&t), e);
+}
+
 int door_spawn(struct door_run *d, const char *const *argv, int pass_fd, struct err *e)
 {
 	struct proc_spec spec = PROC_SPEC_NONE;
@@ -238,8 +252,12 @@ int door_spawn(struct door_run *d, const char *const *argv, int pass_fd, struct 
 	spec.netns_fd = d->sup->inner.fd;
 	spec.own_mounts = true;
 	spec.client = true;
-	if (d->names.len)
-		spec.hosts = arena_printf(&d->arena, HOSTS_HEAD "%s", text_str(&d->names));
+	if (d->names.len) {
+		r = write_hosts(d, e);
+		if (r < 0)
+			return r;
+		spec.hosts_file = hosts_path(d);
+	}
 	if (d->door->kind == DOOR_WIREGUARD)
 		spec.private_dir = d->dir;
 	spec.resolv_conf = d->resolv_conf;
@@ -272,25 +290,58 @@ static void start_client(struct door_run *d)
 	door_event(d, CLIENT_EV_STARTED);
 }
 
-/* Lines "address name" from the child; its end of file is its end. */
-static void names_ready(struct loop_source *source, uint32_t events)
+static void end_resolver(struct door_run *d)
 {
-	struct door_run *d = source->ctx;
-	char buf[4096];
-	ssize_t n = read(source->fd, buf, sizeof(buf));
-
-	(void)events;
-	if (n > 0 && d->names.len < 65536) {
-		text_add_len(&d->names, buf, (size_t)n);
-		return;
-	}
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
 	close_source(d->sup, &d->resolved);
-	if (d->resolver) {
-		kill(d->resolver, SIGKILL);
-		waitpid(d->resolver, NULL, 0);
-		d->resolver = 0;
+	if (!d->resolver)
+		return;
+	kill(d->resolver, SIGKILL);
+	waitpid(d->resolver, NULL, 0);
+	d->resolver = 0;
+}
+
+static bool is_heard(const struct door_run *d, const char *name, size_t len)
+{
+	for (const char *at = text_str(&d->heard); (at = strchr(at, ' '));) {
+		at++;
+		if (strncmp(at, name, len) == 0 && at[len] == '\n')
+			return true;
+	}
+	return false;
+}
+
+/* Of a name that nobody answers for now, the addresses are kept that it had. */
+static void take_names(struct door_run *d)
+{
+	size_t kept = 0;
+
+	for (const char *line = text_str(&d->names), *end; (end = strchr(line, '\n'));
+	     line = end + 1) {
+		const char *name = memchr(line, ' ', (size_t)(end - line));
+
+		if (!name || is_heard(d, name + 1, (size_t)(end - name) - 1))
+			continue;
+		text_add_len(&d->heard, line, (size_t)(end - line) + 1);
+		kept++;
+	}
+	if (kept)
+		sup_log(d->sup,
+			"%s: a name of the VPN server could not be resolved on the host; the "
+			"addresses stay that it had before",
+			d->door->name);
+	text_clear(&d->names);
+	text_add(&d->names, text_str(&d->heard));
+	text_clear(&d->heard);
+}
+
+static void names_known(struct door_run *d)
+{
+	struct err e;
+
+	if (d->pid > 0) {
+		if (d->names.len && write_hosts(d, &e) < 0)
+			sup_log(d->sup, "%s: %s", d->door->name, e.text);
+		return;
 	}
 	if (d->client.state != CLIENT_CONNECTING)
 		return;
@@ -303,17 +354,56 @@ static void names_ready(struct loop_source *source, uint32_t events)
 	start_client(d);
 }
 
+/* Lines "address name" from the child; its end of file is its end. */
+static void names_ready(struct loop_source *source, uint32_t events)
+{
+	struct door_run *d = source->ctx;
+	char buf[4096];
+	ssize_t n = read(source->fd, buf, sizeof(buf));
+
+	(void)events;
+	if (n > 0 && d->heard.len < 65536) {
+		text_add_len(&d->heard, buf, (size_t)n);
+		return;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	end_resolver(d);
+	take_names(d);
+	names_known(d);
+}
+
+static int ask(struct door_run *d, const char *const *names, size_t n, struct err *e)
+{
+	int fd, r;
+
+	end_resolver(d);
+	text_clear(&d->heard);
+	d->resolved = (struct loop_source){ .fd = -1, .ready = names_ready, .ctx = d };
+	r = names_resolve(names, n, NULL, &d->resolver, &fd, e);
+	return r < 0 ? r : loop_add(&d->sup->loop, &d->resolved, fd, e);
+}
+
+void door_ask_names(struct door_run *d)
+{
+	const char **names = NULL;
+	size_t n = d->resolved.fd < 0 ? door_ops_of(d->door)->names(d, &names) : 0;
+	struct err e;
+
+	if (n && ask(d, names, n, &e) < 0)
+		sup_log(d->sup, "%s: %s", d->door->name, e.text);
+}
+
 static void begin(struct door_run *d)
 {
 	const char **names = NULL;
 	size_t n;
 	struct err e;
-	int fd;
 
 	sup_log(d->sup, "%s: connecting", d->door->name);
 	if (file_mkdirs(d->dir, 0700, &e) < 0) /* somebody may have tidied up there */
 		sup_log(d->sup, "%s: %s", d->door->name, e.text);
-	text_clear(&d->names);
+	end_resolver(d);
 	arena_free(&d->arena);
 	/* What it was read into; the plan looks there, also when it cannot be read again. */
 	d->wg = (struct wg_conf){ 0 };
@@ -327,12 +417,11 @@ static void begin(struct door_run *d)
 	}
 	n = door_ops_of(d->door)->names(d, &names);
 	if (!n) {
+		text_clear(&d->names);
 		start_client(d);
 		return;
 	}
-	d->resolved = (struct loop_source){ .fd = -1, .ready = names_ready, .ctx = d };
-	if (names_resolve(names, n, NULL, &d->resolver, &fd, &e) < 0 ||
-	    loop_add(&d->sup->loop, &d->resolved, fd, &e) < 0) {
+	if (ask(d, names, n, &e) < 0) {
 		sup_log(d->sup, "%s: %s", d->door->name, e.text);
 		door_event(d, CLIENT_EV_FAILED);
 	}
@@ -403,8 +492,9 @@ static void timer_fired(struct loop_timer *t)
 		begin_again(d);
 		return;
 	}
+	/* Before its start there is nothing to look at. */
 	if ((d->client.state == CLIENT_CONNECTING || d->client.state == CLIENT_UP) &&
-	    d->resolved.fd < 0)
+	    (d->resolved.fd < 0 || d->pid > 0))
 		door_ops_of(d->door)->look(d);
 	door_look_soon(d);
 }

@@ -57,6 +57,8 @@ static size_t names(struct door_run *d, const char ***ret)
 		if (!known)
 			list[n++] = d->ovpn.remotes[i].host;
 	}
+	for (size_t i = 0; d->ovpn.random_hostname && i < n; i++)
+		list[i] = names_below(&d->arena, list[i]);
 	*ret = list;
 	return n;
 }
@@ -105,6 +107,9 @@ static void note_state_line(struct door_run *d, const char *line)
 		door_event(d, CLIENT_EV_CONNECTED);
 	else if (str_starts(state, "RECONNECTING,") || str_starts(state, "EXITING,"))
 		door_event(d, CLIENT_EV_LOST);
+	/* In a moment it looks for its server again, which may have moved. */
+	if (str_starts(state, "RECONNECTING,"))
+		door_ask_names(d);
 }
 
 static void management_line(struct door_run *d, char *line)

@@ -250,9 +250,12 @@ static void start(struct init *s)
 	struct err e;
 	int fd;
 
-	for (size_t i = 0; i < s->vpn.n_servers; i++)
-		if (!ip_parse(s->vpn.servers[i].host, &ip))
-			names[n++] = s->vpn.servers[i].host;
+	for (size_t i = 0; i < s->vpn.n_servers; i++) {
+		const char *host = s->vpn.servers[i].host;
+
+		if (!ip_parse(host, &ip))
+			names[n++] = s->vpn.ovpn.random_hostname ? names_below(&a, host) : host;
+	}
 	if (!n) {
 		begin(s);
 		return;

@@ -127,7 +127,8 @@ struct door_run {
 	struct text line;
 	pid_t resolver; /* child that resolves server names on the host; 0: none */
 	struct loop_source resolved;
-	struct text names; /* "address name" lines, as in /etc/hosts */
+	struct text names; /* "address name" lines, as in /etc/hosts; kept for when none answers */
+	struct text heard; /* the same, while they are asked for */
 	struct loop_source management; /* openvpn(8)'s management interface */
 	struct text management_line;
 	struct loop_timer management_timer;
@@ -339,6 +340,8 @@ bool door_observe(struct door_run *d, const struct snapshot *gate);
 int doors_clear(struct supervisor *s, struct err *e) MUST_USE;
 /* Looks after the door when that is due, which may be sooner than it was. */
 void door_look_soon(struct door_run *d);
+/* The servers' names are resolved anew, for a client that runs and is about to look for them. */
+void door_ask_names(struct door_run *d);
 void door_note_dns(struct door_run *d, const struct ip *dns, size_t n);
 void door_note_search(struct door_run *d, const char *domain);
 void door_forget_dns(struct door_run *d);
@@ -372,11 +375,14 @@ const struct door_ops *door_ops_of(const struct door *d);
 
 /*
  * daemon/names.c: getaddrinfo(3) in a child on the host, so that it cannot hang us.
+ * @names: what is asked for, or that and, behind a blank, what it is called in the answer.
  * @by: the servers to ask in place of resolv.conf(5)'s, or NULL.
  */
 struct resolvconf_names;
 int names_resolve(const char *const *names, size_t n, const struct resolvconf_names *by,
 		  pid_t *ret_pid, int *ret_fd, struct err *e) MUST_USE;
+/* Such a pair: a random name below @name, called @name (openvpn(8), remote-random-hostname). */
+const char *names_below(struct arena *a, const char *name);
 
 /* daemon/resolv.c: the rooms' resolv.conf and names of other rooms. */
 const char *resolv_path(struct arena *a, const char *gate, const char *room);

@@ -2,6 +2,7 @@
 #ifndef MODEL_OVPNCONF_H
 #define MODEL_OVPNCONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct ovpn_remote {
 struct ovpn_conf {
 	struct ovpn_remote *remotes; /* <connection> blocks too */
 	size_t n_remotes, cap_remotes;
+	bool random_hostname; /* each look-up of a remote asks for another name below it */
 	const char *auth_user_pass; /* file, "" when inline; NULL when not asked for */
 	const char *cd; /* directory of relative paths, NULL: that of the file */
 	const char **warnings; /* options we override or ignore, in words with the line */

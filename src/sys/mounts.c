@@ -141,8 +141,6 @@ static int take_copies(const struct proc_spec *s, const struct text *resolv,
 		return err_errno(e, errno, "mount tmpfs");
 	if (nsswitch->len)
 		r = take_copy(STAGE "/nsswitch.conf", text_str(nsswitch), &src->nsswitch, e);
-	if (r == 0 && s->hosts)
-		r = take_copy(STAGE "/hosts", s->hosts, &src->hosts, e);
 	/* What a VPN client writes to resolv.conf must stay with it. */
 	if (r == 0 && s->client)
 		r = take_copy(STAGE "/resolv.conf", text_str(resolv), &src->resolv_conf, e);

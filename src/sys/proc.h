@@ -31,8 +31,7 @@ struct proc_spec {
 	 */
 	const char *resolv_conf;
 	bool client; /* the second way in */
-	const char *hosts; /* text to bind over /etc/hosts, NULL: none */
-	const char *hosts_file; /* or a file, which may be written again later */
+	const char *hosts_file; /* to bind over /etc/hosts, written again in place; NULL: none */
 	const char *private_dir; /* bind this directory over /run/wireguard, NULL: none */
 	int stdin_fd; /* -1: /dev/null; else dup2'ed; 0,1,2 inherit */
 	int stdout_fd;

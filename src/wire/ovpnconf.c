@@ -68,6 +68,8 @@ struct left_out {
 	const char *why;
 };
 
+#define WINDOWS "it is for Windows alone"
+
 static const struct left_out left_out[] = {
 	{ "dev", "the interface is called as its door" },
 	{ "dev-type", "" },
@@ -82,6 +84,21 @@ static const struct left_out left_out[] = {
 	{ "mark", "the client's packets get a mark of the gate" },
 	{ "local", "the gate has addresses of its own" },
 	{ "bind-dev", "the gate has interfaces of its own" },
+	{ "remote-random-hostname", "" }, /* names are looked up outside, and that way */
+	/* openvpn(8) of other systems does not start with these. */
+	{ "block-outside-dns", WINDOWS },
+	{ "register-dns", WINDOWS },
+	{ "ip-win32", WINDOWS },
+	{ "tap-sleep", WINDOWS },
+	{ "dhcp-renew", WINDOWS },
+	{ "dhcp-release", WINDOWS },
+	{ "dhcp-pre-release", WINDOWS },
+	{ "show-net-up", WINDOWS },
+	{ "win-sys", WINDOWS },
+	{ "service", WINDOWS },
+	{ "allow-nonadmin", WINDOWS },
+	{ "pause-exit", WINDOWS },
+	{ "windows-driver", WINDOWS },
 };
 
 /* These run commands, which then act in the gate. */
@@ -365,6 +382,13 @@ static int read_dev_type(struct reader *r, const struct ovpn_option *o)
 	return 0;
 }
 
+static int read_random(struct reader *r, const struct ovpn_option *o)
+{
+	(void)o;
+	r->conf.random_hostname = true;
+	return 0;
+}
+
 static int read_cd(struct reader *r, const struct ovpn_option *o)
 {
 	if (!*o->word[1])
@@ -378,6 +402,7 @@ static const struct {
 	int (*read)(struct reader *r, const struct ovpn_option *o);
 } options[] = {
 	{ "remote", read_remote },
+	{ "remote-random-hostname", read_random },
 	{ "port", read_port },
 	{ "rport", read_port },
 	{ "proto", read_proto },

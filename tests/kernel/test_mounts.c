@@ -27,7 +27,8 @@ static int enter(void **state)
 		      "networks: files' >/etc/nsswitch.conf && "
 		      "echo 'nameserver 127.0.0.53' >/etc/resolv.conf && "
 		      "echo '127.0.0.1 localhost' >/etc/hosts && "
-		      "mkdir /run/rooms && echo 'nameserver 198.18.0.2' >/run/rooms/resolv.conf");
+		      "mkdir /run/rooms && echo 'nameserver 198.18.0.2' >/run/rooms/resolv.conf && "
+		      "echo '192.0.2.7 vpn.example' >/run/rooms/hosts");
 }
 
 static struct proc_spec room(void)
@@ -198,7 +199,7 @@ static void a_client_writes_only_to_its_own_copies(void **state)
 
 	(void)state;
 	spec.client = true;
-	spec.hosts = "192.0.2.7 vpn.example\n";
+	spec.hosts_file = "/run/rooms/hosts";
 	assert_string_equal(shell(&a, spec,
 				  "cat /etc/resolv.conf /etc/hosts; echo evil >/etc/resolv.conf; "
 				  "cat /etc/resolv.conf"),
@@ -235,7 +236,7 @@ static void nothing_stays_behind(void **state)
 
 	(void)state;
 	spec.client = true;
-	spec.hosts = "192.0.2.7 vpn.example\n";
+	spec.hosts_file = "/run/rooms/hosts";
 	before = shell(&a, outside, look);
 	shell(&a, spec, "true");
 	assert_string_equal(shell(&a, outside, look), before);

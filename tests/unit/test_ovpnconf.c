@@ -292,6 +292,8 @@ static void describe(struct text *t, const struct ovpn_conf *c)
 	for (size_t i = 0; i < c->n_remotes; i++)
 		text_addf(t, "%s %u %s line=%u\n", c->remotes[i].host, c->remotes[i].port,
 			  c->remotes[i].proto, c->remotes[i].line);
+	if (c->random_hostname)
+		text_add(t, "below random names\n");
 	if (c->auth_user_pass)
 		text_addf(t, "auth %s\n", *c->auth_user_pass ? c->auth_user_pass : "inline");
 	if (c->cd)
@@ -397,6 +399,13 @@ static const struct good good_ovpn[] = {
 	  "routes\n"
 	  "office.ovpn:6:1: \"plugin\" is left out: the rooms get their name servers from "
 	  "sallyport, the host keeps its own\n" },
+	{ "what is for Windows alone is left out, also behind setenv opt",
+	  "remote a\nblock-outside-dns\nsetenv opt register-dns\nroute-method exe\n",
+	  "a 1194 udp line=1\n"
+	  "office.ovpn:2:1: \"block-outside-dns\" is left out: it is for Windows alone\n"
+	  "office.ovpn:3:12: \"register-dns\" is left out: it is for Windows alone\n" },
+	{ "random names are ours to ask for", "remote a\nremote-random-hostname\n",
+	  "a 1194 udp line=1\nbelow random names\n" },
 	{ "what only concerns openvpn is not looked at",
 	  "remote a\nroute-nopull\nroute 10.0.0.0 255.0.0.0\nuser nobody\npersist-tun\n"
 	  "nice 5\nchroot /x\nno-such-option 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 \"18\n",

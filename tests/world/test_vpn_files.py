@@ -8,6 +8,7 @@ import pytest
 from lab import probe
 from lab.host import keep, until
 from lab.leak import Ear
+from lab.names import Names
 from lab.sniff import TCP, Sniffer
 from lab.vpn import OpenVpnServer, wg_key
 from lab.world import (A4, A_VPN4, A_VPN6, A_WG4, A_WG6, B_VPN4, B_VPN6,
@@ -74,6 +75,123 @@ def test_a_remote_by_name_is_resolved_on_the_host(wide_world, wide):
     finally:
         with open(hosts, 'w') as f:
             f.write(old)
+
+
+@pytest.fixture
+def etc_hosts(wide_world):
+    """Writes lines below what the host's /etc/hosts says."""
+    hosts = wide_world.servera.path('/etc/hosts')
+    with open(hosts) as f:
+        old = f.read()
+    yield lambda text: keep(hosts, old + text)
+    keep(hosts, old)
+
+
+def test_a_server_that_moves_is_found_by_its_name(wide_world, wide, second,
+                                                  etc_hosts):
+    w = wide_world
+    server = second(port=1199)
+    etc_hosts('198.51.100.2 vpn.office.example\n')
+    path = server.profile(f'{w.dir}/moves.ovpn', 'servera', remotes=[
+        'vpn.office.example 1199 udp'], extra='user nobody\ngroup nogroup\n')
+    with up(wide, path) as gate:
+        pid = gate.vpn_pid()
+        server.close()
+        w.vpnsrv.ip('addr add 198.51.100.3/24 dev eth0')
+        with open(server.conf) as f:
+            keep(server.conf, f.read().replace('198.51.100.2', '198.51.100.3'))
+        server.start()
+        etc_hosts('198.51.100.3 vpn.office.example\n')
+        since = len(gate.log.text())
+        os.kill(pid, signal.SIGUSR1)  # what its ping-restart would do
+        gate.wait_log('office: answers', since=since)
+        assert probe.ask(w.vpnsrv, 'tcp', A_VPN4, 80).saw == '172.20.0.1'
+        assert gate.vpn_pid() == pid
+        etc_hosts('')  # nobody knows the name any more
+        since = len(gate.log.text())
+        os.kill(pid, signal.SIGKILL)
+        gate.wait_log('office: answers', since=since)
+        assert 'the addresses stay' in gate.log.text()[since:]
+        assert probe.ask(w.vpnsrv, 'tcp', A_VPN4, 80).saw == '172.20.0.1'
+        assert gate.zombies() == []
+    w.vpnsrv.ip('addr del 198.51.100.3/24 dev eth0')
+
+
+PROVIDERS = """\
+# Made by the provider's web page\t
+;another comment
+client
+dev\ttun0
+dev-type tun
+remote cvpn.example 1194 udp   # by name
+remote-random-hostname
+remote-random
+resolv-retry infinite
+nobind
+persist-key
+persist-tun
+tun-mtu 1500
+mssfix 1450
+ping 15
+ping-restart 0
+ping-timer-rem
+reneg-sec 0
+auth-nocache
+explicit-exit-notify 3
+remote-cert-tls server
+verify-x509-name 'server' name
+script-security 2
+up "/etc/openvpn/update-resolv-conf"
+down /etc/openvpn/update-resolv-conf
+block-outside-dns
+setenv opt register-dns
+ip-win32 dynamic
+route-method exe
+route-delay 0
+setenv CLIENT_CERT 0
+fast-io
+user nobody
+group nogroup
+daemon
+log-append /var/log/openvpn.log
+pull-filter ignore "dhcp-option DNS 172.20.0.66"
+"""
+
+
+def test_what_providers_write_all_at_once(wide_world, wide, server):
+    """With the marks of an editor of another system, and a push that changes."""
+    w = wide_world
+    server.give_a((*server.PUSH, 'dhcp-option DNS 172.20.0.66',
+                   'dhcp-option DNS 172.20.0.67'))
+    text = '\ufeff' + PROVIDERS + w.keys.inline('servera')
+    path = keep(f'{w.dir}/providers.ovpn', text.replace('\n', '\r\n'), 0o600)
+    resolv = keep(w.servera.path('/etc/resolv.conf'), 'nameserver 172.16.5.66\n')
+    names = Names(w.mallory, '198.51.100.2')
+    try:
+        with up(wide, path) as gate:
+            assert wrong_answers(w) == []
+            asked = set(names.asked)
+            assert asked and all(n.endswith('.cvpn.example') for n in asked)
+            text = gate.log.text()
+            for line in ('"up"', '"block-outside-dns"', '"register-dns"', '"daemon"'):
+                assert f'{line} is left out' in text, text
+            assert resolv_conf(gate).split()[-2:] == ['nameserver', '172.20.0.67']
+            server.give('servera', '172.20.0.44', 'fd00:16:20::44', (
+                *server.PUSH, 'dhcp-option DNS 172.20.0.68', 'tun-mtu 1400'))
+            pid, since = gate.vpn_pid(), len(text)
+            os.kill(pid, signal.SIGUSR1)  # connects anew, by now as nobody
+            gate.wait_log('office: answers', since=since)
+            for proto in ('tcp', 'udp'):
+                for dst, saw in (('172.20.0.44', B_VPN4), ('fd00:16:20::44', B_VPN6)):
+                    got = probe.ask(w.serverb, proto, dst, 80)
+                    assert (got.by, got.saw, got.source) == ('room', saw, dst)
+            assert wrong_answers(w, doors=('lan', 'self')) == []
+            until(lambda: resolv_conf(gate).split()[-1] == '172.20.0.68',
+                  lambda: resolv_conf(gate))
+            assert set(names.asked) != asked and gate.vpn_pid() == pid
+    finally:
+        names.close()
+        os.unlink(resolv)
 
 
 def test_inline_connection_blocks(wide_world, wide):
