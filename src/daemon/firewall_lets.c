@@ -10,13 +10,14 @@
 #include "wire/nft_judge.h"
 
 #include <jansson.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
 
 /* One that has to get through.  Who may ask is for the firewall's owner to say. */
 struct packet {
 	sa_family_t family;
-	const char *in, *out; /* links; one of them NULL: any other of the host's */
+	const char *in, *out; /* links; one of them NULL: any way of the host's */
 	bool answer; /* of a connection that both sides have spoken in */
 	bool published; /* its destination was rewritten */
 	uint8_t proto; /* 0: any, and so for the port and @to */
@@ -30,7 +31,9 @@ struct question {
 	const json_t *chain; /* in it */
 	const char *family, *table;
 	const char *text; /* the table in words; NULL: not known */
-	struct if_nameindex *links;
+	const struct snapshot *host;
+	const char **ways; /* by which clients come and the gate's VPN clients go */
+	size_t n_ways, cap_ways;
 };
 
 static bool has_port(const json_t *right, uint16_t port)
@@ -129,20 +132,39 @@ static bool passes(struct question *q, const struct packet *p)
 	return !nft_judge_drop(q->arena, &j, q->chain, "it");
 }
 
-static bool is_ours(const char *link)
+static void add_way(struct question *q, int link)
 {
-	return str_starts(link, "sp-") || str_eq(link, "lo");
+	const struct link *l = snapshot_link_by_index(q->host, link);
+
+	if (l && !plan_link_is_ours(l) && !(l->flags & IFF_LOOPBACK))
+		*arena_push(q->arena, q->ways, q->n_ways, q->cap_ways) = l->name;
 }
 
-/* From or to one of the host's other links: by which clients come, its owner knows. */
+/*
+ * Those with a default route, as containers' bridges have none; without one, all: it is
+ * not said yet which it will be.
+ */
+static void find_ways(struct question *q)
+{
+	for (size_t i = 0; i < q->host->n_routes; i++) {
+		const struct route *r = &q->host->routes[i];
+
+		if (r->table != RT_TABLE_MAIN || r->type != RTN_UNICAST || r->dst.len)
+			continue;
+		for (size_t k = 0; k < r->n_hops; k++)
+			add_way(q, r->hops[k].link);
+	}
+	for (size_t i = 0, none = !q->n_ways; none && i < q->host->n_links; i++)
+		add_way(q, q->host->links[i].index);
+}
+
+/* Of several, by which the port is to be reached is for the firewall's owner to say. */
 static bool passes_somewhere(struct question *q, struct packet p)
 {
 	const char **open = p.in ? &p.out : &p.in;
 
-	for (const struct if_nameindex *l = q->links; l && l->if_name; l++) {
-		if (is_ours(l->if_name))
-			continue;
-		*open = l->if_name;
+	for (size_t i = 0; i < q->n_ways; i++) {
+		*open = q->ways[i];
 		if (passes(q, &p))
 			return true;
 	}
@@ -236,6 +258,7 @@ int firewall_lets(const struct supervisor *s, const struct nft_chain *c, bool *r
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct question q = { .arena = &a, .family = c->family, .table = c->table };
+	struct snapshot host;
 	struct err ignored;
 	json_t *root;
 	int r = nft_list_root(s->host.nft, arena_printf(&a, "table %s %s", c->family, c->table),
@@ -248,9 +271,12 @@ int firewall_lets(const struct supervisor *s, const struct nft_chain *c, bool *r
 		q.text = NULL;
 	q.rules = json_object_get(root, "nftables");
 	q.chain = find_chain(q.rules, c->name);
-	q.links = if_nameindex();
-	*ret = q.chain && lets_all(s, &q);
-	if_freenameindex(q.links);
+	r = rtnl_snapshot_near(s->host.rtnl, &a, plan_host_link(&a, &s->gate), 0, 0, &host, e);
+	if (r == 0) {
+		q.host = &host;
+		find_ways(&q);
+		*ret = q.chain && lets_all(s, &q);
+	}
 	json_decref(root);
-	return 0;
+	return r;
 }

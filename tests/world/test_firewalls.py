@@ -294,6 +294,17 @@ def test_ufw_may_let_in_what_is_published_alone(world, sallyport, ufw, rules, en
         assert refused(world, sallyport, PUBLISHED)
 
 
+def test_what_a_bridge_of_containers_may_is_not_enough(world, sallyport, ufw):
+    """As Docker's rules for IPv6, where it has no place for others'."""
+    world.servera.ip('link add br-own type bridge', 'link set br-own up',
+                     'addr add 10.88.7.1/24 dev br-own')
+    try:
+        ufw('-i br-own ! -o br-own', '-o br-own')
+        assert refused(world, sallyport, PUBLISHED)
+    finally:
+        world.servera.ip('link del br-own')
+
+
 # What firewalld does with what is forwarded; {} is where a zone gets its interfaces.
 FIREWALLD_FORWARD = """
 table inet firewalld {{
