@@ -55,6 +55,11 @@ int command_signals(struct command *c, struct loop *loop, struct err *e)
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
 		sigaddset(&set, forwarded[i]);
+	/* Of `stty tostop`: what the log says must not stop us, nor a shell in our foreground. */
+	signal(SIGTTOU, SIG_IGN);
+	/* Blocked, it would not be ignored any more (sig_ignored() in kernel/signal.c). */
+	if (proc_ignores(SIGHUP))
+		sigdelset(&set, SIGHUP);
 	sigaddset(&set, SIGPIPE);
 	r = signals_open(&set, &fd, e);
 	c->loop = loop;

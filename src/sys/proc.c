@@ -203,11 +203,19 @@ struct failure {
 	struct err err;
 };
 
-/* What the parent ignores or handles is nothing to its children. */
+bool proc_ignores(int sig)
+{
+	struct sigaction now;
+
+	return sigaction(sig, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+/* What the parent ignores or handles is nothing to its children, but for nohup(1). */
 static void reset_signals(void)
 {
 	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
+		if (sig != SIGHUP || !proc_ignores(sig))
+			signal(sig, SIG_DFL);
 }
 
 /*

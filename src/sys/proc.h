@@ -76,6 +76,9 @@ bool proc_is_running(pid_t pid);
 /* The name of process @pid as comm of proc(5) has it; "" if there is none. */
 void proc_name(pid_t pid, char *ret, size_t size);
 
+/* Whoever started this process had it ignore @sig, as nohup(1) does. */
+bool proc_ignores(int sig);
+
 /* Reaps @pid if it ended: true and its wait status. */
 bool proc_reap(pid_t pid, int *ret_status);
 

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import select
 import signal
 import subprocess
 
@@ -128,17 +129,19 @@ def test_many_gates_that_begin_and_end_at_once(world, sallyport):
 class Terminal:
     """Of which the program that runs there is the session's leader."""
 
-    def __init__(self, sallyport, *command):
-        argv = sallyport.host.enter_argv(
-            [sallyport.program, 'run', '--name', 'tty', '--', *command])
+    def __init__(self, host, *argv):
+        argv = host.enter_argv(argv)
         self.said = ''
         self.pid, self.fd = pty.fork()
         if not self.pid:
             os.execvp(argv[0], argv)
 
     def wait_for(self, word):
-        while word not in self.said:
-            self.said += os.read(self.fd, 4096).decode()
+        def is_there():
+            if word not in self.said and select.select([self.fd], [], [], 1)[0]:
+                self.said += os.read(self.fd, 4096).decode()
+            return word in self.said
+        until(is_there, lambda: f'{word}: {self.said}')
 
     def type(self, keys):
         os.write(self.fd, keys)
@@ -154,16 +157,19 @@ class Terminal:
         return os.waitstatus_to_exitcode(done[1])
 
     def close(self):
-        if self.pid:
-            os.kill(self.pid, signal.SIGTERM)
-            self.status()
         if self.fd >= 0:
             self.hang_up()
+        if self.pid:
+            self.status()
+
+
+def run_argv(sallyport, *command):
+    return [sallyport.program, 'run', '--name', 'tty', '--', *command]
 
 
 @contextlib.contextmanager
-def terminal(sallyport, *command):
-    t = Terminal(sallyport, *command)
+def terminal(host, *argv):
+    t = Terminal(host, *argv)
     try:
         yield t
     finally:
@@ -176,7 +182,7 @@ SERVICE = 'sh', '-c', 'echo "rea""dy"; exec sleep 600'
 @pytest.mark.parametrize('of_its_own', [('timeout', '599'), ('setsid',), ()])
 def test_ctrl_c_ends_a_command_in_a_process_group_of_its_own(sallyport, of_its_own):
     """Which the terminal does not tell: only whoever stands in its foreground."""
-    with terminal(sallyport, *of_its_own, *SERVICE) as t:
+    with terminal(sallyport.host, *run_argv(sallyport, *of_its_own, *SERVICE)) as t:
         t.wait_for('ready')
         t.type(b'\x03')
         assert t.status() == 128 + signal.SIGINT
@@ -184,27 +190,59 @@ def test_ctrl_c_ends_a_command_in_a_process_group_of_its_own(sallyport, of_its_o
 
 def test_a_terminal_that_goes_away_ends_the_command(sallyport):
     """As `ssh -t host sallyport run ...` when the way there breaks."""
-    with terminal(sallyport, *SERVICE) as t:
+    with terminal(sallyport.host, *run_argv(sallyport, *SERVICE)) as t:
         t.wait_for('ready')
         t.hang_up()
         assert t.status() == 128 + signal.SIGHUP
 
 
-def is_told(pid, sig):
+def test_the_log_stops_nothing_where_a_terminal_stops_who_writes_behind_others(sallyport):
+    """A shell in the room is the terminal's foreground, and the supervisor is not."""
+    shell = 'bash', '--norc', '--noprofile', '-i'
+    with terminal(sallyport.host, *shell) as t:
+        argv = ' '.join(run_argv(sallyport, *shell))
+        t.type(f'stty tostop; {argv}; echo "status" $?; exit\n'.encode())
+        t.wait_for('every door answers')
+        t.type(b'nsenter -n -t $PPID ip rule del pref 0 to 198.18.0.0/15\n')
+        t.wait_for('repaired')
+        t.type(b'exit 4\n')
+        t.wait_for('status 4')
+
+
+def is_in(pid, mask, sig):
     with open(f'/proc/{pid}/status') as f:
         words = dict(l.split(':\t', 1) for l in f)
-    return int(words['ShdPnd'], 16) >> (sig - 1) & 1
+    return bool(int(words[mask], 16) >> (sig - 1) & 1)
 
 
 def test_ctrl_c_before_the_command_has_started(world, sallyport):
     """There is nobody yet whom it could reach."""
     with others_turn(world.servera):
-        t = Terminal(sallyport, *SERVICE)
+        t = Terminal(sallyport.host, *run_argv(sallyport, *SERVICE))
         until(lambda: waits_for_its_turn(sallyport, t.pid), 'it waits')
         t.type(b'\x03')
-        until(lambda: is_told(t.pid, signal.SIGINT), 'it has the signal')
+        until(lambda: is_in(t.pid, 'ShdPnd', signal.SIGINT), 'it has the signal')
     with contextlib.closing(t):
         assert t.status() == 128 + signal.SIGINT
+
+
+def test_nohup_keeps_a_command_and_a_gate(world, sallyport):
+    """Who logs out has SIGHUP sent to all that the shell has started."""
+    done = world.servera.run(
+        'nohup', sallyport.program, 'run', '--name', 'stays', '--', 'sh', '-c',
+        'kill -HUP $PPID; kill -HUP $$; exit 7', ok=False)
+    assert done.returncode == 7, done.stderr
+    conf = sallyport.write('stays', PLAIN)
+    child = world.servera.popen(['nohup', sallyport.program, 'up', conf])
+    try:
+        until(lambda: sallyport.status()['gates'], 'it stands')
+        child.send_signal(signal.SIGHUP)
+        # What is blocked is kept for whoever reads it.
+        assert is_in(child.pid, 'SigIgn', signal.SIGHUP)
+        assert not is_in(child.pid, 'SigBlk', signal.SIGHUP)
+    finally:
+        assert sallyport('down', 'stays').returncode == 0
+        assert child.wait(60) == 0
 
 
 # A configuration that changes while nobody supervises --------------------------------
