@@ -88,7 +88,7 @@ static void asked(struct loop_source *source, uint32_t events)
 {
 	struct attach_watch *w = source->ctx;
 	char line[CONTROL_LINE_SIZE];
-	int fd CLEANUP_FD = control_accept(source->fd, line);
+	int fd CLEANUP_FD = control_accept(&w->loop, source, w->x.target->label, line);
 
 	(void)events;
 	if (fd >= 0 && w->request) {

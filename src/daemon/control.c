@@ -74,10 +74,14 @@ void control_send(int fd, const char *text)
 	}
 }
 
-int control_accept(int listener, char line[CONTROL_LINE_SIZE])
+int control_accept(struct loop *l, struct loop_source *listener, const char *who,
+		   char line[CONTROL_LINE_SIZE])
 {
-	int fd CLEANUP_FD = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	int fd CLEANUP_FD = loop_accept(l, listener, 0);
 	ssize_t n;
+
+	if (fd < 0 && fd != -EAGAIN)
+		log_say(who, "who asks has to wait: %s", strerror(-fd));
 
 	if (fd < 0 || !is_allowed(fd) || !readable_within(fd, REQUEST_LIMIT_MS))
 		return -1;
@@ -102,7 +106,7 @@ static void control_ready(struct loop_source *source, uint32_t events)
 {
 	struct supervisor *s = source->ctx;
 	char line[CONTROL_LINE_SIZE];
-	int fd CLEANUP_FD = control_accept(source->fd, line);
+	int fd CLEANUP_FD = control_accept(&s->loop, source, s->gate.name, line);
 	struct err e;
 
 	(void)events;

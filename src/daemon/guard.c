@@ -68,7 +68,7 @@ static void control_ready(struct loop_source *source, uint32_t events)
 {
 	struct guard *g = source->ctx;
 	char line[CONTROL_LINE_SIZE];
-	int fd CLEANUP_FD = control_accept(source->fd, line);
+	int fd CLEANUP_FD = control_accept(&g->loop, source, GUARD_WHO, line);
 	struct err e;
 
 	(void)events;

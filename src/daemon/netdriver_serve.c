@@ -194,11 +194,13 @@ static bool is_root(int fd)
 static void called(struct loop_source *source, uint32_t events)
 {
 	struct server *s = source->ctx;
-	int fd CLEANUP_FD = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd CLEANUP_FD = loop_accept(&s->loop, source, SOCK_NONBLOCK);
 	struct caller *c;
 	struct err e;
 
 	(void)events;
+	if (fd < 0 && fd != -EAGAIN)
+		netdriver_say("the engine has to wait: %s", strerror(-fd));
 	if (fd < 0 || !is_root(fd) || s->n_callers == CALLERS_MAX)
 		return;
 	c = calloc(1, sizeof(*c));

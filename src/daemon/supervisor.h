@@ -430,8 +430,12 @@ int files_watch_sysctls(struct supervisor *s, bool *ret_new, struct err *e) MUST
 int control_hold(const char *name, int *ret_fd, struct err *e) MUST_USE;
 /* The socket of @name, which is a lock: -EADDRINUSE if it is somebody's. */
 int control_bind(const char *name, int *ret_fd, struct err *e) MUST_USE;
-/* One connection with the line that it says; -1 if it says none, or may not. */
-int control_accept(int listener, char line[CONTROL_LINE_SIZE]);
+/*
+ * One connection with the line that it says; below 0 if it says none, or may not.  @who
+ * tells the log if nobody can be heard.
+ */
+int control_accept(struct loop *l, struct loop_source *listener, const char *who,
+		   char line[CONTROL_LINE_SIZE]);
 void control_send(int fd, const char *text);
 int control_listen(struct supervisor *s, struct err *e) MUST_USE;
 /* Asks the supervisor of @gate; -ECONNREFUSED if there is none. */

@@ -4,8 +4,13 @@
 #include "sys/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <time.h>
+
+/* How long who comes waits when there is no descriptor for him, in ms. */
+#define REST_MS 200
 
 int64_t clock_ms(void)
 {
@@ -33,16 +38,24 @@ int signals_open(const sigset_t *set, int *ret_fd, struct err *e)
 	return 0;
 }
 
+static int open_spare(void)
+{
+	return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 int loop_open(struct loop *l, struct err *e)
 {
-	*l = (struct loop){ .epoll = epoll_create1(EPOLL_CLOEXEC) };
+	*l = (struct loop){ .epoll = epoll_create1(EPOLL_CLOEXEC), .spare = -1 };
 	if (l->epoll < 0)
 		return err_errno(e, errno, "epoll_create1");
+	l->spare = open_spare();
 	return 0;
 }
 
 void loop_close(struct loop *l)
 {
+	if (l->epoll >= 0)
+		fd_close(&l->spare);
 	fd_close(&l->epoll);
 }
 
@@ -64,6 +77,7 @@ int loop_add(struct loop *l, struct loop_source *s, int fd, struct err *e)
 	if (epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return err_errno(e, errno, "epoll_ctl");
 	s->fd = fd;
+	s->rests_until = 0;
 	s->next = l->sources;
 	l->sources = s;
 	return 0;
@@ -80,6 +94,46 @@ void loop_remove(struct loop *l, struct loop_source *s)
 	*p = s->next;
 	(void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, s->fd, NULL);
 	s->fd = -1;
+}
+
+/* What it has to say stays: epoll(7) would tell of it at once, again and again. */
+static void hear(struct loop *l, struct loop_source *s, bool hears)
+{
+	struct epoll_event ev = { .events = hears ? EPOLLIN : 0, .data.ptr = s };
+
+	s->rests_until = hears ? 0 : clock_ms() + REST_MS;
+	(void)epoll_ctl(l->epoll, EPOLL_CTL_MOD, s->fd, &ev);
+}
+
+static bool is_short(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM;
+}
+
+static int accept_one(const struct loop_source *s, int flags)
+{
+	int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | flags);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int loop_accept(struct loop *l, struct loop_source *s, int flags)
+{
+	bool told = s->short_of;
+	int r;
+
+	/* Whoever got its number last may have gone. */
+	if (l->spare < 0)
+		l->spare = open_spare();
+	r = accept_one(s, flags);
+	if (is_short(r) && l->spare >= 0) {
+		fd_close(&l->spare);
+		r = accept_one(s, flags);
+	}
+	s->short_of = is_short(r);
+	if (s->short_of)
+		hear(l, s, false);
+	return r < 0 && (!s->short_of || told) ? -EAGAIN : r;
 }
 
 void loop_disarm(struct loop *l, struct loop_timer *t)
@@ -101,17 +155,24 @@ void loop_arm(struct loop *l, struct loop_timer *t, int64_t in_ms)
 	l->timers = t;
 }
 
+/* The sooner of both, in ms from @now; -1: never. */
+static int64_t sooner(int64_t wait, int64_t at_ms, int64_t now)
+{
+	int64_t left = at_ms > now ? at_ms - now : 0;
+
+	return wait < 0 || left < wait ? left : wait;
+}
+
 static int until_next_timer(const struct loop *l)
 {
 	int64_t now = clock_ms();
 	int64_t wait = -1;
 
-	for (const struct loop_timer *t = l->timers; t; t = t->next) {
-		int64_t left = t->at_ms > now ? t->at_ms - now : 0;
-
-		if (wait < 0 || left < wait)
-			wait = left;
-	}
+	for (const struct loop_timer *t = l->timers; t; t = t->next)
+		wait = sooner(wait, t->at_ms, now);
+	for (const struct loop_source *s = l->sources; s; s = s->next)
+		if (s->rests_until)
+			wait = sooner(wait, s->rests_until, now);
 	return wait > INT32_MAX ? INT32_MAX : (int)wait;
 }
 
@@ -133,6 +194,15 @@ static void fire_timers(struct loop *l)
 		loop_disarm(l, t);
 		t->fire(t);
 	}
+}
+
+static void hear_again(struct loop *l)
+{
+	int64_t now = clock_ms();
+
+	for (struct loop_source *s = l->sources; s; s = s->next)
+		if (s->rests_until && s->rests_until <= now)
+			hear(l, s, true);
 }
 
 static void end_loop(struct loop_source *s, uint32_t events)
@@ -183,6 +253,7 @@ int loop_run(struct loop *l, struct err *e)
 				s->ready(s, events[i].events);
 		}
 		fire_timers(l);
+		hear_again(l);
 	}
 	return 0;
 }

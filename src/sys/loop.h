@@ -19,6 +19,8 @@ struct loop_source {
 	void (*ready)(struct loop_source *s, uint32_t events);
 	void *ctx;
 	struct loop_source *next; /* the loop's */
+	int64_t rests_until; /* likewise: until then it is not heard; 0: it is */
+	bool short_of; /* likewise: descriptors or memory for who comes, and that was told */
 };
 
 struct loop_timer {
@@ -30,6 +32,7 @@ struct loop_timer {
 
 struct loop {
 	int epoll;
+	int spare; /* descriptor that is given up for who comes when there is no other */
 	bool stop;
 	struct loop_source *sources;
 	struct loop_timer *timers;
@@ -43,6 +46,13 @@ void loop_close(struct loop *l);
 /* Readable events by default; the fd stays the caller's.  -EEXIST: @s is in it already. */
 int loop_add(struct loop *l, struct loop_source *s, int fd, struct err *e) MUST_USE;
 void loop_remove(struct loop *l, struct loop_source *s);
+/*
+ * accept4(2) of the listening socket of @s, O_CLOEXEC and with @flags.  Without a descriptor
+ * the kernel leaves who comes in the queue and @s readable: one is kept for that, and where
+ * it does not help, @s is not listened to for a moment.  -EMFILE, -ENFILE, -ENOBUFS or
+ * -ENOMEM the first time, to be told; else -EAGAIN: there is nobody, or it is tried again.
+ */
+int loop_accept(struct loop *l, struct loop_source *s, int flags) MUST_USE;
 void loop_arm(struct loop *l, struct loop_timer *t, int64_t in_ms);
 void loop_disarm(struct loop *l, struct loop_timer *t);
 /* Until l->stop is set. */

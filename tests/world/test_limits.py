@@ -9,7 +9,7 @@ import pytest
 
 from lab import probe
 from lab.gate import Sallyport
-from lab.host import keep, until
+from lab.host import PATIENCE, cpu_seconds, descriptors, first_free, keep, until
 from lab.state import difference, hoststate
 from lab.world import A4, LAPTOP4
 
@@ -155,3 +155,38 @@ def test_the_kernels_own_routes_come_back_at_a_second_try(world, no_new_routes):
             gate.wait_log('trying again every second')
             os.unlink(f'{world.dir}/nothing-left')
             until(lambda: local() == before, lambda: '\n'.join([*before, '', *local()]))
+
+
+@pytest.fixture
+def gate(sallyport):
+    with sallyport.up('main', CONF.format(80)) as gate:
+        gate.serve('room', 80)
+        yield gate
+
+
+def test_who_asks_a_gate_without_descriptors_waits_and_it_does_not_spin(world, gate):
+    """The kernel tells again and again that somebody is there, who cannot be taken."""
+    pid = gate.child.pid
+    with world.servera.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        with descriptors(pid, 3):
+            client.connect('\0sallyport/main')
+            client.sendall(b'status\n')
+            gate.wait_log('who asks has to wait: Too many open files')
+            began = cpu_seconds(pid)
+            client.settimeout(2)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            assert cpu_seconds(pid) - began < 0.2
+            assert probe.ask(world.laptop, 'tcp', A4, 80).by == 'room'
+        client.settimeout(PATIENCE)
+        assert client.recv(1) == b'{'
+    assert gate.log.text().count('who asks has to wait') == 1
+    assert gate.status()['state'] == 'up'
+
+
+def test_a_gate_that_has_its_last_descriptor_answers_and_goes(gate):
+    with descriptors(gate.child.pid, first_free(gate.child.pid)):
+        for _ in range(3):
+            assert gate.status()['state'] == 'up'
+        assert gate.down().returncode == 0
+        gate.ended()

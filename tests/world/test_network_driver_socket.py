@@ -10,7 +10,7 @@ import pytest
 
 from lab import host as hosts
 from lab.driver import Driver
-from lab.host import PATIENCE, until
+from lab.host import PATIENCE, cpu_seconds, descriptors, until
 
 
 @pytest.fixture(scope='module')
@@ -121,6 +121,23 @@ def test_the_slow_and_the_silent_are_in_nobodys_way(driver):
     assert works(driver)
     for s in silent:
         s.close()
+
+
+def test_without_descriptors_the_engine_waits_and_nothing_spins(driver):
+    pid = driver.child.pid
+    with descriptors(pid, 3):
+        caller = connect(driver)
+        caller.sendall(request('/Plugin.Activate'))
+        driver.wait('the engine has to wait: Too many open files')
+        began = cpu_seconds(pid)
+        caller.settimeout(2)
+        with pytest.raises(TimeoutError):
+            caller.recv(1)
+        assert cpu_seconds(pid) - began < 0.2
+    with caller:
+        caller.settimeout(PATIENCE)
+        assert '200 OK' in everything(caller)
+    assert works(driver)
 
 
 def test_many_at_once_and_those_who_hang_up(driver):

@@ -8,6 +8,7 @@ among its own processes, as under systemd.
 """
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -288,3 +289,27 @@ def keep(path, text, mode=0o644):
 
 def remove_tree(path):
     shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def descriptors(pid, limit):
+    """Process @pid gets no descriptor from number @limit on."""
+    was = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, was[1]))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # it was asked to end
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, was)
+
+
+def first_free(pid):
+    """The first number of a descriptor that it does not have."""
+    used = {int(name) for name in os.listdir(f'/proc/{pid}/fd')}
+    return next(n for n in range(len(used) + 1) if n not in used)
+
+
+def cpu_seconds(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        words = f.read().rpartition(')')[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf('SC_CLK_TCK')
