@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RESOLV_CONF "/etc/resolv.conf"
@@ -172,17 +173,47 @@ int resolv_write(struct supervisor *s, struct err *e)
 	return r;
 }
 
+/* The mount namespace of a process; 0: it has just ended. */
+static uint64_t mounts_of(int pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
+	return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+/* A service's processes share one, mostly. */
+static bool is_seen(struct arena *a, uint64_t **seen, size_t *n, size_t *cap, uint64_t mounts)
+{
+	for (size_t i = 0; i < *n; i++)
+		if ((*seen)[i] == mounts)
+			return true;
+	*arena_push(a, *seen, *n, *cap) = mounts;
+	return false;
+}
+
+/* Where it fails is told; who is root in one place of a room may make it fail there. */
 static int renew_file(struct supervisor *s, size_t room, const char *file, const char *over,
 		      struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	size_t n = 0, renewed = 0;
+	size_t n = 0, n_seen = 0, cap_seen = 0, renewed = 0;
+	uint64_t *seen = NULL;
 	int *pids;
 	int r = netns_pids(&a, s->rooms[room].fd, &pids, &n, e);
 
-	for (size_t i = 0; r >= 0 && i < n; i++) {
-		r = mounts_renew(pids[i], file, over, e);
-		renewed += r > 0;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t mounts = mounts_of(pids[i]);
+		struct err later;
+		int one;
+
+		if (!mounts || is_seen(&a, &seen, &n_seen, &cap_seen, mounts))
+			continue;
+		one = mounts_renew(pids[i], file, over, &later);
+		renewed += one > 0;
+		if (one < 0 && r >= 0)
+			r = err_set(e, -one, "%s", later.text);
 	}
 	if (renewed)
 		sup_repaired(s, "%s: the host replaced its %s and uncovered it",

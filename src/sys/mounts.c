@@ -18,11 +18,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,6 +36,12 @@
 #define WIREGUARD_DIR "/run/wireguard"
 /* Where copies are written before they are taken; covered for a moment, here only. */
 #define STAGE "/run"
+
+/* How long a mount may take: as long as a slow disk needs. */
+#define RENEW_LIMIT_MS 5000
+
+/* Exit status of the child that puts a file back. */
+enum renewal { RENEWAL_NONE, RENEWAL_DONE, RENEWAL_FAILED };
 
 /* What our mounts are called in /proc/PID/mounts, by which we know them again. */
 #define SOURCE "sallyport"
@@ -276,30 +285,33 @@ static bool is_same_file(const char *a, const char *b)
 	       x.st_ino == y.st_ino;
 }
 
-/* In a child: setns(2) into a mount namespace is for good. */
-static int renew_in(int mnt_fd, const char *from, const char *over, struct err *e)
+/*
+ * In a child: setns(2) into a mount namespace is for good, and a file system that is
+ * mounted there may answer nobody (NFS, FUSE).
+ */
+static enum renewal renew_in(pid_t pid, int mnt_fd, const char *from, const char *over)
 {
 	int file CLEANUP_FD = -1;
-	int r = take(from, &file, e);
+	char path[PATH_MAX];
+	struct err ignored;
 
-	if (r < 0)
-		return r;
-	if (setns(mnt_fd, CLONE_NEWNS) < 0)
-		return err_errno(e, errno, "enter mount namespace");
-	return place_file(file, over, e);
+	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, over);
+	if (is_same_file(path, from))
+		return RENEWAL_NONE;
+	return take(from, &file, &ignored) == 0 && setns(mnt_fd, CLONE_NEWNS) == 0 &&
+			       place_file(file, over, &ignored) == 0
+		       ? RENEWAL_DONE
+		       : RENEWAL_FAILED;
 }
 
 int mounts_renew(pid_t pid, const char *file, const char *over, struct err *e)
 {
 	char path[64];
 	int mnt CLEANUP_FD = -1;
-	int status;
+	int status, r;
 	pid_t child;
 
 	if (!is_ours(pid))
-		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)pid, over);
-	if (is_same_file(path, file))
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
 	mnt = open(path, O_RDONLY | O_CLOEXEC);
@@ -308,9 +320,14 @@ int mounts_renew(pid_t pid, const char *file, const char *over, struct err *e)
 	child = fork();
 	if (child < 0)
 		return err_errno(e, errno, "fork");
-	if (child == 0)
-		_exit(renew_in(mnt, file, over, e) < 0);
-	if (waitpid(child, &status, 0) < 0 || status)
+	if (child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(renew_in(pid, mnt, file, over));
+	}
+	r = proc_wait(child, RENEW_LIMIT_MS, &status, e);
+	if (r < 0)
+		return err_wrap(e, r, "put %s back for process %d", over, (int)pid);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) == RENEWAL_FAILED)
 		return err_set(e, EIO, "put %s back for process %d", over, (int)pid);
-	return 1;
+	return WEXITSTATUS(status) == RENEWAL_DONE;
 }

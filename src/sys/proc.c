@@ -435,6 +435,24 @@ static int collect(int pidfd, int output, int timeout_ms, struct text *t, struct
 	return 0;
 }
 
+int proc_wait(pid_t pid, int timeout_ms, int *ret_status, struct err *e)
+{
+	int pidfd CLEANUP_FD = pidfd_open(pid, 0);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	int64_t end = now_ms() + timeout_ms;
+	int n = 0;
+
+	for (int64_t left; pidfd >= 0 && !n && (left = end - now_ms()) > 0;) {
+		n = poll(&p, 1, (int)left);
+		if (n < 0 && errno == EINTR)
+			n = 0;
+	}
+	if (n == 1 && proc_reap(pid, ret_status))
+		return 0;
+	kill_and_reap(pid, pidfd);
+	return err_set(e, ETIMEDOUT, "did not end in %d ms", timeout_ms);
+}
+
 int proc_run(const struct proc_spec *s, const char *input, int timeout_ms, struct arena *a,
 	     const char **ret_output, int *ret_status, struct err *e)
 {

@@ -64,6 +64,12 @@ int proc_exec(const struct proc_spec *s, struct err *e) MUST_USE;
 int proc_run(const struct proc_spec *s, const char *input, int timeout_ms, struct arena *a,
 	     const char **ret_output, int *ret_status, struct err *e) MUST_USE;
 
+/*
+ * Waits for the end of a child of ours for at most @timeout_ms, then kills it: -ETIMEDOUT.
+ * @ret_status is the exit status as of waitpid.
+ */
+int proc_wait(pid_t pid, int timeout_ms, int *ret_status, struct err *e) MUST_USE;
+
 /* Would a VPN client of this name (without a slash) be found? */
 bool proc_is_installed(const char *program);
 

@@ -9,6 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -295,6 +301,66 @@ static void a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed(void *
 		usleep(1000);
 }
 
+/* Mounts a FUSE over @over where @pid lives whose daemon says nothing, not even hello (fuse(4)). */
+static pid_t mount_silence(pid_t pid, const char *over)
+{
+	int said[2];
+	char word = 0;
+	pid_t daemon;
+
+	assert_int_equal(pipe2(said, O_CLOEXEC), 0);
+	daemon = fork();
+	assert_true(daemon >= 0);
+	if (daemon == 0) {
+		int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC), mnt;
+		char path[64], options[128];
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+		snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=0,group_id=0",
+			 fuse);
+		mnt = open(path, O_RDONLY | O_CLOEXEC);
+		if (fuse >= 0 && setns(mnt, CLONE_NEWNS) == 0 &&
+		    mount("silence", over, "fuse", 0, options) == 0)
+			word = 'm';
+		if (write(said[1], &word, 1) == 1)
+			pause();
+		_exit(1);
+	}
+	assert_int_equal(read(said[0], &word, 1), 1);
+	assert_int_equal(word, 'm');
+	close(said[0]);
+	close(said[1]);
+	return daemon;
+}
+
+static void who_lives_on_a_file_system_that_hangs_is_not_waited_for_without_end(void **state)
+{
+	const char *const argv[] = { "/bin/sh", "-c", "read x", NULL };
+	struct proc_spec spec = room();
+	int pidfd CLEANUP_FD = -1;
+	pid_t pid, daemon;
+	int in[2], status;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+	spec.argv = argv;
+	spec.stdin_fd = in[0];
+	assert_ok(proc_spawn(&spec, &pid, &pidfd, &e));
+	daemon = mount_silence(pid, "/etc");
+	alarm(60);
+	assert_int_equal(mounts_renew(pid, spec.resolv_conf, "/etc/resolv.conf", &e), -ETIMEDOUT);
+	alarm(0);
+	assert_non_null(strstr(e.text, "put /etc/resolv.conf back for process"));
+	assert_non_null(strstr(e.text, "did not end in 5000 ms"));
+	kill(daemon, SIGKILL);
+	assert_ok(proc_wait(daemon, LONG_MS, &status, &e));
+	close(in[0]);
+	close(in[1]);
+	assert_ok(proc_wait(pid, LONG_MS, &status, &e));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +376,8 @@ int main(void)
 		cmocka_unit_test_setup(nothing_stays_behind, enter),
 		cmocka_unit_test_setup(
 			a_replaced_resolv_conf_uncovers_the_hosts_until_it_is_renewed, enter),
+		cmocka_unit_test_setup(
+			who_lives_on_a_file_system_that_hangs_is_not_waited_for_without_end, enter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
