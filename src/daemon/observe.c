@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,8 +33,9 @@
 #define IPTABLES_MS 5000
 #define CMDLINE_MAX ((size_t)65536)
 #define PIPE_MS     60000
-/* A million routes are about 150 MB. */
-#define SNAPSHOT_MAX ((size_t)1 << 30)
+/* A million routes, as many as the Internet has, are about 150 MB. */
+#define SNAPSHOT_MAX_MIB 256
+#define SNAPSHOT_MAX     ((size_t)SNAPSHOT_MAX_MIB << 20)
 
 /* --- routing ------------------------------------------------------------------ */
 
@@ -362,11 +364,19 @@ int host_observe(struct arena *a, const char *place, uint32_t parts, struct host
 
 /* --- files ---------------------------------------------------------------------------- */
 
+static int too_large(struct err *e)
+{
+	return err_set(e, EINVAL, "is larger than %d MiB, which no snapshot is", SNAPSHOT_MAX_MIB);
+}
+
 static int read_all(int fd, struct text *t, struct err *e)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	char buf[65536];
+	struct stat st;
 
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > (off_t)SNAPSHOT_MAX)
+		return too_large(e);
 	for (;;) {
 		ssize_t n;
 
@@ -380,7 +390,7 @@ static int read_all(int fd, struct text *t, struct err *e)
 		if (n == 0)
 			return 0;
 		if (t->len + (size_t)n > SNAPSHOT_MAX)
-			return err_set(e, EINVAL, "is larger than %zu bytes", SNAPSHOT_MAX);
+			return too_large(e);
 		text_add_len(t, buf, (size_t)n);
 	}
 }

@@ -4,10 +4,12 @@
 Whoever changes a text on purpose runs this once with GOLDEN_REWRITE=1 and
 reads what git says has changed.
 """
+import fcntl
 import json
 import os
 import shlex
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -257,3 +259,38 @@ def test_what_snapshot_cannot_do_is_told(tmp_path):
         assert done.returncode == status, done.stdout
         shown.append(f"$ sallyport snapshot {shlex.join(words)}\n{done.stdout}")
     expect("places.txt", "".join(shown).replace(str(tmp_path), "DIR"))
+
+
+ROUTED = 'for i in $(seq 200); do ip route add blackhole 192.0.2.$i; done; exec "$@"'
+
+
+def test_a_fifo_that_nobody_reads_is_not_waited_for_without_end(tmp_path):
+    """One has no reader, and that of the other one takes nothing."""
+    for name in "alone", "still":
+        os.mkfifo(tmp_path / name)
+    still = os.open(tmp_path / "still", os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(still, fcntl.F_SETPIPE_SZ, 4096)
+    with ThreadPoolExecutor() as both:
+        done = list(both.map(lambda name: snapshot("-o", str(tmp_path / name), script=ROUTED),
+                             ["alone", "still"]))
+    os.close(still)
+    assert [d.returncode for d in done] == [1, 1]
+    expect("fifo.txt", "".join(d.stdout for d in done).replace(str(tmp_path), "DIR"))
+
+
+def test_a_fifo_has_all_of_a_snapshot(tmp_path):
+    """Whoever reads it comes later, and takes it piece by piece."""
+    os.mkfifo(tmp_path / "fifo")
+    with ThreadPoolExecutor() as both:
+        done = both.submit(snapshot, "-o", str(tmp_path / "fifo"), script=ROUTED)
+        text = (tmp_path / "fifo").read_text()
+        assert (done.result().stdout, done.result().returncode) == ("", 0)
+    assert len(json.loads(text)["routes"]) >= 200
+
+
+def test_what_is_far_too_large_for_a_snapshot_is_not_read(tmp_path):
+    with open(tmp_path / "large.json", "wb") as f:
+        f.truncate(257 << 20)
+    done = rehearse(str(tmp_path / "large.json"))
+    assert done.returncode == 2
+    expect("large.txt", done.stdout.decode().replace(str(tmp_path), "DIR"))
