@@ -43,6 +43,7 @@ struct known {
 	char *service;
 	char *network_mode;
 	int attached; /* the process whose namespace was attached to last, 0: none */
+	char *said; /* what cannot be put right, as it was told last; NULL: nothing */
 };
 
 struct engine_watcher {
@@ -55,6 +56,7 @@ struct engine_watcher {
 	struct known *known;
 	size_t n_known;
 	bool told; /* that the engine does not answer */
+	bool silent; /* likewise, while it tells of events all the same */
 	bool again; /* something could not be put right yet */
 };
 
@@ -74,6 +76,7 @@ static void forget_first(struct engine_watcher *w)
 	free(w->known[0].name);
 	free(w->known[0].service);
 	free(w->known[0].network_mode);
+	free(w->known[0].said);
 	memmove(w->known, w->known + 1, sizeof(*w->known) * --w->n_known);
 }
 
@@ -90,6 +93,30 @@ static void remember(struct engine_watcher *w, const struct engine_listed *c)
 						 .name = strdup(c->name),
 						 .service = strdup(c->service),
 						 .network_mode = strdup(c->network_mode) };
+}
+
+/* What goes wrong with a container is tried again for as long as it stands, and told once. */
+static void tell_once(struct engine_watcher *w, const char *id, const char *text)
+{
+	struct known *k = find_known(w, id);
+
+	if (k && k->said && str_eq(k->said, text))
+		return;
+	log_say(NULL, "%s", text);
+	if (!k)
+		return;
+	free(k->said);
+	k->said = strdup(text);
+}
+
+static void went_well(struct engine_watcher *w, const char *id)
+{
+	struct known *k = find_known(w, id);
+
+	if (!k)
+		return;
+	free(k->said);
+	k->said = NULL;
 }
 
 /* --- asking and telling the engine --------------------------------------------------------- */
@@ -248,12 +275,16 @@ static void put_right(struct engine_watcher *w, const struct engine_listed *c,
 	int r = anew ? make_anew(w, &a, c, joins, &e) : restart(w, &a, c, &e);
 
 	w->again = w->again || r < 0;
-	if (r < 0)
-		log_say(NULL, "container \"%s\" is cut off from the network of \"%s\": %s", c->name,
-			joins->name, e.text);
-	else
-		log_say(NULL, "container \"%s\" was cut off from the network of \"%s\": %s",
-			c->name, joins->name, anew ? "made anew" : "restarted");
+	if (r < 0) {
+		tell_once(w, c->id,
+			  arena_printf(&a,
+				       "container \"%s\" is cut off from the network of \"%s\": %s",
+				       c->name, joins->name, e.text));
+		return;
+	}
+	went_well(w, c->id);
+	log_say(NULL, "container \"%s\" was cut off from the network of \"%s\": %s", c->name,
+		joins->name, anew ? "made anew" : "restarted");
 }
 
 static void look_at(struct engine_watcher *w, const struct all *all, const struct engine_listed *c)
@@ -294,9 +325,12 @@ static void attach_again(struct engine_watcher *w, const char *id)
 		return;
 	if (r == 0)
 		r = attach(&t, &w->o->ask, false, &e);
-	if (r < 0)
-		log_say(NULL, "%s", e.text);
-	else if (k)
+	if (r < 0) {
+		tell_once(w, id, e.text);
+		return;
+	}
+	went_well(w, id);
+	if (k)
 		k->attached = t.pid;
 }
 
@@ -348,10 +382,15 @@ static void look(struct loop_timer *t)
 
 	w->again = false;
 	if (list(w, &a, &all, &e) < 0) {
-		log_say(NULL, "%s", e.text);
+		if (!w->silent)
+			log_say(NULL, "%s; asking again until it answers", e.text);
+		w->silent = true;
 		loop_arm(&w->loop, &w->look, SWEEP_MS);
 		return;
 	}
+	if (w->silent)
+		log_say(NULL, "%s answers again", w->o->socket);
+	w->silent = false;
 	attach_all(w, &all, NULL);
 	for (size_t i = 0; i < all.n; i++)
 		look_at(w, &all, &all.items[i]);

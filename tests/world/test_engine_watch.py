@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """`sallyport watch`: containers that joined another's network, when that one is
 restarted or made anew."""
+import contextlib
 import os
 import signal
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -147,3 +150,60 @@ def test_an_engine_that_is_not_there_is_waited_for(world, sallyport):
     assert 'trying again' in child.stderr.readline()
     child.send_signal(signal.SIGTERM)
     assert child.wait(container.UP) == 0
+
+
+class Moody:
+    """An engine that tells of events, and is asked for its containers in vain while
+    `silent`: dockerd does so when its disk hangs, and for minutes at a time."""
+
+    def __init__(self, path):
+        self.silent, self.asked, self.listeners = False, 0, []
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(path)
+        self.socket.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):  # it is closed at the end
+            while True:
+                self.answer(self.socket.accept()[0])
+
+    def answer(self, caller):
+        request = b''
+        while b'\r\n\r\n' not in request:
+            request += caller.recv(4096)
+        if b'/events' in request:
+            caller.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+            self.listeners.append(caller)
+            return
+        with caller:
+            caller.sendall(b'HTTP/1.1 500 Oh\r\nContent-Length: 21\r\n\r\n'
+                           b'{"message":"no disk"}' if self.silent else
+                           b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]')
+        self.asked += 1
+
+    def look(self):
+        """Has it looked, by an event: once for that and once a moment later."""
+        before = self.asked
+        for caller in self.listeners:
+            event = b'{"Type":"container","Action":"create","Actor":{"ID":"x"}}\n'
+            caller.sendall(b'%x\r\n%s\r\n' % (len(event), event))
+        until(lambda: self.asked >= before + 2, 'it has asked')
+
+
+def test_an_engine_that_is_silent_is_told_once_and_once_when_it_speaks(world, sallyport):
+    engine = Moody(f'{world.dir}/moody')
+    with EngineWatch(sallyport, '--engine', f'{world.dir}/moody') as watch:
+        watch.wait('is listened to')
+        until(lambda: engine.asked >= 2, 'the first look')
+        engine.silent = True
+        for _ in range(3):
+            engine.look()
+        watch.wait('no disk; asking again until it answers')
+        engine.silent = False
+        for _ in range(2):
+            engine.look()
+        watch.wait('answers again')
+        text = watch.log.text()
+    engine.socket.close()
+    assert text.count('no disk') == text.count('answers again') == 1
