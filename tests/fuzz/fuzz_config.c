@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/text.h"
+#include "must.h"
 #include "wire/config.h"
 
 #include <stdlib.h>
@@ -11,19 +12,6 @@
  */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool is_so)
-{
-	if (!is_so)
-		abort();
-}
-
-static void check_error(const struct err *e, const char *start)
-{
-	must(str_starts(e->text, start));
-	for (const char *p = e->text; *p; p++)
-		must(((unsigned char)*p >= ' ' && *p != 0x7f) || *p == '\t');
-}
 
 static void check_room(const struct gate *g, const struct room *room)
 {
@@ -117,8 +105,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (config_read(&a, "fuzz", "/f", (const char *)data, size, &g, &e) == 0)
 		check_gate(&g);
 	else
-		check_error(&e, "/f:");
+		must_be_told_of("/f:", &e);
 	if (config_vpn_kind("/f", (const char *)data, size, &kind, &e) < 0)
-		check_error(&e, "/f:");
+		must_be_told_of("/f:", &e);
 	return 0;
 }

@@ -4,20 +4,14 @@
  * of whole attributes, from the beginning of a batch to its end.
  */
 #include "base/text.h"
+#include "must.h"
 #include "wire/nft_encode.h"
 
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool is_so)
-{
-	if (!is_so)
-		abort();
-}
 
 static void walk(const void *bytes, size_t size)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/text.h"
+#include "must.h"
 #include "wire/config.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /*
@@ -11,19 +11,6 @@
  */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool is_so)
-{
-	if (!is_so)
-		abort();
-}
-
-static void check_error(const struct err *e)
-{
-	must(str_starts(e->text, "f:"));
-	for (const char *p = e->text; *p; p++)
-		must(((unsigned char)*p >= ' ' && *p != 0x7f) || *p == '\t');
-}
 
 static size_t count_lines(const char *text, size_t size)
 {
@@ -57,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct err e;
 
 	if (ovpnconf_read(&a, "f", (const char *)data, size, &conf, &e) < 0) {
-		check_error(&e);
+		must_be_told_of("f:", &e);
 		return 0;
 	}
 	must(conf.n_remotes);

@@ -4,18 +4,12 @@
  * is written of them reads the same again, and what was there before comes back.
  */
 #include "base/text.h"
+#include "must.h"
 #include "wire/resolvconf.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool is_so)
-{
-	if (!is_so)
-		abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

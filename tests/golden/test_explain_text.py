@@ -5,18 +5,18 @@ gate as explain/gate-*.json have it.
 Whoever changes a text on purpose runs this once with GOLDEN_REWRITE=1 and
 reads what git says has changed.
 """
+import functools
 import json
-import os
 import re
 import shlex
 import subprocess
 
+import golden
 import pytest
+from golden import HERE, ROOT, SALLYPORT
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
 CASES = f'{HERE}/explain'
-SALLYPORT = os.environ.get('SALLYPORT', f'{ROOT}/build/sallyport')
+expect = functools.partial(golden.expect, CASES)
 PRINT = f'{ROOT}/build/golden-print'
 ENV = {'PATH': '/usr/sbin:/usr/bin:/sbin:/bin', 'LC_ALL': 'C'}
 
@@ -75,17 +75,6 @@ def run(*argv):
                           stderr=subprocess.STDOUT)
     return done.returncode, re.sub(r'\(pid \d+\)', '(pid 1)',
                                    re.sub(r'"pid": \d+', '"pid": 1', done.stdout))
-
-
-def expect(name, text):
-    path = f'{CASES}/{name}'
-    if os.environ.get('GOLDEN_REWRITE'):
-        with open(path, 'w', encoding='utf-8') as file:
-            file.write(text)
-    with open(path, encoding='utf-8') as file:
-        expected = file.read()
-    assert text.splitlines() == expected.splitlines()
-    assert text == expected
 
 
 def explain(lines, *words):

@@ -8,17 +8,18 @@ Programs run in a network of their own (an ordinary user's is in a user
 namespace, too), in which a gate called anything gets the same slot each time.
 """
 
+import functools
 import glob
 import os
 import shlex
 import subprocess
 
+import golden
 import pytest
+from golden import HERE, ROOT, SALLYPORT
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
 CASES = f"{HERE}/cases"
-SALLYPORT = os.environ.get("SALLYPORT", f"{ROOT}/build/sallyport")
+expect = functools.partial(golden.expect, f"{HERE}/expected")
 PRINT = f"{ROOT}/build/golden-print"
 GATES = sorted(os.path.basename(f)[:-5] for f in glob.glob(f"{CASES}/*.conf"))
 
@@ -54,17 +55,6 @@ def transcript(*commands):
         if done.returncode:
             shown.append(f"[{done.returncode}]\n")
     return "".join(shown)
-
-
-def expect(name, text):
-    path = f"{HERE}/expected/{name}"
-    if os.environ.get("GOLDEN_REWRITE"):
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    with open(path, encoding="utf-8") as file:
-        expected = file.read()
-    assert text.splitlines() == expected.splitlines()
-    assert text == expected
 
 
 @pytest.mark.parametrize("side", ["host", "gate"])

@@ -4,18 +4,18 @@
 Whoever changes a text on purpose runs this once with GOLDEN_REWRITE=1 and
 reads what git says has changed.
 """
+import functools
 import json
-import os
 import re
 import shlex
 import subprocess
 
+import golden
 import pytest
+from golden import HERE, SALLYPORT
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
 CASES = f"{HERE}/rehearse"
-SALLYPORT = os.environ.get("SALLYPORT", f"{ROOT}/build/sallyport")
+expect = functools.partial(golden.expect, CASES)
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 OWN = {"SSH_CONNECTION": "172.16.9.20 51022 172.16.5.10 22"}
 
@@ -40,17 +40,6 @@ def rehearse(words, env):
         ["unshare", "-Urnm", f"{CASES}/scene.py", SALLYPORT, "rehearse", *words],
         cwd=CASES, env={**ENV, **env}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-
-def expect(name, text):
-    path = f"{CASES}/{name}"
-    if os.environ.get("GOLDEN_REWRITE"):
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    with open(path, encoding="utf-8") as file:
-        expected = file.read()
-    assert text.splitlines() == expected.splitlines()
-    assert text == expected
 
 
 @pytest.mark.parametrize("name", TABLES)

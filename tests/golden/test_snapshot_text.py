@@ -5,18 +5,19 @@ Whoever changes a text on purpose runs this once with GOLDEN_REWRITE=1 and
 reads what git says has changed.
 """
 import fcntl
+import functools
 import json
 import os
 import shlex
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
+import golden
 import pytest
+from golden import HERE, SALLYPORT
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
 EXPECTED = f"{HERE}/snapshot"
-SALLYPORT = os.environ.get("SALLYPORT", f"{ROOT}/build/sallyport")
+expect = functools.partial(golden.expect, EXPECTED)
 ENV = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 LINK = '{"index": 1, "name": "lo"}'
@@ -151,15 +152,6 @@ def rehearse(*files, cwd=None, text=None):
     return subprocess.run([SALLYPORT, "rehearse", *words, "--routes", "10.0.0.0/8"], cwd=cwd,
                           env=ENV, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           timeout=60)
-
-
-def expect(name, text):
-    path = f"{EXPECTED}/{name}"
-    if os.environ.get("GOLDEN_REWRITE"):
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    with open(path, encoding="utf-8") as file:
-        assert text.splitlines() == file.read().splitlines()
 
 
 def test_what_is_no_snapshot_is_one_error_with_its_place(tmp_path):

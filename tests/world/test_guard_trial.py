@@ -53,6 +53,16 @@ def test_a_change_that_cuts_the_way_in_is_undone(net, terminal):
         assert f.read() == 'nameserver 192.0.2.1\n'
 
 
+def only_as_before(host):
+    """Takes away the rules by which replies find their doors; what is left is that of the
+    mark that says "as before"."""
+    for line in host.out('ip', 'rule').splitlines():
+        if line.startswith('0:') and 'lookup 100' in line and \
+                '0x27110000' not in line:
+            host.run('ip', 'rule', 'del', 'pref', '0',
+                     *line.split(':', 1)[1].split())
+
+
 @pytest.mark.parametrize('who', ['terminal', 'guard', 'watchdog'])
 def test_it_is_undone_although_somebody_dies(net, terminal, who):
     before = settled(net.servera)
@@ -144,13 +154,7 @@ def test_with_all_dead_the_kernel_brings_the_way_in_back(net, terminal):
         os.kill(pid, signal.SIGSTOP)  # neither sees the other die
     os.kill(guard, signal.SIGKILL)
     os.kill(watchdog, signal.SIGKILL)
-    # Somebody takes away the rules by which replies find their doors; what is
-    # left is that of the mark that says "as before".
-    for line in net.servera.out('ip', 'rule').splitlines():
-        if line.startswith('0:') and 'lookup 100' in line and \
-                '0x27110000' not in line:
-            net.servera.run('ip', 'rule', 'del', 'pref', '0',
-                            *line.split(':', 1)[1].split())
+    only_as_before(net.servera)
     assert not answers(net)
     time_goes_by(net)
     until(lambda: answers(net), lambda: net.servera.out('nft', 'list', 'table',
@@ -273,11 +277,7 @@ def test_beside_a_guard_the_kernel_can_bring_the_way_in_back(net, standing, term
         os.kill(pid, signal.SIGSTOP)  # none sees the others die
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    for line in net.servera.out('ip', 'rule').splitlines():
-        if line.startswith('0:') and 'lookup 100' in line and \
-                '0x27110000' not in line:
-            net.servera.run('ip', 'rule', 'del', 'pref', '0',
-                            *line.split(':', 1)[1].split())
+    only_as_before(net.servera)
     assert not answers(net)
     # What the kernel does at the end of the time, without waiting for it.
     assert 'expires' in net.servera.out('nft', 'list', 'table', *TRIAL.split())

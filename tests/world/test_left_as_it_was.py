@@ -403,6 +403,14 @@ OLDER_GATE = '''
 '''
 
 
+def late_answers(world, sallyport):
+    """The gate that was refused the port of another, once that is away."""
+    with sallyport.up('late') as late:
+        late.serve('late', 80)
+        assert probe.ask(world.laptop, 'tcp', A4, 8000).by == 'late'
+        late.stop()
+
+
 def test_what_an_older_version_left_is_taken_over(world, sallyport, before):
     a = world.servera
     a.nft(OLDER % (OLDER_GATE.format('main', 80) + OLDER_GATE.format('dead', 8000)))
@@ -422,10 +430,7 @@ def test_what_an_older_version_left_is_taken_over(world, sallyport, before):
         table = a.out('nft', 'list', 'table', 'inet', 'sallyport')
         assert 'chain outside' not in table and 'map ports {' not in table
         assert probe.ask(world.laptop, 'tcp', A4, 80).by == 'main'
-        with sallyport.up('late') as late:
-            late.serve('late', 80)
-            assert probe.ask(world.laptop, 'tcp', A4, 8000).by == 'late'
-            late.stop()
+        late_answers(world, sallyport)
         gate.stop()
     ended(world, gate, before)
 
@@ -457,9 +462,6 @@ def test_what_an_older_version_leaves_of_a_gate_goes_by_down(world, gate, before
         assert done.returncode == 0, done.stderr
         assert table() == alone
         assert gate.status()['repairs'] == []
-    with sallyport.up('late') as late:
-        late.serve('late', 80)
-        assert probe.ask(world.laptop, 'tcp', A4, 8000).by == 'late'
-        late.stop()
+    late_answers(world, sallyport)
     gate.stop()
     ended(world, gate, before)

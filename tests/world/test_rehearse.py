@@ -157,8 +157,19 @@ def open_sessions(world, server):
     return sessions + [server.session(world.hosts[h], a) for h, a in SSH_FROM]
 
 
+def take_back(world, variant, sessions):
+    for s in sessions:
+        s.close()
+    for argv in variant.after:
+        world.servera.run(*argv)
+
+
 def connections(host):
     return host.out('ss', '-Htn', 'state', 'established').strip()
+
+
+def no_connections(host):
+    until(lambda: not connections(host), lambda: connections(host))
 
 
 def patience(expected):
@@ -246,12 +257,8 @@ def test_what_is_foretold_happens(scene, sallyport, name):
     finally:
         if client:
             client.close()
-        for s in sessions:
-            s.close()
-        for argv in variant.after:
-            world.servera.run(*argv)
-    until(lambda: not connections(world.servera),
-          lambda: connections(world.servera))
+        take_back(world, variant, sessions)
+    no_connections(world.servera)
     assert foretold(report) == happened
     assert done.returncode == (1 if report['cut'] else 0)
     assert report['cut'] or all(happened.values())
@@ -282,12 +289,8 @@ def test_what_a_snapshot_foretells_elsewhere_is_what_the_host_foretells(
                                   '--from-snapshot', path, world.office,
                                   ok=False)
     finally:
-        for s in sessions:
-            s.close()
-        for argv in variant.after:
-            world.servera.run(*argv)
-    until(lambda: not connections(world.servera),
-          lambda: connections(world.servera))
+        take_back(world, variant, sessions)
+    no_connections(world.servera)
     assert there.stdout, there.stderr
     assert len(json.loads(there.stdout)['connections']) == len(sessions)
     assert json.loads(there.stdout) == json.loads(here.stdout)

@@ -130,7 +130,20 @@ def flood_of_nft(host, then):
     assert lost and min(lost) > 0, lost
 
 
-class Host(Commands):
+class Namespace(Commands):
+    """Whose sockets are made in the network namespace @self.fd."""
+
+    def inside(self):
+        return netns(self.fd)
+
+    def socket(self, *args):
+        with self.inside():
+            s = socket.socket(*args)
+        s.setblocking(False)
+        return s
+
+
+class Host(Namespace):
     """See the module's comment. close() ends its processes."""
 
     def __init__(self, name, mounts=False):
@@ -197,17 +210,6 @@ class Host(Commands):
         self.sysctl('net/ipv4/ip_forward', 1)
         self.sysctl('net/ipv6/conf/all/forwarding', 1)
 
-    # Sockets ------------------------------------------------------------
-
-    def inside(self):
-        return netns(self.fd)
-
-    def socket(self, *args):
-        with self.inside():
-            s = socket.socket(*args)
-        s.setblocking(False)
-        return s
-
     def close(self):
         for child in self.children:
             stop(child)
@@ -220,7 +222,7 @@ class Host(Commands):
             self.fd = -1
 
 
-class Within(Commands):
+class Within(Namespace):
     """A namespace inside a host, by the name under which it stands in that
     host's /run/netns: a gate or a room. Sockets and commands go there."""
 
@@ -234,15 +236,6 @@ class Within(Commands):
 
     def __exit__(self, *_):
         self.close()
-
-    def inside(self):
-        return netns(self.fd)
-
-    def socket(self, *args):
-        with self.inside():
-            s = socket.socket(*args)
-        s.setblocking(False)
-        return s
 
     def enter_argv(self, argv):
         return self.host.enter_argv(argv, f'/proc/{os.getpid()}/fd/{self.fd}')
