@@ -5,7 +5,6 @@
 #include "wire/config.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 /* The supervisor's own limits are shorter. */
 #define DOWN_LIMIT_MS 30000

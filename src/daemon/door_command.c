@@ -8,7 +8,6 @@
 
 #include "sys/files.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Vendors' clients ask people and servers; they may take their time. */

@@ -13,8 +13,6 @@
 #include "daemon/supervisor.h"
 
 #include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <string.h>
 #include <unistd.h>
 
 /* So long a client may be without what it had, in ms: it may be about to have it anew. */

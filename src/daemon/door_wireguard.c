@@ -9,14 +9,11 @@
 #include "daemon/supervisor.h"
 
 #include "sys/files.h"
-#include "sys/netns.h"
 #include "sys/proc.h"
 #include "wire/config.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 
 #define TOOL_LIMIT_MS    3000

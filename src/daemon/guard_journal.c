@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "daemon/log.h"
 #include "model/host.h"
-#include "plan/guard.h"
 #include "sys/files.h"
 #include "sys/loop.h"
 #include "wire/host_json.h"

@@ -11,7 +11,6 @@
 #include "daemon/supervisor.h"
 #include "plan/push.h"
 #include "sys/fd.h"
-#include "sys/files.h"
 #include "sys/netns.h"
 #include "wire/config.h"
 

@@ -10,7 +10,6 @@
 #include <netinet/in.h>
 #include <resolv.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>

@@ -2,7 +2,6 @@
 #include "daemon/supervisor.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 

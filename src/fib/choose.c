@@ -19,8 +19,6 @@
  */
 #include "fib/choose.h"
 
-#include "base/text.h"
-
 #include <linux/rtnetlink.h>
 
 #define TOS_SEEN 0x1c /* of the byte; IPv4 routes look at no more */

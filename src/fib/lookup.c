@@ -14,7 +14,6 @@
  */
 #include "fib/lookup.h"
 
-#include "base/text.h"
 #include "fib/source.h"
 
 #include <errno.h>

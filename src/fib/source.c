@@ -11,7 +11,6 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <stddef.h>
-#include <string.h>
 
 /* ---- IPv4 ---- */
 

@@ -4,7 +4,6 @@
 
 #include "base/text.h"
 #include "fib/conf.h"
-#include "plan/plan.h"
 
 #include <string.h>
 

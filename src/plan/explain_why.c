@@ -6,10 +6,8 @@
  */
 #include "plan/explain.h"
 
-#include "base/text.h"
 #include "plan/known.h"
 
-#include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
 

@@ -10,7 +10,6 @@
 #include "plan/guard.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* More of them is no host that somebody works on, and rules cost every lookup. */
 #define OLDER_MAX 64

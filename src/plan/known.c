@@ -2,7 +2,6 @@
 #include "plan/known.h"
 
 #include "base/text.h"
-#include "plan/guard.h"
 #include "plan/plan.h"
 
 #include <linux/fib_rules.h>

@@ -8,7 +8,6 @@
 #include "sys/rtnl_sock.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/filter.h>

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <string.h>
 
 #define METRIC_MULTICAST 256u /* IP6_RT_PRIO_ADDRCONF */
 

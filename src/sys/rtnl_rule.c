@@ -20,7 +20,6 @@
 #include "wire/rtnl_decode.h"
 
 #include <errno.h>
-#include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 

@@ -6,7 +6,6 @@
 #include "sys/rtnl_filter.h"
 #include "sys/rtnl_sock.h"
 
-#include <errno.h>
 #include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <linux/netconf.h>
@@ -15,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 struct rtnl_watch {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sys/sock_diag.h"
 
-#include "sys/files.h"
 #include "sys/proc.h"
 #include "sys/rtnl_sock.h"
 #include "wire/sock_diag.h"

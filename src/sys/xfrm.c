@@ -10,7 +10,6 @@
 #include <linux/netlink.h>
 #include <linux/xfrm.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "wire/ini.h"
 
-#include <errno.h>
 #include <string.h>
 
 static bool is_blank(char c)

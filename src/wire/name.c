@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "base/text.h"
 #include "wire/config.h"
 
 #include <ctype.h>

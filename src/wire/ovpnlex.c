@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 
-#include <ctype.h>
 #include <string.h>
 
 /* OPTION_LINE_SIZE of openvpn, with the end of line. */

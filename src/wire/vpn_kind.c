@@ -4,7 +4,6 @@
 #include "base/text.h"
 #include "wire/lines.h"
 
-#include <errno.h>
 #include <string.h>
 #include <strings.h>
 

@@ -19,7 +19,6 @@
 #include <linux/if.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
-#include <string.h>
 
 #define ROUNDS      1500
 #define BITS        7 /* the last bits of an address that vary */

@@ -22,7 +22,6 @@
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
-#include <stdio.h>
 #include <string.h>
 
 static struct fib_result look(struct net *n, struct flow f, struct fib_trace *trace)

@@ -14,10 +14,6 @@
 #include "same.h"
 #include "wire/host_json.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 /* A member more is a row more in wire/host_json.c, in a table of members, and below. */
 _Static_assert(sizeof(struct link) == 320, "struct link has changed");
 _Static_assert(sizeof(struct address) == 52, "struct address has changed");

@@ -14,7 +14,6 @@
 #include "wire/netdriver_ports.h"
 
 #include <errno.h>
-#include <linux/rtnetlink.h>
 #include <string.h>
 
 #define ID "5c1e5c1e5c1e5c1e"

@@ -11,8 +11,6 @@
 #include "base/text.h"
 #include "wire/nft_judge.h"
 
-#include <stdio.h>
-
 #define RULE(chain, handle, expr)                                                                  \
 	"{\"rule\":{\"family\":\"ip\",\"table\":\"filter\",\"chain\":\"" chain                     \
 	"\",\"handle\":" handle ",\"expr\":[" expr "]}}"

@@ -14,7 +14,6 @@
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
-#include <string.h>
 
 #define GATE_PROTOCOL 222
 

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/xfrm.h>
-#include <string.h>
 
 static struct xfrm_policy policy(const char *src, const char *dst, uint8_t dir, uint32_t priority)
 {
