@@ -8,6 +8,7 @@
 #include "sys/fd.h"
 #include "sys/netns.h"
 #include "ui/explain.h"
+#include "wire/ip_words.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -45,27 +46,14 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* Decimal, or hexadecimal as marks are written. */
-static bool read_number(const char *s, uint32_t max, uint32_t *ret)
-{
-	unsigned long n;
-	char *end;
-
-	if (!str_starts(s, "0x"))
-		return str_to_u32(s, max, ret);
-	errno = 0;
-	n = strtoul(s, &end, 16);
-	if (errno || *end || !s[2] || n > max)
-		return false;
-	*ret = (uint32_t)n;
-	return true;
-}
-
 static int number(const char *flag, const char *s, uint32_t max, uint32_t *ret, struct err *e)
 {
-	if (read_number(s, max, ret))
-		return 0;
-	return err_set(e, EINVAL, "--%s: \"%s\" is no number from 0 to %u", flag, s, max);
+	uint32_t n;
+
+	if (!ip_number(s, &n) || n > max)
+		return err_set(e, EINVAL, "--%s: \"%s\" is no number from 0 to %u", flag, s, max);
+	*ret = n;
+	return 0;
 }
 
 static int read_flag(struct arena *a, int c, const char *s, struct explain_options *o,

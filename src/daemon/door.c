@@ -540,6 +540,15 @@ void door_event(struct door_run *d, enum client_event event)
 	}
 }
 
+bool door_answers(const struct door_run *d)
+{
+	const struct door_ops *ops = door_ops_of(d->door);
+
+	if (d->client.state != CLIENT_UP)
+		return false;
+	return ops->has_interface ? ops->has_interface(d) : d->interface[0] != 0;
+}
+
 /* --- stopped by a signal ------------------------------------------------------- */
 
 static void look_whether_stopped(struct door_run *d)

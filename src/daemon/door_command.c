@@ -117,15 +117,10 @@ static void look(struct door_run *d)
 	door_event(d, has_interface(d) ? CLIENT_EV_CONNECTED : CLIENT_EV_LOST);
 }
 
-static bool answers(const struct door_run *d)
-{
-	return d->client.state == CLIENT_UP && has_interface(d);
-}
-
 const struct door_ops door_command = {
 	.load = load,
 	.names = names,
 	.start = start,
 	.look = look,
-	.answers = answers,
+	.has_interface = has_interface,
 };

@@ -261,15 +261,9 @@ static void look(struct door_run *d)
 		(void)send(d->management.fd, "pid\n", 4, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static bool answers(const struct door_run *d)
-{
-	return d->client.state == CLIENT_UP && d->interface[0];
-}
-
 const struct door_ops door_openvpn = {
 	.load = load,
 	.names = names,
 	.start = start,
 	.look = look,
-	.answers = answers,
 };

@@ -157,16 +157,10 @@ static void stop(struct door_run *d)
 		drop_link(d->sup->inner.rtnl, d->door->name);
 }
 
-static bool answers(const struct door_run *d)
-{
-	return d->client.state == CLIENT_UP && d->interface[0];
-}
-
 const struct door_ops door_wireguard = {
 	.load = load,
 	.names = names,
 	.start = start,
 	.look = look,
 	.stop = stop,
-	.answers = answers,
 };

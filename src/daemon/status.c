@@ -134,7 +134,7 @@ static json_t *port_json(struct supervisor *s, const struct publish *p)
 static bool all_answer(struct supervisor *s)
 {
 	for (size_t i = 1; i < s->gate.n_doors; i++)
-		if (!door_ops_of(&s->gate.doors[i])->answers(&s->doors[i]))
+		if (!door_answers(&s->doors[i]))
 			return false;
 	return true;
 }

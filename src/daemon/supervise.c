@@ -293,7 +293,7 @@ static int build(struct supervisor *s, struct err *e)
 static void say_ready(struct supervisor *s)
 {
 	for (size_t i = 1; i < s->gate.n_doors; i++)
-		if (!door_ops_of(&s->gate.doors[i])->answers(&s->doors[i]))
+		if (!door_answers(&s->doors[i]))
 			return;
 	if (s->ready_said)
 		return;

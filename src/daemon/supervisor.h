@@ -334,6 +334,8 @@ int doors_watch(struct supervisor *s, struct err *e) MUST_USE;
 void door_start(struct door_run *d);
 void door_stop(struct door_run *d, bool hard);
 void door_event(struct door_run *d, enum client_event event);
+/* Does its VPN, and has it an interface? */
+bool door_answers(const struct door_run *d);
 /* Looks at the gate's links for the door's interface; true if anything changed. */
 bool door_observe(struct door_run *d, const struct snapshot *gate);
 /* Removes interfaces that clients have left in the gate, before any is started. */
@@ -368,7 +370,7 @@ struct door_ops {
 	/* The interface came, or some time has passed while connecting or up. */
 	void (*look)(struct door_run *d);
 	void (*stop)(struct door_run *d); /* NULL: its end is enough */
-	bool (*answers)(const struct door_run *d);
+	bool (*has_interface)(const struct door_run *d); /* NULL: its name tells */
 };
 extern const struct door_ops door_openvpn, door_wireguard, door_command;
 const struct door_ops *door_ops_of(const struct door *d);
