@@ -7,6 +7,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* Beside the plan, which has them: they may come later. */
+static void tell_absent(struct supervisor *s, const struct snapshot *host)
+{
+	const struct ip *absent;
+	size_t n = listen_absent(&s->arena, &s->gate, host, &absent);
+	char text[IP_TEXT_SIZE];
+
+	for (size_t i = 0; i < n; i++)
+		cli_fail(0, LISTEN_ABSENT, ip_text(&absent[i], text));
+}
+
 /* The interfaces and routes of this host as it is, without a supervisor's handles. */
 static int look_at_host(struct supervisor *s, struct snapshot *ret, struct err *e)
 {
@@ -55,6 +66,7 @@ int cli_print_plan(struct supervisor *s, struct err *e)
 	for (size_t i = 0; i < n; i++)
 		plan_text_routes(&t, &wants[i]);
 	plan_text_guard(&t, &wants[1]);
+	tell_absent(s, &host);
 	fputs(text_str(&t), stdout);
 	return 0;
 }

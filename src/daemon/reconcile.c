@@ -344,6 +344,7 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 	if (s->n_before != n_before || adopted)
 		sup_want(s, a, &s->host, host, ret);
 	note_sides(s, ret);
+	listen_look(s, a, host);
 	if (ret->table_last != ret->table_first) /* more tables than were looked at */
 		r = place_snapshot(&s->host, a, ret, host, e);
 	return r < 0 ? r : drop_short_links(s, a, host, ret, e);

@@ -208,6 +208,8 @@ struct supervisor {
 	bool before_links_changed; /* since they were written to the copy */
 	uint64_t before_links_hash; /* of the copy */
 	struct repairs repairs;
+	struct ip *absent; /* malloc'ed; addresses that ports are published on and the host has not */
+	size_t n_absent;
 	int lock; /* the control socket, if it is bound already; -1 */
 	struct loop_source control;
 	struct loop_source children; /* SIGCHLD */
@@ -405,6 +407,16 @@ int ports_hold(const struct supervisor *s, const struct snapshot *host, const st
 void ports_release(struct port_hold *held);
 /* A socket bound to it, and to no other of the host's addresses; -EADDRINUSE if somebody has it. */
 int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd) MUST_USE;
+
+/* daemon/listen.c: addresses that the lan door listens on, and the host does not have. */
+#define LISTEN_ABSENT                                                                              \
+	"the lan door is to answer on %s, which is no address of this host: nobody is answered "   \
+	"there until it is"
+/* In @a, their number. */
+size_t listen_absent(struct arena *a, const struct gate *g, const struct snapshot *host,
+		     const struct ip **ret);
+/* Tells of those that are missing and those that have come since it was called last. */
+void listen_look(struct supervisor *s, struct arena *a, const struct snapshot *host);
 
 /* daemon/strict.c: tells of interfaces where a strict rp_filter drops requests from afar. */
 void strict_warn(const struct supervisor *s, struct arena *a, const struct snapshot *host);

@@ -311,3 +311,32 @@ def test_down_from_another_terminal_ends_it_all(gate, wide_world):
     assert not os.path.exists(wide_world.servera.path('/run/netns/multi.gate'))
     again = gate.down()
     assert again.returncode == 1 and '"multi"' in again.stderr
+
+
+def test_an_address_that_the_host_does_not_have_is_told_and_answers_when_it_comes(
+        world, sallyport):
+    """A slip of the pen, or one that comes later; what is the host's by a route is no slip."""
+    a, later = world.servera, '192.0.2.80'
+    conf = f'[room]\npublish = 8000:80\n[door lan]\nlisten = {A4} {later} 192.0.2.81\n'
+    missing = 'to answer on {}, which is no address of this host'
+    a.ip('route add local 192.0.2.81 dev lo')
+    try:
+        sallyport.write('main', conf)
+        dry = sallyport('up', 'main', '--dry-run', ok=True)
+        assert dry.stderr.count('which is no address') == 1
+        assert missing.format(later) in dry.stderr
+        with sallyport.up('main') as gate:
+            gate.serve('room', 80)
+            gate.wait_log(missing.format(later))
+            a.ip(f'addr add {later}/32 dev eth0')
+            gate.wait_log(f'{later} is an address of this host now')
+            world.mallory.ip(f'route add {later}/32 via {A4}')
+            assert probe.ask_until_answered(world.mallory, 'tcp', later, 8000).by == 'room'
+            since = len(gate.log.text())
+            a.ip(f'addr del {later}/32 dev eth0')
+            gate.wait_log(missing.format(later), since=since)
+            assert gate.log.text().count('which is no address') == 2
+            assert '192.0.2.81, which' not in gate.log.text()
+            world.mallory.ip(f'route del {later}/32 via {A4}')
+    finally:
+        a.ip('route del local 192.0.2.81 dev lo')
