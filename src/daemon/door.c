@@ -333,6 +333,16 @@ static void take_names(struct door_run *d)
 	text_clear(&d->heard);
 }
 
+/* One of them, as a person knows it. */
+static const char *any_name(struct door_run *d)
+{
+	const char **names = NULL;
+	size_t n = door_ops_of(d->door)->names(d, &names);
+	const char *called = n ? strchr(names[0], ' ') : NULL;
+
+	return called ? called + 1 : n ? names[0] : "";
+}
+
 static void names_known(struct door_run *d)
 {
 	struct err e;
@@ -345,8 +355,10 @@ static void names_known(struct door_run *d)
 	if (d->client.state != CLIENT_CONNECTING)
 		return;
 	if (!d->names.len) {
-		sup_log(d->sup, "%s: the VPN server's name could not be resolved on the host",
-			d->door->name);
+		sup_log(d->sup,
+			"%s: the VPN server's name %s could not be resolved on the host; look "
+			"whether getent ahosts knows it there",
+			d->door->name, any_name(d));
 		door_event(d, CLIENT_EV_FAILED);
 		return;
 	}

@@ -63,7 +63,9 @@ static int wg_tool(struct door_run *d, const char *const *argv, const char *inpu
 static int configure(struct door_run *d, struct err *e)
 {
 	uint32_t mark = d->wg_kernel ? 0 : PLAN_MARK_TRANSPORT;
-	const char **endpoints = wgconf_endpoints(&d->arena, &d->wg, text_str(&d->names));
+	/* After a start in vain the next of a server's addresses has its turn. */
+	const char **endpoints =
+		wgconf_endpoints(&d->arena, &d->wg, text_str(&d->names), d->client.failures);
 	const char *text = wgconf_setconf(&d->arena, &d->wg, endpoints, mark);
 	const char *const argv[] = { "wg", "setconf", d->door->name, "/dev/stdin", NULL };
 	const char *output;

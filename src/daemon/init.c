@@ -322,7 +322,8 @@ static void heard(void *ctx, const char *line)
 
 static int configure(struct init *s, struct err *e)
 {
-	int r = init_wg_configure(s->watch.x.rtnl, &s->vpn.wg, text_str(&s->names), e);
+	int r = init_wg_configure(s->watch.x.rtnl, &s->vpn.wg, text_str(&s->names),
+				  s->client.failures, e);
 
 	s->wg_configured = r == 0;
 	s->wg_heard = (struct wg_heard){ 0 };

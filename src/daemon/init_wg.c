@@ -80,11 +80,11 @@ static int add_network(struct rtnl *rtnl, const struct wg_conf *conf, struct err
 }
 
 int init_wg_configure(struct rtnl *rtnl, const struct wg_conf *conf, const char *known,
-		      struct err *e)
+		      unsigned int turn, struct err *e)
 {
 	static const char *const argv[] = { "wg", "setconf", INIT_WG_LINK, "/dev/stdin", NULL };
 	struct arena a CLEANUP_ARENA = { 0 };
-	const char **endpoints = wgconf_endpoints(&a, conf, known);
+	const char **endpoints = wgconf_endpoints(&a, conf, known, turn);
 	const char *output;
 	int r = run_tool(&a, argv, wgconf_setconf(&a, conf, endpoints, 0), &output, e);
 

@@ -9,9 +9,9 @@
 
 #define INIT_WG_LINK "wg0"
 
-/* @known: lines "ADDRESS NAME" of the endpoints' names.  @rtnl is of this namespace. */
+/* @known, @turn: as wgconf_endpoints().  @rtnl is of this namespace. */
 int init_wg_configure(struct rtnl *rtnl, const struct wg_conf *conf, const char *known,
-		      struct err *e) MUST_USE;
+		      unsigned int turn, struct err *e) MUST_USE;
 /* Does the other side?  As wgconf_answers(). */
 bool init_wg_answers(const struct wg_conf *conf, struct wg_heard *h);
 

@@ -78,8 +78,12 @@ const char *wgconf_setconf(struct arena *a, const struct wg_conf *conf,
 			   const char *const *endpoints, uint32_t fwmark);
 /* The endpoints that are names, to be resolved; returns how many. */
 size_t wgconf_names(struct arena *a, const struct wg_conf *conf, const char ***ret);
-/* Each peer's endpoint for wgconf_setconf(), by what is known of names: lines "ADDRESS NAME". */
-const char **wgconf_endpoints(struct arena *a, const struct wg_conf *conf, const char *known);
+/*
+ * Each peer's endpoint for wgconf_setconf(), by what is known of names: lines "ADDRESS NAME".
+ * @turn: which of a name's addresses, from 0, again from the first behind the last.
+ */
+const char **wgconf_endpoints(struct arena *a, const struct wg_conf *conf, const char *known,
+			      unsigned int turn);
 /*
  * Peers that we call are called again and again: behind somebody's masquerade
  * the way in by the tunnel closes without traffic.

@@ -548,10 +548,12 @@ size_t wgconf_names(struct arena *a, const struct wg_conf *conf, const char ***r
 	return n;
 }
 
-/* The first address that stands before @name, or NULL. */
-static const char *address_of(struct arena *a, const char *known, const char *name)
+/* Of the addresses that stand before @name the one whose turn it is, or NULL. */
+static const char *address_of(struct arena *a, const char *known, const char *name,
+			      unsigned int turn)
 {
-	size_t len;
+	const char **list = NULL;
+	size_t len, n = 0, cap = 0;
 
 	for (const char *line = known; *line; line += len + (line[len] != 0)) {
 		size_t to_blank = strcspn(line, " ");
@@ -560,12 +562,13 @@ static const char *address_of(struct arena *a, const char *known, const char *na
 
 		if (to_blank < len && len - to_blank - 1 == strlen(name) &&
 		    strncmp(line + to_blank + 1, name, strlen(name)) == 0)
-			return arena_strndup(a, line, to_blank);
+			*arena_push(a, list, n, cap) = arena_strndup(a, line, to_blank);
 	}
-	return NULL;
+	return n ? list[turn % n] : NULL;
 }
 
-const char **wgconf_endpoints(struct arena *a, const struct wg_conf *conf, const char *known)
+const char **wgconf_endpoints(struct arena *a, const struct wg_conf *conf, const char *known,
+			      unsigned int turn)
 {
 	const char **list = arena_alloc(a, sizeof(*list) * (conf->n_peers + 1));
 	struct ip ip;
@@ -574,7 +577,7 @@ const char **wgconf_endpoints(struct arena *a, const struct wg_conf *conf, const
 		const char *host = conf->peers[i].endpoint_host;
 
 		if (host)
-			list[i] = ip_parse(host, &ip) ? host : address_of(a, known, host);
+			list[i] = ip_parse(host, &ip) ? host : address_of(a, known, host, turn);
 	}
 	return list;
 }

@@ -64,14 +64,14 @@ class World:
     def _wireguard(self):
         """The partner, by the kernel as well."""
         private, public = vpn.wg_key()
-        a_private, a_public = vpn.wg_key()
+        a_private, self.a_public = vpn.wg_key()
         self.peer.ip('link add wg0 type wireguard')
         conf = hosts.keep(f'{self.dir}/wg0.conf', f'''
 [Interface]
 PrivateKey = {private}
 ListenPort = {PORT}
 [Peer]
-PublicKey = {a_public}
+PublicKey = {self.a_public}
 AllowedIPs = {A_WG4}/32, {A_WG6}/128
 ''', 0o600)
         self.peer.run('wg', 'setconf', 'wg0', conf)
@@ -149,6 +149,20 @@ def goes_on_after_kill_9(world, sallyport, gate):
     answered(world.laptop, 'tcp', A4, LAPTOP4)
 
 
+def comes_back_from_silence(world, sallyport):
+    """Its server does not know us for longer than a start may take; there is no
+    process whose end would be heard."""
+    world.peer.run('wg', 'set', 'wg0', 'peer', world.a_public, 'remove')
+    with sallyport.up('main', ready=False) as gate:
+        gate.wait_log('partner: the client hangs', seconds=SLOW)
+        world.peer.run('wg', 'set', 'wg0', 'peer', world.a_public, 'allowed-ips',
+                       f'{A_WG4}/32,{A_WG6}/128')
+        gate.wait_ready(SLOW)
+        gate.serve('room', 80)
+        is_the_kernels(gate)
+        answered(world.peer, 'tcp', A_WG4, PEER4)
+
+
 def door(tap):
     world = World()
     sallyport = Sallyport(PROGRAM, world)
@@ -191,6 +205,8 @@ def door(tap):
         left = difference(before, hoststate(world.servera))
         assert not left, left
     tap.check('the host is as it was', down)
+    tap.check('a server that was silent is heard again', comes_back_from_silence,
+              world, sallyport)
     if tap.bad:
         print('\n'.join(f'# {l}' for l in gate.log.text().splitlines()))
 

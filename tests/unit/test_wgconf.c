@@ -421,10 +421,13 @@ static void endpoints_are_addresses_or_what_is_known_of_their_names(void **state
 				   "[Peer]\nPublicKey = " PEER2 "\nEndpoint = [2001:db8::1]:2\n";
 	static const struct {
 		const char *known, *first;
+		unsigned int turn;
 	} cases[] = {
-		{ "192.0.2.1 a.example\n", "192.0.2.1" },
+		{ "192.0.2.1 a.example\n", "192.0.2.1", 7 },
 		{ "192.0.2.9 a.example.org\n192.0.2.1 a.example\n192.0.2.2 a.example\n",
 		  "192.0.2.1" },
+		{ "2001:db8::1 a.example\n192.0.2.1 a.example\n", "192.0.2.1", 1 },
+		{ "2001:db8::1 a.example\n192.0.2.1 a.example\n", "2001:db8::1", 2 },
 		{ "192.0.2.1\n192.0.2.2 a.example", "192.0.2.2" },
 		{ "192.0.2.9 a\n\n", NULL },
 		{ "", NULL },
@@ -439,7 +442,7 @@ static void endpoints_are_addresses_or_what_is_known_of_their_names(void **state
 	assert_int_equal(wgconf_names(&a, &c, &names), 1);
 	assert_string_equal(names[0], "a.example");
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const char **found = wgconf_endpoints(&a, &c, cases[i].known);
+		const char **found = wgconf_endpoints(&a, &c, cases[i].known, cases[i].turn);
 
 		if (cases[i].first)
 			assert_string_equal(found[0], cases[i].first);
