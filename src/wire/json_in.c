@@ -455,7 +455,7 @@ bool json_in_bool(struct json_in *j, bool *ret)
 	return true;
 }
 
-bool json_in_null(struct json_in *j)
+static bool pass_null(struct json_in *j)
 {
 	if (!expect(j, JSON_IN_NULL))
 		return false;
@@ -475,7 +475,7 @@ static bool skip_plain(struct json_in *j, enum json_in_kind kind)
 	if (kind == JSON_IN_BOOL)
 		return json_in_bool(j, &whatever);
 	if (kind == JSON_IN_NULL)
-		return json_in_null(j);
+		return pass_null(j);
 	j->value_at = j->at;
 	return json_in_fail(j, "%s where a value belongs", kind_name(kind));
 }

@@ -78,7 +78,6 @@ bool json_in_string(struct json_in *j, const char **ret);
 /* Whole numbers, without fraction or exponent. */
 bool json_in_number(struct json_in *j, int64_t min, uint64_t max, uint64_t *ret);
 bool json_in_bool(struct json_in *j, bool *ret);
-bool json_in_null(struct json_in *j);
 /* Any value, read as carefully as every other. */
 bool json_in_skip(struct json_in *j);
 
