@@ -69,6 +69,14 @@ def test_nothing_failed_and_the_socket_is_there_before_docker(machine, world, do
     assert 'sallyport' not in failed and 'docker' not in failed
 
 
+def test_systemd_has_nothing_against_the_units_and_sees_that_they_may_not_do_all(machine):
+    done = machine.run('systemd-analyze', 'verify', '--recursive-errors=no', SOCKET, DRIVER,
+                       OFFICE, WATCH, ok=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '', '')
+    for unit, most in (OFFICE, 92), (WATCH, 87), (DRIVER, 87):
+        machine.run('systemd-analyze', 'security', f'--threshold={most}', unit)
+
+
 def test_dockers_word_starts_the_driver(machine, docker):
     machine.run('systemctl', 'stop', DRIVER)
     assert machine.is_active(SOCKET) and not machine.is_active(DRIVER)
