@@ -99,3 +99,17 @@ def test_listen_on_this_host_alone(world, sallyport):
         assert probe.ask(world.servera, 'tcp', '127.0.0.1', 88).how == probe.How.ANSWERED
         for asker in world.servera, world.laptop:
             assert probe.ask(asker, 'tcp', A4, 88, seconds=1).how != probe.How.ANSWERED
+
+
+def test_an_upgrade_takes_over_the_gate_as_it_stands(world, machine):
+    def room():
+        return machine.out('stat', '-c', '%i', '/run/netns/home', '/run/netns/home.gate')
+
+    call(machine, 'start', 'jellyfin')
+    answered(world, machine)
+    before, first = room(), machine.prop('sallyport@home', 'MainPID')
+    call(machine, 'kill', '-s', 'KILL', 'sallyport@home')
+    until(lambda: machine.prop('sallyport@home', 'MainPID') not in (first, '0') and
+          machine.is_active('sallyport@home'), lambda: journals(machine), PATIENCE)
+    answered(world, machine)
+    assert room() == before
