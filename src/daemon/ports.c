@@ -129,17 +129,37 @@ static const char *holder(struct arena *a, uint8_t proto, uint16_t port)
 	return ret;
 }
 
-static int taken(const struct publish *p, const struct ip *ip, struct err *e)
+/* Which of them has it stands in the table that all share; " (by gate "office")", or "". */
+static const char *other_gate(const struct supervisor *s, struct arena *a, const struct publish *p)
+{
+	struct publish port = *p;
+	struct gate one = s->gate;
+	const struct publish *found;
+	const char *listed, *name;
+	struct err ignored;
+
+	one.publish = &port;
+	one.n_publish = 1;
+	if (nft_list_table(s->host.nft, a, PLAN_NFT_HOST, &listed, &ignored) < 0)
+		return "";
+	name = plan_nft_conflict(a, listed, &one, &found);
+	return name ? arena_printf(a, " (by gate \"%s\")", name) : "";
+}
+
+static int taken(const struct supervisor *s, const struct publish *p, const struct ip *ip,
+		 struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
+	const char *by = other_gate(s, &a, p);
 	const char *proto = p->proto == IPPROTO_UDP ? "udp" : "tcp";
 	char text[IP_TEXT_SIZE];
 
 	return err_set(e, EADDRINUSE,
 		       "port %u/%s of %s is in use on the host%s: publish another one "
 		       "(%u:%u) or name the address the lan door listens on",
-		       p->door_port, proto, ip_text(ip, text), holder(&a, p->proto, p->door_port),
-		       p->door_port % 10000 + 8000, p->room_port);
+		       p->door_port, proto, ip_text(ip, text),
+		       *by ? by : holder(&a, p->proto, p->door_port), p->door_port % 10000 + 8000,
+		       p->room_port);
 }
 
 /* Of the file descriptors we may have, the last ones are for everything else. */
@@ -179,13 +199,14 @@ static void keep(struct port_hold *held, int fd)
 		push(held, high);
 }
 
-static int hold(struct port_hold *held, const struct publish *p, const struct ip *ip, struct err *e)
+static int hold(const struct supervisor *s, struct port_hold *held, const struct publish *p,
+		const struct ip *ip, struct err *e)
 {
 	int fd = -1;
 	int r = port_bind(ip, p->proto, p->door_port, &fd);
 
 	if (r == -EADDRINUSE)
-		return taken(p, ip, e);
+		return taken(s, p, ip, e);
 	if (r < 0)
 		return 0; /* not to be had for another reason: nobody else has it either */
 	keep(held, fd);
@@ -210,12 +231,12 @@ static int hold_all(const struct supervisor *s, const struct snapshot *host,
 	int r = 0;
 
 	if (!ip_is_any(&p->host))
-		return hold(held, p, &p->host, e);
+		return hold(s, held, p, &p->host, e);
 	for (size_t i = 0; r == 0 && i < host->n_addresses; i++)
 		if (!is_gates(host, &host->addresses[i]) &&
 		    publish_speaks(p, host->addresses[i].local.family) &&
 		    is_wanted(&s->gate.doors[0], &host->addresses[i].local))
-			r = hold(held, p, &host->addresses[i].local, e);
+			r = hold(s, held, p, &host->addresses[i].local, e);
 	return r;
 }
 

@@ -26,6 +26,8 @@
 #define REST_MS 1000
 /* Where nobody tells of sysctls and of iptables-legacy they are looked at this often, in ms. */
 #define SWEEP_MS 30000
+/* systemd(1) takes away who is not ready in 90 s, and with it the door that answers; in ms. */
+#define READY_MS 60000
 /* VPN clients may take this long to say goodbye, in ms. */
 #define FAREWELL_MS 3000
 
@@ -298,8 +300,23 @@ static void say_ready(struct supervisor *s)
 	if (s->ready_said)
 		return;
 	s->ready_said = true;
+	loop_disarm(&s->loop, &s->ready);
 	sup_log(s, "every door answers");
 	notify_send(getenv("NOTIFY_SOCKET"), "READY=1\nSTATUS=every door answers");
+}
+
+/* Not every door, and it may be long: the service manager has to let the others live. */
+static void say_ready_late(struct loop_timer *t)
+{
+	struct supervisor *s = t->ctx;
+	struct text doors CLEANUP_TEXT = { 0 }, state CLEANUP_TEXT = { 0 };
+
+	for (size_t i = 1; i < s->gate.n_doors; i++)
+		if (!door_answers(&s->doors[i]))
+			text_addf(&doors, "%s%s", doors.len ? ", " : "", s->gate.doors[i].name);
+	sup_log(s, "goes on without these doors, and tries them again: %s", text_str(&doors));
+	text_addf(&state, "READY=1\nSTATUS=waits for these doors: %s", text_str(&doors));
+	notify_send(getenv("NOTIFY_SOCKET"), text_str(&state));
 }
 
 /* After something was done files are looked at soon, too, where they are not heard. */
@@ -473,6 +490,9 @@ static int run_loop(struct supervisor *s, struct err *e)
 		door_start(&s->doors[i]);
 	s->rest = (struct loop_timer){ .fire = rest, .ctx = s };
 	loop_arm(&s->loop, &s->rest, REST_MS);
+	s->ready = (struct loop_timer){ .fire = say_ready_late, .ctx = s };
+	if (getenv("NOTIFY_SOCKET"))
+		loop_arm(&s->loop, &s->ready, READY_MS);
 	s->loop.idle = idle;
 	say_ready(s); /* the links' carrier is told of about now, and that can wait */
 	return loop_run(&s->loop, e);

@@ -220,6 +220,7 @@ struct supervisor {
 	uint64_t ports_hash; /* of where published ports lead */
 	int64_t since;
 	bool ready_said;
+	struct loop_timer ready;
 	bool ending; /* the loop goes on for the clients' farewell */
 	int down_client; /* connection that waits for "done"; -1 */
 

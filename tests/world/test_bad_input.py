@@ -174,12 +174,13 @@ def test_a_port_that_the_host_itself_listens_on(world, sallyport):
     assert done.returncode == 1 and '8123' in done.stderr
 
 
-def test_a_port_that_another_gate_publishes(sallyport):
+@pytest.mark.parametrize('proto', ['tcp', 'udp'])
+def test_a_port_that_another_gate_publishes(sallyport, proto):
     """Which nobody sees among the listening ones."""
-    with sallyport.up('first', '[room]\npublish = 8123:80\n'):
-        done = sallyport('run', '-p', '8123:80', '--', 'true')
+    with sallyport.up('first', f'[room]\npublish = 8123:80/{proto}\n'):
+        done = sallyport('run', '-p', f'8123:80/{proto}', '--', 'true')
     assert done.returncode == 1
-    assert 'port 8123/tcp' in done.stderr and 'another gate?' in done.stderr, done.stderr
+    assert f'port 8123/{proto}' in done.stderr and 'by gate "first"' in done.stderr, done.stderr
 
 
 def test_the_tests_are_in_their_sandbox():

@@ -10,6 +10,8 @@ import subprocess
 
 import pytest
 
+from lab import host as hosts
+from lab.gate import Sallyport
 from lab.host import until
 from lab.state import difference, hoststate
 
@@ -122,6 +124,42 @@ def test_many_gates_that_begin_and_end_at_once(world, sallyport):
         assert child.wait(60) == 0
         with child.stderr as log:
             assert len(log.readlines()) == 2  # the lan door, and every door, answers
+
+
+# Its seconds of waiting are hours.
+FAST = r'''
+#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+	static time_t start;
+	int r = (int)syscall(SYS_clock_gettime, clock, t);
+
+	if (r == 0 && clock == CLOCK_BOOTTIME) {
+		if (!start)
+			start = t->tv_sec;
+		t->tv_sec += (t->tv_sec - start) * 100;
+	}
+	return r;
+}
+'''
+
+
+def test_a_door_that_does_not_answer_keeps_the_service_manager_waiting_a_minute(
+        world, sallyport):
+    """Which then would end the others with it, and all connections through them."""
+    source, library = f'{world.dir}/fast.c', f'{world.dir}/fast.so'
+    hosts.keep(source, FAST)
+    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source], check=True)
+    program = hosts.keep(f'{world.dir}/fast', f'#!/bin/sh\nLD_PRELOAD={library} '
+                         f'exec {sallyport.program} "$@"\n', 0o755)
+    fast = Sallyport(program, world)
+    with fast.up('patient', PLAIN + '[door never]\ncommand = exec sleep 600\n') as gate:
+        assert 'STATUS=waits for these doors: never' in '\n'.join(gate.notify.said)
+        assert sallyport.status('patient')['gates'][0]['state'] == 'partly up'
 
 
 # A terminal -------------------------------------------------------------------------
