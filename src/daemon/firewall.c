@@ -274,6 +274,8 @@ int firewall_open(struct supervisor *s, struct err *e)
 		r = open_chains(s, &a, &all, false, e);
 	if (r == 0)
 		r = open_chains(s, &a, &all, true, e);
+	if (r == 0)
+		firewall_notrack(s, all.items, all.n);
 	s->firewall_known = r == 0;
 	return r;
 }

@@ -191,6 +191,7 @@ struct supervisor {
 	size_t claims_all; /* the VPN door that has main's default, as observed; 0 for none */
 	bool trial; /* a throw-away gate: nobody comes in, only its client gets out */
 	bool firewall_known; /* the host's other chains were looked at since they changed */
+	uint64_t notrack_hash; /* of what was told of chains that keep ports from being tracked */
 	bool before_known; /* likewise chain `before_NAME` */
 	char *last_error; /* of reconcile(), so that it is said once */
 	struct loop_timer lazy;
@@ -327,6 +328,12 @@ int firewall_open(struct supervisor *s, struct err *e) MUST_USE;
    what this gate needs?  Errors of nft(8). */
 int firewall_lets(const struct supervisor *s, const struct nft_chain *c, bool *ret,
 		  struct err *e) MUST_USE;
+/*
+ * daemon/firewall_notrack.c: tells of chains of the host's that keep published ports
+ * from being tracked, among @n, once for as long as they are the same.
+ */
+void firewall_notrack(struct supervisor *s, const struct nft_chain *chains, size_t n);
+
 /* daemon/firewall_legacy.c: firewall_open() of iptables-legacy, where nothing can be added by us. */
 int firewall_legacy(struct supervisor *s, struct err *e) MUST_USE;
 int firewall_undo(struct nft *n, const char *gate, struct err *e) MUST_USE;

@@ -65,6 +65,7 @@ struct nft_chain {
 	const char *table;
 	const char *name;
 	bool forward; /* a base chain at the forward hook */
+	bool raw; /* a base chain at the prerouting hook before connections are tracked */
 	bool drops; /* by its policy */
 	bool nat; /* a base chain that translates addresses, or may */
 };

@@ -15,6 +15,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter_ipv4.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -210,13 +211,12 @@ static const char *text_of(const struct nlattr *a)
 	return a && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0 ? mnl_attr_get_str(a) : "";
 }
 
-static const struct nlattr *hook_number(const struct nlattr *hook)
+static const struct nlattr *hook_part(const struct nlattr *hook, uint16_t part)
 {
 	const struct nlattr *a;
 
 	if (hook)
-		mnl_attr_for_each_nested(a, hook) if (mnl_attr_get_type(a) ==
-						      NFTA_HOOK_HOOKNUM) return a;
+		mnl_attr_for_each_nested(a, hook) if (mnl_attr_get_type(a) == part) return a;
 	return NULL;
 }
 
@@ -225,6 +225,7 @@ static int take_chain(const struct nlmsghdr *nlh, void *ctx)
 	const struct nfgenmsg *head = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *found[NFTA_CHAIN_MAX + 1] = { NULL }, *a;
 	struct chains *c = ctx;
+	const struct nlattr *hook;
 	const char *table;
 	struct nft_chain *x;
 
@@ -235,6 +236,7 @@ static int take_chain(const struct nlmsghdr *nlh, void *ctx)
 		if (mnl_attr_get_type(a) <= NFTA_CHAIN_MAX)
 			found[mnl_attr_get_type(a)] = a;
 	}
+	hook = found[NFTA_CHAIN_HOOK];
 	table = text_of(found[NFTA_CHAIN_TABLE]);
 	if (head->nfgen_family == NFPROTO_INET && str_eq(table, c->but))
 		return 0;
@@ -242,7 +244,9 @@ static int take_chain(const struct nlmsghdr *nlh, void *ctx)
 	*x = (struct nft_chain){ .family = family_name(head->nfgen_family),
 				 .table = arena_strdup(c->arena, table),
 				 .name = arena_strdup(c->arena, text_of(found[NFTA_CHAIN_NAME])) };
-	x->forward = number_of(hook_number(found[NFTA_CHAIN_HOOK])) == NF_INET_FORWARD;
+	x->forward = number_of(hook_part(hook, NFTA_HOOK_HOOKNUM)) == NF_INET_FORWARD;
+	x->raw = hook && number_of(hook_part(hook, NFTA_HOOK_HOOKNUM)) == NF_INET_PRE_ROUTING &&
+		 (int32_t)number_of(hook_part(hook, NFTA_HOOK_PRIORITY)) < NF_IP_PRI_CONNTRACK;
 	x->drops = x->forward && number_of(found[NFTA_CHAIN_POLICY]) == NF_DROP;
 	x->nat = str_eq(text_of(found[NFTA_CHAIN_TYPE]), "nat");
 	return 0;

@@ -375,3 +375,51 @@ def test_a_firewall_that_asks_where_each_source_would_be_reached(world, sallypor
             assert wrong_answers(world) == []
     finally:
         world.servera.nft('delete table inet firewalld')
+
+
+NOTRACK = {
+    'nft': ('nft', ['add table inet fw', 'add chain inet fw early '
+                    '{ type filter hook prerouting priority raw; }',
+                    'add chain inet fw dns', 'add rule inet fw early udp sport 53 notrack',
+                    'add rule inet fw early meta l4proto sctp notrack',
+                    'add rule inet fw early tcp dport 81-90 notrack',
+                    'add rule inet fw early jump dns',
+                    'add rule inet fw dns udp dport { 53, 79-82 } notrack'],
+            ['delete table inet fw'], 'chain early of table inet fw', 'udp'),
+    'nft, tcp': ('nft', ['add table ip fw', 'add chain ip fw early '
+                         '{ type filter hook prerouting priority -301; }',
+                         'add rule ip fw early meta l4proto udp notrack',
+                         'add rule ip fw early ip protocol tcp notrack'],
+                 ['delete table ip fw'], 'chain early of table ip fw', 'tcp'),
+    'nft, answers': ('nft', ['add table inet fw', 'add chain inet fw early '
+                             '{ type filter hook prerouting priority raw; }',
+                             'add rule inet fw early udp sport 80 notrack'],
+                     ['delete table inet fw'], 'chain early of table inet fw', 'udp'),
+    'iptables': ('iptables', ['-t raw -A PREROUTING -p udp --dport 81 -j CT --notrack',
+                              '-t raw -A PREROUTING -p udp --dport 80 -j CT --notrack'],
+                 ['-t raw -F'], 'chain PREROUTING of table ip raw', 'udp'),
+}
+
+
+@pytest.mark.parametrize('firewall', list(NOTRACK))
+def test_a_rule_that_keeps_a_published_port_from_being_tracked_is_told(
+        world, sallyport, firewall):
+    """The port is silent, and with the line that is told it is not any more."""
+    tool, rules, undo, chain, proto = NOTRACK[firewall]
+    other = '' if firewall == 'nft, tcp' else '91:90/udp 91'
+    a = world.servera
+    for rule in rules:
+        a.run(tool, *rule.split())
+    try:
+        with sallyport.up('main', f'[room]\npublish = 80/{proto} {other}\n') as gate:
+            gate.serve('room', 80)
+            gate.wait_log(f'port 80/{proto} may get no answer', chain, 'Add these lines')
+            assert 'port 91' not in gate.log.text()
+            assert not probe.ask(world.laptop, proto, A4, 80, seconds=probe.SILENCE).answered
+            lines = [l for l in gate.log.text().splitlines() if l.strip().startswith(tool)]
+            a.run('sh', '-e', input='\n'.join(lines))
+            assert probe.ask_until_answered(world.laptop, proto, A4, 80).by == 'room'
+            assert gate.log.text().count('may get no answer') == 1
+    finally:
+        for rule in undo:
+            a.run(tool, *rule.split())
