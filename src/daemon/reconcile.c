@@ -486,7 +486,8 @@ static int hear_from_now_on(struct supervisor *s, struct err *e)
 int reconcile(struct supervisor *s, struct err *e)
 {
 	size_t steps = 1;
-	int r = keep_names(s, e);
+	struct err why;
+	int r = keep_names(s, e), closed = 0;
 
 	for (int i = 0; r == 0 && steps && i < ROUNDS; i++) {
 		if (i > 0 && !s->settled)
@@ -495,19 +496,26 @@ int reconcile(struct supervisor *s, struct err *e)
 		if (r == 0)
 			r = one_round(s, i, &steps, e);
 	}
+	/* What is forwarded may wait for a person; names and conversations need not. */
 	if (r == 0)
-		r = firewall_open(s, e);
+		closed = firewall_open(s, &why);
 	if (r == 0)
 		r = flows_follow(s, e);
+	if (r == 0)
+		r = resolv_write(s, e);
 	if (r < 0)
 		return r;
+	if (closed < 0) {
+		*e = why;
+		return closed;
+	}
 	if (!s->settled)
 		s->host_later = true; /* and flows_follow() */
 	settle(s);
 	if (s->host_later)
 		reconcile_later(s);
 	s->host_later = s->sandboxes.changed = false;
-	return resolv_write(s, e);
+	return 0;
 }
 
 static void lazy_fired(struct loop_timer *t)

@@ -2,6 +2,7 @@
 """Hosts whose firewall drops what is forwarded."""
 
 import os
+import signal
 
 import pytest
 
@@ -10,6 +11,7 @@ from lab import probe
 from lab.gate import Sallyport
 from lab.host import until
 from lab.state import difference, hoststate
+from lab.vpn import OpenVpnServer
 from lab.world import A4, wrong_answers
 
 CONF = '''
@@ -218,6 +220,25 @@ def test_a_firewall_that_drops_forwarded_packets(world, sallyport, firewall):
             assert wrong_answers(world) == []
     finally:
         world.servera.run('nft', undo)
+
+
+def test_a_firewall_that_is_closed_while_a_gate_stands_keeps_names_from_nothing(world, sallyport):
+    """Until a person has opened it the rest goes on: here, another VPN's resolver."""
+    rules, undo, _ = DROPS['nft']
+    rules += '; add rule inet fw forward ct state established accept; ' \
+             'add rule inet fw forward udp dport 1194 accept'
+    with sallyport.up('main', CONF.format(office=world.office)) as gate:
+        world.openvpn.give_a((*OpenVpnServer.PUSH, 'dhcp-option DNS 172.20.0.1'))
+        world.servera.run('nft', rules)
+        try:
+            gate.wait_log('trying again every second')
+            os.kill(gate.vpn_pid(), signal.SIGHUP)
+            until(lambda: 'nameserver 172.20.0.1' in gate.exec('cat', '/etc/resolv.conf').stdout,
+                  'the room knows the resolver')
+        finally:
+            world.servera.run('nft', undo)
+        gate.wait_log('in order again')
+    world.openvpn.give_a()
 
 
 # The way to ufw's rules for what is forwarded, as `ufw enable` makes it.

@@ -172,9 +172,10 @@ def guest(net):
 
 
 def test_a_guest_whose_link_has_no_address_gets_its_answers(program, net, guest):
+    """Marks are in force as soon as there is a VPN that could lead answers away."""
     assert probe.ask(guest, 'tcp', MALLORY4, 8000).saw == GUEST4
-    with Guard(program, net.servera, net.dir, []) as guard:
-        guard.wait_stands()
+    with guarded(program, net) as guard:
+        connected(guard)
         for proto in 'tcp', 'udp':
             assert probe.ask(guest, proto, MALLORY4, 8000).saw == GUEST4
             assert probe.ask(guest, proto, A4, 80).saw == GUEST4  # of the host
