@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import os
+import signal
 import subprocess
 import time
 
@@ -37,6 +38,22 @@ def run(check, first, second):
 
 
 GOOD, BAD = 'ok 1 - one', 'not ok 2 - two'
+
+
+def test_what_nohup_ignores_the_tests_do_not(check):
+    before = {signo: signal.getsignal(signo)
+              for signo in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT, signal.SIGTERM)}
+    try:
+        for signo in before:
+            signal.signal(signo, signal.SIG_IGN)
+        check.hear_signals()
+        said = subprocess.run(['grep', 'SigIgn', '/proc/self/status'], check=True,
+                              capture_output=True, text=True).stdout
+        ignored = int(said.split()[1], 16)
+        assert not any(ignored & 1 << signo - 1 for signo in before)
+    finally:
+        for signo, handler in before.items():
+            signal.signal(signo, handler)
 
 
 def test_what_passes_is_run_once(check):
