@@ -36,21 +36,6 @@ struct question {
 	size_t n_ways, cap_ways;
 };
 
-static bool has_port(const json_t *right, uint16_t port)
-{
-	const json_t *range = json_object_get(right, "range"), *item;
-	const json_t *list = json_object_get(right, "set");
-	size_t i;
-
-	if (json_is_integer(right))
-		return json_integer_value(right) == port;
-	if (range)
-		return json_integer_value(json_array_get(range, 0)) <= port &&
-		       json_integer_value(json_array_get(range, 1)) >= port;
-	json_array_foreach(list ? list : right, i, item) if (has_port(item, port)) return true;
-	return false;
-}
-
 static bool has_address(const json_t *right, const struct ip *ip)
 {
 	const json_t *prefix = json_object_get(right, "prefix");
@@ -94,7 +79,7 @@ static enum nft_fits payload_fits(const struct packet *p, const json_t *payload,
 	if (ip && str_eq(field, "daddr"))
 		return nft_fits_unless(has_address(right, &p->to), inverted);
 	if (transport && str_eq(field, "dport"))
-		return nft_fits_unless(has_port(right, p->port), inverted);
+		return nft_fits_unless(nft_holds(right, p->port, p->port) == NFT_ALWAYS, inverted);
 	return NFT_NEVER;
 }
 

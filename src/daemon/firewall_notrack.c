@@ -11,52 +11,27 @@
 
 #include "wire/nft_judge.h"
 
-#include <stdio.h>
-#include <string.h>
-
-/* nft allows 16 jumps, too (NFT_JUMP_STACK_SIZE). */
-#define DEPTH_MAX 16
 /* Below it are ports of services, which no client asks from. */
 #define CLIENT_PORTS 1024
 
-struct question {
-	const json_t *rules; /* of the table */
-	const char *text; /* of the table with handles; NULL: not known */
+struct packet {
 	const char *proto; /* "udp" or "tcp" */
 	uint8_t number;
 	const char *in; /* the link; NULL: any */
 	uint16_t sport[2], dport[2]; /* from, to */
 };
 
-/* Is one of @low to @high in it?  Of a named set that is not known. */
-static bool may_hold(const json_t *value, json_int_t low, json_int_t high)
-{
-	const json_t *set = json_object_get(value, "set"), *item;
-	const json_t *range = json_object_get(value, "range");
-	size_t i;
-
-	if (json_is_integer(value))
-		return json_integer_value(value) >= low && json_integer_value(value) <= high;
-	if (range)
-		return json_integer_value(json_array_get(range, 0)) <= high &&
-		       json_integer_value(json_array_get(range, 1)) >= low;
-	if (!set)
-		return true;
-	json_array_foreach(set, i, item) if (may_hold(item, low, high)) return true;
-	return false;
-}
-
-static bool has_proto(const struct question *q, const json_t *value)
+static bool has_proto(const struct packet *p, const json_t *value)
 {
 	const json_t *set = json_object_get(value, "set"), *item;
 	const char *word = json_string_value(value);
 	size_t i;
 
 	if (word)
-		return str_eq(word, q->proto) || word[0] == '@';
+		return str_eq(word, p->proto) || word[0] == '@';
 	if (!set)
-		return may_hold(value, q->number, q->number);
-	json_array_foreach(set, i, item) if (has_proto(q, item)) return true;
+		return nft_holds(value, p->number, p->number) != NFT_NEVER;
+	json_array_foreach(set, i, item) if (has_proto(p, item)) return true;
 	return false;
 }
 
@@ -67,7 +42,7 @@ static bool is_protocol(const char *meta, const char *protocol, const char *fiel
 }
 
 /* May such a packet fit one "match"? */
-static bool may_match(const struct question *q, const json_t *match)
+static bool may_match(const struct packet *p, const json_t *match)
 {
 	const json_t *left = json_object_get(match, "left");
 	const json_t *right = json_object_get(match, "right");
@@ -76,109 +51,35 @@ static bool may_match(const struct question *q, const json_t *match)
 	const char *protocol = nft_member(payload, "protocol");
 	const char *field = nft_member(payload, "field");
 	bool inverted = str_eq(nft_member(match, "op"), "!=");
-	bool ours = str_eq(protocol, q->proto) || str_eq(protocol, "th");
+	bool ours = str_eq(protocol, p->proto) || str_eq(protocol, "th");
 
 	if (is_protocol(meta, protocol, field))
-		return has_proto(q, right) != inverted;
+		return has_proto(p, right) != inverted;
 	if (ours && str_eq(field, "dport") && !inverted)
-		return may_hold(right, q->dport[0], q->dport[1]);
+		return nft_holds(right, p->dport[0], p->dport[1]) != NFT_NEVER;
 	if (ours && str_eq(field, "sport") && !inverted)
-		return may_hold(right, q->sport[0], q->sport[1]);
-	if (str_eq(meta, "iifname") && q->in)
-		return nft_has_link(right, q->in) != inverted;
+		return nft_holds(right, p->sport[0], p->sport[1]) != NFT_NEVER;
+	if (str_eq(meta, "iifname") && p->in)
+		return nft_has_link(right, p->in) != inverted;
 	if (str_eq(meta, "iifname") && !inverted && json_is_string(right))
 		return !str_eq(json_string_value(right), "lo");
 	return ours || !payload || str_eq(protocol, "ip") || str_eq(protocol, "ip6");
 }
 
-static bool may_fit(const struct question *q, const json_t *rule)
+static enum nft_fits fits(const struct nft_judge *j, const json_t *match)
 {
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(json_object_get(rule, "expr"), i, item)
-	{
-		const json_t *match = json_object_get(item, "match");
-
-		if (match && !may_match(q, match))
-			return false;
-	}
-	return true;
+	return may_match(j->packet, match) ? NFT_ALWAYS : NFT_NEVER;
 }
 
-enum says { GOES_ON, RETURNS, ACCEPTS, UNTRACKED };
-
-static enum says chain_says(const struct question *q, const char *chain, int depth);
-
-/* `-j CT` of iptables, which has more to it than --notrack: nft(8) says it in its words alone. */
-static bool is_untracking(const struct question *q, const json_t *rule)
+static bool is_untracked(struct nft_judge *j, const char *chain, const struct packet *p)
 {
-	char tail[64];
-	const char *end = q->text;
-
-	snprintf(tail, sizeof(tail), " # handle %lld\n",
-		 (long long)json_integer_value(json_object_get(rule, "handle")));
-	while (end && (end = strstr(end, tail))) {
-		if (end - q->text > 8 && strncmp(end - 8, " notrack", 8) == 0)
-			return true;
-		end += strlen(tail); /* a chain's, or another rule's */
-	}
-	return false;
-}
-
-static enum says rule_says(const struct question *q, const json_t *rule, int depth)
-{
-	enum says says = GOES_ON;
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(json_object_get(rule, "expr"), i, item)
-	{
-		const json_t *jump = json_object_get(item, "jump");
-		const json_t *to = jump ? jump : json_object_get(item, "goto");
-
-		if (json_object_get(item, "notrack"))
-			return UNTRACKED;
-		if (json_object_get(item, "xt") && is_untracking(q, rule))
-			return UNTRACKED;
-		if (json_object_get(item, "accept"))
-			return ACCEPTS;
-		if (json_object_get(item, "return"))
-			return RETURNS;
-		if (to)
-			says = chain_says(q, nft_member(to, "target"), depth + 1);
-		if (says == RETURNS && jump)
-			says = GOES_ON;
-		if (says != GOES_ON)
-			return says;
-	}
-	return GOES_ON;
-}
-
-static enum says chain_says(const struct question *q, const char *chain, int depth)
-{
-	json_t *item;
-	size_t i;
-
-	if (depth > DEPTH_MAX)
-		return GOES_ON;
-	json_array_foreach(q->rules, i, item)
-	{
-		const json_t *rule = json_object_get(item, "rule");
-		enum says says;
-
-		if (!rule || !str_eq(nft_member(rule, "chain"), chain) || !may_fit(q, rule))
-			continue;
-		says = rule_says(q, rule, depth);
-		if (says != GOES_ON)
-			return says;
-	}
-	return GOES_ON;
+	j->packet = p;
+	return nft_judge_chain(j, chain) == NFT_UNTRACKS;
 }
 
 /* For who asks, and for the room's answers. */
 static const char *lines_to_add(struct arena *a, const struct nft_chain *c,
-				const struct question *asks)
+				const struct packet *asks)
 {
 	const char *tool = str_eq(c->family, "ip6") ? "ip6tables" : "iptables";
 
@@ -201,22 +102,20 @@ static bool speaks(const struct publish *p, const char *family)
 }
 
 static void look_at_port(struct supervisor *s, struct arena *a, const struct nft_chain *c,
-			 const struct publish *p, const struct question *table, struct text *ret)
+			 const struct publish *p, struct nft_judge *j, struct text *ret)
 {
-	struct question asks = *table, answers;
+	const char *proto = p->proto == IPPROTO_UDP ? "udp" : "tcp";
+	const struct packet asks = { .proto = proto,
+				     .number = p->proto,
+				     .sport = { CLIENT_PORTS, UINT16_MAX },
+				     .dport = { p->door_port, p->door_port } };
+	const struct packet answers = { .proto = proto,
+					.number = p->proto,
+					.in = plan_host_link(a, &s->gate),
+					.sport = { p->room_port, p->room_port },
+					.dport = { CLIENT_PORTS, UINT16_MAX } };
 
-	asks.number = p->proto;
-	asks.proto = p->proto == IPPROTO_UDP ? "udp" : "tcp";
-	asks.sport[0] = CLIENT_PORTS;
-	asks.sport[1] = UINT16_MAX;
-	asks.dport[0] = asks.dport[1] = p->door_port;
-	answers = asks;
-	answers.in = plan_host_link(a, &s->gate);
-	answers.sport[0] = answers.sport[1] = p->room_port;
-	answers.dport[0] = CLIENT_PORTS;
-	answers.dport[1] = UINT16_MAX;
-	if (chain_says(&asks, c->name, 0) != UNTRACKED &&
-	    chain_says(&answers, c->name, 0) != UNTRACKED)
+	if (!is_untracked(j, c->name, &asks) && !is_untracked(j, c->name, &answers))
 		return;
 	text_addf(ret,
 		  "who asks port %u/%s may get no answer: chain %s of table %s %s has a rule "
@@ -229,18 +128,22 @@ static void look_at_port(struct supervisor *s, struct arena *a, const struct nft
 static void look_at_chain(struct supervisor *s, struct arena *a, const struct nft_chain *c,
 			  struct text *ret)
 {
-	struct question table = { 0 };
+	struct nft_judge j = { .family = c->family,
+			       .table = c->table,
+			       .state = "new",
+			       .tracking = true,
+			       .match = fits };
 	struct err ignored;
 	json_t *root;
 
 	if (nft_list_root(s->host.nft, arena_printf(a, "table %s %s", c->family, c->table), &root,
 			  &ignored) < 0)
 		return; /* it has just gone */
-	table.rules = json_object_get(root, "nftables");
-	(void)!nft_list_handles(s->host.nft, a, c->family, c->table, &table.text, &ignored);
+	j.rules = json_object_get(root, "nftables");
+	(void)!nft_list_handles(s->host.nft, a, c->family, c->table, &j.text, &ignored);
 	for (size_t i = 0; i < s->gate.n_publish; i++)
 		if (s->gate.publish[i].door == 0 && speaks(&s->gate.publish[i], c->family))
-			look_at_port(s, a, c, &s->gate.publish[i], &table, ret);
+			look_at_port(s, a, c, &s->gate.publish[i], &j, ret);
 	json_decref(root);
 }
 

@@ -43,6 +43,28 @@ bool nft_has_link(const json_t *value, const char *link)
 	return false;
 }
 
+enum nft_fits nft_holds(const json_t *value, json_int_t low, json_int_t high)
+{
+	const json_t *range = json_object_get(value, "range"), *item;
+	const json_t *set = json_object_get(value, "set");
+	enum nft_fits best = NFT_NEVER;
+	json_int_t from = json_integer_value(range ? json_array_get(range, 0) : value);
+	json_int_t to = range ? json_integer_value(json_array_get(range, 1)) : from;
+	size_t i;
+
+	if (range || json_is_integer(value))
+		return from <= high && to >= low ? NFT_ALWAYS : NFT_NEVER;
+	if (!set)
+		return NFT_MAYBE;
+	json_array_foreach(set, i, item)
+	{
+		enum nft_fits one = nft_holds(item, low, high);
+
+		best = one > best ? one : best;
+	}
+	return best;
+}
+
 enum nft_fits nft_fits_unless(bool is, bool inverted)
 {
 	return is != inverted ? NFT_ALWAYS : NFT_NEVER;
@@ -167,6 +189,21 @@ static enum nft_says vmap_says(const struct nft_judge *j, const json_t *vmap, in
 	return NFT_GOES_ON;
 }
 
+/* `-j CT` of iptables has more to it than --notrack: nft(8) says it in its words alone. */
+static bool untracks(const struct nft_judge *j, const json_t *rule, const json_t *statement)
+{
+	static const char words[] = " notrack # handle ";
+	const char *line, *at;
+
+	if (json_object_get(statement, "notrack"))
+		return true;
+	if (!json_object_get(statement, "xt"))
+		return false;
+	line = text_of(j, json_integer_value(json_object_get(rule, "handle")));
+	at = line ? strstr(line, words) : NULL;
+	return at && at < line + strcspn(line, "\n");
+}
+
 static enum nft_says rule_says(const struct nft_judge *j, const json_t *rule, int depth)
 {
 	const json_t *expr = json_object_get(rule, "expr"), *item;
@@ -180,11 +217,13 @@ static enum nft_says rule_says(const struct nft_judge *j, const json_t *rule, in
 	{
 		const json_t *vmap = json_object_get(item, "vmap");
 
+		if (j->tracking && untracks(j, rule, item))
+			return NFT_UNTRACKS;
 		v = vmap ? vmap_says(j, vmap, depth) : statement_says(j, item, depth);
 		if (v != NFT_GOES_ON)
 			break;
 	}
-	return v == NFT_ACCEPTS || fits == NFT_ALWAYS ? v : NFT_GOES_ON;
+	return v == NFT_ACCEPTS || v == NFT_UNTRACKS || fits == NFT_ALWAYS ? v : NFT_GOES_ON;
 }
 
 static enum nft_says chain_says(const struct nft_judge *j, const char *chain, int depth)

@@ -16,7 +16,7 @@
  */
 
 enum nft_fits { NFT_NEVER, NFT_MAYBE, NFT_ALWAYS };
-enum nft_says { NFT_GOES_ON, NFT_RETURNS, NFT_ACCEPTS, NFT_DROPS };
+enum nft_says { NFT_GOES_ON, NFT_RETURNS, NFT_ACCEPTS, NFT_DROPS, NFT_UNTRACKS };
 
 struct nft_judge {
 	const json_t *rules; /* the array "nftables" of the whole ruleset */
@@ -25,6 +25,8 @@ struct nft_judge {
 	const char *state; /* of the packet's connection, as ct(8) calls it: "new" */
 	/* What only somebody's own words tell (a match of iptables', a map) is taken not to fit. */
 	bool strict;
+	/* A rule `notrack` that may fit ends the chain (NFT_UNTRACKS); else it is passed by. */
+	bool tracking;
 	/* Does the packet fit one "match"? */
 	enum nft_fits (*match)(const struct nft_judge *j, const json_t *match);
 	const void *packet; /* for @match */
@@ -57,6 +59,8 @@ const char *nft_member(const json_t *object, const char *key);
 bool nft_has_word(const json_t *value, const char *word);
 /* The same of a link, for which "eth*" stands, too. */
 bool nft_has_link(const json_t *value, const char *link);
+/* Is one of @low to @high @value, or in its range or set?  Of a named set that is not known. */
+enum nft_fits nft_holds(const json_t *value, json_int_t low, json_int_t high);
 enum nft_fits nft_fits_unless(bool is, bool inverted);
 
 #endif

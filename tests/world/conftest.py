@@ -10,6 +10,7 @@ from lab.gate import Sallyport
 from lab.leak import Ear
 from lab.plain import PlainRoom
 from lab.sniff import Sniffer
+from lab.state import difference, hoststate
 from lab.world import LAPTOP2_4, World
 
 LIMIT = 600  # seconds for one test: a hung one must not hang the suite
@@ -52,6 +53,16 @@ def world():
     world = World()
     yield world
     world.close()
+
+
+@pytest.fixture
+def as_it_was(world):
+    """Of a test that leaves anything on Server A."""
+    before = hoststate(world.servera)
+    yield
+    left = difference(before, hoststate(world.servera))
+    if left:
+        pytest.fail(left, pytrace=False)
 
 
 @pytest.fixture

@@ -13,22 +13,14 @@ import pytest
 from lab import host as hosts
 from lab.gate import Sallyport
 from lab.host import until
-from lab.state import difference, hoststate
+
+pytestmark = pytest.mark.usefixtures('as_it_was')
 
 PLAIN = '[room]\npublish = 80\n'
 STUBBORN = PLAIN + '''
 [door stubborn]
 command = trap '' TERM; echo stays; while :; do sleep 1; done
 '''
-
-
-@pytest.fixture(autouse=True)
-def as_it_was(world):
-    before = hoststate(world.servera)
-    yield
-    left = difference(before, hoststate(world.servera))
-    if left:
-        pytest.fail(left, pytrace=False)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from lab.host import Host, join, stop, until
 from lab.state import difference, hoststate
 from lab.world import A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP4, wrong_answers
 
+pytestmark = pytest.mark.usefixtures('as_it_was')
+
 PLAIN = '[room]\npublish = 80\n'
 CONF = '''
 [room]
@@ -24,15 +26,6 @@ publish = 80 80/udp
 vpn = {office}
 '''
 SAYS_READY = ['sh', '-c', 'echo ready; exec sleep 600']
-
-
-@pytest.fixture(autouse=True)
-def as_it_was(world):
-    before = hoststate(world.servera)
-    yield
-    left = difference(before, hoststate(world.servera))
-    if left:
-        pytest.fail(left, pytrace=False)
 
 
 def is_up(sallyport, name):
