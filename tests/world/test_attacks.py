@@ -9,24 +9,25 @@ import struct
 import pytest
 
 from lab import probe
-from lab.host import PATIENCE
+from lab.host import PATIENCE, until
 from lab.leak import SECRET, Talker
 from lab.probe import How
-from lab.sniff import (ETH_P_ARP, TCP, Sniffer, icmp_packet, inject,
-                       inject_tun, ip_packet, mac, pton, tcp_packet,
+from lab.sniff import (ETH_P_ARP, ICMP, ICMPV6, TCP, UDP, Sniffer, icmp_packet,
+                       inject, inject_tun, ip_packet, mac, minus, pton, tcp_packet,
                        udp_packet)
 from lab.vpn import OpenVpnClient
-from lab.world import (A4, A6, A_VPN4, A_VPN6, B_INET4, B_VPN4, B_VPN6,
-                       LAPTOP2_4, LAPTOP4, MALLORY4, MALLORY6, wrong_answers)
+from lab.world import (A4, A6, A_VPN4, A_VPN6, B_INET4, B_INET6, B_VPN4, B_VPN6,
+                       LAPTOP2_4, LAPTOP2_6, LAPTOP4, LAPTOP6, MALLORY4, MALLORY6,
+                       wrong_answers)
 
 SYN, SYN_ACK = 0x02, 0x12
-VPN_SERVER4 = '198.51.100.2'
-OTHER_INET4 = '192.0.2.10'  # nobody's
+VPN_SERVER4, VPN_SERVER6 = '198.51.100.2', '2001:db8:198::2'
+OTHER_INET4, OTHER_INET6 = '192.0.2.10', '2001:db8:99::10'  # nobody's
 
 CONF = '''
 [room]
 publish = 80 80/udp
-reach   = {laptop2}/32
+reach   = {laptop2}/32 {laptop2_6}/128
 [door office]
 vpn = {office}
 '''
@@ -34,8 +35,8 @@ vpn = {office}
 
 @pytest.fixture(scope='module')
 def gate(world, sallyport):
-    with sallyport.up('main', CONF.format(office=world.office,
-                                          laptop2=LAPTOP2_4)) as gate:
+    with sallyport.up('main', CONF.format(
+            office=world.office, laptop2=LAPTOP2_4, laptop2_6=LAPTOP2_6)) as gate:
         gate.serve('room', 80, 90)  # 90 is not published
         gate.r4, gate.r6 = gate.address(), gate.address(family=6)
         yield gate
@@ -99,42 +100,75 @@ def rogue(world):
     world.openvpn.give_a(extra='iroute 172.16.5.0 255.255.255.0\n'
                          'iroute 198.18.0.0 255.254.0.0\n'
                          f'iroute {B_INET4} 255.255.255.255\n'
+                         f'iroute {LAPTOP2_4} 255.255.255.255\n'
                          'iroute-ipv6 fd00:16:5::/64\niroute-ipv6 fc00::/8\n'
                          'iroute-ipv6 fd00::/9\niroute-ipv6 2000::/3')
 
 
-def test_control_a5_a_rogue_vpn_server_reflects_into_the_lan(world, program):
+@pytest.fixture
+def rogue_vpn(world, request):
     rogue(world)
-    child = world.serve(world.servera, 'host', 80)
-    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
+    yield request.getfixturevalue('bare_vpn')
+    world.openvpn.give_a()
+
+
+FAMILIES = pytest.mark.parametrize('family', [4, 6])
+
+
+@FAMILIES
+def test_control_a5_a_rogue_vpn_server_reflects_into_the_lan(world, rogue_vpn, family):
+    src, a = ((MALLORY4, A4), (MALLORY6, A6))[family == 6]
     with Sniffer(world.mallory, 'eth0', (world.core, 'mallory')) as victim:
-        probe.tcp(world.mallory, A4, 80)  # warm neighbours
-        inject_tun(world.vpnsrv, 'tun0',
-                   tcp_packet(MALLORY4, 4000, A4, 80, SYN))
-        seen = victim.wait_for(
-            lambda p: p.src == A4 and p.flags == SYN_ACK and p.dport == 4000)
-    client.close()
-    child.kill()
-    world.openvpn.give_a()
-    assert seen
+        probe.tcp(world.mallory, a, 80)  # warm neighbours
+        inject_tun(world.vpnsrv, 'tun0', tcp_packet(src, 4000, a, 80, SYN))
+        assert victim.wait_for(
+            lambda p: p.src == a and p.flags == SYN_ACK and p.dport == 4000)
 
 
-def test_control_a8_a_bare_router_forwards_for_vpn_peers(world, program, ear):
-    rogue(world)
-    world.servera.sysctl('net/ipv4/ip_forward', 1)
-    client = OpenVpnClient(world.servera, world.office, world.dir).wait()
-    inject_tun(world.vpnsrv, 'tun0', udp_packet(B_VPN4, 4000, B_INET4, 4001))
-    seen = ear.wait_for(lambda p: p.dport == 4001)
-    client.close()
-    world.servera.sysctl('net/ipv4/ip_forward', 0)
-    world.openvpn.give_a()
-    assert seen
+def too_big(family, quoted_src, sport, outer, mtu):
+    """What a router behind the tunnel would say of an answer to the laptop."""
+    laptop, router = ((LAPTOP4, '172.20.0.1'), (LAPTOP6, 'fd00:16:20::1'))[family == 6]
+    quoted = udp_packet(quoted_src, 80, laptop, sport, bytes(1400))
+    if family == 6:
+        return icmp_packet(router, outer, 2, 0, struct.pack('!I', mtu), quoted[:48])
+    return icmp_packet(router, outer, 3, 4, struct.pack('!HH', 0, mtu), quoted[:28])
+
+
+@FAMILIES
+def test_control_a7_a_forged_too_big_by_the_tunnel_narrows_the_way_to_the_laptop(
+        world, rogue_vpn, family):
+    """The known cure lets the laptop in, and no more."""
+    a, a_vpn, laptop, via = ((A4, A_VPN4, LAPTOP4, '172.16.5.1'),
+                             (A6, A_VPN6, LAPTOP6, 'fd00:16:5::1'))[family == 6]
+    def cure(verb):
+        for what in ('rule', 'from', a, 'lookup'), ('route', 'default', 'via', via, 'table'):
+            world.servera.run('ip', f'-{family}', what[0], verb, *what[1:], '100')
+
+    cure('add')
+    try:
+        inject_tun(world.vpnsrv, 'tun0', too_big(family, a, 40009, a_vpn, 1290))
+        until(lambda: 'mtu 1290' in world.servera.out(
+            'ip', 'route', 'get', laptop, 'from', a), 'it is believed')
+    finally:
+        cure('del')
+
+
+@FAMILIES
+def test_control_a8_a_bare_router_forwards_for_vpn_peers(world, rogue_vpn, ear, family):
+    key, src, dst = (('net/ipv4/ip_forward', B_VPN4, B_INET4),
+                     ('net/ipv6/conf/all/forwarding', B_VPN6, B_INET6))[family == 6]
+    world.servera.sysctl(key, 1)
+    try:
+        inject_tun(world.vpnsrv, 'tun0', udp_packet(src, 4000, dst, 4001))
+        assert ear.wait_for(lambda p: p.dport == 4001)
+    finally:
+        world.servera.sysctl(key, 0)
 
 
 @pytest.fixture
 def all_by_vpn(program, world):
     """The bare host, whose VPN takes everything."""
-    world.openvpn.give_a(('redirect-gateway def1',))
+    world.openvpn.give_a(('redirect-gateway def1 ipv6',))
     client = OpenVpnClient(world.servera, world.office, world.dir).wait()
     yield world.servera
     client.close()
@@ -144,11 +178,14 @@ def all_by_vpn(program, world):
 @pytest.fixture
 def numbered_lan(world):
     """The rogue LAN is numbered like the victim, and answers for it."""
-    world.servera.ip('addr add 203.0.113.9/24 dev eth0')
-    world.mallory.ip(f'addr add {B_INET4}/32 dev eth0')
+    world.servera.ip('addr add 203.0.113.9/24 dev eth0',
+                     'addr add 2001:db8:203::9/64 dev eth0 nodad')
+    world.mallory.ip(f'addr add {B_INET4}/32 dev eth0',
+                     f'addr add {B_INET6}/128 dev eth0 nodad')
     yield
-    world.mallory.ip(f'addr del {B_INET4}/32 dev eth0')
-    world.servera.ip('addr del 203.0.113.9/24 dev eth0')
+    world.mallory.ip(f'addr del {B_INET4}/32 dev eth0', f'addr del {B_INET6}/128 dev eth0')
+    world.servera.ip('addr del 203.0.113.9/24 dev eth0',
+                     'addr del 2001:db8:203::9/64 dev eth0')
 
 
 def heard_in_clear(ear, host, aim, other):
@@ -162,12 +199,15 @@ def heard_in_clear(ear, host, aim, other):
 
 def test_control_a9_a_bare_host_speaks_to_the_vpn_server_in_clear(all_by_vpn,
                                                                   ear):
+    """OpenVPN pins the way to its server in the family that it uses."""
     assert heard_in_clear(ear, all_by_vpn, VPN_SERVER4, B_INET4)
 
 
+@pytest.mark.parametrize('aim, other', [(B_INET4, OTHER_INET4), (B_INET6, OTHER_INET6)],
+                         ids=['ipv4', 'ipv6'])
 def test_control_a10_a_bare_host_believes_a_lan_that_claims_public_addresses(
-        all_by_vpn, numbered_lan, ear):
-    assert heard_in_clear(ear, all_by_vpn, B_INET4, OTHER_INET4)
+        all_by_vpn, numbered_lan, ear, aim, other):
+    assert heard_in_clear(ear, all_by_vpn, aim, other)
 
 
 def test_control_a11_a_route_from_a_rogue_dhcp_server_cuts_a_plain_room_off(
@@ -274,48 +314,70 @@ def rogue_gate(gate, world):
     world.openvpn.give_a()
 
 
-@pytest.mark.parametrize('src', [LAPTOP2_4, MALLORY4, '198.18.0.1'])
+class Delivered:
+    """That what the rogue server says has come out of the tunnel: else silence means
+    nothing."""
+
+    def __init__(self, gate):
+        self.inner = gate.inner
+
+    def __enter__(self):
+        self.inner.__enter__()
+        self.sniffer = Sniffer(self.inner, 'office')
+        return self.sniffer
+
+    def __exit__(self, *what):
+        self.sniffer.close()
+        self.inner.__exit__(*what)
+
+
+@pytest.mark.parametrize('src', [LAPTOP2_4, MALLORY4, '198.18.0.1', LAPTOP2_6, MALLORY6])
 def test_a5_a_rogue_vpn_server_reaches_no_other_address(rogue_gate, world, ear,
                                                         tun, src):
-    r = rogue_gate.r4.rsplit('.', 1)
-    targets = [A4, rogue_gate.r4, f'{r[0]}.{int(r[1]) - 1}',
-               f'{r[0]}.{int(r[1]) - 2}']
-    for i, dst in enumerate(targets):
-        for port in (80, 90):
-            inject_tun(world.vpnsrv, 'tun0',
-                       tcp_packet(src, 4100 + i, dst, port, SYN))
-            inject_tun(world.vpnsrv, 'tun0',
-                       udp_packet(src, 4100 + i, dst, port))
-    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered  # all delivered
+    a, room = (A6, rogue_gate.r6) if ':' in src else (A4, rogue_gate.r4)
+    targets = [a, *(minus(room, n) for n in (0, 1, 2))]
     ports = range(4100, 4100 + len(targets))
+    with Delivered(rogue_gate) as office:
+        for sport, dst in zip(ports, targets):
+            for port in (80, 90):
+                inject_tun(world.vpnsrv, 'tun0', tcp_packet(src, sport, dst, port, SYN))
+                inject_tun(world.vpnsrv, 'tun0', udp_packet(src, sport, dst, port))
+        for sport in ports:
+            assert office.wait_for(lambda p: p.sport == sport and p.dport == 90 and
+                                   p.proto == UDP)
+    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered
     assert [str(p) for p in ear.seen(lambda p: p.dport in ports)] == []
     assert [str(p) for p in tun.seen(lambda p: p.dport in ports and
                                      not p.outgoing)] == []
 
 
+@pytest.mark.parametrize('src, dst', [(LAPTOP2_4, A_VPN4), (LAPTOP2_6, A_VPN6)])
 def test_a5_a_forged_source_is_answered_into_the_tunnel_only(rogue_gate, world,
-                                                             ear, tun):
+                                                             ear, tun, src, dst):
     """To the right address: that is a peer like twin."""
-    inject_tun(world.vpnsrv, 'tun0',
-               tcp_packet(LAPTOP2_4, 4200, A_VPN4, 80, SYN))
+    inject_tun(world.vpnsrv, 'tun0', tcp_packet(src, 4200, dst, 80, SYN))
     assert tun.wait_for(lambda p: p.dport == 4200 and p.flags == SYN_ACK)
     assert ear.seen(lambda p: p.dport == 4200) == []
 
 
+@FAMILIES
 def test_a7_a_forged_too_big_by_the_tunnel_does_not_touch_the_lan(
-        rogue_gate, world):
+        rogue_gate, world, family):
     """About a UDP conversation: for TCP the kernel asks for the right
     sequence number, so a forged one proves little."""
-    assert probe.udp(world.laptop, A4, 80, sport=40010).answered
-    for inner_src in (A4, rogue_gate.r4):
-        quoted = udp_packet(inner_src, 80, LAPTOP4, 40010, bytes(1400))[:28]
-        for outer in (A_VPN4, rogue_gate.r4, A4):
-            inject_tun(world.vpnsrv, 'tun0', icmp_packet(
-                '172.20.0.1', outer, 3, 4, struct.pack('!HH', 0, 600), quoted))
-    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered  # all delivered
+    a, a_vpn, room_address, laptop = (
+        (A4, A_VPN4, rogue_gate.r4, LAPTOP4), (A6, A_VPN6, rogue_gate.r6, LAPTOP6))[family == 6]
+    assert probe.udp(world.laptop, a, 80, sport=40010).answered
+    icmp = {4: ICMP, 6: ICMPV6}[family]
+    with Delivered(rogue_gate) as office:
+        for outer in (a_vpn, room_address, a):
+            for quoted in (a, room_address):
+                inject_tun(world.vpnsrv, 'tun0', too_big(family, quoted, 40010, outer, 1290))
+            assert office.wait_for(lambda p: p.proto == icmp and p.dst == outer)
+    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered  # all is through
     with rogue_gate.room() as room, rogue_gate.inner as inner:
         for where in (room, inner, rogue_gate.host):
-            assert 'mtu' not in where.out('ip', 'route', 'get', LAPTOP4)
+            assert 'mtu' not in where.out('ip', 'route', 'get', laptop)
 
 
 def test_control_a7_a_true_too_big_by_the_lan_is_heard(gate, world):
@@ -328,13 +390,30 @@ def test_control_a7_a_true_too_big_by_the_lan_is_heard(gate, world):
         assert 'mtu 1000' in room.out('ip', 'route', 'get', LAPTOP2_4)
 
 
-@pytest.mark.parametrize('src', [B_VPN4, LAPTOP4])
-@pytest.mark.parametrize('dst', [B_INET4, LAPTOP2_4, MALLORY4])
-def test_a8_the_gate_is_no_router_for_vpn_peers(rogue_gate, world, ear, src,
-                                                dst):
-    inject_tun(world.vpnsrv, 'tun0', udp_packet(src, 4300, dst, 4301))
-    inject_tun(world.vpnsrv, 'tun0', tcp_packet(src, 4300, dst, 4301, SYN))
-    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered  # all delivered
+@pytest.fixture(params=['as it is', 'room forwards'])
+def router_room(rogue_gate, request):
+    """F19: somebody in the room switches forwarding on."""
+    with rogue_gate.room() as room:
+        keys = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding']
+        before = [room.sysctl(key) for key in keys]
+        if request.param == 'room forwards':
+            for key in keys:
+                room.sysctl(key, 1)
+        yield rogue_gate
+        for key, value in zip(keys, before):
+            room.sysctl(key, value)
+
+
+@pytest.mark.parametrize('src, dst', [
+    *((src, dst) for src in (B_VPN4, LAPTOP4) for dst in (B_INET4, LAPTOP2_4, MALLORY4)),
+    *((src, dst) for src in (B_VPN6, LAPTOP6) for dst in (B_INET6, LAPTOP2_6, MALLORY6))])
+def test_a8_neither_gate_nor_room_is_a_router_for_vpn_peers(router_room, world, ear, src,
+                                                            dst):
+    with Delivered(router_room) as office:
+        inject_tun(world.vpnsrv, 'tun0', tcp_packet(src, 4300, dst, 4301, SYN))
+        inject_tun(world.vpnsrv, 'tun0', udp_packet(src, 4300, dst, 4301))
+        assert office.wait_for(lambda p: p.dport == 4301 and p.proto == UDP)
+    assert probe.ask(world.twin, 'tcp', A_VPN4, 80).answered
     assert ear.seen(lambda p: p.dport == 4301) == []
 
 
@@ -350,7 +429,7 @@ def test_a8_the_gate_is_no_router_for_neighbours(gate, world, tun, dst, via):
 def test_a9_a_room_does_not_reach_the_vpn_servers_address_in_clear(
         gate, world, ear, port):
     with gate.room() as room:
-        talker = Talker(room, (VPN_SERVER4, '2001:db8:198::2'), port)
+        talker = Talker(room, (VPN_SERVER4, VPN_SERVER6), port)
         talker.said()
         talker.connect_all()
         s = room.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -370,7 +449,7 @@ def test_a10_a_lan_that_claims_public_addresses_gets_nothing(gate, numbered_lan,
                                                              ear):
     """TunnelCrack LocalNet."""
     with gate.room() as room:
-        talker = Talker(room, (B_INET4,))
+        talker = Talker(room, (B_INET4, B_INET6))
         talker.said()
         talker.connect_all()
         talker.stop()
@@ -401,7 +480,8 @@ def test_a12_router_advertisements_on_the_lan_change_nothing_inside(gate,
     packet = packet[:7] + b'\xff' + packet[8:]  # hop limit 255
     try:
         inject(world.mallory, 'eth0', '33:33:00:00:00:01', packet)
-        probe.ask(world.mallory, 'tcp', A6, 80)
+        until(lambda: 'proto ra' in world.servera.out('ip', '-6', 'route'),
+              'the host believes it')
         with gate.inner as inner, gate.room() as room:
             for where in (inner, room):
                 assert 'proto ra' not in where.out('ip', '-6', 'route')

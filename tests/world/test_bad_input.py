@@ -22,6 +22,8 @@ def nothing_changes(world):
     ('[room]\npublish = 80\npublish = 81\n', '3:1', ['publish']),
     ('[room]\npublish = 0\n', '2:11', ['0']),
     ('[room]\npublish = 65536\n', '2:11', ['65536']),
+    ('[room]\npublish = 80:0\n', '2:11', [' 0 ']),
+    ('[room]\npublish = 80:65536\n', '2:11', ['65536']),
     ('[room]\npublish = 80 443 80\n', '2:18', ['80']),
     ('[room]\npublish = 80/sctp\n', '2:', ['sctp']),
     ('[room]\npublish = eighty\n', '2:11', ['eighty']),
@@ -36,9 +38,14 @@ def nothing_changes(world):
     ('[door office]\n', '1:', ['office']),
     ('[door office]\nvpn = a\ncommand = b\n', '3:', []),
     ('[door a/b]\nvpn = x\n', '1:', ['a/b']),
-    ('[door averyveryverylongname]\nvpn = x\n', '1:', []),
+    ('[door averyveryverylongname]\nvpn = x\n', '1:', ['averyveryverylongname']),
     ('[room]\npublish = 80\n[door lan]\npublish = 81\n', '4:', ['81']),
     ('[door lan]\nlisten = 1.2.3\n', '2:10', ['1.2.3']),
+    ('[door lan]\nlistn = 172.16.5.10\n', '2:1', ['listn', 'listen']),
+    ('[room]\n[door office]\nvpn = /etc\n', '3:7', ['/etc']),
+    ('[room]\n[door office]\nvpn = /dev/null\n', '3:7', ['/dev/null']),
+    ('[room a/b]\n', '1:', ['a/b']),
+    ('[room averyveryverylongname]\n', '1:', ['averyveryverylongname']),
 ])
 def test_configuration(sallyport, text, where, words):
     path = sallyport.write('wrong', text)
@@ -48,6 +55,15 @@ def test_configuration(sallyport, text, where, words):
     assert f'{path}:{where}' in done.stderr
     assert all(w in done.stderr for w in words)
     assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_a_vpn_file_that_is_not_there(sallyport):
+    path = sallyport.write('wrong', '[room]\n[door office]\nvpn = /nowhere.ovpn\n')
+    done = sallyport('up', 'wrong')
+    os.unlink(sallyport.host.path(path))
+    assert done.returncode == 1
+    assert f'{path}:3:7: ' in done.stderr and '/nowhere.ovpn' in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize('argv, words', [
@@ -61,11 +77,37 @@ def test_configuration(sallyport, text, where, words):
     (['up'], []), (['down'], []), (['exec'], []), (['frobnicate'], []),
     (['up', 'nosuchgate'], ['nosuchgate']),
     (['up', '../../etc/passwd'], []),
+    (['run', '--vpn', '/etc', '--', 'true'], ['/etc']),
+    (['run', '-p', '80:65536', '--', 'true'], ['-p', '80:65536']),
+    (['run', '-p', '80/sctp', '--', 'true'], ['-p', 'sctp']),
+    (['run', '--name', '', '--', 'true'], ['--name']),
 ])
 def test_flags(sallyport, argv, words):
     done = sallyport(*argv)
     assert done.returncode in (1, 2)
     assert done.stderr and all(w in done.stderr for w in words), done.stderr
+    lines = [l for l in done.stderr.splitlines() if not l.startswith(('usage: ', '       '))]
+    assert len(lines) <= 2, done.stderr
+
+
+def test_a_vpn_file_that_only_others_may_read(world, sallyport):
+    """As on NFS, where root may be nobody."""
+    path = vpn_file(world, 'client\nremote 198.51.100.2 1194\n')
+    os.chmod(path, 0)
+    done = world.servera.run(
+        'setpriv', '--bounding-set=-dac_override,-dac_read_search',
+        '--inh-caps=-dac_override,-dac_read_search', sallyport.program, 'run', '--vpn', path,
+        '--', 'true', ok=False)
+    assert done.returncode in (1, 2) and 'bad.ovpn' in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_configuration_that_is_a_directory(sallyport):
+    os.mkdir(sallyport.host.path('/etc/sallyport/dir.conf'))
+    done = sallyport('up', 'dir')
+    os.rmdir(sallyport.host.path('/etc/sallyport/dir.conf'))
+    assert done.returncode in (1, 2) and 'dir.conf' in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def vpn_file(world, text):

@@ -2,14 +2,13 @@
 """Closed before open: nothing of a room leaves by the lan door."""
 import os
 import signal
-from contextlib import contextmanager
 
 import pytest
 
 from lab import probe
-from lab.host import until
-from lab.leak import AIMS, Talker
-from lab.sniff import Sniffer
+from lab.host import stopped, until
+from lab.leak import AIMS, Ear, Talker
+from lab.sniff import ICMP, ICMPV6, TCP, Sniffer
 from lab.vpn import OpenVpnServer
 from lab.world import (A4, B_INET4, B_VPN4, B_VPN6, LAPTOP2_4, LAPTOP2_6,
                        LAPTOP4, wrong_answers)
@@ -51,6 +50,11 @@ def test_control_a_room_that_may_is_heard(world, sallyport, ear):
         talker.said()
         for aim in AIMS:  # neighbours are asked for first, and that takes time
             assert ear.wait_for(lambda p: p.dport == 4444 and p.dst == aim)
+        talker.connect_all()
+        for proto in TCP, ICMP, ICMPV6:
+            for aim in AIMS:
+                if proto == TCP or (proto == ICMPV6) == (':' in aim):
+                    assert ear.wait_for(lambda p: p.proto == proto and p.dst == aim)
         talker.stop()
         heard = ear.seen(lambda p: p.dport == 4444)
     assert {p.dst for p in heard} == set(AIMS)
@@ -179,21 +183,12 @@ def test_established_connections_of_the_tunnel_do_not_move_to_the_lan(
     assert ear.seen(lambda p: p.dport == port and p.dst == LAPTOP4) == []
 
 
-@contextmanager
-def stopped(gate):
-    gate.child.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        gate.child.send_signal(signal.SIGCONT)
-
-
 def test_nothing_leaks_when_the_vpns_routes_are_withdrawn(world, gate, talker,
                                                          ear):
     """F3: the tunnel stays, and what main says of its range is the LAN's now. What
     was said before has its door's mark; who begins to talk now has none. Nobody puts
     the routes back meanwhile."""
-    with gate.inner as inner, gate.room() as room, stopped(gate), \
+    with gate.inner as inner, gate.room() as room, stopped(gate.child.pid), \
             Sniffer(world.vpnsrv, 'tun0') as tun:
         for family in '-4', '-6':
             inner.run('ip', family, 'route', 'flush', 'dev', 'office', 'table', 'main')
@@ -207,6 +202,22 @@ def test_nothing_leaks_when_the_vpns_routes_are_withdrawn(world, gate, talker,
         assert ear.heard(4444) == ear.heard(4445) == []
         for aim in B_VPN4, B_VPN6:  # by default = vpn
             assert tun.wait_for(lambda p: p.dst == aim and p.dport == 4445)
+
+
+@pytest.mark.parametrize('fault', ['link set office down', 'link del office',
+                                   'link set office name elsewhere'])
+def test_nothing_leaks_when_the_tunnel_itself_goes(world, gate, talker, ear, fault):
+    """F1, F2, with nobody to repair it: neither what is said already nor what begins."""
+    talker.said()
+    ear.forget()
+    with gate.inner as inner, gate.room() as room, stopped(gate.child.pid):
+        inner.run('ip', *fault.split(), ok='name' not in fault)
+        late = Talker(room, port=4445)
+        for talks in talker, late:
+            talks.said()
+            talks.connect_all()
+        late.stop()
+        assert ear.heard(4444) == ear.heard(4445) == []
 
 
 def test_reach_lets_out_what_it_names_and_no_more(world, sallyport, ear):
@@ -252,6 +263,35 @@ def test_a_vpn_server_that_is_never_there_leaks_nothing(world, sallyport, ear):
             talker.connect_all()
             talker.stop()
         assert wrong_answers(world, doors=('lan', 'self')) == []
+        assert ear.heard() == []
+
+
+# WireGuard --------------------------------------------------------------
+
+@pytest.fixture(scope='module')
+def partner(wide_world):
+    """Claims everything, so that all is told apart by the kill switch alone."""
+    return wide_world.partner_server.conf(f'{wide_world.dir}/leak.conf',
+                                          allowed='0.0.0.0/0, ::/0')
+
+
+def test_nothing_leaks_by_wireguards_side_either(wide_world, wide, partner):
+    """From before its client starts, while that and then sallyport are killed, until
+    after it is gone."""
+    gate = wide.up('main', CONF.format(office=partner), ready=False)
+    with Ear(wide_world) as ear, gate:
+        until(lambda: can_be_entered(gate), 'the room is there')
+        with gate.room() as room:
+            talker = Talker(room)
+            talker.said()
+            talker.connect_all()
+            gate.wait_ready()
+            for end in (lambda: os.kill(gate.vpn_pid('wireguard-go'), signal.SIGKILL),
+                        gate.kill9, gate.down):
+                end()
+                talker.said()
+                talker.connect_all()
+            talker.stop()
         assert ear.heard() == []
 
 
@@ -306,16 +346,40 @@ def test_a_room_never_asks_the_hosts_resolver(world, sallyport, ear,
     assert ear.seen(lambda p: p.dport == 53) == []
 
 
-def test_the_hosts_resolver_sockets_are_hidden(world, sallyport, gate):
-    sockets = ['/run/systemd/resolve/io.systemd.Resolve', '/run/nscd/socket',
-               '/run/dbus/system_bus_socket']
-    for path in sockets:
+# By systemd-resolved, nscd, avahi and whatever else nss modules speak with.
+SOCKETS = ['/run/systemd/resolve/io.systemd.Resolve', '/run/nscd/socket',
+           '/run/avahi-daemon/socket', '/run/dbus/system_bus_socket']
+
+
+@pytest.mark.parametrize('how', ['exec', 'run'])
+def test_the_hosts_resolver_sockets_are_hidden(world, sallyport, gate, how):
+    for path in SOCKETS:
         world.servera.run('mkdir', '-p', os.path.dirname(path))
         world.servera.run('/usr/bin/python3', '-c', 'import socket,sys; '
                           'socket.socket(1).bind(sys.argv[1])', path)
+    seen = ['sh', '-c', 'for path; do ! test -S "$path" || echo "$path"; done', 'sh', *SOCKETS]
     try:
-        for path in sockets:
-            assert gate.exec('test', '-S', path).returncode != 0, path
+        assert world.servera.out(*seen).split() == SOCKETS, 'the control'
+        done = gate.exec(*seen) if how == 'exec' else sallyport('run', '--', *seen)
+        assert (done.returncode, done.stdout) == (0, ''), done.stderr
     finally:
-        for path in sockets:
+        for path in SOCKETS:
             world.servera.run('rm', '-rf', os.path.dirname(path))
+
+
+@pytest.mark.parametrize('how', ['exec', 'run'])
+def test_names_are_looked_for_in_files_and_by_dns_alone(world, sallyport, gate, how):
+    """A module of the host's nsswitch.conf may ask somebody else."""
+    path = world.servera.path('/etc/nsswitch.conf')
+    with open(path) as f:
+        before = f.read()
+    asks = ['sh', '-c', 'grep ^hosts: /etc/nsswitch.conf']
+    try:
+        with open(path, 'w') as f:
+            f.write('passwd: files\nhosts: files mdns4_minimal [NOTFOUND=return] resolve dns\n')
+        assert 'resolve' in world.servera.out(*asks), 'the control'
+        done = gate.exec(*asks) if how == 'exec' else sallyport('run', '--', *asks)
+        assert done.stdout.split() == ['hosts:', 'files', 'dns'], done.stdout + done.stderr
+    finally:
+        with open(path, 'w') as f:
+            f.write(before)

@@ -11,8 +11,8 @@ from lab.probe import How
 from lab.sniff import Sniffer, tcp_packet, inject
 from lab.state import difference, hoststate
 from lab.vpn import OpenVpnClient
-from lab.world import (A4, A6, A_VPN4, A_VPN6, B_VPN4, B_VPN6, LAPTOP4,
-                       LAPTOP6)
+from lab.world import (A4, A6, A_VPN4, A_VPN6, B_INET4, B_INET6, B_VPN4, B_VPN6,
+                       LAPTOP4, LAPTOP6)
 
 
 @pytest.fixture(scope='module')
@@ -81,20 +81,70 @@ def test_the_known_cure_brings_back_tcp_but_not_wildcard_udp(vpn):
     assert (b.how, b.saw) == (How.ANSWERED, B_VPN4)
 
 
-def test_on_the_bare_server_packets_leak_when_the_client_is_killed(bare):
-    """What goes to the VPN's range leaves by the LAN as soon as the tunnel is
-    gone: without a kill switch the sniffer must see it."""
-    client = OpenVpnClient(bare.servera, bare.office, bare.dir).wait()
-    sock = bare.servera.socket(2, 2)
+BEFORE_AND_AFTER = {
+    'client killed': lambda server, client, tun: (client.child.kill(), client.child.wait()),
+    'link down': lambda server, client, tun: server.ip(f'link set {tun} down'),
+    'link deleted': lambda server, client, tun: server.ip(f'link del {tun}'),
+    'routes withdrawn': lambda server, client, tun: [
+        server.run('ip', family, 'route', 'flush', 'dev', tun, 'table', 'main')
+        for family in ('-4', '-6')],
+}
+
+
+@pytest.mark.parametrize('fault', BEFORE_AND_AFTER.values(), ids=list(BEFORE_AND_AFTER))
+def test_on_the_bare_server_packets_leak_before_the_tunnel_and_after_a_fault(bare, fault):
+    """F1, F2, F3, F20. What goes to the VPN's range leaves by the LAN as long as there
+    is no way into the tunnel: without a kill switch the sniffer must see it."""
+    def say(words):
+        for family, aim in (2, B_VPN4), (10, B_VPN6):
+            with bare.servera.socket(family, 2) as s:
+                s.sendto(words, (aim, 9))
+
     with Sniffer(bare.core, 'servera', (bare.servera, 'eth0')) as lan:
-        sock.sendto(b'by the tunnel', (B_VPN4, 9))
-        assert not lan.seen(lambda p: p.dst == B_VPN4)
-        client.child.kill()
-        client.child.wait()
-        sock.sendto(b'in the clear', (B_VPN4, 9))
-        assert lan.seen(lambda p: p.dst == B_VPN4)
+        def heard(words):
+            return {p.dst for p in lan.seen(lambda p: p.payload == words)}
+
+        say(b'before the tunnel')
+        assert heard(b'before the tunnel') == {B_VPN4, B_VPN6}
+        client = OpenVpnClient(bare.servera, bare.office, bare.dir).wait()
+        say(b'by the tunnel')
+        assert heard(b'by the tunnel') == set()
+        fault(bare.servera, client, tunnel(bare.servera))
+        say(b'in the clear')
+        assert heard(b'in the clear') == {B_VPN4, B_VPN6}
     client.close()
-    sock.close()
+
+
+def tunnel(server):
+    return next(l.split(':')[1].strip() for l in server.out('ip', '-o', 'link').splitlines()
+                if 'tun' in l)
+
+
+def test_on_the_bare_server_an_ipv4_only_vpn_leaves_ipv6_to_the_lan(bare):
+    """A13."""
+    bare.openvpn.give('servera', A_VPN4, None, ('redirect-gateway def1',))
+    client = OpenVpnClient(bare.servera, bare.office, bare.dir).wait()
+    try:
+        with Sniffer(bare.core, 'servera', (bare.servera, 'eth0')) as lan:
+            for family, aim in (2, B_INET4), (10, B_INET6):
+                with bare.servera.socket(family, 2) as s:
+                    s.sendto(b'in the clear', (aim, 9))
+            assert {p.dst for p in lan.seen(lambda p: p.payload == b'in the clear')} == {
+                B_INET6}
+    finally:
+        client.close()
+        bare.openvpn.give_a()
+
+
+@pytest.mark.parametrize('mine, theirs', [(A4, A_VPN4), (A6, A_VPN6)], ids=['ipv4', 'ipv6'])
+@pytest.mark.parametrize('proto', ['tcp', 'udp'])
+def test_on_the_bare_server_the_laptop_is_not_told_from_a_vpn_peer_of_its_address(
+        vpn, proto, mine, theirs):
+    """A2, A3: the same address and source port on both sides."""
+    got = [probe.ask(host, proto, dst, 80, sport=40003, seconds=seconds).how
+           for host, dst, seconds in ((vpn.twin, theirs, PATIENCE),
+                                      (vpn.laptop, mine, probe.SILENCE))]
+    assert got == [How.ANSWERED, How.SILENT]
 
 
 def test_a_neighbour_reaches_the_tunnel_address_of_the_bare_server(vpn):

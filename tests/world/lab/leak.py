@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A room that talks all the time, and a sniffer on the LAN that must not hear
 it."""
+import contextlib
 import socket
+import struct
 import threading
 import time
 
 from .host import PATIENCE
-from .sniff import Sniffer
+from .sniff import ICMP, ICMPV6, Sniffer, checksum
 from .world import B_INET4, B_INET6, B_VPN4, B_VPN6, LAPTOP2_4, LAPTOP2_6
 
 SECRET = b'said-in-the-room'
@@ -57,7 +59,7 @@ class Talker(threading.Thread):
             time.sleep(0.005)
 
     def connect_all(self):
-        """TCP: a SYN to each aim is enough to leak."""
+        """TCP: a SYN to each aim is enough to leak. And ICMP."""
         for aim in self.aims:
             s = self.where.socket(
                 socket.AF_INET6 if ':' in aim else socket.AF_INET,
@@ -67,6 +69,19 @@ class Talker(threading.Thread):
             except OSError:
                 pass
             s.close()
+        self.ping_all()
+
+    def ping_all(self):
+        """Nor by a protocol without ports."""
+        for aim in self.aims:
+            family, proto, kind = ((socket.AF_INET6, ICMPV6, 128) if ':' in aim else
+                                   (socket.AF_INET, ICMP, 8))
+            with self.where.socket(family, socket.SOCK_RAW, proto) as s:
+                head = struct.pack('!BBHHH', kind, 0, 0, self.port, 1)
+                if proto == ICMP:  # of ICMPv6 the kernel computes it
+                    head = head[:2] + struct.pack('!H', checksum(head + SECRET)) + head[4:]
+                with contextlib.suppress(OSError):
+                    s.sendto(head + SECRET, (aim, 0))
 
     def stop(self):
         self.halt.set()
