@@ -85,8 +85,7 @@ static int find_directories(struct supervisor *s, struct arena *a, struct direct
 	const struct snapshot none = { 0 };
 	struct snapshot host = { 0 };
 	struct want want = { 0 };
-	int r = rtnl_snapshot_near(s->host.rtnl, a, plan_host_link(a, &s->gate), SLOT_TABLE,
-				   SLOT_TABLE, &host, e);
+	int r = sup_look_at_host(s, a, SLOT_TABLE, SLOT_TABLE, &host, e);
 
 	if (r < 0)
 		return r;

@@ -256,7 +256,7 @@ int firewall_lets(const struct supervisor *s, const struct nft_chain *c, bool *r
 		q.text = NULL;
 	q.rules = json_object_get(root, "nftables");
 	q.chain = find_chain(q.rules, c->name);
-	r = rtnl_snapshot_near(s->host.rtnl, &a, plan_host_link(&a, &s->gate), 0, 0, &host, e);
+	r = sup_look_at_host(s, &a, 0, 0, &host, e);
 	if (r == 0) {
 		q.host = &host;
 		find_ways(&q);

@@ -76,8 +76,7 @@ static int note_own(struct arena *a, struct supervisor *s, struct conntrack_lost
 
 	if (!ret->n_udp)
 		return 0;
-	r = rtnl_snapshot_near(s->host.rtnl, a, plan_host_link(a, &s->gate), SLOT_TABLE, SLOT_TABLE,
-			       &host, e);
+	r = sup_look_at_host(s, a, SLOT_TABLE, SLOT_TABLE, &host, e);
 	for (size_t i = 0; r == 0 && i < host.n_addresses; i++)
 		*arena_push(a, ret->own, ret->n_own, cap) = host.addresses[i].local;
 	return r;

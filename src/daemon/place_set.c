@@ -152,12 +152,21 @@ int place_set_nft(struct place *p, struct arena *a, const struct want *w, struct
 	return 0;
 }
 
+int sup_look_at_host(const struct supervisor *s, struct arena *a, uint32_t table_first,
+		     uint32_t table_last, struct snapshot *ret, struct err *e)
+{
+	const struct rtnl_own own = { .link = plan_host_link(a, &s->gate),
+				      .slot_unknown = s->slot_unknown,
+				      .slot = s->slot.number };
+
+	return rtnl_snapshot_near(s->host.rtnl, a, &own, table_first, table_last, ret, e);
+}
+
 int place_snapshot(struct place *p, struct arena *a, const struct want *w, struct snapshot *ret,
 		   struct err *e)
 {
 	if (p->kind == PLACE_HOST)
-		return rtnl_snapshot_near(p->rtnl, a, plan_host_link(a, &p->sup->gate),
-					  w->table_first, w->table_last, ret, e);
+		return sup_look_at_host(p->sup, a, w->table_first, w->table_last, ret, e);
 	return rtnl_snapshot_tables(p->rtnl, a, w->table_first, w->table_last, ret, e);
 }
 

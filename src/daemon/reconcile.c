@@ -321,8 +321,7 @@ static int want_host(struct supervisor *s, struct arena *a, struct want *ret, st
 		s->seen = NULL;
 		s->host_later = true;
 	} else {
-		r = rtnl_snapshot_near(s->host.rtnl, a, plan_host_link(a, &s->gate), SLOT_TABLE,
-				       SLOT_TABLE, host, e);
+		r = sup_look_at_host(s, a, SLOT_TABLE, SLOT_TABLE, host, e);
 		if (r < 0)
 			return r;
 	}
@@ -449,6 +448,7 @@ static int keep_names(struct supervisor *s, struct err *e)
 static void settle(struct supervisor *s)
 {
 	s->settled = true;
+	s->slot_unknown = false;
 	s->host.had_sysctls = s->inner.had_sysctls = true;
 	for (size_t i = 0; i < s->gate.n_rooms; i++)
 		s->rooms[i].had_sysctls = true;

@@ -215,6 +215,13 @@ static int watch_places(struct supervisor *s, struct err *e)
 	return r;
 }
 
+/* None of the host's links can be this gate's. */
+static bool is_new(struct supervisor *s, struct arena *a)
+{
+	return access(arena_printf(a, RUN_DIR "/%s", s->gate.name), F_OK) < 0 &&
+	       access(arena_printf(a, NETNS_DIR "/%s", plan_gate_netns(a, &s->gate)), F_OK) < 0;
+}
+
 static int check_host(struct supervisor *s, struct arena *a, struct snapshot *host, struct err *e)
 {
 	const char *value;
@@ -223,8 +230,11 @@ static int check_host(struct supervisor *s, struct arena *a, struct snapshot *ho
 
 	s->ipv6 = sysctl_get_in(&s->host.sysctls, a, "ipv6/conf/all/forwarding", &value,
 				&ignored) == 0;
+	s->slot.number = SLOT_COUNT;
+	s->slot_unknown = !is_new(s, a);
 	if (r == 0)
-		r = rtnl_snapshot_near(s->host.rtnl, a, plan_host_link(a, &s->gate), 0, 0, host, e);
+		r = sup_look_at_host(s, a, 0, 0, host, e);
+
 	if (r == 0)
 		r = choose_slot(s, host, e);
 	if (r == 0)

@@ -179,6 +179,7 @@ struct supervisor {
 	struct place inner; /* the gate's namespace */
 	struct place *rooms; /* of GATE_ROOMS_MAX */
 	struct slot slot;
+	bool slot_unknown; /* of links that a supervisor before us may have left */
 	struct door_run *doors;
 	bool ipv6;
 	bool settled; /* the first reconcile is done: differences are repairs from now on */
@@ -266,6 +267,9 @@ int place_set_sysctls(struct place *p, struct arena *a, const struct want *w,
 /* Would @x change something now?  Reads its value into @ret_now. */
 bool place_sysctl_differs(struct place *p, struct arena *a, const struct want_sysctl *x,
 			  const char **ret_now);
+/* The host without other gates: rtnl_snapshot_near(). */
+int sup_look_at_host(const struct supervisor *s, struct arena *a, uint32_t table_first,
+		     uint32_t table_last, struct snapshot *ret, struct err *e) MUST_USE;
 /* What @w, whose tables are known, is compared with. */
 int place_snapshot(struct place *p, struct arena *a, const struct want *w, struct snapshot *ret,
 		   struct err *e) MUST_USE;

@@ -109,13 +109,15 @@ static void host_link_sysctls(struct arena *a, const struct plan_facts *f, struc
 
 /* The host's end of a link of the gate's: all of them speak with the same addresses. */
 static struct want_link *add_host_link(struct arena *a, const struct gate *g,
-				       const struct plan_facts *f, struct want *w, const char *name)
+				       const struct plan_facts *f, struct want *w, const char *name,
+				       size_t number)
 {
 	struct want_link *l = want_add_link(a, w, name);
 	struct want_address *x;
 
 	l->alias = plan_alias(a, g);
 	l->mac = plan_host_mac(a, &f->slot);
+	l->index = slot_index(&f->slot, number);
 	l->plain = n_host_families(f) == 2;
 	x = want_add_address(a, w, name, slot_host(&f->slot, AF_INET), RT_SCOPE_LINK);
 	/* Who asks must have an address of the same prefix; that makes a route that nobody uses. */
@@ -131,7 +133,7 @@ static void host_short(struct arena *a, const struct gate *g, const struct plan_
 		       struct want *w, size_t room)
 {
 	const char *link = plan_short_link(a, &f->slot, room);
-	struct want_link *l = add_host_link(a, g, f, w, link);
+	struct want_link *l = add_host_link(a, g, f, w, link, 1 + room);
 
 	l->alias = arena_printf(a, "sallyport %s %s", g->name, plan_room_netns(a, g, room));
 	l->peer_name = PLAN_SHORT_END;
@@ -235,7 +237,7 @@ void plan_host(struct arena *a, const struct gate *g, const struct plan_facts *f
 			  .table_last = table,
 			  .shared = true,
 			  .slot = f->slot };
-	struct want_link *l = add_host_link(a, g, f, &w, link);
+	struct want_link *l = add_host_link(a, g, f, &w, link, 0);
 
 	l->peer_name = "lan";
 	l->peer_place = PLACE_GATE;

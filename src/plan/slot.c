@@ -64,6 +64,20 @@ bool slot_is_pool(const struct prefix *p)
 	return is;
 }
 
+int slot_index(const struct slot *s, size_t link)
+{
+	return (int)(SLOT_INDEX | (uint32_t)link << SLOT_INDEX_LINK | s->number);
+}
+
+bool slot_of_index(int index, uint32_t *ret_number, bool *ret_main)
+{
+	uint32_t x = (uint32_t)index;
+
+	*ret_number = x & SLOT_INDEX_SLOT;
+	*ret_main = (x & ~SLOT_INDEX_MASK) >> SLOT_INDEX_LINK == 0;
+	return (x & SLOT_INDEX_MASK) == SLOT_INDEX && *ret_number < SLOT_COUNT;
+}
+
 struct slot slot_of(uint32_t number)
 {
 	struct ip net6 = pool_of6().ip;

@@ -13,6 +13,16 @@
 #define SLOT_COUNT 4100u
 #define SLOT_TABLE 5900u /* on the host, of all slots; up to + SLOT_COUNT nobody else's */
 
+/*
+ * The host's ends of a gate's links have indices that tell the slot, so that nobody has
+ * to ask whose they are.  The kernel itself counts from 1 and does not come that far.
+ * The low bits, by which it sorts links, differ from gate to gate.
+ */
+#define SLOT_INDEX      0x53000000u
+#define SLOT_INDEX_MASK 0xfff00000u
+#define SLOT_INDEX_SLOT 0x00001fffu
+#define SLOT_INDEX_LINK 13 /* bits from there on: 0 for the gate's own link, short ones from 1 */
+
 struct slot {
 	uint32_t number;
 	struct prefix net4;
@@ -26,6 +36,11 @@ struct slot slot_of(uint32_t number);
 struct prefix slot_pool(const struct slot *s, sa_family_t family);
 /* Is this one of those ranges, exactly? */
 bool slot_is_pool(const struct prefix *p);
+
+/* The index of the gate's own link (@link 0), or of a short one (from 1, at most 127). */
+int slot_index(const struct slot *s, size_t link);
+/* Has a link with this index a slot?  *@ret_main: is it a gate's own? */
+bool slot_of_index(int index, uint32_t *ret_number, bool *ret_main);
 
 struct ip slot_host(const struct slot *s, sa_family_t family);
 struct ip slot_gate(const struct slot *s, sa_family_t family);

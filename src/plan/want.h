@@ -24,6 +24,7 @@ struct want_link {
 	bool up;
 	bool plain; /* without an IPv6 address of the kernel's making, if it is new */
 	const uint8_t *mac; /* of a veth to create, 6 bytes; NULL: the kernel's choice */
+	int index; /* likewise; 0, and if it is taken: the kernel's choice */
 	bool optional; /* a VPN door's: comes and goes with its client */
 };
 

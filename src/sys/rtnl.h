@@ -31,13 +31,22 @@ int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, 
 
 /*
  * A host as one of its gates needs it, whatever number of others there is: without
- * their links, and without the addresses and routes on these.  @own is the gate's
- * link ("sp-NAME").  Tables as above; with 0 all in which the host looks for ways, and
- * then each other gate's slot has at least its host address (slot_host()), so that
- * one can be found that is nobody's.
+ * their links, and without the addresses and routes on these.  Tables as above; with
+ * 0 all in which the host looks for ways, and then each other gate's slot has at
+ * least its host address (slot_host()), so that one can be found that is nobody's.
  */
-int rtnl_snapshot_near(struct rtnl *r, struct arena *a, const char *own, uint32_t table_first,
-		       uint32_t table_last, struct snapshot *ret, struct err *e) MUST_USE;
+struct rtnl_own {
+	const char *link; /* of the gate: "sp-NAME" */
+	/*
+	 * Where its links may be called otherwise, and nobody knows which slot they had, all
+	 * links are asked for their names.
+	 */
+	bool slot_unknown;
+	uint32_t slot; /* SLOT_COUNT: it has none yet */
+};
+int rtnl_snapshot_near(struct rtnl *r, struct arena *a, const struct rtnl_own *own,
+		       uint32_t table_first, uint32_t table_last, struct snapshot *ret,
+		       struct err *e) MUST_USE;
 
 /* Next-hop objects, in order of their ids; none if the kernel has no such thing. */
 int rtnl_nexthops(struct rtnl *r, struct arena *a, struct nexthop_seen **ret, size_t *ret_n,

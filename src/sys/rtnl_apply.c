@@ -71,23 +71,46 @@ static bool is_away(int status)
 	       status == -EHOSTUNREACH || status == -EACCES;
 }
 
+static bool has_link(struct rtnl *r, const char *name)
+{
+	struct err ignored;
+	int index;
+
+	return rtnl_link_index(r, name, &index, &ignored) == 0;
+}
+
+static int add_veth(struct rtnl *r, struct veth *v, struct err *e)
+{
+	struct rtnl_message m;
+	int status = rtnl_talk(r, rtnl_encode_veth_add(&m, v), NLM_F_CREATE | NLM_F_EXCL, NULL,
+			       NULL, e);
+
+	/* A renamed one of ours may have the index. */
+	if ((status != -EEXIST && status != -EBUSY) || !v->index || has_link(r, v->name))
+		return status;
+	v->index = 0;
+	return add_veth(r, v, e);
+}
+
 /* Down: another step of the same plan gives it the rest (diff_links()). */
 static int add_link(struct apply *ap, const struct want_link *w, struct err *e)
 {
-	struct rtnl_message m;
-	int fd, status, index;
+	struct veth v = { .name = w->name,
+			  .index = w->index,
+			  .mac = w->mac,
+			  .mtu = w->mtu,
+			  .peer_name = w->peer_name };
+	int status;
 
 	if (strlen(w->name) >= LINK_NAME_SIZE || strlen(w->peer_name) >= LINK_NAME_SIZE)
 		return err_set(e, EINVAL, "add link \"%s\": name is too long", w->name);
-	fd = ap->peer_netns(ap->ctx, w->peer_place, w->peer_room);
-	if (fd < 0)
+	v.peer_netns_fd = ap->peer_netns(ap->ctx, w->peer_place, w->peer_room);
+	if (v.peer_netns_fd < 0)
 		return err_set(e, ENODEV, "add link \"%s\": no namespace for its other end",
 			       w->name);
-	status = rtnl_talk(ap->rt,
-			   rtnl_encode_veth_add(&m, w->name, w->mtu, w->mac, w->peer_name, fd),
-			   NLM_F_CREATE | NLM_F_EXCL, NULL, NULL, e);
+	status = add_veth(ap->rt, &v, e);
 	/* Is there already, or only the other end's name is taken. */
-	if (status == -EEXIST && rtnl_link_index(ap->rt, w->name, &index, e) == -ENODEV)
+	if (status == -EEXIST && !has_link(ap->rt, w->name))
 		return err_set(e, EEXIST, "add link \"%s\": its other end \"%s\" exists", w->name,
 			       w->peer_name);
 	if (status < 0 && status != -EEXIST)

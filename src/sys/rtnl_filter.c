@@ -11,6 +11,7 @@
 #include "sys/rtnl_filter.h"
 
 #include "base/text.h"
+#include "plan/slot.h"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -117,6 +118,22 @@ static void accept_indices(struct code *c, const int *indices, size_t n)
 	}
 }
 
+/*
+ * Drops what is about a gate's link (its index in A) that is not ours; A is lost.  Where
+ * all links tell their slots no more than this is done for each of two hundred listeners.
+ */
+static void drop_other_gates(struct code *c, uint32_t slot)
+{
+	add(c, BPF_MISC | BPF_TAX, 0);
+	add(c, BPF_ALU | BPF_AND | BPF_K, htonl(SLOT_INDEX_MASK));
+	add(c, BPF_JMP | BPF_JEQ | BPF_K, htonl(SLOT_INDEX))->jf = 5;
+	add(c, BPF_MISC | BPF_TXA, 0);
+	add(c, BPF_ALU | BPF_AND | BPF_K, htonl(SLOT_INDEX_SLOT));
+	add(c, BPF_JMP | BPF_JEQ | BPF_K, htonl(slot))->jt = 1;
+	drop_it(c);
+	accept_it(c);
+}
+
 static void by_name(struct code *c, const struct rtnl_filter *f)
 {
 	accept_unless_gates(c);
@@ -127,6 +144,9 @@ static void by_name(struct code *c, const struct rtnl_filter *f)
 
 static void links(struct code *c, const struct rtnl_filter *f)
 {
+	add(c, BPF_LD | BPF_W | BPF_ABS, IN(struct ifinfomsg, ifi_index));
+	accept_indices(c, f->own, f->n_own);
+	drop_other_gates(c, f->slot);
 	find_attr(c, AFTER(struct ifinfomsg), IFLA_IFNAME);
 	by_name(c, f);
 }
@@ -139,6 +159,7 @@ static void addresses(struct code *c, const struct rtnl_filter *f)
 	add(c, BPF_LD | BPF_W | BPF_ABS, IN(struct ifaddrmsg, ifa_index));
 	accept_indices(c, f->own, f->n_own);
 	accept_indices(c, f->others, f->n_others);
+	drop_other_gates(c, f->slot);
 	add(c, BPF_LD | BPF_B | BPF_ABS, IN(struct ifaddrmsg, ifa_family));
 	ipv6 = if_equal(c, AF_INET6);
 	add(c, BPF_LD | BPF_B | BPF_ABS, IN(struct ifaddrmsg, ifa_scope));
@@ -176,9 +197,15 @@ static void routes(struct code *c, const struct rtnl_filter *f)
 static void settings(struct code *c, const struct rtnl_filter *f)
 {
 	static const int of_all[] = { NETCONFA_IFINDEX_ALL, NETCONFA_IFINDEX_DEFAULT };
+	static const struct nlattr index = { NLA_HDRLEN + sizeof(int), NETCONFA_IFINDEX };
+	uint32_t head;
 
-	find_attr(c, AFTER(struct netconfmsg), NETCONFA_IFINDEX);
-	add(c, BPF_LD | BPF_W | BPF_IND, NLA_HDRLEN);
+	/* The kernel puts it first. */
+	memcpy(&head, &index, sizeof(head));
+	add(c, BPF_LD | BPF_W | BPF_ABS, AFTER(struct netconfmsg));
+	add(c, BPF_JMP | BPF_JEQ | BPF_K, htonl(head))->jt = 1;
+	accept_it(c);
+	add(c, BPF_LD | BPF_W | BPF_ABS, AFTER(struct netconfmsg) + NLA_HDRLEN);
 	accept_indices(c, of_all, ARRAY_LEN(of_all));
 	accept_indices(c, f->own, f->n_own);
 	accept_indices(c, f->others, f->n_others);

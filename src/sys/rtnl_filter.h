@@ -13,6 +13,7 @@
  */
 struct rtnl_filter {
 	const char *link; /* "sp-NAME" */
+	uint32_t slot;
 	const char *short_links; /* "sp-SLOT.", with which the names of the others of ours begin */
 	const int *own; /* their indices */
 	size_t n_own;

@@ -11,7 +11,6 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -49,12 +48,13 @@ static int list_indices(struct rtnl *r, struct indices *all, struct err *e)
 	return status;
 }
 
-/* What is asked of a link. */
+/* What is known of a link. */
 struct end {
 	int index;
-	char name[IFNAMSIZ];
-	bool has_slot; /* a gate's link says in its hardware address which slot is its own */
+	bool has_slot; /* a gate's link says in its index and its hardware address which one */
 	uint32_t slot;
+	bool main; /* a gate's own link, no short one */
+	bool own; /* this gate's */
 };
 
 static bool ask(struct rtnl *r, unsigned long what, struct ifreq *link)
@@ -63,22 +63,44 @@ static bool ask(struct rtnl *r, unsigned long what, struct ifreq *link)
 }
 
 /* netdevice(7): false if it has just gone. */
-static bool look_at(struct rtnl *r, int index, struct end *ret)
+static bool ask_of(struct rtnl *r, struct end *x, const char *own)
 {
-	struct ifreq x = { .ifr_ifindex = index };
+	struct ifreq link = { .ifr_ifindex = x->index };
 
-	*ret = (struct end){ .index = index };
-	if (!ask(r, SIOCGIFNAME, &x))
+	if (!ask(r, SIOCGIFNAME, &link))
 		return false;
-	snprintf(ret->name, sizeof(ret->name), "%s", x.ifr_name);
-	if (!str_starts(ret->name, "sp-"))
+	x->own = str_eq(link.ifr_name, own);
+	x->main = !strchr(link.ifr_name, '.'); /* no gate's name has a dot */
+	if (!str_starts(link.ifr_name, "sp-"))
 		return true;
-	if (!ask(r, SIOCGIFHWADDR, &x))
+	if (!ask(r, SIOCGIFHWADDR, &link))
 		return false;
-	ret->has_slot = x.ifr_hwaddr.sa_family == ARPHRD_ETHER &&
-			plan_mac_slot((const uint8_t *)x.ifr_hwaddr.sa_data, &ret->slot) &&
-			ret->slot < SLOT_COUNT;
+	x->has_slot = link.ifr_hwaddr.sa_family == ARPHRD_ETHER &&
+		      plan_mac_slot((const uint8_t *)link.ifr_hwaddr.sa_data, &x->slot) &&
+		      x->slot < SLOT_COUNT;
 	return true;
+}
+
+static bool look_at(struct rtnl *r, int index, const struct rtnl_own *own, struct end *ret)
+{
+	*ret = (struct end){ .index = index };
+	if (own->slot_unknown || !slot_of_index(index, &ret->slot, &ret->main))
+		return ask_of(r, ret, own->link);
+	ret->has_slot = true;
+	ret->own = ret->slot == own->slot;
+	return true;
+}
+
+/* It may have been made for another slot than the gate has now. */
+static void find_main(struct rtnl *r, const char *own, struct end *ends, size_t n)
+{
+	struct err ignored;
+	int index;
+
+	if (rtnl_link_index(r, own, &index, &ignored) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		ends[i].own |= ends[i].index == index;
 }
 
 /* One bit for each slot that a hardware address can tell. */
@@ -92,17 +114,16 @@ static bool has_slot(const struct slots *s, uint32_t slot)
 }
 
 /*
- * What has the slot of a gate's own link, which has no dot in its name, is that
- * gate's.  A short link whose slot is nobody's may be left of any gate: it is
- * looked at in whole.
+ * What has the slot of a gate's own link is that gate's.  A short link whose slot is
+ * nobody's may be left of any gate: it is looked at in whole.
  */
-static void find_slots(const struct end *ends, size_t n, const char *own, struct slots *ret)
+static void find_slots(const struct end *ends, size_t n, struct slots *ret)
 {
 	for (size_t i = 0; i < n; i++)
-		if (ends[i].has_slot && !strchr(ends[i].name, '.'))
+		if (ends[i].has_slot && ends[i].main)
 			ret->bits[ends[i].slot / 8] |= (uint8_t)(1U << ends[i].slot % 8);
 	for (size_t i = 0; i < n; i++)
-		if (ends[i].has_slot && str_eq(ends[i].name, own))
+		if (ends[i].has_slot && ends[i].own)
 			ret->bits[ends[i].slot / 8] &= (uint8_t) ~(1U << ends[i].slot % 8);
 }
 
@@ -118,7 +139,7 @@ static void note_slot(struct arena *a, const struct end *x, struct rtnl_links *r
 {
 	struct slot s = slot_of(x->slot);
 
-	if (!strchr(x->name, '.'))
+	if (x->main)
 		*arena_push(a, ret->slots, ret->n_slots, ret->cap_slots) =
 			(struct address){ .link = x->index,
 					  .local = slot_host(&s, AF_INET),
@@ -137,8 +158,8 @@ static void sort_out(struct arena *a, const struct end *x, const struct slots *o
 	note_slot(a, x, ret);
 }
 
-int rtnl_find_links(struct rtnl *r, struct arena *a, const char *own, struct rtnl_links *ret,
-		    struct err *e)
+int rtnl_find_links(struct rtnl *r, struct arena *a, const struct rtnl_own *own,
+		    struct rtnl_links *ret, struct err *e)
 {
 	struct indices all = { .arena = a };
 	struct slots others = { 0 };
@@ -151,8 +172,9 @@ int rtnl_find_links(struct rtnl *r, struct arena *a, const char *own, struct rtn
 		return err_wrap(e, status, "list settings of links");
 	ends = arena_alloc(a, (all.n + 1) * sizeof(*ends));
 	for (size_t i = 0; i < all.n; i++)
-		n += look_at(r, all.items[i], &ends[n]);
-	find_slots(ends, n, own, &others);
+		n += look_at(r, all.items[i], own, &ends[n]);
+	find_main(r, own->link, ends, n);
+	find_slots(ends, n, &others);
 	for (size_t i = 0; i < n; i++)
 		sort_out(a, &ends[i], &others, ret);
 	if (ret->n_others)

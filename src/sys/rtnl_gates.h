@@ -5,9 +5,10 @@
 #include "sys/rtnl.h"
 
 /*
- * The links of a host by their indices, told apart by what costs next to nothing
- * to ask for: their names and hardware addresses.  RTM_GETLINK tells all of a link,
- * and looks for the namespace of its other end among all that the host knows.
+ * The links of a host by their indices.  Those of gates are told apart by these
+ * (plan/slot.h), or by what costs next to nothing to ask for: their names and hardware
+ * addresses.  RTM_GETLINK tells all of a link, and looks for the namespace of its other
+ * end among all that the host knows.
  */
 struct rtnl_links {
 	int *near; /* this gate's, nobody's, or not to be told */
@@ -18,9 +19,8 @@ struct rtnl_links {
 	size_t n_slots, cap_slots;
 };
 
-/* @own: "sp-NAME". */
-int rtnl_find_links(struct rtnl *r, struct arena *a, const char *own, struct rtnl_links *ret,
-		    struct err *e) MUST_USE;
+int rtnl_find_links(struct rtnl *r, struct arena *a, const struct rtnl_own *own,
+		    struct rtnl_links *ret, struct err *e) MUST_USE;
 
 bool rtnl_is_others(const struct rtnl_links *l, int index);
 

@@ -362,8 +362,9 @@ int rtnl_snapshot_tables(struct rtnl *r, struct arena *a, uint32_t table_first, 
 	return take_all(r, &t, ret, e);
 }
 
-int rtnl_snapshot_near(struct rtnl *r, struct arena *a, const char *own, uint32_t table_first,
-		       uint32_t table_last, struct snapshot *ret, struct err *e)
+int rtnl_snapshot_near(struct rtnl *r, struct arena *a, const struct rtnl_own *own,
+		       uint32_t table_first, uint32_t table_last, struct snapshot *ret,
+		       struct err *e)
 {
 	struct take t = { .arena = a,
 			  .some_tables = table_first != 0,

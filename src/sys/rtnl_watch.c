@@ -100,6 +100,7 @@ bool rtnl_watch_own(struct rtnl_watch *w, uint32_t slot, const char *const *link
 	char short_links[LINK_NAME_SIZE];
 	int own[RTNL_WATCH_OWN_MAX];
 	struct rtnl_filter f = { .link = links[0],
+				 .slot = slot,
 				 .short_links = short_links,
 				 .own = own,
 				 .others = others,

@@ -57,6 +57,8 @@ static void link_line(struct text *t, const struct want *w, const struct want_li
 	if (l->peer_name) {
 		ip_command(t, w, 0);
 		text_addf(t, " link add %s", l->name);
+		if (l->index)
+			text_addf(t, " index %d", l->index);
 		if (l->mac)
 			text_addf(t, " address %02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1],
 				  l->mac[2], l->mac[3], l->mac[4], l->mac[5]);

@@ -396,31 +396,30 @@ static void put_one_queue(struct nlmsghdr *nlh)
 	mnl_attr_put_u32(nlh, IFLA_NUM_RX_QUEUES, 1);
 }
 
-struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, uint32_t mtu,
-				      const uint8_t *mac, const char *peer_name, int peer_netns_fd)
+struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const struct veth *v)
 {
 	struct nlmsghdr *nlh;
 	struct nlattr *info, *data, *peer;
 
-	start_link(m, RTM_NEWLINK, 0, &nlh);
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	start_link(m, RTM_NEWLINK, v->index, &nlh);
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, v->name);
 	put_one_queue(nlh);
-	if (mtu)
-		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
-	if (mac)
-		mnl_attr_put(nlh, IFLA_ADDRESS, 6, mac);
+	if (v->mtu)
+		mnl_attr_put_u32(nlh, IFLA_MTU, v->mtu);
+	if (v->mac)
+		mnl_attr_put(nlh, IFLA_ADDRESS, 6, v->mac);
 	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
 	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "veth");
 	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
 	peer = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
 	/* The nest begins with a header of its own, not with an attribute. */
 	mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, peer_name);
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, v->peer_name);
 	put_one_queue(nlh);
-	if (mtu)
-		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
-	if (peer_netns_fd >= 0)
-		mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)peer_netns_fd);
+	if (v->mtu)
+		mnl_attr_put_u32(nlh, IFLA_MTU, v->mtu);
+	if (v->peer_netns_fd >= 0)
+		mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)v->peer_netns_fd);
 	mnl_attr_nest_end(nlh, peer);
 	mnl_attr_nest_end(nlh, data);
 	mnl_attr_nest_end(nlh, info);

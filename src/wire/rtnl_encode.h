@@ -51,12 +51,16 @@ struct nlmsghdr *rtnl_encode_link_delete(struct rtnl_message *m, int index);
 /* In the namespace @netns_fd, or with -1 in that of the socket. */
 struct nlmsghdr *rtnl_encode_link_add(struct rtnl_message *m, const char *name, const char *kind,
 				      int netns_fd);
-/*
- * Both ends down: a peer created with IFF_UP fails with ENOTCONN.  @mtu 0 is
- * the kernel's default, and so is @mac NULL.
- */
-struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const char *name, uint32_t mtu,
-				      const uint8_t *mac, const char *peer_name, int peer_netns_fd);
+/* Both ends down: a peer created with IFF_UP fails with ENOTCONN. */
+struct veth {
+	const char *name;
+	int index; /* of this end; 0: the kernel's choice */
+	const uint8_t *mac; /* likewise; NULL */
+	uint32_t mtu; /* of both ends; 0 */
+	const char *peer_name;
+	int peer_netns_fd; /* -1: here, too */
+};
+struct nlmsghdr *rtnl_encode_veth_add(struct rtnl_message *m, const struct veth *v);
 /* IFLA_MASTER 0, IFF_NOARP off. */
 struct nlmsghdr *rtnl_encode_link_free(struct rtnl_message *m, int index);
 struct nlmsghdr *rtnl_encode_link_up(struct rtnl_message *m, int index, bool up);

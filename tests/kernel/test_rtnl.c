@@ -494,12 +494,14 @@ static void make_end(const char *link, unsigned int slot, const char *ip, const 
 	lab_run(command);
 }
 
+static const struct rtnl_own mine = { .link = "sp-mine", .slot = 1 };
+
 static struct snapshot near(struct scene *s, uint32_t table)
 {
 	struct snapshot snap;
 	struct err e;
 
-	assert_ok(rtnl_snapshot_near(s->rt, &s->arena, "sp-mine", table, table, &snap, &e));
+	assert_ok(rtnl_snapshot_near(s->rt, &s->arena, &mine, table, table, &snap, &e));
 	return snap;
 }
 
@@ -645,6 +647,83 @@ static void of_other_gates_only_the_ranges_are_listed(void **state)
 	assert_near(&s, "sp-p");
 }
 
+/* The host's end of a gate's link, by the index that tells the slot. */
+static void make_indexed(const char *link, uint32_t number, size_t which, const char *ip)
+{
+	struct slot s = slot_of(number);
+	char command[256];
+
+	snprintf(command, sizeof(command),
+		 "ip link add %s index %d type veth peer name %s.p && ip link set %s up && "
+		 "ip addr add %s/32 dev %s",
+		 link, slot_index(&s, which), link, link, ip, link);
+	lab_run(command);
+}
+
+static bool sees(struct scene *s, const struct rtnl_own *own, const char *link)
+{
+	struct snapshot snap;
+	struct err e;
+
+	assert_ok(rtnl_snapshot_near(s->rt, &s->arena, own, 5900, 5900, &snap, &e));
+	return snapshot_link_by_name(&snap, link) != NULL;
+}
+
+static void a_gates_link_is_known_by_its_index_whatever_it_is_called(void **state)
+{
+	static const struct rtnl_own new = { .link = "sp-mine", .slot = SLOT_COUNT };
+	static const struct rtnl_own unknown = { .link = "sp-mine", .slot_unknown = true };
+	static const struct rtnl_own moved = { .link = "sp-mine", .slot = 5 };
+	struct scene s CLEANUP_SCENE = scene_open();
+	struct snapshot have;
+	struct err e;
+
+	(void)state;
+	make_indexed("sp-mine", 1, 0, "198.18.0.65");
+	make_indexed("sp-1.0", 1, 1, "198.18.0.66");
+	make_indexed("sp-other", 2, 0, "198.18.0.129");
+	make_indexed("sp-2.0", 2, 1, "198.18.0.130");
+	make_indexed("sp-9.0", 9, 1, "198.18.9.1");
+	assert_true(sees(&s, &mine, "sp-mine") && sees(&s, &mine, "sp-1.0"));
+	assert_false(sees(&s, &mine, "sp-other") || sees(&s, &mine, "sp-2.0"));
+	assert_true(sees(&s, &mine, "sp-9.0")); /* nobody's any more */
+	/* A gate that is to come has nothing, but for what has its name. */
+	assert_ok(rtnl_snapshot_near(s.rt, &s.arena, &new, 0, 0, &have, &e));
+	assert_null(snapshot_link_by_name(&have, "sp-other"));
+	assert_true(has_ip(&have, "198.18.0.129"));
+	/* The gate's link keeps its index when the slot becomes another. */
+	assert_true(sees(&s, &moved, "sp-mine") && sees(&s, &moved, "sp-1.0"));
+	lab_run("ip link set sp-mine down name lost && ip link set sp-2.0 down name found");
+	assert_true(sees(&s, &mine, "lost"));
+	assert_false(sees(&s, &mine, "found") || sees(&s, &new, "lost"));
+	assert_true(sees(&s, &unknown, "lost") && sees(&s, &unknown, "found"));
+}
+
+static void a_taken_index_is_no_obstacle(void **state)
+{
+	struct scene s CLEANUP_SCENE = scene_open();
+	struct want_link link = { .name = "sp-mine",
+				  .index = 77,
+				  .peer_name = "lan",
+				  .peer_place = PLACE_ROOM };
+	const struct want want = { .links = &link, .n_links = 1 };
+	const struct snapshot none = { 0 };
+	struct snapshot have;
+	struct diff diff = { 0 };
+	struct err e;
+
+	(void)state;
+	lab_run("ip link add was-ours index 77 type veth peer name d1");
+	diff_make(&s.arena, &none, &want, &diff);
+	assert_ok(rtnl_apply(s.rt, &want, &diff, netns_of, &s, &e));
+	have = snapshot(&s);
+	assert_true(snapshot_link_by_name(&have, "sp-mine")->index != 77);
+	lab_run("ip link del sp-mine && ip link del was-ours");
+	assert_ok(rtnl_apply(s.rt, &want, &diff, netns_of, &s, &e));
+	have = snapshot(&s);
+	assert_int_equal(snapshot_link_by_name(&have, "sp-mine")->index, 77);
+}
+
 static void links_are_made_counted_and_deleted(void **state)
 {
 	struct scene s CLEANUP_SCENE = scene_open();
@@ -701,6 +780,9 @@ int main(void)
 		cmocka_unit_test_setup(what_iproute2_sets_is_read, lab_enter),
 		cmocka_unit_test_setup(some_tables_are_main_and_the_range, lab_enter),
 		cmocka_unit_test_setup(of_other_gates_only_the_ranges_are_listed, lab_enter),
+		cmocka_unit_test_setup(a_gates_link_is_known_by_its_index_whatever_it_is_called,
+				       lab_enter),
+		cmocka_unit_test_setup(a_taken_index_is_no_obstacle, lab_enter),
 		cmocka_unit_test_setup(links_are_made_counted_and_deleted, lab_enter),
 		cmocka_unit_test_setup(the_socket_stays_in_its_namespace, lab_enter),
 	};

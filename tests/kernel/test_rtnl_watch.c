@@ -3,6 +3,7 @@
 #include "lab.h"
 
 #include "base/text.h"
+#include "plan/slot.h"
 #include "sys/rtnl.h"
 
 #include <net/if.h>
@@ -117,6 +118,40 @@ static void of_another_gates_link_nothing_is_heard(void **state)
 	lab_run("ip -6 addr flush dev sp-2.0; ip route del 198.18.0.128/26 dev sp-other table 5900; "
 		"ip addr del 198.18.0.129/32 dev sp-other; ip link del sp-other");
 	assert_false(is_readable(w));
+	rtnl_watch_close(&w);
+}
+
+static const char *add_link(struct arena *a, uint32_t slot, size_t link)
+{
+	struct slot s = slot_of(slot);
+
+	return arena_printf(a, "ip link add sp-%u.%zu index %d type veth peer name peer%u", slot,
+			    link, slot_index(&s, link), slot);
+}
+
+/* However it is called. */
+static void a_link_that_tells_its_slot_is_heard_of_by_its_gate_alone(void **state)
+{
+	static const char *const own[] = { "sp-mine" };
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct rtnl_watch *w = NULL;
+	struct rtnl_news n;
+	struct err e;
+
+	(void)state;
+	assert_ok(rtnl_watch_open(-1, &w, &e));
+	assert_true(rtnl_watch_own(w, 1, own, 1, NULL, 0));
+	n = news_of(w, add_link(&a, 2, 2)); /* its other end is nobody's */
+	assert_true(n.links);
+	lab_run("ip link set sp-2.2 name eth9 && ip addr add 192.0.2.1/32 dev eth9 && "
+		"ip addr del 192.0.2.1/32 dev eth9 && ip link set eth9 alias new");
+	assert_false(is_readable(w));
+	n = news_of(w, add_link(&a, 1, 1));
+	assert_true(n.links);
+	n = news_of(w, "ip link set sp-1.1 name eth10");
+	assert_true(n.links);
+	n = news_of(w, "ip addr add 192.0.2.2/32 dev eth10");
+	assert_true(n.addresses);
 	rtnl_watch_close(&w);
 }
 
@@ -342,6 +377,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(of_another_gates_link_nothing_is_heard, lab_enter),
+		cmocka_unit_test_setup(a_link_that_tells_its_slot_is_heard_of_by_its_gate_alone,
+				       lab_enter),
 		cmocka_unit_test_setup(of_ones_own_links_and_of_the_hosts_everything_is_heard,
 				       lab_enter),
 		cmocka_unit_test_setup(many_links_of_the_host_are_heard, lab_enter),

@@ -226,15 +226,22 @@ static void an_address_comes_back_as_it_went(void **state)
 	}
 }
 
+static const struct veth veth = { .name = "sp-office",
+				  .index = 77,
+				  .mtu = 1400,
+				  .peer_name = "lan",
+				  .peer_netns_fd = 5 };
+
 static void a_link_is_read(void **state)
 {
 	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 7 };
 	struct rtnl_message m;
-	struct nlmsghdr *nlh = rtnl_encode_veth_add(&m, "sp-office", 1400, NULL, "lan", 5);
+	struct nlmsghdr *nlh = rtnl_encode_veth_add(&m, &veth);
 	struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
 	struct link l;
 
 	(void)state;
+	assert_int_equal(ifi->ifi_index, veth.index);
 	ifi->ifi_index = 12;
 	ifi->ifi_type = 1;
 	ifi->ifi_flags = 0x11043;
@@ -399,7 +406,7 @@ static void what_is_cut_off_is_refused(void **state)
 			header = sizeof(struct ifaddrmsg);
 			break;
 		default:
-			nlh = rtnl_encode_veth_add(&m, "sp-office", 1400, NULL, "lan", 5);
+			nlh = rtnl_encode_veth_add(&m, &veth);
 			header = sizeof(struct ifinfomsg);
 		}
 		for (size_t size = NLMSG_HDRLEN; size < nlh->nlmsg_len; size++) {
