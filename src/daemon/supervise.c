@@ -329,7 +329,7 @@ static void say_ready_late(struct loop_timer *t)
 	notify_send(getenv("NOTIFY_SOCKET"), text_str(&state));
 }
 
-/* After something was done files are looked at soon, too, where they are not heard. */
+/* After something was done files may be heard: that is tried soon. */
 static bool is_far(const struct supervisor *s)
 {
 	return !s->rested && s->rest.at_ms > clock_ms() + REST_MS;
@@ -348,30 +348,38 @@ static void idle(void *ctx)
 	s->rested = false;
 }
 
-/* What happened to files that nobody hears of; they may be heard from now on. */
-static void look_at_files(struct supervisor *s)
+/* Are they heard by now? */
+static bool try_files(struct supervisor *s)
 {
 	struct err e;
 
-	if (files_watch_open(s, &e) < 0 || resolv_renew(s, &e) < 0)
+	if (files_watch_open(s, &e) < 0)
 		sup_log(s, "%s", e.text);
+	return s->files.source.fd >= 0;
 }
 
-/* Nothing has to be done by the clock, unless what changes cannot be heard. */
+/*
+ * Nothing has to be done by the clock, unless what changes cannot be heard.  What a start
+ * has made it has looked at itself.
+ */
 static void rest(struct loop_timer *t)
 {
 	struct supervisor *s = t->ctx;
-	struct err ignored;
+	bool deaf = s->files.source.fd < 0;
+	bool due = (deaf && try_files(s)) || clock_ms() >= s->sweep_ms;
+	struct err e;
 	bool new, hears;
 
-	if (s->files.source.fd < 0)
-		look_at_files(s);
-	hears = files_watch_sysctls(s, &new, &ignored) == 0;
-	if (new || !hears)
+	if (deaf && due && resolv_renew(s, &e) < 0)
+		sup_log(s, "%s", e.text);
+	hears = files_watch_sysctls(s, &new, &e) == 0;
+	if (new || (!hears && due))
 		reconcile_soon(s);
 	s->rested = true;
+	if (due)
+		s->sweep_ms = clock_ms() + SWEEP_MS;
 	if (!hears)
-		loop_arm(&s->loop, t, SWEEP_MS);
+		loop_arm(&s->loop, t, s->sweep_ms - clock_ms());
 }
 
 /* Who starts what goes into the background by itself wonders where it is. */
@@ -500,6 +508,7 @@ static int run_loop(struct supervisor *s, struct err *e)
 		door_start(&s->doors[i]);
 	s->rest = (struct loop_timer){ .fire = rest, .ctx = s };
 	loop_arm(&s->loop, &s->rest, REST_MS);
+	s->sweep_ms = clock_ms() + SWEEP_MS;
 	s->ready = (struct loop_timer){ .fire = say_ready_late, .ctx = s };
 	if (getenv("NOTIFY_SOCKET"))
 		loop_arm(&s->loop, &s->ready, READY_MS);

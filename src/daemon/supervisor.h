@@ -197,6 +197,7 @@ struct supervisor {
 	char *last_error; /* of reconcile(), so that it is said once */
 	struct loop_timer lazy;
 	struct loop_timer rest; /* armed when something was done */
+	int64_t sweep_ms; /* clock_ms() at which what nobody hears of is looked at next */
 	bool routes4; /* somebody's will, as seen last (router.c) */
 	bool loopback_is_still; /* by our doing: who switches IPv6 forwarding on is noticed */
 	uint64_t facts_hash;
