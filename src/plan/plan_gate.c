@@ -97,7 +97,7 @@ static void by_lan(struct arena *a, const struct plan_facts *f, struct want *w, 
 	if (family == AF_INET)
 		want_add_route(a, w, table, prefix_host(&host), "lan", (struct ip){ 0 });
 	r = want_add_route(a, w, table, want_everything(family), "lan",
-			   family == AF_INET ? host : link_local(1));
+			   family == AF_INET ? host : slot_link_local(&f->slot));
 	r->prefsrc = slot_gate(&f->slot, family);
 	if (metric)
 		r->metric = metric;

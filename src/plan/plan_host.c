@@ -124,7 +124,7 @@ static struct want_link *add_host_link(struct arena *a, const struct gate *g,
 	if (f->host_arp_prefix)
 		x->len = f->slot.net4.len;
 	if (n_host_families(f) == 2)
-		want_add_address(a, w, name, link_local(1), RT_SCOPE_LINK);
+		want_add_address(a, w, name, slot_link_local(&f->slot), RT_SCOPE_LINK);
 	host_link_sysctls(a, f, w, name);
 	return l;
 }

@@ -15,7 +15,7 @@ static inline size_t n_families(const struct plan_facts *f)
 	return f->ipv6 ? 2 : 1;
 }
 
-/* fe80::1 is the upper end of a link (towards the host), fe80::2 the lower one. */
+/* Between gate and room: fe80::1 is the upper end of a link (towards the host). */
 static inline struct ip link_local(uint8_t last)
 {
 	return (struct ip){ .family = AF_INET6, .byte = { 0xfe, 0x80, [15] = last } };

@@ -19,7 +19,7 @@ static void room_short(struct arena *a, const struct plan_facts *f, struct want 
 		want_add_route(a, w, PLAN_TABLE_DOOR, prefix_host(&host), PLAN_SHORT_END,
 			       (struct ip){ 0 });
 	want_add_route(a, w, PLAN_TABLE_DOOR, want_everything(family), PLAN_SHORT_END,
-		       family == AF_INET ? host : link_local(1));
+		       family == AF_INET ? host : slot_link_local(&f->slot));
 	want_add_rule(a, w, family, PLAN_TABLE_DOOR)->from = prefix_host(&own);
 }
 

@@ -110,6 +110,13 @@ struct ip slot_host(const struct slot *s, sa_family_t family)
 	return numbered(s, family, 1);
 }
 
+struct ip slot_link_local(const struct slot *s)
+{
+	return (struct ip){ .family = AF_INET6,
+			    .byte = { 0xfe, 0x80, [12] = (uint8_t)(s->number >> 8),
+				      (uint8_t)s->number, [15] = 1 } };
+}
+
 struct ip slot_gate(const struct slot *s, sa_family_t family)
 {
 	return numbered(s, family, 2);

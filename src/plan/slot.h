@@ -43,6 +43,11 @@ int slot_index(const struct slot *s, size_t link);
 bool slot_of_index(int index, uint32_t *ret_number, bool *ret_main);
 
 struct ip slot_host(const struct slot *s, sa_family_t family);
+/*
+ * The host's end of a link, fe80::SLOT:1.  The kernel keeps equal addresses, and the routes
+ * to them, in one list: on a host with two hundred gates each would be walked past.
+ */
+struct ip slot_link_local(const struct slot *s);
 struct ip slot_gate(const struct slot *s, sa_family_t family);
 struct ip slot_room(const struct slot *s, sa_family_t family, size_t room);
 /* The room's other address: what comes by its short link is sent there. */

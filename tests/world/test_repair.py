@@ -441,25 +441,36 @@ def test_an_address_is_asked_for_while_routes_are_put_back(plain):
         inner.ip('link del t0')
 
 
+def link_local(where, link):
+    """Its link-local addresses and the anycast ones."""
+    shown = where.out('ip', '-6', '-o', 'addr', 'show', 'dev', link, 'scope', 'link')
+    anycast = [l for l in where.out('cat', '/proc/net/anycast6').splitlines() if link in l]
+    return [l.split()[3] for l in shown.splitlines()] + anycast
+
+
 def test_links_have_no_ipv6_address_of_the_kernels_making(plain):
     """Nor one for any router of a network: each is told to every gate of the host."""
-    def link_local(where, link):
-        shown = where.out('ip', '-6', '-o', 'addr', 'show', 'dev', link, 'scope', 'link')
-        anycast = [l for l in where.out('cat', '/proc/net/anycast6').splitlines() if link in l]
-        return [l.split()[3] for l in shown.splitlines()] + anycast
     with plain.inner as inner:
         assert link_local(inner, 'lan') == ['fe80::2/128']
         assert link_local(inner, 'room') == ['fe80::1/128']
-    assert link_local(plain.host, 'sp-plain') == ['fe80::1/128']
+    [own] = link_local(plain.host, 'sp-plain')
+    assert own.startswith('fe80::') and own.endswith(':1/128')
+
+
+def test_no_two_gates_have_the_hosts_end_called_alike(sallyport, plain):
+    """The kernel keeps equal addresses, and the routes to them, in one list."""
+    with sallyport.up('second', '[room]\npublish = 8399\n'):
+        assert link_local(plain.host, 'sp-plain') != link_local(plain.host, 'sp-second')
 
 
 def test_link_local_addresses_of_an_older_version_stay(plain):
     """They were of 64 bits, which a repair would not change: nothing is tried."""
     plain.wait_idle()
     os.kill(plain.child.pid, signal.SIGSTOP)
-    plain.host.ip('addr del fe80::1/128 dev sp-plain',
-                  'addr add fe80::1/64 dev sp-plain scope link noprefixroute nodad')
-    until(lambda: 'fe80::1' in plain.host.out(  # a moment later, by a worker of the kernel's
+    own = link_local(plain.host, 'sp-plain')[0].split('/')[0]
+    plain.host.ip(f'addr del {own}/128 dev sp-plain',
+                  f'addr add {own}/64 dev sp-plain scope link noprefixroute nodad')
+    until(lambda: own in plain.host.out(  # a moment later, by a worker of the kernel's
         'ip', '-6', 'route', 'show', 'table', 'local', 'dev', 'sp-plain'), 'its own route')
     since = len(plain.log.text())
     os.kill(plain.child.pid, signal.SIGCONT)

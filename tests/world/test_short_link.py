@@ -7,6 +7,7 @@ most permissive kind, with default = lan. Negative controls: from a plain
 namespace the same goes through, and by the gate what may go is heard.
 """
 import os
+import re
 import socket
 import struct
 
@@ -232,7 +233,9 @@ def test_a_room_does_not_narrow_the_hosts_paths(gate, world, room):
 def test_a_room_does_not_reach_the_host_by_it(gate, world, room, family):
     child = world.serve(world.servera, 'host', 9494)
     try:
-        for dst in {4: (A4, '127.0.0.1'), 6: (A6, 'fe80::1%lan0')}[family]:
+        short = world.servera.out('ip', '-6', '-o', 'addr', 'show', 'dev', gate.host_end)
+        upper = re.search(r'inet6 (fe80:[^/]+)', short).group(1)
+        for dst in {4: (A4, '127.0.0.1'), 6: (A6, f'{upper}%lan0')}[family]:
             got = probe.tcp(room, dst, 9494, src=gate.short[family], seconds=probe.SILENCE)
             assert got.how in (How.SILENT, How.UNREACHABLE, How.REFUSED), (dst, got)
             assert got.by != 'host'
