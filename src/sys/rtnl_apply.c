@@ -82,8 +82,8 @@ static bool has_link(struct rtnl *r, const char *name)
 static int add_veth(struct rtnl *r, struct veth *v, struct err *e)
 {
 	struct rtnl_message m;
-	int status = rtnl_talk(r, rtnl_encode_veth_add(&m, v), NLM_F_CREATE | NLM_F_EXCL, NULL,
-			       NULL, e);
+	int status =
+		rtnl_talk(r, rtnl_encode_veth_add(&m, v), NLM_F_CREATE | NLM_F_EXCL, NULL, NULL, e);
 
 	/* A renamed one of ours may have the index. */
 	if ((status != -EEXIST && status != -EBUSY) || !v->index || has_link(r, v->name))

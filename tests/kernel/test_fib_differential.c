@@ -69,7 +69,8 @@ static void add_links(void)
 
 		snprintf(a, sizeof(a), "a%d", i);
 		snprintf(b, sizeof(b), "b%d", i);
-		kernel_queue(&kernel, rtnl_encode_veth_add(&m, &(struct veth){ .name = a,
+		kernel_queue(&kernel,
+			     rtnl_encode_veth_add(&m, &(struct veth){ .name = a,
 								      .peer_name = b,
 								      .peer_netns_fd = -1 }),
 			     NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK);

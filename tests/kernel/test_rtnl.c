@@ -702,10 +702,9 @@ static void a_gates_link_is_known_by_its_index_whatever_it_is_called(void **stat
 static void a_taken_index_is_no_obstacle(void **state)
 {
 	struct scene s CLEANUP_SCENE = scene_open();
-	struct want_link link = { .name = "sp-mine",
-				  .index = 77,
-				  .peer_name = "lan",
-				  .peer_place = PLACE_ROOM };
+	struct want_link link = {
+		.name = "sp-mine", .index = 77, .peer_name = "lan", .peer_place = PLACE_ROOM
+	};
 	const struct want want = { .links = &link, .n_links = 1 };
 	const struct snapshot none = { 0 };
 	struct snapshot have;

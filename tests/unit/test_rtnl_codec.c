@@ -226,11 +226,9 @@ static void an_address_comes_back_as_it_went(void **state)
 	}
 }
 
-static const struct veth veth = { .name = "sp-office",
-				  .index = 77,
-				  .mtu = 1400,
-				  .peer_name = "lan",
-				  .peer_netns_fd = 5 };
+static const struct veth veth = {
+	.name = "sp-office", .index = 77, .mtu = 1400, .peer_name = "lan", .peer_netns_fd = 5
+};
 
 static void a_link_is_read(void **state)
 {

@@ -95,7 +95,8 @@ static int make_link(void)
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct snapshot s;
 
-	kernel_queue(&kernel, rtnl_encode_veth_add(&m, &(struct veth){ .name = "a",
+	kernel_queue(&kernel,
+		     rtnl_encode_veth_add(&m, &(struct veth){ .name = "a",
 							      .peer_name = "b",
 							      .peer_netns_fd = -1 }),
 		     NLM_F_CREATE | NLM_F_ACK);
