@@ -5,15 +5,27 @@
 #include "wire/config.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* The supervisor's own limits are shorter. */
 #define DOWN_LIMIT_MS 30000
 
+static int read_failure(const char *answer, struct text *left, struct err *e)
+{
+	const char *last = strrchr(answer, '\n');
+
+	if (last)
+		text_add_len(left, answer, (size_t)(last - answer));
+	return err_set(e, EIO, "%s", last ? last + 1 : answer);
+}
+
 /*
  * Has the supervisor end it.  If there is none (any more), @ret_name keeps one from
  * beginning: what it makes would be taken away with what is left.  @ret_found: there was one.
+ * @left: what it could not take away, a line each; then the last line is @e.
  */
-static int end_supervised(const char *gate, int *ret_name, bool *ret_found, struct err *e)
+static int end_supervised(const char *gate, int *ret_name, bool *ret_found, struct text *left,
+			  struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	int64_t until = clock_ms() + DOWN_LIMIT_MS;
@@ -26,7 +38,7 @@ static int end_supervised(const char *gate, int *ret_name, bool *ret_found, stru
 		if (r == 0 && str_eq(answer, "done"))
 			return 0;
 		if (r == 0 && *answer)
-			return err_set(e, EIO, "%s", answer);
+			return read_failure(answer, left, e);
 		if (r == -ETIMEDOUT)
 			return r;
 		r = control_hold(gate, ret_name, e);
@@ -39,8 +51,18 @@ static int end_supervised(const char *gate, int *ret_name, bool *ret_found, stru
 	return r;
 }
 
+static int fail(const char *gate, const struct text *left, const struct err *e)
+{
+	char *line, *rest = left->buf;
+
+	while ((line = strsep(&rest, "\n")))
+		(void)cli_fail(1, "gate \"%s\": %s", gate, line);
+	return cli_fail(1, "gate \"%s\": %s", gate, e->text);
+}
+
 static int down(int argc, char **argv)
 {
+	struct text left CLEANUP_TEXT = { 0 };
 	int name CLEANUP_FD = -1;
 	bool had = false, found = false;
 	struct err e;
@@ -52,11 +74,11 @@ static int down(int argc, char **argv)
 		return cli_fail(EXIT_USAGE, "%s", e.text);
 	if (!cli_may_make(&verb_down))
 		return 1;
-	r = end_supervised(argv[1], &name, &had, &e);
+	r = end_supervised(argv[1], &name, &had, &left, &e);
 	if (r == 0 && name >= 0)
-		r = teardown(argv[1], &found, &e);
+		r = teardown(argv[1], &found, &left, &e);
 	if (r < 0)
-		return cli_fail(1, "gate \"%s\": %s", argv[1], e.text);
+		return fail(argv[1], &left, &e);
 	if (!had && !found)
 		return cli_fail(1, "there is no gate \"%s\"; `sallyport status` lists them",
 				argv[1]);

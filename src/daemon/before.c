@@ -72,10 +72,27 @@ static int keep_links(struct supervisor *s, struct arena *a, struct err *e)
 	return r;
 }
 
+static int write_copy(struct arena *a, const char *gate, const struct plan_sysctl *items, size_t n,
+		      struct err *e)
+{
+	struct text t CLEANUP_TEXT = { 0 };
+
+	for (size_t i = 0; i < n; i++)
+		text_addf(&t, "%s %s\n", items[i].path, items[i].value);
+	return file_write(copy_path(a, gate), text_str(&t), e);
+}
+
+int before_leave(struct arena *a, const char *gate, const struct plan_sysctl *items, size_t n,
+		 struct err *e)
+{
+	int r = file_mkdirs(arena_printf(a, RUN_DIR "/%s", gate), 0700, e);
+
+	return r < 0 ? r : write_copy(a, gate, items, n, e);
+}
+
 int before_keep(struct supervisor *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	struct text t CLEANUP_TEXT = { 0 };
 	bool more = s->n_before != s->n_before_kept;
 	int r = more || s->before_links_changed ? keep_links(s, &a, e) : 0;
 
@@ -84,9 +101,7 @@ int before_keep(struct supervisor *s, struct err *e)
 	s->before_links_changed = false;
 	if (!more)
 		return 0;
-	for (size_t i = 0; i < s->n_before; i++)
-		text_addf(&t, "%s %s\n", s->before[i].path, s->before[i].value);
-	r = file_write(copy_path(&a, s->gate.name), text_str(&t), e);
+	r = write_copy(&a, s->gate.name, s->before, s->n_before, e);
 	if (r == 0)
 		s->n_before_kept = s->n_before;
 	return r;

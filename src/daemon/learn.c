@@ -124,11 +124,13 @@ static int end(struct trial *t, struct err *e)
 			poll(NULL, 0, 20);
 	}
 	if (killed) {
+		struct text left CLEANUP_TEXT = { 0 };
 		struct err ignored;
 		bool found;
 
-		return teardown(t->name, &found, &ignored) < 0
-			       ? err_set(e, EIO, "gate %s: %s", t->name, ignored.text)
+		return teardown(t->name, &found, &left, &ignored) < 0
+			       ? err_set(e, EIO, "gate %s: %s", t->name,
+					 left.len ? left.buf : ignored.text)
 			       : 0;
 	}
 	return 0;

@@ -257,6 +257,25 @@ static int make_dirs(struct supervisor *s, struct err *e)
 	return r;
 }
 
+/* Tells the log, and who has asked for it. */
+static int clear(struct supervisor *s, struct err *e)
+{
+	struct text left CLEANUP_TEXT = { 0 };
+	bool found;
+	int r = teardown(s->gate.name, &found, &left, e);
+	char *line, *rest = left.buf;
+
+	if (left.len && s->down_client >= 0) {
+		control_send(s->down_client, text_str(&left));
+		control_send(s->down_client, "\n");
+	}
+	while ((line = strsep(&rest, "\n")))
+		sup_log(s, "%s", line);
+	if (r < 0)
+		sup_log(s, "%s", e->text);
+	return r;
+}
+
 static int build(struct supervisor *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -290,12 +309,10 @@ static int build(struct supervisor *s, struct err *e)
 	s->seen = NULL;
 	if (r < 0) {
 		struct err ignored;
-		bool found;
 
 		fd_close(&lock);
 		close_places(s); /* there may have been too few descriptors */
-		if (teardown(s->gate.name, &found, &ignored) < 0)
-			sup_log(s, "%s", ignored.text);
+		(void)!clear(s, &ignored);
 	}
 	return r;
 }
@@ -475,19 +492,16 @@ static void stop_doors(struct supervisor *s)
 
 static int take_away(struct supervisor *s, struct err *e)
 {
-	bool found;
 	int r;
 
 	s->ending = true;
 	stop_doors(s);
 	sandboxes_close(s);
 	close_places(s);
-	r = teardown(s->gate.name, &found, e);
+	r = clear(s, e);
 	ports_release(&s->held);
 	if (s->down_client >= 0) {
-		const char *answer = r < 0 ? e->text : "done";
-
-		(void)send(s->down_client, answer, strlen(answer), MSG_NOSIGNAL);
+		control_send(s->down_client, r < 0 ? e->text : "done");
 		fd_close(&s->down_client);
 	}
 	return r;
@@ -540,9 +554,7 @@ int supervise(struct supervisor *s, struct err *e)
 	notify_send(getenv("NOTIFY_SOCKET"), "STOPPING=1");
 	if (s->child.pid > 0)
 		kill(s->child.pid, SIGTERM);
-	if (take_away(s, &later) < 0) {
-		sup_log(s, "%s", later.text);
-		return r < 0 ? r : err_set(e, EIO, "%s", later.text);
-	}
+	if (take_away(s, &later) < 0 && r == 0)
+		return err_set(e, EIO, "%s", later.text);
 	return r;
 }

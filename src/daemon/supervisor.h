@@ -301,6 +301,9 @@ int flows_follow(struct supervisor *s, struct err *e) MUST_USE;
  */
 int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sysctl **ret,
 		size_t *ret_n, struct err *e) MUST_USE;
+/* Writes what could not be put back where before_read() finds it. */
+int before_leave(struct arena *a, const char *gate, const struct plan_sysctl *items, size_t n,
+		 struct err *e) MUST_USE;
 /* Writes the copy that stands beside the table, if there is more to it now. */
 int before_keep(struct supervisor *s, struct err *e) MUST_USE;
 /*
@@ -498,8 +501,11 @@ void sandbox_watch_close(struct sandbox_watch **w);
 /* daemon/status.c */
 char *status_json(struct supervisor *s); /* malloc'ed */
 
-/* daemon/teardown.c: takes a gate away by what the kernel tells; 0 if there was none. */
-int teardown(const char *gate, bool *ret_found, struct err *e) MUST_USE;
+/*
+ * daemon/teardown.c: takes a gate away by what the kernel tells; 0 if there was none.
+ * All goes that can: of the rest, @left has a line each with what to try, and @e their number.
+ */
+int teardown(const char *gate, bool *ret_found, struct text *left, struct err *e) MUST_USE;
 /* Of a gate that stands, namespaces of rooms that it does not have (any more). */
 int teardown_rooms(struct supervisor *s, struct err *e) MUST_USE;
 /* A lock over what gates share on the host; released by closing the fd. */

@@ -3,7 +3,8 @@
  * Takes a gate away by what the kernel tells of it, whoever made it: after a
  * clean end, after `kill -9`, half made.  First what uses it ends, then the way
  * in goes, then the table that guards, then the sysctls get their old values.
- * Nothing is touched that does not carry our name.
+ * Nothing is touched that does not carry our name.  What cannot be taken away is told,
+ * and keeps nothing else from going.
  */
 #include "daemon/supervisor.h"
 
@@ -19,6 +20,7 @@
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -70,7 +72,10 @@ int end_processes(int netns_fd, int grace_ms, struct err *e)
 		if (r < 0 || !n)
 			return r;
 		if (waited > grace_ms + GRACE_MS)
-			return err_set(e, EBUSY, "process %d does not end", pids[0]);
+			return err_set(e, EBUSY,
+				       "process %d does not end, not even by SIGKILL (try: cat "
+				       "/proc/%d/stack, which says where it hangs)",
+				       pids[0], pids[0]);
 		for (size_t i = 0; i < n; i++)
 			netns_signal(netns_fd, pids[i], sig);
 		pause_ms(STEP_MS);
@@ -83,10 +88,35 @@ struct remains {
 	struct rtnl *rtnl;
 	struct nft *nft;
 	struct snapshot host;
+	struct text *left; /* what stays, a line each */
+	size_t n_left;
 	const struct supervisor *keeps; /* whose namespaces stay; NULL: nobody's */
 	bool run; /* made by `run`: what runs in its rooms ends with it */
 	bool found;
 };
+
+/* One thing stays: @why, and what to try against that. */
+__attribute__((format(printf, 3, 4))) static void leave(struct remains *x, const struct err *why,
+							const char *fmt, ...)
+{
+	va_list ap;
+
+	text_addf(x->left, "%s%s (try: ", x->n_left++ ? "\n" : "", why->text);
+	va_start(ap, fmt);
+	text_addv(x->left, fmt, ap);
+	va_end(ap);
+	text_add(x->left, ")");
+}
+
+/* The same of a file: most of all, one of a file system that has become read-only. */
+static void leave_file(struct remains *x, int r, const char *path, const char *cure,
+		       const struct err *why)
+{
+	if (r == -EROFS)
+		leave(x, why, "mount -o remount,rw \"$(findmnt -n -o TARGET -T %s)\"", path);
+	else
+		leave(x, why, "%s %s", cure, path);
+}
 
 /* NAME.gate, NAME and NAME.ROOM */
 static bool has_our_name(const char *gate, const char *name)
@@ -124,37 +154,46 @@ static bool is_kept(const struct remains *x, struct arena *a, const char *netns)
 	return kept;
 }
 
-static int remove_netns(struct remains *x, struct arena *a, struct err *e)
+static void delete_name(struct remains *x, struct arena *a, const char *name)
+{
+	struct err e;
+	int r = netns_delete(name, &e);
+
+	if (r < 0)
+		leave_file(x, r, arena_printf(a, NETNS_DIR "/%s", name), "umount -l", &e);
+}
+
+/* While somebody lives in it, its name is how he is found next time. */
+static void remove_netns(struct remains *x, struct arena *a, const char *name)
+{
+	bool is_gate = str_eq(name, arena_printf(a, "%s.gate", x->gate));
+	int fd CLEANUP_FD = -1;
+	bool run = false;
+	struct err e;
+	int r = netns_open(name, &fd, &e);
+
+	if (r == -ENOENT ? !netns_is_leftover(name) : r < 0 || !is_our_netns(a, x->gate, fd, &run))
+		return;
+	x->found = true;
+	r = r == 0 && (is_gate || run) ? end_processes(fd, GRACE_MS, &e) : 0;
+	if (r < 0)
+		leave(x, &e, "ip netns pids %s", name);
+	else
+		delete_name(x, a, name);
+}
+
+static void remove_all_netns(struct remains *x, struct arena *a)
 {
 	const char **names;
 	size_t n = 0;
-	int r = netns_list(a, &names, &n, e);
+	struct err e;
+	int r = netns_list(a, &names, &n, &e);
 
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		bool is_gate = str_eq(names[i], arena_printf(a, "%s.gate", x->gate));
-		int fd CLEANUP_FD = -1;
-		bool run = false;
-		struct err ignored;
-
-		r = has_our_name(x->gate, names[i]) && !is_kept(x, a, names[i])
-			    ? netns_open(names[i], &fd, &ignored)
-			    : -EXDEV;
-		if (r == -ENOENT && netns_is_leftover(names[i])) {
-			x->found = true;
-			r = netns_delete(names[i], e);
-			continue;
-		}
-		if (r < 0 || !is_our_netns(a, x->gate, fd, &run)) {
-			r = 0;
-			continue;
-		}
-		x->found = true;
-		if (is_gate || run)
-			r = end_processes(fd, GRACE_MS, e);
-		if (r == 0)
-			r = netns_delete(names[i], e);
-	}
-	return r;
+	if (r < 0)
+		leave(x, &e, "ls -l " NETNS_DIR);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		if (has_our_name(x->gate, names[i]) && !is_kept(x, a, names[i]))
+			remove_netns(x, a, names[i]);
 }
 
 /*
@@ -184,8 +223,23 @@ static const char *other_gate(struct remains *x, struct arena *a)
 	return NULL;
 }
 
+static void leave_step(struct remains *x, const struct op *op, const struct err *why)
+{
+	const struct rule *rule = op->kind == OP_RULE_DEL ? op->rule : NULL;
+	const struct route *route = op->kind == OP_ROUTE_DEL ? op->route : NULL;
+
+	if (rule)
+		leave(x, why, "ip -%c rule del pref %u table %u",
+		      rule->family == AF_INET6 ? '6' : '4', rule->priority, rule->table);
+	else if (route)
+		leave(x, why, "ip -%c route flush table %u", route->family == AF_INET6 ? '6' : '4',
+		      route->table);
+	else
+		leave(x, why, "ip rule; ip route show table all");
+}
+
 /* The rules on the host are all gates': the last one takes them, and what their table still holds. */
-static int remove_policy(struct remains *x, struct arena *a, struct err *e)
+static void remove_policy(struct remains *x, struct arena *a)
 {
 	struct want nothing = { .place = PLACE_HOST,
 				.protocol = RTPROT_KERNEL,
@@ -193,16 +247,23 @@ static int remove_policy(struct remains *x, struct arena *a, struct err *e)
 				.table_last = SLOT_TABLE + SLOT_COUNT - 1 };
 	struct snapshot now = { 0 };
 	struct diff diff = { 0 };
-	int r;
+	struct err e;
 
 	if (other_gate(x, a))
-		return 0;
-	r = rtnl_snapshot_tables(x->rtnl, a, nothing.table_first, nothing.table_last, &now, e);
-	if (r < 0)
-		return r;
+		return;
+	if (rtnl_snapshot_tables(x->rtnl, a, nothing.table_first, nothing.table_last, &now, &e) <
+	    0) {
+		leave(x, &e, "ip rule; ip route show table all");
+		return;
+	}
 	diff_make(a, &now, &nothing, &diff);
 	x->found |= diff.n_ops > 0;
-	return rtnl_apply(x->rtnl, &nothing, &diff, NULL, NULL, e);
+	for (size_t i = 0; i < diff.n_ops; i++) {
+		const struct diff step = { .ops = &diff.ops[i], .n_ops = 1 };
+
+		if (rtnl_apply(x->rtnl, &nothing, &step, NULL, NULL, &e) < 0)
+			leave_step(x, &diff.ops[i], &e);
+	}
 }
 
 static bool is_among(const struct plan_sysctl *all, size_t n, const char *path)
@@ -243,37 +304,49 @@ static const char *value_before(const struct plan_sysctl *before, size_t n, cons
 	return NULL;
 }
 
-static int put_back(const struct plan_sysctl *b, struct err *e)
-{
-	int r = sysctl_set(b->path, b->value, NULL, e);
+/* What was before us, and which of it is not so again. */
+struct owed {
+	struct plan_sysctl *items;
+	size_t n, cap;
+};
 
-	return r == -ENOENT ? 0 : r; /* the interface has gone */
+static void put_back(struct remains *x, struct arena *a, const struct plan_sysctl *b,
+		     struct owed *owed)
+{
+	struct err e;
+	int r = sysctl_set(b->path, b->value, NULL, &e);
+
+	if (r == 0 || r == -ENOENT) /* the interface has gone */
+		return;
+	*arena_push(a, owed->items, owed->n, owed->cap) = *b;
+	leave(x, &e, "sysctl -w net/%s=%s", b->path, b->value);
 }
 
 /*
  * IPv6's "all" first: it sets every interface, and those come after.  IPv4's
  * stay on if ip_forward was switched on meanwhile: somebody else forwards.
  */
-static int restore(struct arena *a, const struct plan_sysctl *before, size_t n, struct err *e)
+static void restore(struct remains *x, struct arena *a, const struct plan_sysctl *before, size_t n,
+		    struct owed *owed)
 {
 	const char *forward = value_before(before, n, "ipv4/ip_forward");
 	const char *now = "0";
-	int r = 0;
+	struct err ignored;
 
-	if (sysctl_get(a, "ipv4/ip_forward", &now, e) < 0)
+	if (sysctl_get(a, "ipv4/ip_forward", &now, &ignored) < 0)
 		now = "0";
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (str_eq(before[i].path, "ipv6/conf/all/forwarding"))
-			r = put_back(&before[i], e);
-	for (size_t i = 0; r == 0 && i < n; i++) {
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(before[i].path, PLAN_FORWARDING6_ALL))
+			put_back(x, a, &before[i], owed);
+	for (size_t i = 0; i < n; i++) {
 		bool ipv4 = str_starts(before[i].path, "ipv4/");
 
-		if (str_eq(before[i].path, "ipv4/ip_forward") ||
+		if (str_eq(before[i].path, PLAN_FORWARDING6_ALL) ||
+		    str_eq(before[i].path, "ipv4/ip_forward") ||
 		    (ipv4 && forward && str_eq(forward, "0") && str_eq(now, "1")))
 			continue;
-		r = put_back(&before[i], e);
+		put_back(x, a, &before[i], owed);
 	}
-	return r;
 }
 
 /* Of the table that all gates share. */
@@ -350,88 +423,135 @@ static int remove_part(struct remains *x, struct arena *a, const struct part *pa
 	return nft_run(x->nft, "delete table inet " PLAN_NFT_HOST "\n", e);
 }
 
-static int remove_from_table(struct remains *x, struct arena *a, struct err *e)
+/* To the next gate, or to the host. */
+static void give_back(struct remains *x, struct arena *a, struct plan_sysctl *before, size_t n,
+		      struct owed *owed)
 {
 	const char *heir = other_gate(x, a);
-	struct plan_sysctl *before;
-	struct part part;
-	size_t n;
-	int r = part_of_table(x, a, &part, e);
+	struct err e;
 
-	if (r == 0)
-		r = before_read(x->nft, a, x->gate, &before, &n, e);
-	if (r == 0)
-		r = heir ? bequeath(x, a, heir, before, n, e) : restore(a, before, n, e);
-	return r < 0 ? r : remove_part(x, a, &part, e);
+	if (!heir) {
+		restore(x, a, before, n, owed);
+	} else if (bequeath(x, a, heir, before, n, &e) < 0) {
+		*owed = (struct owed){ .items = before, .n = n };
+		leave(x, &e, "nft list chain inet " PLAN_NFT_HOST " before_%s", heir);
+	}
 }
 
-static int remove_links(struct remains *x, struct err *e)
+/* The table is not taken away before what it tells of the sysctls is known. */
+static void remove_from_table(struct remains *x, struct arena *a, struct owed *owed)
 {
-	int r = 0;
+	struct plan_sysctl *before;
+	struct part part;
+	struct err e;
+	size_t n;
+	int r = part_of_table(x, a, &part, &e);
 
-	for (size_t i = 0; r == 0 && i < x->host.n_links; i++) {
+	if (r == 0)
+		r = before_read(x->nft, a, x->gate, &before, &n, &e);
+	if (r == 0) {
+		give_back(x, a, before, n, owed);
+		r = remove_part(x, a, &part, &e);
+	}
+	if (r < 0) {
+		(void)err_wrap(&e, r, "remove from table inet " PLAN_NFT_HOST);
+		leave(x, &e, "nft list table inet " PLAN_NFT_HOST);
+	}
+}
+
+static void remove_links(struct remains *x)
+{
+	struct err e;
+
+	for (size_t i = 0; i < x->host.n_links; i++) {
+		const char *name = x->host.links[i].name;
+
 		if (!is_gates_link(x, &x->host.links[i]))
 			continue;
 		x->found = true;
-		r = rtnl_link_delete(x->rtnl, x->host.links[i].name, e);
+		if (rtnl_link_delete(x->rtnl, name, &e) < 0)
+			leave(x, &e, "ip link del %s", name);
 	}
-	return r;
+}
+
+static void remove_others_rules(struct remains *x)
+{
+	struct err e;
+
+	if (firewall_undo(x->nft, x->gate, &e) < 0)
+		leave(x, &e,
+		      "nft -a list ruleset | grep sallyport-%s; nft delete rule ... handle N",
+		      x->gate);
 }
 
 /* Who goes on asking by UDP is answered by whoever publishes that port next. */
-static int remove_flows(const struct slot *slot, struct err *e)
+static void remove_flows(struct remains *x, const struct slot *slot)
 {
 	struct prefix nets[] = { slot->net4, slot->net6 };
 	struct conntrack_lost lost = { .from = nets, .n_from = ARRAY_LEN(nets) };
+	char net[PREFIX_TEXT_SIZE];
+	struct err e;
 
-	return conntrack_forget(-1, &lost, e);
+	if (conntrack_forget(-1, &lost, &e) < 0)
+		leave(x, &e, "conntrack -D -r %s", prefix_text(&slot->net4, net));
+}
+
+/* All but what the host is owed still, which is for the next one who takes the gate away, or over. */
+static void remove_files(struct remains *x, struct arena *a, const struct owed *owed)
+{
+	const char *dir = arena_printf(a, RUN_DIR "/%s", x->gate);
+	struct err e;
+	int r;
+
+	x->found |= access(dir, F_OK) == 0;
+	r = file_remove_tree(dir, &e);
+	if (r == 0 && owed->n)
+		r = before_leave(a, x->gate, owed->items, owed->n, &e);
+	if (r < 0)
+		leave_file(x, r, dir, "rm -r", &e);
+	/* Only when they are empty: the last gate's, and where wireguard-go's socket stood. */
+	(void)rmdir(RUN_DIR);
+	(void)rmdir("/run/wireguard");
 }
 
 static int remove_all(struct remains *x, struct arena *a, struct err *e)
 {
 	int r = rtnl_snapshot_tables(x->rtnl, a, 0, 0, &x->host, e);
+	struct owed owed = { 0 };
 	bool has_slot;
 	struct slot slot;
 
 	if (r < 0)
 		return r;
 	has_slot = slot_find(&x->host, x->link, &slot);
-	r = remove_netns(x, a, e);
-	if (r == 0)
-		r = remove_policy(x, a, e);
-	if (r == 0)
-		r = remove_links(x, e);
-	if (r == 0)
-		r = firewall_undo(x->nft, x->gate, e);
-	if (r == 0)
-		r = remove_from_table(x, a, e);
-	if (r == 0 && has_slot)
-		r = remove_flows(&slot, e);
-	if (r == 0)
-		r = file_remove_tree(arena_printf(a, RUN_DIR "/%s", x->gate), e);
-	if (r < 0)
-		return r;
-	/* Only when they are empty: the last gate's, and where wireguard-go's socket stood. */
-	(void)rmdir(RUN_DIR);
-	(void)rmdir("/run/wireguard");
-	return r;
+	remove_all_netns(x, a);
+	remove_policy(x, a);
+	remove_links(x);
+	remove_others_rules(x);
+	remove_from_table(x, a, &owed);
+	if (has_slot)
+		remove_flows(x, &slot);
+	remove_files(x, a, &owed);
+	return 0;
 }
 
 int teardown_rooms(struct supervisor *s, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
-	struct remains x = { .gate = s->gate.name, .keeps = s };
+	struct text left CLEANUP_TEXT = { 0 };
+	struct remains x = { .gate = s->gate.name, .keeps = s, .left = &left };
 
-	return remove_netns(&x, &a, e);
+	remove_all_netns(&x, &a);
+	return x.n_left ? err_set(e, EIO, "%s", text_str(&left)) : 0;
 }
 
-int teardown(const char *gate, bool *ret_found, struct err *e)
+int teardown(const char *gate, bool *ret_found, struct text *left, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct rtnl *rtnl CLEANUP_RTNL = NULL;
 	struct nft *nft CLEANUP_NFT = NULL;
 	int lock CLEANUP_FD = -1, here CLEANUP_FD = -1;
-	struct remains x = { .gate = gate, .link = arena_printf(&a, "sp-%s", gate) };
+	struct remains x = { .gate = gate, .link = arena_printf(&a, "sp-%s", gate), .left = left };
 	int r = host_lock(&lock, e);
 
 	if (r == 0)
@@ -446,5 +566,10 @@ int teardown(const char *gate, bool *ret_found, struct err *e)
 	x.nft = nft;
 	r = remove_all(&x, &a, e);
 	*ret_found = x.found;
-	return r;
+	if (r < 0 || !x.n_left)
+		return r;
+	return err_set(e, EIO, "%s; when that is mended, go on with: sallyport down %s",
+		       x.n_left == 1 ? "one thing is left of it"
+				     : arena_printf(&a, "%zu things are left of it", x.n_left),
+		       gate);
 }

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <fts.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,19 +88,28 @@ int file_mkdirs(const char *path, mode_t mode, struct err *e)
 	return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static void walk_close(FTS **f)
 {
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
+	if (*f)
+		fts_close(*f);
 }
 
+/* Of what cannot go, the first is told; a directory of such a file is none. */
 int file_remove_tree(const char *path, struct err *e)
 {
-	if (nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) < 0 && errno != ENOENT)
+	char *const roots[] = { (char *)path, NULL };
+	FTS *walk __attribute__((cleanup(walk_close))) =
+		fts_open(roots, FTS_PHYSICAL | FTS_XDEV | FTS_NOCHDIR, NULL);
+	FTSENT *f;
+	int r = 0;
+
+	if (!walk)
 		return err_errno(e, errno, "remove %s", path);
-	return 0;
+	while ((f = fts_read(walk)))
+		if (f->fts_info != FTS_D && f->fts_info != FTS_NS && remove(f->fts_accpath) < 0 &&
+		    errno != ENOENT && r == 0)
+			r = err_errno(e, errno, "remove %s", f->fts_path);
+	return r;
 }
 
 int file_memory(const char *name, const char *text, size_t size, int *ret_fd, struct err *e)
