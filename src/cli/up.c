@@ -48,7 +48,10 @@ static int load(struct supervisor *s, const char *word, struct err *e)
 			       path);
 	if (r == 0)
 		r = config_read(&s->arena, name, path, text, size, &s->gate, e);
-	return r == 0 ? supervisor_prepare(s, e) : r;
+	if (r < 0)
+		return r;
+	writable_warn(s, path);
+	return supervisor_prepare(s, e);
 }
 
 static const struct option options[] = { { "dry-run", no_argument, NULL, 'n' },

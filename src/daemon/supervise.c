@@ -72,6 +72,7 @@ static int find_kind(struct supervisor *s, struct door *d, struct err *e)
 	r = file_read(&s->arena, d->vpn, FILE_READ_MAX, &text, &size, e);
 	if (r < 0)
 		return err_wrap(e, r, "%s: door \"%s\"", d->vpn_at, d->name);
+	writable_warn(s, d->vpn);
 	return config_vpn_kind(d->vpn, text, size, &d->kind, e);
 }
 

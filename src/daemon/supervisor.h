@@ -516,6 +516,12 @@ int end_processes(int netns_fd, int grace_ms, struct err *e) MUST_USE;
 /* daemon/leftovers.c: what is not taken over of a gate whose supervisor was killed. */
 int leftovers_end(struct supervisor *s, struct err *e) MUST_USE;
 
+/*
+ * daemon/writable.c: tells of a file that others than root, or who called sudo(8), may write,
+ * though what it says is done as root.
+ */
+void writable_warn(const struct supervisor *s, const char *path);
+
 /* daemon/supervise.c */
 int supervise(struct supervisor *s, struct err *e) MUST_USE;
 /* doors[] and rooms[] for the gate, VPN files read; nothing is changed yet. */

@@ -135,6 +135,30 @@ def test_a_file_that_is_no_vpns(world, sallyport):
     assert done.returncode == 2 and 'bad.ovpn' in done.stderr
 
 
+@pytest.mark.parametrize('mode, owner, group, env, cure', [
+    (0o644, 0, 0, {}, None), (0o600, 1, 0, {'SUDO_UID': '1'}, None), (0o664, 0, 0, {}, None),
+    (0o646, 0, 0, {}, 'chmod go-w'), (0o664, 0, 1, {}, 'chmod go-w'),
+    (0o600, 1, 0, {}, 'chown root'), (0o600, 1, 0, {'SUDO_UID': '2'}, 'chown root')])
+def test_a_file_that_others_may_write_is_told(world, sallyport, mode, owner, group, env, cure):
+    """Whoever may, is root when the gate starts."""
+    vpn = f'{world.dir}/shared.ovpn'
+    with open(world.office) as f, open(vpn, 'w') as to:
+        to.write(f.read())
+    conf = sallyport.write('shared', f'[room]\npublish = 80\n[door office]\nvpn = {vpn}\n')
+    for path in vpn, sallyport.host.path(conf):
+        os.chown(path, owner, group)
+        os.chmod(path, mode)
+    env = {**{k: v for k, v in os.environ.items() if k != 'SUDO_UID'}, **env}
+    done = sallyport('up', 'shared', '--dry-run', env=env, ok=True)
+    ran = sallyport('run', '--dry-run', '--vpn', vpn, '--', 'true', env=env, ok=True)
+    os.unlink(vpn)
+    os.unlink(sallyport.host.path(conf))
+    for said, paths in (done.stderr, (conf, vpn)), (ran.stderr, (vpn,)):
+        told = [l for l in said.splitlines() if 'as root' in l]
+        assert len(told) == (len(paths) if cure else 0), said
+        assert all(any(f'(try: {cure} {p})' in l for l in told) for p in paths if cure), said
+
+
 def test_not_root(world, sallyport):
     done = world.servera.run('setpriv', '--reuid', '65534', '--clear-groups',
                              '--inh-caps=-all', sallyport.program, 'run', '--',
