@@ -8,6 +8,7 @@ from lab.dhcp import Dhcp
 from lab.guard import Guard, Sessions, lived_in
 from lab.host import PATIENCE, until
 from lab.machine import Machine
+from lab.networkd import EXTRA, STATIC, another_link, is_done
 from lab.state import difference, hoststate
 from lab.world import A4, A6, LAPTOP4
 
@@ -16,24 +17,6 @@ DROP_IN = '/etc/systemd/networkd.conf.d/50-sallyport.conf'
 OFFICE = '/etc/openvpn/client/office.conf'
 UNIT = 'sallyport-guard.service'
 CLIENT = 'openvpn-client@office.service'
-STATIC = f'''
-[Match]
-Name=eth0
-[Network]
-Address={A4}/24
-Address={A6}/64
-Gateway=172.16.5.1
-Gateway=fd00:16:5::1
-IPv6AcceptRA=no
-LinkLocalAddressing=no
-'''
-EXTRA = '''
-[Match]
-Name=extra0
-[Network]
-Address=192.0.2.77/24
-ConfigureWithoutCarrier=yes
-'''
 LEASED = '''
 [Match]
 Name=eth0
@@ -77,14 +60,8 @@ def networkd(net, boot, network, files=None, enable=(), **kw):
     machine = boot({NETWORK: network,
                     NETWORK.replace('eth0', 'extra0'): EXTRA, **(files or {})},
                    ['systemd-networkd.service', *enable], **kw)
-    networkd_is_done(machine)
+    is_done(machine)
     return machine
-
-
-def networkd_is_done(machine):
-    until(lambda: 'configured' in machine.run(
-        'networkctl', 'list', '--no-pager', 'eth0', ok=False).stdout.split(),
-          lambda: machine.journal('systemd-networkd'), PATIENCE)
 
 
 def sessions(net, to=A4):
@@ -125,14 +102,6 @@ def reconfigure(machine):
     machine.run('networkctl', 'reconfigure', 'eth0')
 
 
-def another_link(machine):
-    machine.run('ip', 'link', 'add', 'extra0', 'type', 'veth', 'peer', 'name',
-                'extra1')
-    until(lambda: '192.0.2.77' in machine.out('ip', 'addr'), 'networkd has seen it',
-          PATIENCE)
-    machine.run('ip', 'link', 'del', 'extra0')
-
-
 @pytest.mark.parametrize('what', [reconfigure, another_link],
                          ids=['that reconfigures', 'that sees a new link'])
 def test_networkd_takes_strangers_rules_and_leaves_the_guards(net, boot, what):
@@ -146,7 +115,7 @@ def test_networkd_takes_strangers_rules_and_leaves_the_guards(net, boot, what):
         what(machine)
         until(lambda: STRANGER not in machine.out('ip', 'rule'),
               'networkd takes it', PATIENCE)
-        networkd_is_done(machine)
+        is_done(machine)
         # It may have taken the address as well, and the guard's rules with it.
         until(lambda: rules(machine) == before, guard.log.text, PATIENCE)
         lines.wait_lines()
@@ -168,7 +137,7 @@ def test_with_the_drop_in_networkd_leaves_every_rule(net, boot):
         add_strangers(machine)
         reconfigure(machine)
         another_link(machine)
-        networkd_is_done(machine)
+        is_done(machine)
         assert STRANGER in machine.out('ip', 'rule')
         lines.wait_lines()
         machine.run('ip', 'rule', 'del', 'pref', '77')

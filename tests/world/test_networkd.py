@@ -3,29 +3,11 @@
 are not its own."""
 import pytest
 
-from lab import probe
+from lab import networkd, probe
 from lab.host import PATIENCE, stopped, until
 from lab.machine import Machine
-from lab.world import A4, A6, LAPTOP4, wrong_answers
+from lab.world import A4, LAPTOP4, wrong_answers
 
-ETH0 = f'''
-[Match]
-Name=eth0
-[Network]
-Address={A4}/24
-Address={A6}/64
-Gateway=172.16.5.1
-Gateway=fd00:16:5::1
-IPv6AcceptRA=no
-LinkLocalAddressing=no
-'''
-EXTRA0 = '''
-[Match]
-Name=extra0
-[Network]
-Address=192.0.2.77/24
-ConfigureWithoutCarrier=yes
-'''
 CONF = '''
 [room]
 publish = 80 80/udp
@@ -40,25 +22,13 @@ def machine(world, program):
     """As one that was just switched on."""
     world.servera.ip('addr flush dev eth0', 'route flush table main', 'link set eth0 down')
     machine = Machine(world.servera, world.dir, program,
-                      {'/etc/systemd/network/eth0.network': ETH0,
-                       '/etc/systemd/network/extra0.network': EXTRA0},
+                      {'/etc/systemd/network/eth0.network': networkd.STATIC,
+                       '/etc/systemd/network/extra0.network': networkd.EXTRA},
                       enable=['systemd-networkd.service'])
-    is_done(machine)
+    networkd.is_done(machine)
     yield machine
     machine.close()
     world.servera.run('ip', 'link', 'del', 'extra0', ok=False)
-
-
-def is_done(machine):
-    until(lambda: 'configured' in machine.run(
-        'networkctl', 'list', '--no-pager', 'eth0', ok=False).stdout.split(),
-          lambda: machine.journal('systemd-networkd'), PATIENCE)
-
-
-def another_link(machine):
-    machine.run('ip', 'link', 'add', 'extra0', 'type', 'veth', 'peer', 'name', 'extra1')
-    until(lambda: '192.0.2.77' in machine.out('ip', 'addr'), 'networkd has seen it')
-    machine.run('ip', 'link', 'del', 'extra0')
 
 
 def reconfigure(machine):
@@ -67,8 +37,8 @@ def reconfigure(machine):
 
 def restart(machine):
     machine.run('systemctl', 'restart', 'systemd-networkd')
-    is_done(machine)
-    another_link(machine)
+    networkd.is_done(machine)
+    networkd.another_link(machine)
 
 
 def ours(host):
@@ -79,7 +49,7 @@ def ours(host):
             for f in ('-4', '-6')}
 
 
-@pytest.mark.parametrize('what', [another_link, reconfigure, restart],
+@pytest.mark.parametrize('what', [networkd.another_link, reconfigure, restart],
                          ids=['another link', 'reconfigure', 'restart and another link'])
 def test_networkd_takes_strangers_rules_and_leaves_a_gates(world, sallyport, machine, what):
     with sallyport.up('main', CONF.format(office=world.office)) as gate:
@@ -94,7 +64,7 @@ def test_networkd_takes_strangers_rules_and_leaves_a_gates(world, sallyport, mac
             for family, stranger in STRANGERS.items():
                 until(lambda: stranger not in machine.out('ip', f'-{family}', 'rule'),
                       'networkd takes it')
-            is_done(machine)
+            networkd.is_done(machine)
             assert ours(world.servera) == before
             got = flow.stop()
         assert got.error is None and got.greeting.split()[1] == LAPTOP4
