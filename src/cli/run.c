@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cli.h"
 
+#include "daemon/front.h"
 #include "sys/fd.h"
 #include "sys/netns.h"
 #include "wire/config.h"
@@ -170,6 +171,7 @@ static int run(int argc, char **argv)
 {
 	struct run_options o = { 0 };
 	struct supervisor s = { 0 };
+	int tty = -1, status;
 	struct err e;
 	int r;
 
@@ -179,7 +181,10 @@ static int run(int argc, char **argv)
 		return cli_usage(&verb_run, "run needs a command, after --");
 	if (!o.dry && !cli_may_make(&verb_run))
 		return 1;
+	if (!o.dry && front_stand(&tty, &status))
+		return status;
 	r = load(&s, &o, argv[optind], &e);
+	s.child.tty = tty;
 	if (r < 0)
 		return cli_fail(r == -EINVAL ? EXIT_USAGE : 1, "%s", e.text);
 	s.command = (const char *const *)argv + optind;

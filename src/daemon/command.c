@@ -2,6 +2,7 @@
 #include "daemon/command.h"
 
 #include "base/text.h"
+#include "daemon/log.h"
 #include "sys/fd.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH };
+static const int forwarded[] = { SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM,
+				 SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT };
 static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 
 /*
@@ -27,6 +29,20 @@ static bool has_it_already(const struct command *c, const struct signalfd_siginf
 	return info->ssi_signo != SIGHUP || getsid(0) != getpid();
 }
 
+/* `fg` or `bg` of the shell: who had its terminal has it again, if that has come to us. */
+static void go_on(const struct command *c)
+{
+	pid_t own = getpgrp(), group = getpgid(c->pid);
+
+	if (group <= 0 || group == own) {
+		kill(c->pid, SIGCONT);
+		return;
+	}
+	if (c->had_tty && tcgetpgrp(c->tty) == own)
+		(void)tcsetpgrp(c->tty, group);
+	kill(-group, SIGCONT);
+}
+
 static void signal_came(struct loop_source *source, uint32_t events)
 {
 	struct command *c = source->ctx;
@@ -37,6 +53,10 @@ static void signal_came(struct loop_source *source, uint32_t events)
 		return;
 	if (info.ssi_signo == SIGPIPE)
 		return; /* of our own log, which nobody reads any more */
+	if (c->pid > 0 && info.ssi_signo == SIGCONT && c->tty >= 0) {
+		go_on(c);
+		return;
+	}
 	if (c->pid > 0) {
 		if (!has_it_already(c, &info))
 			kill(c->pid, (int)info.ssi_signo);
@@ -65,6 +85,58 @@ int command_signals(struct command *c, struct loop *loop, struct err *e)
 	c->loop = loop;
 	c->signals = (struct loop_source){ .fd = -1, .ready = signal_came, .ctx = c };
 	return r < 0 ? r : loop_add(loop, &c->signals, fd, e);
+}
+
+/* Only a shell that waits for our group can (POSIX: the group is not orphaned): we try it. */
+static bool job_can_stop(void)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return true;
+	if (pid == 0) {
+		signal(SIGTSTP, SIG_DFL);
+		raise(SIGTSTP);
+		_exit(0);
+	}
+	(void)waitpid(pid, &status, WUNTRACED);
+	if (!WIFSTOPPED(status))
+		return false;
+	kill(pid, SIGKILL);
+	(void)waitpid(pid, &status, 0);
+	return true;
+}
+
+/* It asks for the terminal that our group was given, as timeout(1)'s command does: passed on. */
+static bool gets_terminal(const struct command *c, pid_t group, int sig)
+{
+	if ((sig != SIGTTIN && sig != SIGTTOU) || group == getpgrp() ||
+	    tcgetpgrp(c->tty) != getpgrp() || tcsetpgrp(c->tty, group) < 0)
+		return false;
+	kill(-group, SIGCONT);
+	return true;
+}
+
+void command_look(struct command *c, const char *who)
+{
+	siginfo_t info = { 0 };
+	pid_t group;
+
+	if (c->pid <= 0 || c->tty < 0 ||
+	    waitid(P_PID, (id_t)c->pid, &info, WSTOPPED | WNOHANG) < 0 || !info.si_pid)
+		return;
+	group = getpgid(c->pid);
+	if (group <= 0 || gets_terminal(c, group, info.si_status))
+		return;
+	c->had_tty = group != getpgrp() && tcgetpgrp(c->tty) == group;
+	if (job_can_stop())
+		kill(0, SIGTSTP); /* which we ignore */
+	else
+		log_say(who,
+			"the command (process %d) was stopped by SIG%s, and there is no shell that "
+			"could have the terminal (try, in another one: kill -CONT %d)",
+			(int)c->pid, sigabbrev_np(info.si_status), (int)c->pid);
 }
 
 static void ended(struct loop_source *source, uint32_t events)

@@ -592,6 +592,7 @@ static void child_changed(struct loop_source *source, uint32_t events)
 		;
 	for (size_t i = 1; i < s->gate.n_doors; i++)
 		look_whether_stopped(&s->doors[i]);
+	command_look(&s->child, s->gate.name);
 }
 
 int doors_watch(struct supervisor *s, struct err *e)

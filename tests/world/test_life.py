@@ -7,6 +7,7 @@ import pty
 import select
 import signal
 import subprocess
+import termios
 
 import pytest
 
@@ -43,6 +44,11 @@ def has_open(sallyport, pid, what):
     fds = f'/proc/{pid}/fd'
     with contextlib.suppress(FileNotFoundError):
         return any(what in os.readlink(f'{fds}/{fd}') for fd in os.listdir(fds))
+
+
+def children(pid):
+    with open(f'/proc/{pid}/task/{pid}/children') as f:
+        return [int(p) for p in f.read().split()]
 
 
 def waits_for_its_turn(sallyport, pid):
@@ -228,15 +234,121 @@ def test_a_terminal_that_goes_away_ends_the_command(sallyport):
 
 def test_the_log_stops_nothing_where_a_terminal_stops_who_writes_behind_others(sallyport):
     """A shell in the room is the terminal's foreground, and the supervisor is not."""
-    shell = 'bash', '--norc', '--noprofile', '-i'
-    with terminal(sallyport.host, *shell) as t:
-        argv = ' '.join(run_argv(sallyport, *shell))
+    with terminal(sallyport.host, *SHELL) as t:
+        argv = ' '.join(run_argv(sallyport, *SHELL))
         t.type(f'stty tostop; {argv}; echo "status" $?; exit\n'.encode())
         t.wait_for('every door answers')
         t.type(b'nsenter -n -t $PPID ip rule del pref 0 to 198.18.0.0/15\n')
         t.wait_for('repaired')
         t.type(b'exit 4\n')
         t.wait_for('status 4')
+
+
+SHELL = 'bash', '--norc', '--noprofile', '-i'
+
+
+@contextlib.contextmanager
+def shell_with_job(sallyport, *command, background=''):
+    """A shell, and in it `run`; when it ends the shell says how."""
+    with terminal(sallyport.host, *SHELL) as t:
+        t.type(f'{" ".join(run_argv(sallyport, *command))} {background}\n'.encode())
+        t.wait_for('every door answers')
+        yield t
+
+
+def repairs_go_on(sallyport, t):
+    """The terminal is the shell's, and the supervisor none the worse."""
+    t.type(b'echo she"ll" has it\n')
+    t.wait_for('shell has it')
+    gate = sallyport.status('tty')['gates'][0]
+    assert gate['state'] == 'up'
+    assert not hosts.is_stopped(gate['supervisor_pid'])
+    sallyport.host.run('ip', 'rule', 'del', 'pref', '0', 'to', '198.18.0.0/15')
+    t.wait_for('repaired')
+
+
+def foreground(t, canonical=False):
+    """The job goes on there; a line typed before the modes are as they were is lost."""
+    shell = os.tcgetpgrp(t.fd)
+    t.type(b'fg\n')
+    until(lambda: os.tcgetpgrp(t.fd) != shell and
+          (not canonical or termios.tcgetattr(t.fd)[3] & termios.ICANON),
+          'it has the terminal')
+
+
+@pytest.mark.parametrize('stop', ['suspend', 'kill -TSTP $$; kill -STOP $$'])
+def test_a_shell_in_the_room_that_suspends_itself_gives_the_terminal_back(sallyport, stop):
+    with shell_with_job(sallyport, *SHELL) as t:
+        t.type(f'ip -br link; {stop}\n'.encode())
+        t.wait_for('Stopped')
+        repairs_go_on(sallyport, t)
+        foreground(t)
+        t.type(b'echo ro"om" $(ls /sys/class/net | wc -l)\n')
+        t.wait_for('room ')
+        t.type(b'exit 4\n')
+        until(lambda: not sallyport.status()['gates'], 'it ends')
+        t.type(b'echo "status" $?\n')
+        t.wait_for('status 4')
+
+
+@pytest.mark.parametrize('of_its_own', [(), ('env',), ('timeout', '--foreground', '599')])
+def test_ctrl_z_stops_the_command_and_not_the_gate(sallyport, of_its_own):
+    with shell_with_job(sallyport, *of_its_own, 'cat') as t:
+        t.type(b'one\n')
+        t.wait_for('one\r\none')
+        t.type(b'\x1a')
+        t.wait_for('Stopped')
+        repairs_go_on(sallyport, t)
+        foreground(t, canonical=True)
+        t.type(b'two\n')
+        t.wait_for('two\r\ntwo')
+        t.type(b'\x04')
+        until(lambda: not sallyport.status()['gates'], 'it ends')
+        t.type(b'echo "status" $?\n')
+        t.wait_for('status 0')
+
+
+def test_a_command_in_the_background_that_reads_the_terminal_does_not_stop_the_gate(sallyport):
+    with shell_with_job(sallyport, 'cat', background='&') as t:
+        t.type(b'\n')  # at its prompt the shell tells of jobs
+        t.wait_for('Stopped')
+        repairs_go_on(sallyport, t)
+        foreground(t, canonical=True)
+        t.type(b'two\n')
+        t.wait_for('two\r\ntwo')
+        t.type(b'\x04')
+        until(lambda: not sallyport.status()['gates'], 'it ends')
+
+
+def test_a_job_of_the_command_that_reads_the_terminal_stops_nobody_else(sallyport):
+    """Like `cat &` in the room."""
+    with shell_with_job(sallyport, *SHELL) as t:
+        t.type(b'cat &\n')
+        t.type(b'sleep 0; jobs\n')
+        t.wait_for('Stopped')
+        repairs_go_on(sallyport, t)
+        t.type(b'kill -9 %1; exec true\n')
+        until(lambda: not sallyport.status()['gates'], 'it ends')
+
+
+def test_a_command_that_stops_where_no_shell_waits_is_told(sallyport):
+    with terminal(sallyport.host, *run_argv(sallyport, *SHELL)) as t:
+        t.wait_for('every door answers')
+        t.type(b'echo pid=$$.; kill -STOP $$; echo "goes" on; exit 3\n')
+        t.wait_for('no shell')
+        pid = t.said.rpartition('kill -CONT ')[2].partition(')')[0]
+        sallyport.host.run('kill', '-CONT', pid)
+        t.wait_for('goes on')
+        assert t.status() == 3
+
+
+def test_what_is_killed_at_the_terminal_ends_with_its_gate(sallyport):
+    """Of the two processes that `run` is there, the one that the shell knows."""
+    with terminal(sallyport.host, *run_argv(sallyport, *SERVICE)) as t:
+        t.wait_for('ready')
+        os.kill(t.pid, signal.SIGKILL)
+        assert t.status() == -signal.SIGKILL
+        until(lambda: not sallyport.status()['gates'], 'it ends')
 
 
 def is_in(pid, mask, sig):
@@ -249,9 +361,10 @@ def test_ctrl_c_before_the_command_has_started(world, sallyport):
     """There is nobody yet whom it could reach."""
     with others_turn(world.servera):
         t = Terminal(sallyport.host, *run_argv(sallyport, *SERVICE))
-        until(lambda: waits_for_its_turn(sallyport, t.pid), 'it waits')
+        supervisor = until(lambda: children(t.pid), 'it is there')[0]
+        until(lambda: waits_for_its_turn(sallyport, supervisor), 'it waits')
         t.type(b'\x03')
-        until(lambda: is_in(t.pid, 'ShdPnd', signal.SIGINT), 'it has the signal')
+        until(lambda: is_in(supervisor, 'ShdPnd', signal.SIGINT), 'it has the signal')
     with contextlib.closing(t):
         assert t.status() == 128 + signal.SIGINT
 
