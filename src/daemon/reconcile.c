@@ -483,6 +483,22 @@ static int hear_from_now_on(struct supervisor *s, struct err *e)
 	return r;
 }
 
+static void follow(struct loop_timer *t)
+{
+	struct supervisor *s = t->ctx;
+	struct err e;
+
+	if (flows_follow(s, &e) < 0)
+		reconcile_soon(s); /* which says so */
+}
+
+/* Conversations that a start found are led on in a moment; the host is looked at when it rests. */
+static void follow_soon(struct supervisor *s)
+{
+	s->follow = (struct loop_timer){ .fire = follow, .ctx = s };
+	loop_arm(&s->loop, &s->follow, LAZY_MS);
+}
+
 int reconcile(struct supervisor *s, struct err *e)
 {
 	size_t steps = 1;
@@ -509,12 +525,11 @@ int reconcile(struct supervisor *s, struct err *e)
 		*e = why;
 		return closed;
 	}
+	s->host_later = !s->settled;
 	if (!s->settled)
-		s->host_later = true; /* and flows_follow() */
+		follow_soon(s);
 	settle(s);
-	if (s->host_later)
-		reconcile_later(s);
-	s->host_later = s->sandboxes.changed = false;
+	s->sandboxes.changed = false;
 	return 0;
 }
 

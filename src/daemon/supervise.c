@@ -378,7 +378,7 @@ static bool try_files(struct supervisor *s)
 
 /*
  * Nothing has to be done by the clock, unless what changes cannot be heard.  What a start
- * has made it has looked at itself.
+ * has made in its gate it has looked at itself; on the host it is looked at now.
  */
 static void rest(struct loop_timer *t)
 {
@@ -391,7 +391,7 @@ static void rest(struct loop_timer *t)
 	if (deaf && due && resolv_renew(s, &e) < 0)
 		sup_log(s, "%s", e.text);
 	hears = files_watch_sysctls(s, &new, &e) == 0;
-	if (new || (!hears && due))
+	if (new || (!hears && due) || s->host_later)
 		reconcile_soon(s);
 	s->rested = true;
 	if (due)

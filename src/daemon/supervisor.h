@@ -196,6 +196,7 @@ struct supervisor {
 	bool before_known; /* likewise chain `before_NAME` */
 	char *last_error; /* of reconcile(), so that it is said once */
 	struct loop_timer lazy;
+	struct loop_timer follow; /* of a start: flows_follow() */
 	struct loop_timer rest; /* armed when something was done */
 	int64_t sweep_ms; /* clock_ms() at which what nobody hears of is looked at next */
 	bool routes4; /* somebody's will, as seen last (router.c) */
