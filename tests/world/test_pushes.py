@@ -61,18 +61,19 @@ def plain_pushes_afterwards(world):
 
 def links_of(gate):
     """What a VPN could push to hit the gate's own links."""
-    r = ipaddress.ip_address(gate.address())
-    r6 = ipaddress.ip_address(gate.address(family=6))
-    net = ipaddress.ip_network(f'{r}/26', strict=False)
-    ends = [f'route {net[i]} 255.255.255.255' for i in (1, 2, 3)]
+    net, net6 = (ipaddress.ip_network(f'{gate.address(family=f)}/{size}', strict=False)
+                 for f, size in ((4, 26), (6, 64)))
+    # Of the host, the gate, the first room, and that on its short link.
+    numbers = (1, 2, 3, 33)
     return {
         'the range of the links': (
-            f'route {net.network_address} 255.255.255.192',
-            f'route-ipv6 {ipaddress.ip_network(f"{r6}/64", strict=False)}'),
-        'every end of the links': (*ends, f'route-ipv6 {r6}/128'),
+            f'route {net.network_address} 255.255.255.192', f'route-ipv6 {net6}'),
+        'every end of the links': (
+            *(f'route {net[i]} 255.255.255.255' for i in numbers),
+            *(f'route-ipv6 {net6[i]}/128' for i in numbers)),
         'halves of the links': (
-            f'route {net.network_address} 255.255.255.224',
-            f'route {net[32]} 255.255.255.224'),
+            *(f'route {half.network_address} 255.255.255.224' for half in net.subnets()),
+            *(f'route-ipv6 {half}' for half in net6.subnets())),
     }
 
 
