@@ -66,7 +66,7 @@ static int keep_links(struct supervisor *s, struct arena *a, struct err *e)
 	h = str_hash(text_str(&t), 1);
 	if (h == s->before_links_hash || !s->n_before)
 		return 0;
-	r = file_write(links_path(a, s->gate.name), text_str(&t), e);
+	r = file_replace(a, links_path(a, s->gate.name), text_str(&t), e);
 	if (r == 0)
 		s->before_links_hash = h;
 	return r;
@@ -79,7 +79,7 @@ static int write_copy(struct arena *a, const char *gate, const struct plan_sysct
 
 	for (size_t i = 0; i < n; i++)
 		text_addf(&t, "%s %s\n", items[i].path, items[i].value);
-	return file_write(copy_path(a, gate), text_str(&t), e);
+	return file_replace(a, copy_path(a, gate), text_str(&t), e);
 }
 
 int before_leave(struct arena *a, const char *gate, const struct plan_sysctl *items, size_t n,

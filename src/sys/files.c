@@ -57,9 +57,22 @@ int file_write(const char *path, const char *text, struct err *e)
 	/* The umask is the caller's; a room's services of any user read its resolv.conf. */
 	if (fd < 0 || (made && fchmod(fd, 0644) < 0))
 		return err_errno(e, errno, "%s", path);
+	errno = ENOSPC; /* of a write that is cut short, which says nothing */
 	if (write(fd, text, len) != (ssize_t)len || ftruncate(fd, (off_t)len) < 0)
-		return err_errno(e, errno ? errno : ENOSPC, "%s", path);
+		return err_errno(e, errno, "%s", path);
 	return 0;
+}
+
+int file_replace(struct arena *a, const char *path, const char *text, struct err *e)
+{
+	const char *new = arena_printf(a, "%s.new", path);
+	int r = file_write(new, text, e);
+
+	if (r == 0 && rename(new, path) < 0)
+		r = err_errno(e, errno, "%s", path);
+	if (r < 0)
+		(void)remove(new);
+	return r;
 }
 
 const char *file_directory(struct arena *a, const char *path)

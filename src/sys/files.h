@@ -21,6 +21,8 @@ int file_read(struct arena *a, const char *path, size_t max, const char **ret, s
  * is made with mode 0644, whatever the umask.
  */
 int file_write(const char *path, const char *text, struct err *e) MUST_USE;
+/* Another file of that name, which is there in whole or not at all. */
+int file_replace(struct arena *a, const char *path, const char *text, struct err *e) MUST_USE;
 /* A file that only who is given @ret_fd (O_CLOEXEC) can open, as /proc/self/fd/N. */
 int file_memory(const char *name, const char *text, size_t size, int *ret_fd,
 		struct err *e) MUST_USE;
