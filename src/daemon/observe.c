@@ -20,11 +20,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,10 +30,10 @@
 #define DOCKER_CONF "/etc/docker/daemon.json"
 #define IPTABLES_MS 5000
 #define CMDLINE_MAX ((size_t)65536)
-#define PIPE_MS     60000
 /* A million routes, as many as the Internet has, are about 150 MB. */
-#define SNAPSHOT_MAX_MIB 256
-#define SNAPSHOT_MAX     ((size_t)SNAPSHOT_MAX_MIB << 20)
+#define SNAPSHOT_MAX ((size_t)256 << 20)
+#define SILENCE_MS   60000
+#define TOTAL_MS     600000
 
 /* --- routing ------------------------------------------------------------------ */
 
@@ -364,35 +362,14 @@ int host_observe(struct arena *a, const char *place, uint32_t parts, struct host
 
 /* --- files ---------------------------------------------------------------------------- */
 
-static int too_large(struct err *e)
-{
-	return err_set(e, EINVAL, "is larger than %d MiB, which no snapshot is", SNAPSHOT_MAX_MIB);
-}
-
 static int read_all(int fd, struct text *t, struct err *e)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	char buf[65536];
-	struct stat st;
+	static const struct stream_limits limits = { SNAPSHOT_MAX, SILENCE_MS, TOTAL_MS };
+	int r = file_read_stream(fd, &limits, t, e);
 
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > (off_t)SNAPSHOT_MAX)
-		return too_large(e);
-	for (;;) {
-		ssize_t n;
-
-		if (poll(&p, 1, PIPE_MS) == 0)
-			return err_set(e, ETIMEDOUT, "nothing came for %d s", PIPE_MS / 1000);
-		n = read(fd, buf, sizeof(buf));
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0)
-			return err_errno(e, errno, "read");
-		if (n == 0)
-			return 0;
-		if (t->len + (size_t)n > SNAPSHOT_MAX)
-			return too_large(e);
-		text_add_len(t, buf, (size_t)n);
-	}
+	return r == -EFBIG ? err_set(e, EINVAL, "is larger than %zu MiB, which no snapshot is",
+				     SNAPSHOT_MAX >> 20)
+			   : r;
 }
 
 /* Unlike file_read() it takes pipes: <(ssh host ip -j ...) is one. */

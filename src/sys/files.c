@@ -2,10 +2,12 @@
 #include "sys/files.h"
 
 #include "sys/fd.h"
+#include "sys/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +45,62 @@ int file_read(struct arena *a, const char *path, size_t max, const char **ret, s
 	*ret = buf;
 	*ret_size = len;
 	return 0;
+}
+
+static int wait_for_more(int fd, const struct stream_limits *l, int64_t until, struct err *e)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int64_t left;
+	bool last;
+	int n;
+
+	do {
+		left = until - clock_ms();
+		last = left < l->silence_ms;
+		n = left > 0 ? poll(&p, 1, last ? (int)left : l->silence_ms) : 0;
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_errno(e, errno, "poll");
+	return n ? 0
+		 : err_set(e, ETIMEDOUT, "%s %d s: save it in a file first, and give that file",
+			   last ? "its end has not come in" : "nothing came for",
+			   (last ? l->total_ms : l->silence_ms) / 1000);
+}
+
+static int too_large(const struct stream_limits *l, struct err *e)
+{
+	return err_set(e, EFBIG, "is larger than %zu MiB", l->size >> 20);
+}
+
+int file_read_stream(int fd, const struct stream_limits *l, struct text *t, struct err *e)
+{
+	int64_t until = clock_ms() + l->total_ms;
+	char buf[65536];
+	struct stat st;
+	size_t len = 0;
+
+	if (fstat(fd, &st) < 0)
+		return err_errno(e, errno, "stat");
+	if (S_ISREG(st.st_mode) && (size_t)st.st_size > l->size)
+		return too_large(l, e);
+	for (;;) {
+		int r = S_ISREG(st.st_mode) ? 0 : wait_for_more(fd, l, until, e);
+		ssize_t n;
+
+		if (r < 0)
+			return r;
+		n = read(fd, buf, sizeof(buf));
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return err_errno(e, errno, "read");
+		if (n == 0)
+			return 0;
+		len += (size_t)n;
+		if (len > l->size)
+			return too_large(l, e);
+		text_add_len(t, buf, (size_t)n);
+	}
 }
 
 int file_write(const char *path, const char *text, struct err *e)

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/text.h"
 
 #include <sys/types.h>
 
@@ -16,6 +17,18 @@
  */
 int file_read(struct arena *a, const char *path, size_t max, const char **ret, size_t *ret_size,
 	      struct err *e) MUST_USE;
+struct stream_limits {
+	size_t size;
+	int silence_ms; /* nothing comes for so long */
+	int total_ms; /* the end does not come, however often something does */
+};
+
+/*
+ * All that comes from @fd until its end, added to @t: of a pipe, FIFO or terminal, too, and
+ * of a regular file, which may take its time.  -EFBIG (a regular file is not begun then) or
+ * -ETIMEDOUT, with what to do.
+ */
+int file_read_stream(int fd, const struct stream_limits *l, struct text *t, struct err *e) MUST_USE;
 /*
  * Replaces the content in place: bind mounts of the file see it.  If it is missing it
  * is made with mode 0644, whatever the umask.

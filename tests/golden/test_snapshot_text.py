@@ -4,12 +4,14 @@
 Whoever changes a text on purpose runs this once with GOLDEN_REWRITE=1 and
 reads what git says has changed.
 """
+import contextlib
 import fcntl
 import functools
 import json
 import os
 import shlex
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import golden
@@ -280,9 +282,41 @@ def test_a_fifo_has_all_of_a_snapshot(tmp_path):
     assert len(json.loads(text)["routes"]) >= 200
 
 
-def test_what_is_far_too_large_for_a_snapshot_is_not_read(tmp_path):
+def test_a_fifo_that_nobody_writes_yet_is_opened_all_the_same(tmp_path):
+    """open(2) would wait without end; of what comes later there is a limit to the waiting."""
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    with subprocess.Popen([SALLYPORT, "rehearse", "--from-snapshot", path, "--routes",
+                           "10.0.0.0/8"], env=ENV, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT) as child:
+        try:
+            opened = time.monotonic() + 20
+            while path not in opened_by(child.pid):
+                assert time.monotonic() < opened, "it waits for a writer"
+                time.sleep(0.01)
+            (tmp_path / "fifo").write_text(ADDR)
+            said = child.communicate(timeout=20)[0]
+        finally:
+            child.kill()
+    assert child.returncode == 0 and "does not tell" in said, said
+
+
+def opened_by(pid):
+    """A file may be closed meanwhile."""
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
+
+
+def test_what_is_far_too_large_for_a_snapshot_is_refused(tmp_path):
+    """Of a pipe nobody knows the size before."""
     with open(tmp_path / "large.json", "wb") as f:
         f.truncate(257 << 20)
     done = rehearse(str(tmp_path / "large.json"))
-    assert done.returncode == 2
-    expect("large.txt", done.stdout.decode().replace(str(tmp_path), "DIR"))
+    piped = subprocess.run(["sh", "-c", f"cat large.json | {SALLYPORT} rehearse --from-snapshot -"
+                            " --routes 10.0.0.0/8"], cwd=tmp_path, env=ENV, timeout=60,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == piped.returncode == 2
+    expect("large.txt", (done.stdout + piped.stdout).decode().replace(str(tmp_path), "DIR"))
