@@ -31,6 +31,7 @@
 #define LOOK_MS    300 /* several things happen at once */
 #define AGAIN_MS   2000
 #define RETRY_MS   1000
+#define STANDS_MS  5000 /* an engine that hangs up sooner than that does not answer yet */
 #define SWEEP_MS   10000 /* podman loses events that come while it begins to listen */
 #define KNOWN_MAX  4096
 #define EVENTS     "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D"
@@ -50,13 +51,15 @@ struct engine_watcher {
 	const struct engine_watch_options *o;
 	struct loop loop;
 	struct loop_source signals, events;
-	struct loop_timer look, retry;
+	struct loop_timer look, retry, stands;
 	struct http_reader http;
 	struct text body;
 	struct known *known;
 	size_t n_known;
+	size_t n_containers; /* when it was begun to listen to */
 	bool told; /* that the engine does not answer */
-	bool silent; /* likewise, while it tells of events all the same */
+	bool stopped; /* that it does not tell of events any more */
+	bool silent; /* that it is asked in vain, while it tells of events all the same */
 	bool again; /* something could not be put right yet */
 };
 
@@ -441,6 +444,7 @@ static void hang_up(struct engine_watcher *w)
 	w->http = (struct http_reader){ 0 };
 	text_clear(&w->body);
 	loop_disarm(&w->loop, &w->look);
+	loop_disarm(&w->loop, &w->stands);
 	loop_arm(&w->loop, &w->retry, RETRY_MS);
 }
 
@@ -456,11 +460,22 @@ static void events_ready(struct loop_source *source, uint32_t events)
 		return;
 	if (n <= 0 || http_feed(&w->http, buf, (size_t)n, &w->body, &e) < 0 ||
 	    w->http.status / 100 > 2 || w->http.part == HTTP_DONE) {
-		log_say(NULL, "%s stopped telling of events", w->o->socket);
+		if (!w->stopped)
+			log_say(NULL, "%s stopped telling of events; trying again until it does",
+				w->o->socket);
+		w->stopped = true;
 		hang_up(w);
 		return;
 	}
 	take_events(w);
+}
+
+static void stands(struct loop_timer *t)
+{
+	struct engine_watcher *w = t->ctx;
+
+	log_say(NULL, "%s is listened to: %zu containers", w->o->socket, w->n_containers);
+	w->told = w->stopped = false;
 }
 
 /* Listening begins before the first look, so that nothing is missed. */
@@ -478,8 +493,12 @@ static int listen_to(struct engine_watcher *w, struct err *e)
 	if (r < 0)
 		return r;
 	attach_all(w, &all, NULL);
-	log_say(NULL, "%s is listened to: %zu containers", w->o->socket, all.n);
-	w->told = false;
+	w->n_containers = all.n;
+	/* One that hangs up each time is told of once, and so is its return. */
+	if (w->stopped)
+		loop_arm(&w->loop, &w->stands, STANDS_MS);
+	else
+		stands(&w->stands);
 	loop_arm(&w->loop, &w->look, 1);
 	return 0;
 }
@@ -518,6 +537,7 @@ int engine_watch(const struct engine_watch_options *o, struct err *e)
 	w.events = (struct loop_source){ .fd = -1, .ready = events_ready, .ctx = &w };
 	w.look = (struct loop_timer){ .fire = look, .ctx = &w };
 	w.retry = (struct loop_timer){ .fire = retry, .ctx = &w };
+	w.stands = (struct loop_timer){ .fire = stands, .ctx = &w };
 	if (r == 0)
 		r = loop_end_by_signals(&w.loop, &w.signals, e);
 	if (r < 0)

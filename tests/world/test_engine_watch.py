@@ -156,8 +156,10 @@ class Moody:
     """An engine that tells of events, and is asked for its containers in vain while
     `silent`: dockerd does so when its disk hangs, and for minutes at a time."""
 
-    def __init__(self, path):
-        self.silent, self.asked, self.listeners = False, 0, []
+    def __init__(self, path, closes=None):
+        """@closes: a listener's connection, 'before' or 'behind' the head of the answer."""
+        self.silent, self.asked, self.listeners, self.closes = False, 0, [], closes
+        self.listened = 0
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(path)
         self.socket.listen()
@@ -173,8 +175,13 @@ class Moody:
         while b'\r\n\r\n' not in request:
             request += caller.recv(4096)
         if b'/events' in request:
-            caller.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
-            self.listeners.append(caller)
+            self.listened += 1
+            if self.closes != 'before':
+                caller.sendall(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')
+            if self.closes:
+                caller.close()
+            else:
+                self.listeners.append(caller)
             return
         with caller:
             caller.sendall(b'HTTP/1.1 500 Oh\r\nContent-Length: 21\r\n\r\n'
@@ -207,3 +214,41 @@ def test_an_engine_that_is_silent_is_told_once_and_once_when_it_speaks(world, sa
         text = watch.log.text()
     engine.socket.close()
     assert text.count('no disk') == text.count('answers again') == 1
+
+
+@pytest.mark.parametrize('closes', ['before', 'behind'])
+def test_an_engine_that_hangs_up_each_time_is_told_of_once(world, sallyport, closes):
+    """As one whose service manager starts it in vain again and again."""
+    path = f'{world.dir}/hangs-up-{closes}'
+    engine = Moody(path, closes)
+    with EngineWatch(sallyport, '--engine', path) as watch:
+        until(lambda: engine.listened >= 4, 'it has tried again and again')
+        engine.closes = None
+        watch.wait('is listened to', since=len(watch.log.text()))
+        engine.closes, tries = closes, engine.listened
+        for caller in engine.listeners:  # once it has answered, that is told of anew
+            caller.close()
+        until(lambda: engine.listened >= tries + 2, 'it has tried again')
+        text = watch.log.text()
+    engine.socket.close()
+    assert text.count('stopped telling') == text.count('is listened to') == 2, text
+
+
+def test_an_engine_that_is_called_in_vain_is_told_of_once_and_not_said_to_answer(
+        world, sallyport):
+    """It hung up, could be listened to for a moment, and then says nothing of containers."""
+    path = f'{world.dir}/in-vain'
+    engine = Moody(path)
+    with EngineWatch(sallyport, '--engine', path) as watch:
+        watch.wait('is listened to')
+        engine.closes, tries = 'behind', engine.listened
+        engine.listeners[0].close()
+        until(lambda: engine.listened >= tries + 2, 'it has tried again')
+        engine.silent, engine.closes, tries = True, None, engine.listened
+        until(lambda: engine.listened >= tries + 8, 'a second later each time')
+        text = watch.log.text()
+        assert text.count('no disk; trying again until it answers') == 1, text
+        assert text.count('is listened to') == 1, text
+        engine.silent = False
+        watch.wait('is listened to', since=len(text))
+    engine.socket.close()
