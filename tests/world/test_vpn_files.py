@@ -447,6 +447,30 @@ def test_a_tunnel_where_a_script_switched_ipv6_off(wide_world, wide, server):
         stands(gate)
 
 
+def test_a_file_that_cannot_be_read_again_costs_nothing_but_its_door(
+        wide_world, wide, monkeypatch):
+    """Of what was read of it nothing is left, and nothing looks there, though an interface
+    of the door's name stands, as a kernel's would: glibc overwrites what is freed."""
+    w = wide_world
+    monkeypatch.setenv('MALLOC_PERTURB_', '165')
+    path = w.partner_server.conf(f'{w.dir}/goes.conf')
+    with up(wide, path, 'wg') as gate:
+        assert probe.ask_until_answered(w.partner, 'tcp', A_WG4, 80).saw == PARTNER4
+        os.rename(path, f'{path}.away')
+        os.kill(gate.vpn_pid('wireguard-go'), signal.SIGKILL)
+        gate.wait_log(f'wg: {path}: No such file or directory')
+        with gate.inner as inner:
+            inner.ip('tuntap add wg mode tun')
+            until(lambda: 'default dev wg' in inner.out('ip', 'route', 'show', 'table', 'all'),
+                  gate.log.text)
+            stands(gate)
+            assert 'inet' not in inner.out('ip', 'address', 'show', 'wg')
+            inner.ip('link del wg')
+        assert wrong_answers(w, doors=('lan', 'self')) == []
+        os.rename(f'{path}.away', path)
+        assert probe.ask_until_answered(w.partner, 'tcp', A_WG4, 80).saw == PARTNER4
+
+
 def test_search_domains_of_two_vpns_are_all_searched(wide_world, wide, server):
     w = wide_world
     server.give_a((*server.PUSH, 'dhcp-option DOMAIN corp.example'))
