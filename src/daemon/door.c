@@ -518,11 +518,12 @@ static void note_state(struct door_run *d, enum client_state before)
 		return;
 	d->since = up ? clock_now() : 0;
 	d->had.due |= up;
-	sup_log(d->sup,
-		up ? "%s: answers"
-		   : "%s: does not answer; what came in by the other "
-		     "doors is not touched",
-		d->door->name);
+	if (d->client.state != CLIENT_IDLE) /* else it was told to end */
+		sup_log(d->sup,
+			up ? "%s: answers"
+			   : "%s: does not answer; what came in by the other "
+			     "doors is not touched",
+			d->door->name);
 	reconcile_soon(d->sup);
 }
 

@@ -277,7 +277,7 @@ static void client_event(struct init *s, enum client_event event)
 
 	if (s->client.state != before && s->client.state == CLIENT_UP)
 		log_say(NULL, "the VPN answers");
-	else if (s->client.state != before && before == CLIENT_UP)
+	else if (s->client.state != before && before == CLIENT_UP && !s->stopping)
 		log_say(NULL, "the VPN does not answer");
 	if (s->client.deadline)
 		loop_arm(&s->watch.loop, &s->deadline,
