@@ -6,13 +6,13 @@ import signal
 import pytest
 
 from lab import probe
-from lab.host import keep, until
+from lab.host import Host, join, keep, stop, until
 from lab.leak import Ear
 from lab.names import Names
 from lab.sniff import TCP, Sniffer
 from lab.vpn import OpenVpnServer, wg_key
 from lab.world import (A4, A_VPN4, A_VPN6, A_WG4, A_WG6, B_VPN4, B_VPN6,
-                       PARTNER4, PARTNER6, wrong_answers)
+                       LAPTOP4, LAPTOP6, PARTNER4, PARTNER6, wrong_answers)
 
 CONF = '[room]\npublish = 80 80/udp\n[door {door}]\nvpn = {file}\n'
 
@@ -286,29 +286,87 @@ def test_transport_over_ipv6(wide_world, wide, second):
 
 # MSS --------------------------------------------------------------------
 
-def test_a_small_tunnel_mtu_never_stalls_a_connection(wide_world, wide, server):
-    server.give_a(extra='push "tun-mtu 1280"')
-    with up(wide, profile(wide_world, 'small')), \
-            Sniffer(wide_world.vpnsrv, 'tun0') as tun:
-        # Nobody hears of "too big".
-        wide_world.vpnsrv.nft('''table inet deaf {
-            chain f { type filter hook forward priority 0
-                icmp type destination-unreachable drop
-                icmpv6 type packet-too-big drop
-            }
-            chain i { type filter hook input priority 0
-                icmp type destination-unreachable drop
-                icmpv6 type packet-too-big drop
-            }
-        }''')
+SMALL = 1280
+LARGE = 1500000
+# Nobody hears of "too big".
+DEAF = 'table inet deaf {' + ''.join(f'''
+    chain {hook} {{ type filter hook {hook} priority -300
+        icmp type destination-unreachable drop
+        icmpv6 type packet-too-big drop
+    }}''' for hook in ('input', 'forward', 'output')) + '\n}'
+
+
+class Narrow:
+    """A tunnel of a small MTU with @behind, on a link of 1500, behind its far end."""
+
+    def __init__(self, near, link, behind, door, path, dsts, addresses):
+        self.near, self.link, self.behind = near, link, behind
+        self.door, self.path = door, path
+        self.dsts, self.addresses = dsts, addresses
+
+
+@pytest.fixture
+def narrow_openvpn(wide_world, second):
+    w = wide_world
+    # Its own mssfix would do the same for IPv4 and IPv6.
+    small = f'tun-mtu {SMALL}\nmssfix 0\n'
+    server = second(port=1200, extra=small)
+    server.give_a()
+    return Narrow(w.vpnsrv, 'tun0', w.twin, 'office', server.profile(
+        f'{w.dir}/narrow.ovpn', 'servera', extra=small), (A_VPN4, A_VPN6),
+        (LAPTOP4, LAPTOP6))
+
+
+@pytest.fixture
+def narrow_wireguard(wide_world):
+    w = wide_world
+    near = w.partner
+    behind = Host('behind')
+    near.router()
+    join(near, 'behind', behind, 'eth0')
+    near.ip('addr add 10.67.0.1/24 dev behind', 'addr add fd00:67::1/64 dev behind nodad',
+            f'link set wg0 mtu {SMALL}')
+    behind.ip('addr add 10.67.0.2/24 dev eth0', 'addr add fd00:67::2/64 dev eth0 nodad',
+              'route add default via 10.67.0.1', 'route add default via fd00:67::1')
+    yield Narrow(near, 'wg0', behind, 'wg', w.partner_server.conf(
+        f'{w.dir}/narrow.conf', f'MTU = {SMALL}\n',
+        allowed='10.66.0.0/16, 10.67.0.0/24, fd00:66::/64, fd00:67::/64'),
+        (A_WG4, A_WG6), ('10.67.0.2', 'fd00:67::2'))
+    near.ip('link set wg0 mtu 1420', 'link del behind')
+    behind.close()
+
+
+@pytest.mark.parametrize('kind', ['openvpn', 'wireguard'])
+def test_a_small_tunnel_mtu_never_stalls_a_connection(wide_world, wide, request, kind):
+    w, n = wide_world, request.getfixturevalue(f'narrow_{kind}')
+    with up(wide, n.path, n.door) as gate, gate.room() as room:
+        where = (n.near, n.behind, room)
+        server = w.serve(n.behind, 'behind', 80)
         try:
-            for dst in (A_VPN4, A_VPN6):
-                assert probe.fetch(wide_world.serverb, dst, 80,
-                                   2000000) == 2000000
+            for host in where:
+                host.run('nft', '-f', '-', input=DEAF)
+            for family, dst, address in zip((4, 6), n.dsts, n.addresses):
+                with Sniffer(n.behind, 'eth0') as far, Sniffer(room, 'eth0') as here:
+                    assert probe.ask_until_answered(n.behind, 'tcp', dst, 80).by == 'room'
+                    # The way is as narrow as that, and not heard of.
+                    assert not probe.ping(n.behind, dst, size=1400, seconds=1,
+                                          dont_fragment=True)
+                    moved = [probe.fetch(n.behind, dst, 80, LARGE, 5),
+                             probe.push(n.behind, dst, 80, LARGE, 5),
+                             probe.fetch(room, address, 80, LARGE, 5),
+                             probe.push(room, address, 80, LARGE, 5)]
+                    heard = [s.seen(lambda p: p.proto == TCP and p.flags & 2 and
+                                    not p.outgoing) for s in (far, here)]
+                said = [{(p.flags & 0x10 != 0, p.mss) for p in packets}
+                        for packets in heard]
+                mss = SMALL - (40 if family == 4 else 60)
+                assert (moved, said) == ([LARGE] * 4, [{(False, mss), (True, mss)}] * 2)
+                for host, to in ((n.behind, dst), (room, address)):
+                    assert 'mtu' not in host.out('ip', 'route', 'get', to)
         finally:
-            wide_world.vpnsrv.nft('delete table inet deaf')
-        syn = tun.wait_for(lambda p: p.proto == TCP and p.flags & 2)
-        assert syn
+            for host in where[:2]:
+                host.run('nft', 'delete', 'table', 'inet', 'deaf', ok=False)
+            stop(server, signal.SIGKILL)
 
 
 def test_mss_of_the_configuration(wide_world, wide):
@@ -406,6 +464,15 @@ def test_openvpn_and_wireguard_do_not_disturb_each_other(wide_world, wide):
                for p in ('tcp', 'udp') for d in (A_VPN4, A_VPN6)]
         assert got == [B_VPN4, B_VPN6] * 2
         assert probe.ask(w.laptop, 'tcp', A4, 80).answered
+
+
+def test_a_door_that_is_taken_down_is_not_told_to_be_silent(wide_world, wide):
+    extra = f'[door wg]\nvpn = {wide_world.partner_conf}\n'
+    with up(wide, wide_world.office, extra=extra) as gate:
+        for door in 'office', 'wg':
+            gate.wait_log(f'{door}: answers')
+        assert gate.down().returncode == 0
+        assert 'does not answer' not in gate.log.text()
 
 
 # Tunnels without IPv6 -------------------------------------------------------

@@ -6,15 +6,18 @@ came from and the client address that the service saw.
 """
 import enum
 import errno
+import fcntl
 import select
 import socket
 import struct
+import termios
 import threading
 import time
 from dataclasses import dataclass
 
 from .host import PATIENCE
 
+SO_SNDBUFFORCE = 32
 SILENCE = 0.7  # what has not come by then does not come
 
 
@@ -176,6 +179,23 @@ def fetch(host, dst, port, size, seconds=PATIENCE, src=''):
                 break
             got += len(data)
         return got
+
+
+def push(host, dst, port, size, seconds=PATIENCE, src=''):
+    """Bytes of @size that the other end has acknowledged."""
+    with connect(host, dst, port, src) as s:
+        line(s)  # the greeting
+        s.settimeout(seconds)
+        s.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 2 * size)
+        s.sendall(bytes(size))
+        end = time.monotonic() + seconds
+        while (left := _unacknowledged(s)) and time.monotonic() < end:
+            time.sleep(0.01)
+        return size - left
+
+
+def _unacknowledged(s):
+    return struct.unpack('i', fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 class Flow(threading.Thread):

@@ -38,6 +38,7 @@ class Packet:
     payload: bytes = b''
     ttl: int = 0
     outgoing: bool = False
+    mss: int = 0         # of a SYN that says one
 
     def __str__(self):
         name = {ICMP: 'icmp', TCP: 'tcp', UDP: 'udp', ICMPV6: 'icmp6'}.get(
@@ -46,12 +47,22 @@ class Packet:
                 f' flags {self.flags:#x} type {self.kind} {self.payload[:40]}')
 
 
+def _mss(options):
+    while options and options[0] != 0:
+        if options[0] == 2 and len(options) >= 4:
+            return struct.unpack_from('!H', options, 2)[0]
+        size = 1 if options[0] == 1 else max(2, options[1]) if options[1:] else 1
+        options = options[size:]
+    return 0
+
+
 def _transport(src, dst, proto, ttl, data, outgoing):
     if proto in (TCP, UDP) and len(data) >= 8:
         sport, dport = struct.unpack_from('!HH', data)
         if proto == TCP and len(data) >= 20:
-            return Packet(src, dst, proto, sport, dport, data[13], 0,
-                          data[(data[12] >> 4) * 4:], ttl, outgoing)
+            head = (data[12] >> 4) * 4
+            return Packet(src, dst, proto, sport, dport, data[13], 0, data[head:],
+                          ttl, outgoing, _mss(data[20:head]) if data[13] & 2 else 0)
         return Packet(src, dst, proto, sport, dport, 0, 0, data[8:], ttl,
                       outgoing)
     kind = data[0] if data and proto in (ICMP, ICMPV6) else 0
