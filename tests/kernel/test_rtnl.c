@@ -693,7 +693,8 @@ static void a_gates_link_is_known_by_its_index_whatever_it_is_called(void **stat
 	assert_true(has_ip(&have, "198.18.0.129"));
 	/* The gate's link keeps its index when the slot becomes another. */
 	assert_true(sees(&s, &moved, "sp-mine") && sees(&s, &moved, "sp-1.0"));
-	lab_run("ip link set sp-mine down name lost && ip link set sp-2.0 down name found");
+	lab_run("ip link set sp-mine down && ip link set sp-mine name lost && "
+		"ip link set sp-2.0 down && ip link set sp-2.0 name found");
 	assert_true(sees(&s, &mine, "lost"));
 	assert_false(sees(&s, &mine, "found") || sees(&s, &new, "lost"));
 	assert_true(sees(&s, &unknown, "lost") && sees(&s, &unknown, "found"));
