@@ -235,7 +235,6 @@ static int check_host(struct supervisor *s, struct arena *a, struct snapshot *ho
 	s->slot_unknown = !is_new(s, a);
 	if (r == 0)
 		r = sup_look_at_host(s, a, 0, 0, host, e);
-
 	if (r == 0)
 		r = choose_slot(s, host, e);
 	if (r == 0)

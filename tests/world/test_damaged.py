@@ -3,12 +3,10 @@
 /run/sallyport: no crash, and nothing is taken away or put back that should not be."""
 import os
 import shutil
-import subprocess
 
 import pytest
 
 from lab import host as hosts
-from lab.gate import Sallyport
 from lab.host import until
 
 pytestmark = pytest.mark.usefixtures('as_it_was')
@@ -105,11 +103,6 @@ int ftruncate64(int fd, off64_t size)
 
 def test_the_end_of_an_old_list_of_links_is_not_read_as_one_of_the_new(world, sallyport):
     """"12 other", cut to "2 other": eth0, say, is not `other` by another name."""
-    source, library = f'{world.dir}/killed.c', f'{world.dir}/killed.so'
-    hosts.keep(source, KILLED)
-    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source], check=True)
-    program = hosts.keep(f'{world.dir}/killed', f'#!/bin/sh\nLD_PRELOAD={library} '
-                         f'exec {sallyport.program} "$@"\n', 0o755)
     host = world.servera
     links = dict(l.split(': ')[:2] for l in host.out('ip', '-o', 'link').splitlines())
     index, name = next((i, n.partition('@')[0]) for i, n in links.items()
@@ -122,7 +115,7 @@ def test_the_end_of_an_old_list_of_links_is_not_read_as_one_of_the_new(world, sa
     gone_line = f'{line}{gone}'
     host.sysctl('net/ipv4/conf/other/forwarding', 1)
     try:
-        gate = Sallyport(program, world).up('cut', '[room]\npublish = 80\n')
+        gate = sallyport.preloaded('killed', KILLED).up('cut', '[room]\npublish = 80\n')
         path = host.path('/run/sallyport/cut/before.links')
         with open(path) as f:
             old = f.read()

@@ -2,12 +2,9 @@
 """`down` where something cannot be taken away: the rest goes, what stays is told with
 what to try, and when that is mended `down` has done the whole of it."""
 import os
-import subprocess
 
 import pytest
 
-from lab import host as hosts
-from lab.gate import Sallyport
 from lab.state import difference, hoststate
 
 pytestmark = pytest.mark.usefixtures('as_it_was')
@@ -113,13 +110,8 @@ int umount2(const char *path, int flags)
 
 
 @pytest.fixture(scope='module')
-def refusing(world, sallyport):
-    source, library = f'{world.dir}/refuses.c', f'{world.dir}/refuses.so'
-    hosts.keep(source, REFUSES)
-    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source], check=True)
-    program = hosts.keep(f'{world.dir}/refusing', f'#!/bin/sh\nLD_PRELOAD={library} '
-                         f'exec {sallyport.program} "$@"\n', 0o755)
-    return Sallyport(program, world)
+def refusing(sallyport):
+    return sallyport.preloaded('refusing', REFUSES)
 
 
 def left_behind(gate):

@@ -12,7 +12,6 @@ import termios
 import pytest
 
 from lab import host as hosts
-from lab.gate import Sallyport
 from lab.host import until
 
 pytestmark = pytest.mark.usefixtures('as_it_was')
@@ -147,14 +146,9 @@ int clock_gettime(clockid_t clock, struct timespec *t)
 
 
 def test_a_door_that_does_not_answer_keeps_the_service_manager_waiting_a_minute(
-        world, sallyport):
+        sallyport):
     """Which then would end the others with it, and all connections through them."""
-    source, library = f'{world.dir}/fast.c', f'{world.dir}/fast.so'
-    hosts.keep(source, FAST)
-    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source], check=True)
-    program = hosts.keep(f'{world.dir}/fast', f'#!/bin/sh\nLD_PRELOAD={library} '
-                         f'exec {sallyport.program} "$@"\n', 0o755)
-    fast = Sallyport(program, world)
+    fast = sallyport.preloaded('fast', FAST)
     with fast.up('patient', PLAIN + '[door never]\ncommand = exec sleep 600\n') as gate:
         assert 'STATUS=waits for these doors: never' in '\n'.join(gate.notify.said)
         assert sallyport.status('patient')['gates'][0]['state'] == 'partly up'
@@ -291,6 +285,16 @@ def test_a_shell_in_the_room_that_suspends_itself_gives_the_terminal_back(sallyp
         t.wait_for('status 4')
 
 
+def reads_on_to_its_end(sallyport, t):
+    """cat(1), which the terminal has stopped."""
+    repairs_go_on(sallyport, t)
+    foreground(t, canonical=True)
+    t.type(b'two\n')
+    t.wait_for('two\r\ntwo')
+    t.type(b'\x04')
+    until(lambda: not sallyport.status()['gates'], 'it ends')
+
+
 @pytest.mark.parametrize('of_its_own', [(), ('env',), ('timeout', '--foreground', '599')])
 def test_ctrl_z_stops_the_command_and_not_the_gate(sallyport, of_its_own):
     with shell_with_job(sallyport, *of_its_own, 'cat') as t:
@@ -298,12 +302,7 @@ def test_ctrl_z_stops_the_command_and_not_the_gate(sallyport, of_its_own):
         t.wait_for('one\r\none')
         t.type(b'\x1a')
         t.wait_for('Stopped')
-        repairs_go_on(sallyport, t)
-        foreground(t, canonical=True)
-        t.type(b'two\n')
-        t.wait_for('two\r\ntwo')
-        t.type(b'\x04')
-        until(lambda: not sallyport.status()['gates'], 'it ends')
+        reads_on_to_its_end(sallyport, t)
         t.type(b'echo "status" $?\n')
         t.wait_for('status 0')
 
@@ -312,12 +311,7 @@ def test_a_command_in_the_background_that_reads_the_terminal_does_not_stop_the_g
     with shell_with_job(sallyport, 'cat', background='&') as t:
         t.type(b'\n')  # at its prompt the shell tells of jobs
         t.wait_for('Stopped')
-        repairs_go_on(sallyport, t)
-        foreground(t, canonical=True)
-        t.type(b'two\n')
-        t.wait_for('two\r\ntwo')
-        t.type(b'\x04')
-        until(lambda: not sallyport.status()['gates'], 'it ends')
+        reads_on_to_its_end(sallyport, t)
 
 
 def test_a_job_of_the_command_that_reads_the_terminal_stops_nobody_else(sallyport):

@@ -3,12 +3,10 @@
 import errno
 import os
 import socket
-import subprocess
 
 import pytest
 
 from lab import probe
-from lab.gate import Sallyport
 from lab.host import PATIENCE, cpu_seconds, descriptors, first_free, keep, until
 from lab.state import difference, hoststate
 from lab.world import A4, LAPTOP4
@@ -16,13 +14,6 @@ from lab.world import A4, LAPTOP4
 FD_SETSIZE = 1024  # libnftables waits with select()
 MANY = range(20000, 20000 + FD_SETSIZE + 200)
 CONF = '[room]\npublish = {}\n'
-
-
-def wrapped(world, program, name, before):
-    """The program as somebody has to start it who has only so much."""
-    path = keep(f'{world.dir}/{name}', f'#!/bin/sh\n{before}\n'
-                f'exec {program} "$@"\n', 0o755)
-    return Sallyport(path, world)
 
 
 def is_held(host, port):
@@ -45,10 +36,10 @@ def many_ports():
     return CONF.format(' '.join(f'{port}:80' for port in MANY))
 
 
-def test_more_ports_than_select_knows_descriptors(world, program):
+def test_more_ports_than_select_knows_descriptors(world, sallyport):
     """Each is bound on the host; the supervisor goes on to use libnftables."""
     before = hoststate(world.servera)
-    tool = wrapped(world, program, 'many', 'ulimit -n 16384')
+    tool = sallyport.after('many', 'ulimit -n 16384')
     with tool.up('many', many_ports()) as gate:
         serve_and_ask(world, gate)
         assert all(is_held(world.servera, port) for port in MANY)
@@ -64,10 +55,10 @@ def test_more_ports_than_select_knows_descriptors(world, program):
 
 @pytest.mark.parametrize('limit', [FD_SETSIZE // 2, FD_SETSIZE,
                                    FD_SETSIZE + 256])
-def test_fewer_descriptors_than_ports(world, program, limit):
+def test_fewer_descriptors_than_ports(world, sallyport, limit):
     """What cannot be bound is published all the same, and the ports leave
     descriptors for everything else, of those that select() knows."""
-    tool = wrapped(world, program, 'few', f'ulimit -n {limit}')
+    tool = sallyport.after('few', f'ulimit -n {limit}')
     with tool.up('few', many_ports()) as gate:
         serve_and_ask(world, gate)
         assert is_held(world.servera, MANY[0])
@@ -80,21 +71,18 @@ def test_fewer_descriptors_than_ports(world, program, limit):
 
 
 @pytest.fixture
-def no_inotify(world, program):
+def no_inotify(world, sallyport):
     """As when root's 128 instances are used up: taking them all would hurt
     whoever else runs on this machine. There are some again when file `free` is there."""
-    source = keep(f'{world.dir}/none.c', '#include <errno.h>\n'
+    return sallyport.preloaded('deaf', (
+                  '#include <errno.h>\n'
                   '#include <sys/syscall.h>\n'
                   '#include <unistd.h>\n'
                   'int inotify_init1(int f);\n'
                   'int inotify_init1(int f)\n'
                   f'{{ if (access("{world.dir}/free", F_OK) == 0)\n'
                   '    return (int)syscall(SYS_inotify_init1, f);\n'
-                  '  errno = EMFILE; return -1; }\n')
-    library = f'{world.dir}/none.so'
-    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source],
-                   check=True)
-    return wrapped(world, program, 'deaf', f'export LD_PRELOAD={library}')
+                  '  errno = EMFILE; return -1; }\n'))
 
 
 def test_a_gate_without_inotify_says_what_it_does_not_hear(world, no_inotify):
@@ -124,9 +112,10 @@ def test_a_gate_hears_of_files_as_soon_as_there_is_inotify_again(world, no_inoti
 
 
 @pytest.fixture
-def no_new_routes(world, program):
+def no_new_routes(world, sallyport):
     """While file `nothing-left` is there the kernel has no memory for routes, so it seems."""
-    source = keep(f'{world.dir}/full.c', '#include <errno.h>\n'
+    return sallyport.preloaded('full', (
+                  '#include <errno.h>\n'
                   '#include <linux/rtnetlink.h>\n'
                   '#include <sys/socket.h>\n'
                   '#include <sys/syscall.h>\n'
@@ -137,10 +126,7 @@ def no_new_routes(world, program):
                   '  if (n > sizeof(*h) && h->nlmsg_type == RTM_NEWROUTE &&\n'
                   f'      access("{world.dir}/nothing-left", F_OK) == 0)\n'
                   '  { errno = ENOMEM; return -1; }\n'
-                  '  return syscall(SYS_sendto, s, m, n, f, to, len); }\n')
-    library = f'{world.dir}/full.so'
-    subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source], check=True)
-    return wrapped(world, program, 'full', f'export LD_PRELOAD={library}')
+                  '  return syscall(SYS_sendto, s, m, n, f, to, len); }\n'))
 
 
 def test_the_kernels_own_routes_come_back_at_a_second_try(world, no_new_routes):

@@ -183,6 +183,16 @@ def test_established_connections_of_the_tunnel_do_not_move_to_the_lan(
     assert ear.seen(lambda p: p.dport == port and p.dst == LAPTOP4) == []
 
 
+def nothing_is_heard(ear, room, talker):
+    """Of what is said already, and of what begins."""
+    late = Talker(room, port=4445)
+    for talks in talker, late:
+        talks.said()
+        talks.connect_all()
+    late.stop()
+    assert ear.heard(4444) == ear.heard(4445) == []
+
+
 def test_nothing_leaks_when_the_vpns_routes_are_withdrawn(world, gate, talker,
                                                          ear):
     """F3: the tunnel stays, and what main says of its range is the LAN's now. What
@@ -194,12 +204,7 @@ def test_nothing_leaks_when_the_vpns_routes_are_withdrawn(world, gate, talker,
             inner.run('ip', family, 'route', 'flush', 'dev', 'office', 'table', 'main')
         for aim in B_VPN4, B_VPN6:
             assert 'dev lan' in inner.out('ip', 'route', 'get', aim)
-        late = Talker(room, port=4445)
-        for talks in talker, late:
-            talks.said()
-            talks.connect_all()
-        late.stop()
-        assert ear.heard(4444) == ear.heard(4445) == []
+        nothing_is_heard(ear, room, talker)
         for aim in B_VPN4, B_VPN6:  # by default = vpn
             assert tun.wait_for(lambda p: p.dst == aim and p.dport == 4445)
 
@@ -212,12 +217,7 @@ def test_nothing_leaks_when_the_tunnel_itself_goes(world, gate, talker, ear, fau
     ear.forget()
     with gate.inner as inner, gate.room() as room, stopped(gate.child.pid):
         inner.run('ip', *fault.split(), ok='name' not in fault)
-        late = Talker(room, port=4445)
-        for talks in talker, late:
-            talks.said()
-            talks.connect_all()
-        late.stop()
-        assert ear.heard(4444) == ear.heard(4445) == []
+        nothing_is_heard(ear, room, talker)
 
 
 def test_reach_lets_out_what_it_names_and_no_more(world, sallyport, ear):

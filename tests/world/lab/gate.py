@@ -58,6 +58,19 @@ class Sallyport:
         return self.host.run(self.program, *argv, ok=ok, timeout=timeout,
                              env=env, input=input)
 
+    def after(self, name, line):
+        """The same behind a line of sh(1); @name: of the file in between."""
+        path = hosts.keep(f'{self.world.dir}/{name}',
+                          f'#!/bin/sh\n{line}\nexec {self.program} "$@"\n', 0o755)
+        return Sallyport(path, self.world, self.host)
+
+    def preloaded(self, name, source):
+        """The same with functions of its library's in C, which stand for a kernel's refusals."""
+        path, library = f'{self.world.dir}/{name}.c', f'{self.world.dir}/{name}.so'
+        hosts.keep(path, source)
+        subprocess.run(['cc', '-shared', '-fPIC', '-o', library, path], check=True)
+        return self.after(name, f'export LD_PRELOAD={library}')
+
     def write(self, name, text):
         path = self.host.path(f'/etc/sallyport/{name}.conf')
         hosts.keep(path, text)
