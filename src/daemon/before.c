@@ -9,6 +9,7 @@
  */
 #include "daemon/supervisor.h"
 
+#include "plan/before.h"
 #include "sys/files.h"
 #include "sys/sysctl.h"
 
@@ -17,20 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* "ipv4/conf/eth0/forwarding 0": the comment of one rule of chain `before_NAME`. */
-static void read_comment(struct arena *a, const char *comment, struct plan_sysctl **items,
-			 size_t *n, size_t *cap)
-{
-	const char *blank = strchr(comment, ' ');
-	struct plan_sysctl *s;
-
-	if (!blank)
-		return;
-	s = arena_push(a, *items, *n, *cap);
-	s->path = arena_strndup(a, comment, (size_t)(blank - comment));
-	s->value = arena_strdup(a, blank + 1);
-}
 
 /* With a dot, which no door's directory has in its name. */
 static const char *copy_path(struct arena *a, const char *gate)
@@ -115,25 +102,22 @@ static bool has_path(const struct plan_sysctl *items, size_t n, const char *path
 	return false;
 }
 
-/* What the copy has besides.  A line without its end was being written. */
+/* What the copy has besides. */
 static void add_copy(struct arena *a, const char *gate, struct plan_sysctl **items, size_t *n)
 {
 	struct plan_sysctl *all = NULL;
 	size_t n_all = 0, cap = 0, size;
-	const char *text, *end;
+	const char *text, *line;
+	struct plan_sysctl one;
 	struct err ignored;
 
 	if (file_read(a, copy_path(a, gate), FILE_READ_MAX, &text, &size, &ignored) < 0)
 		return;
 	for (size_t i = 0; i < *n; i++)
 		*arena_push(a, all, n_all, cap) = (*items)[i];
-	for (; (end = strchr(text, '\n')); text = end + 1) {
-		size_t before = n_all;
-
-		read_comment(a, arena_strndup(a, text, (size_t)(end - text)), &all, &n_all, &cap);
-		if (n_all > before && has_path(all, before, all[before].path))
-			n_all = before;
-	}
+	while ((line = before_line(a, &text)))
+		if (before_sysctl(a, line, &one) && !has_path(all, n_all, one.path))
+			*arena_push(a, all, n_all, cap) = one;
 	*items = all;
 	*n = n_all;
 }
@@ -147,20 +131,18 @@ struct renamed {
 static struct renamed *read_renamed(struct arena *a, const char *gate, size_t *ret_n)
 {
 	struct renamed *all = NULL, one;
-	const char *text, *end;
+	const char *text, *line;
+	unsigned int index;
 	size_t cap = 0, size;
 	struct err ignored;
 
 	*ret_n = 0;
 	if (file_read(a, links_path(a, gate), FILE_READ_MAX, &text, &size, &ignored) < 0)
 		return NULL;
-	for (; (end = strchr(text, '\n')); text = end + 1) {
-		unsigned int index;
-
-		if (sscanf(text, "%u %15[^\n]", &index, one.was) == 2 &&
-		    if_indextoname(index, one.now) && !str_eq(one.was, one.now))
+	while ((line = before_line(a, &text)))
+		if (before_link(line, &index, one.was) && if_indextoname(index, one.now) &&
+		    !str_eq(one.was, one.now))
 			*arena_push(a, all, *ret_n, cap) = one;
-	}
 	return all;
 }
 
@@ -214,7 +196,7 @@ int before_read(struct nft *n, struct arena *a, const char *gate, struct plan_sy
 int before_read_chain(struct nft *n, struct arena *a, const char *table, const char *chain,
 		      struct plan_sysctl **ret, size_t *ret_n, struct err *e)
 {
-	struct plan_sysctl *items = NULL;
+	struct plan_sysctl *items = NULL, one;
 	size_t count = 0, cap = 0, n_texts = 0;
 	const char *const *texts;
 	int r;
@@ -227,7 +209,8 @@ int before_read_chain(struct nft *n, struct arena *a, const char *table, const c
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n_texts; i++)
-		read_comment(a, texts[i], &items, &count, &cap);
+		if (before_sysctl(a, texts[i], &one))
+			*arena_push(a, items, count, cap) = one;
 	*ret = items;
 	*ret_n = count;
 	return 0;
