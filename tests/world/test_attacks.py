@@ -263,23 +263,29 @@ def test_control_a15_a_crafted_frame_reaches_a_service_of_the_host(world):
         assert crafted_loopback(world, port)
 
 
-def shadow(world, room, port=51820):
+MINE = b'mine now'
+
+
+def shadow(world, room, family, port=51820):
     """A16: a room speaks from the port that a service of the host has; may
     it take that service's answers? Returns who answered the laptop."""
+    kind, any_, a, laptop2 = ((socket.AF_INET, '0.0.0.0', A4, LAPTOP2_4),
+                              (socket.AF_INET6, '::', A6, LAPTOP2_6))[family == 6]
     child = world.serve(world.servera, 'host', port)
-    s = room.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.bind(('0.0.0.0', port))
-    s.sendto(b'mine now', (LAPTOP2_4, 4444))
-    probe.tcp(world.laptop, A4, port)  # the datagram is out by now
-    got = probe.udp(world.laptop2, A4, port, sport=4444,
-                    seconds=probe.SILENCE)
+    with room.socket(kind, socket.SOCK_DGRAM) as s, \
+            Sniffer(world.laptop2, 'eth0') as far:
+        s.bind((any_, port))
+        s.sendto(MINE, (laptop2, 4444))
+        assert far.wait_for(lambda p: p.payload == MINE and p.src == a), 'it speaks'
+        got = probe.udp(world.laptop2, a, port, sport=4444,
+                        seconds=probe.SILENCE)
     child.kill()
-    s.close()
     return got
 
 
-def test_control_a16_port_shadow_takes_the_hosts_clients(world, plain):
-    got = shadow(world, plain.room)
+@FAMILIES
+def test_control_a16_port_shadow_takes_the_hosts_clients(world, plain, family):
+    got = shadow(world, plain.room, family)
     assert got.how is How.SILENT, 'the host should have lost this client'
 
 
@@ -514,11 +520,40 @@ def test_a15_a_crafted_frame_does_not_reach_127_0_0_1(gate, world):
         assert not crafted_loopback(world, port, probe.SILENCE)
 
 
+@FAMILIES
 @pytest.mark.parametrize('port', [51820, 1024, 40000])
-def test_a16_no_room_takes_a_port_of_the_host(gate, world, port):
+def test_a16_no_room_takes_a_port_of_the_host(gate, world, port, family):
     with gate.room() as room:
-        got = shadow(world, room, port)
+        got = shadow(world, room, family, port)
     assert (got.how, got.by) == (How.ANSWERED, 'host')
+
+
+def clients(world, host, dst, count):
+    """So many of them ask by UDP; who answered them."""
+    sockets = [world.hosts[host].socket(probe.family_of(dst), socket.SOCK_DGRAM)
+               for _ in range(count)]  # at one time, so that no two have the same port
+    answers = set()
+    for s in sockets:
+        s.settimeout(PATIENCE)
+        s.sendto(b'one of many', (dst, 80))
+        answers.add(s.recvfrom(100)[1][0])
+    for s in sockets:
+        s.close()
+    return answers
+
+
+def test_a17_there_is_nothing_that_many_clients_could_fill(gate, world):
+    """`attach` has to learn who asked where, and its memory has an end: for that see
+    test_attach_attacks.py. A gate learns nobody: a connection's mark tells its door."""
+    def tables():
+        with gate.inner as inner:
+            return [where.out('nft', '-s', 'list', 'table', 'inet', table) for where, table in
+                    ((inner, 'sallyport-main'), (world.servera, 'sallyport'))]
+    before = tables()
+    for host, dst in (('laptop', A4), ('laptop', A6), ('twin', A_VPN4), ('twin', A_VPN6)):
+        assert clients(world, host, dst, 300) == {dst}
+    assert tables() == before
+    assert not any(word in text for text in before for word in ('dynamic', 'flags timeout'))
 
 
 def test_redirects_and_source_routes_are_not_believed(gate, world):

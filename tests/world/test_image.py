@@ -131,6 +131,9 @@ def test_it_stops_in_time_and_leaves_no_process(image):
     image('stop', '-t', '30', 'vpn')
     state = image.inspect('vpn')['State']
     assert state['ExitCode'] == 0, logs(image)
+    # It was not its VPN that failed.
+    said = logs(image)
+    assert 'the VPN answers' in said and 'does not answer' not in said, said
 
 
 def test_it_reaps_and_passes_signals_on(image):

@@ -144,6 +144,33 @@ def test_a_client_that_cannot_start_is_tried_again_with_pauses(world,
         assert tries < 12, 'no pause between the tries'
 
 
+# When each try begins.
+TRIES = 'read up _ < /proc/uptime; echo "try $up"; exit 1'
+PAUSES = (0.5, 1, 2, 4)
+
+
+def test_each_pause_between_the_tries_is_twice_as_long_and_the_lan_hears_of_none(
+        world, sallyport):
+    """The later ones, up to a minute, are tests/unit/test_client.c's."""
+    with sallyport.up('often', '[room]\npublish = 8082:80\n[door often]\n'
+                      f'command = {TRIES}\n', ready=False) as gate:
+        gate.wait_log('lan door answers')
+        service = gate.serve('often', 80)
+        flow = probe.Flow(world.laptop, A4, 8082)
+
+        def begun():
+            return [float(l.rsplit(' ', 1)[1]) for l in gate.log.text().splitlines()
+                    if 'often: try ' in l]
+        until(lambda: len(begun()) > len(PAUSES), gate.log.text)
+        begun = begun()
+        waited = [b - a for a, b in zip(begun, begun[1:])][:len(PAUSES)]
+        # /proc/uptime has hundredths; a try itself takes some, of a busy machine more.
+        assert all(-0.02 <= was - pause < 0.4 for was, pause in zip(waited, PAUSES)), waited
+        count = flow.count
+        until(lambda: flow.count > count + 20 or flow.error, 'the conversation goes on')
+        assert (flow.stop().error, service.poll()) == (None, None)
+
+
 def processes(said):
     """Those whose command line has this in it."""
     found = []
