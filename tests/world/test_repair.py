@@ -6,8 +6,9 @@ import signal
 import pytest
 
 from lab import probe
-from lab.host import until
-from lab.leak import Ear, Talker
+from lab.host import stopped, until
+from lab.leak import SECRET, Ear, Talker
+from lab.sniff import Sniffer
 from lab.state import difference, hoststate
 from lab.world import wrong_answers
 
@@ -294,18 +295,23 @@ def test_the_nft_table_comes_back(world, gate, place, how):
     """A18, and nothing leaks meanwhile."""
     before = everywhere(gate)
     since = len(gate.log.text())
-    with gate.inner as inner, gate.room() as room, Ear(world) as ear:
+    with gate.inner as inner, gate.room() as room, Ear(world) as ear, \
+            Sniffer(inner, 'lan') as lan:
         where, table = ((inner, 'sallyport-main') if place == 'gate' else
                         (gate.host, 'sallyport'))
         rules = where.out('nft', '-s', 'list', 'table', 'inet', table)
         talker = Talker(room)
-        where.run('nft', how.format(table))
+        with stopped(gate.child.pid):  # else the moment is too short to say much in
+            where.run('nft', how.format(table))
+            talker.said(20)
+            talker.connect_all()
         until(lambda: where.out('nft', '-s', 'list', 'table', 'inet', table,
                                 ok=False) == rules,
               'the table is as it was')
-        talker.said(20)
         talker.stop()
+        # The host's table and the gate's are each there when the other one is not.
         assert ear.heard() == []
+        assert [str(p) for p in lan.seen(lambda p: SECRET in p.payload)] == []
     check_repaired(world, gate, before, since)
 
 
