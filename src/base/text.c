@@ -62,6 +62,12 @@ void text_addf(struct text *t, const char *fmt, ...)
 	va_end(ap);
 }
 
+void text_add_mac(struct text *t, const uint8_t mac[6])
+{
+	text_addf(t, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+		  mac[5]);
+}
+
 /* In the bytes that are left of a string: of ISO 6429, C0, DEL, and C1 as UTF-8 has it. */
 static size_t control_size(const unsigned char *s)
 {
@@ -134,4 +140,24 @@ uint64_t str_hash(const char *s, uint64_t seed)
 	for (; *s; s++)
 		h = (h ^ (unsigned char)*s) * 0x100000001b3ULL;
 	return h ^ (h >> 29);
+}
+
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= ' ';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool str_to_mac(const char *s, uint8_t ret[6])
+{
+	if (strlen(s) != 17)
+		return false;
+	for (int i = 0; i < 6; i++, s += 3) {
+		if (hex(s[0]) < 0 || hex(s[1]) < 0 || s[2] != (i < 5 ? ':' : 0))
+			return false;
+		ret[i] = (uint8_t)(hex(s[0]) << 4 | hex(s[1]));
+	}
+	return true;
 }

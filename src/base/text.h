@@ -17,6 +17,8 @@ struct text {
 void text_add(struct text *t, const char *s);
 void text_add_len(struct text *t, const char *s, size_t len);
 void text_addf(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* "02:5a:11:79:00:01" */
+void text_add_mac(struct text *t, const uint8_t mac[6]);
 void text_addv(struct text *t, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
 /*
@@ -34,6 +36,8 @@ bool str_starts(const char *s, const char *start);
 
 /* Whole string as a number in base 10 (no sign, no blanks) of at most @max. */
 bool str_to_u32(const char *s, uint32_t max, uint32_t *ret);
+/* "02:5a:11:79:00:01"; @ret is not left alone on failure. */
+bool str_to_mac(const char *s, uint8_t ret[6]);
 
 /* FNV-1a, for choosing slots and names; not for secrets. */
 uint64_t str_hash(const char *s, uint64_t seed);

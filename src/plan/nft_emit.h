@@ -42,11 +42,13 @@ int emit_family_digit(sa_family_t family);
 /*
  * plan/nft_frame.c: the part of the host's table that is the same for all gates.  In
  * this order: frame_open() makes it before the table's block is opened, frame_chains()
- * and frame_answer() write chains of that block, frame_still() follows it.
+ * and frame_answer() write chains of that block, frame_still() and frame_bridges()
+ * follow it.
  */
 void frame_open(struct nft_text *n);
 void frame_chains(struct nft_text *n);
 void frame_answer(struct nft_text *n);
 void frame_still(struct nft_text *n);
+void frame_bridges(struct nft_text *n);
 
 #endif

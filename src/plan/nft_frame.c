@@ -48,6 +48,9 @@ static const char *const shared_sets[] = {
 	/* Interfaces that were no router's (frame_still()). */
 	"set still4 { type ifname; }",
 	"set still6 { type ifname; }",
+	/* Bridges as ways in and out, and their own hardware addresses (frame_bridges()). */
+	"set bridges { type ifname . ifname; }",
+	"set bridge_macs { type ether_addr; }",
 };
 
 /* Three bytes are compared sooner than a name is looked up, and most packets are not ours. */
@@ -119,6 +122,7 @@ static const struct shared_chain {
 	  "\t\tct state established accept\n"
 	  "\t\toifname @links jump towards\n"
 	  "\t\tiifname @links goto begin\n"
+	  "\t\tiifname . oifname @bridges ether daddr != @bridge_macs accept\n"
 	  "\t\toifname != \"sp-*\" meta nfproto ipv4 iifname @still4 counter drop\n"
 	  "\t\tmeta nfproto ipv6 iifname @still6 oifname @still6 counter drop\n" },
 	/* Towards a gate or a room: only what a published port has sent there. */
@@ -286,6 +290,40 @@ void frame_still(struct nft_text *n)
 	}
 }
 
+/* NULL: this one is neither a bridge nor a port of one. */
+static const struct link *bridge_of(const struct snapshot *host, const struct link *l)
+{
+	const struct link *master = l->master ? snapshot_link_by_index(host, l->master) : l;
+
+	return master && str_eq(master->kind, "bridge") ? master : NULL;
+}
+
+/*
+ * Where bridges call netfilter (br_netfilter, which Docker loads), what goes from one
+ * port to another passes the forward hook, in and out by the bridge: virtual machines
+ * that are neighbours on the LAN, which the host routes for as little as a switch
+ * does.  What it does route was sent to an address of its own: the bridge's or the
+ * port's where it came in, and so these are known.
+ */
+void frame_bridges(struct nft_text *n)
+{
+	const struct snapshot *host = n->facts->host;
+
+	for (size_t i = 0; host && i < host->n_links; i++) {
+		const struct link *l = &host->links[i];
+		const struct link *bridge = bridge_of(host, l);
+
+		if (bridge == l)
+			emit(n, "add element inet " PLAN_NFT_HOST " bridges { \"%s\" . \"%s\" }",
+			     l->name, l->name);
+		if (!bridge || !l->has_mac)
+			continue;
+		text_add(&n->out, "add element inet " PLAN_NFT_HOST " bridge_macs { ");
+		text_add_mac(&n->out, l->mac);
+		emit(n, " }");
+	}
+}
+
 /* What leads by one of several ways keeps to it: see plan/sides.c. */
 static void lead_sides(struct nft_text *n)
 {
@@ -336,6 +374,8 @@ void frame_open(struct nft_text *n)
 		emit(n, "flush set inet " PLAN_NFT_HOST " still4");
 	if (plan_was(n->facts, PLAN_FORWARDING6_ALL, "1"))
 		emit(n, "flush set inet " PLAN_NFT_HOST " still6");
+	emit(n, "flush set inet " PLAN_NFT_HOST " bridges");
+	emit(n, "flush set inet " PLAN_NFT_HOST " bridge_macs");
 	for (size_t i = 0; i < ARRAY_LEN(shared_chains); i++)
 		open_chain(n, shared_chains[i].name, shared_chains[i].base);
 	for (size_t i = 0; i < ARRAY_LEN(lead_chains); i++)

@@ -255,5 +255,6 @@ const char *plan_nft_host(struct arena *a, const struct gate *g, const struct pl
 	emit(&n, "}");
 	host_elements(&n);
 	frame_still(&n);
+	frame_bridges(&n);
 	return emit_end(&n);
 }

@@ -59,9 +59,10 @@ static void link_line(struct text *t, const struct want *w, const struct want_li
 		text_addf(t, " link add %s", l->name);
 		if (l->index)
 			text_addf(t, " index %d", l->index);
-		if (l->mac)
-			text_addf(t, " address %02x:%02x:%02x:%02x:%02x:%02x", l->mac[0], l->mac[1],
-				  l->mac[2], l->mac[3], l->mac[4], l->mac[5]);
+		if (l->mac) {
+			text_add(t, " address ");
+			text_add_mac(t, l->mac);
+		}
 		text_addf(t, " type veth peer name %s netns %s\n", l->peer_name, l->peer_netns);
 	}
 	if (l->plain) {

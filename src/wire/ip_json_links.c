@@ -100,20 +100,6 @@ static bool read_flags(struct json_in *j, const struct ip_link *from, struct lin
 	return true;
 }
 
-static bool mac_of(const char *s, uint8_t ret[6])
-{
-	for (int i = 0; i < 6; i++, s += 3) {
-		static const char digits[] = "0123456789abcdef";
-		const char *high = *s ? strchr(digits, s[0]) : NULL;
-		const char *low = high && s[1] ? strchr(digits, s[1]) : NULL;
-
-		if (!low || s[2] != (i < 5 ? ':' : 0))
-			return false;
-		ret[i] = (uint8_t)((high - digits) << 4 | (low - digits));
-	}
-	return true;
-}
-
 static bool take_address(struct ip_reader *r, const struct ip_address *from, int link)
 {
 	struct json_in *j = r->j;
@@ -164,7 +150,7 @@ static bool take_link(struct ip_reader *r, const void *item)
 		return false;
 	/* `ip -N` has numbers for types, too: ARPHRD_ETHER. */
 	l.has_mac = (str_eq(from->type, "ether") || str_eq(from->type, "[1]")) &&
-		    mac_of(from->mac, l.mac);
+		    str_to_mac(from->mac, l.mac);
 	if (!from->detailed)
 		r->h->parts &= ~(uint32_t)HOST_LINK_KINDS;
 	*arena_push(r->a, r->h->net.links, r->h->net.n_links, r->h->net.cap_links) = l;

@@ -57,6 +57,7 @@ struct nft_rule {
 	struct nft_words *w;
 	struct text out; /* its expressions */
 	uint8_t network, transport; /* protocols that it has asked for */
+	bool ethernet; /* likewise the sort of link */
 	const char *comment;
 };
 

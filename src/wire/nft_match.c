@@ -4,11 +4,12 @@
 #include "model/ip.h"
 #include "wire/nft_expr.h"
 
+#include <linux/if_arp.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
-enum source { FROM_META, FROM_CT, FROM_NETWORK, FROM_TRANSPORT, FROM_FIB };
+enum source { FROM_META, FROM_CT, FROM_ETHERNET, FROM_NETWORK, FROM_TRANSPORT, FROM_FIB };
 
 /* What of a packet can be looked at, by nft's words for it. */
 struct nft_field {
@@ -26,6 +27,7 @@ static const struct nft_field fields[] = {
 	{ { "meta", "nfproto" }, FROM_META, NFT_META_NFPROTO, NFT_TYPE_NFPROTO },
 	{ { "meta", "l4proto" }, FROM_META, NFT_META_L4PROTO, NFT_TYPE_PROTO },
 	{ { "meta", "mark" }, FROM_META, NFT_META_MARK, NFT_TYPE_MARK },
+	{ { "ether", "daddr" }, FROM_ETHERNET, 0, NFT_TYPE_MAC },
 	{ { "ip", "saddr" }, FROM_NETWORK, 12, NFT_TYPE_IP, NFPROTO_IPV4 },
 	{ { "ip", "daddr" }, FROM_NETWORK, 16, NFT_TYPE_IP, NFPROTO_IPV4 },
 	{ { "ip6", "saddr" }, FROM_NETWORK, 8, NFT_TYPE_IP6, NFPROTO_IPV6 },
@@ -73,15 +75,28 @@ void nft_require_transport(struct nft_rule *r, uint8_t proto)
 	require_byte(r, NFT_META_L4PROTO, proto, &r->transport);
 }
 
+static void require_ethernet(struct nft_rule *r, const struct nft_field *f)
+{
+	static const uint16_t ethernet = ARPHRD_ETHER;
+
+	if (f->source != FROM_ETHERNET || r->ethernet)
+		return;
+	nft_expr_meta(&r->out, NFT_META_IIFTYPE, 0);
+	nft_expr_compare(&r->out, false, &ethernet, sizeof(ethernet));
+	r->ethernet = true;
+}
+
 /* Must its protocol be asked for first? */
 static bool needs(const struct nft_rule *r, const struct nft_field *f)
 {
-	return (f->network && f->network != r->network) ||
+	return (f->source == FROM_ETHERNET && !r->ethernet) ||
+	       (f->network && f->network != r->network) ||
 	       (f->transport && f->transport != r->transport);
 }
 
 static void require(struct nft_rule *r, const struct nft_field *f)
 {
+	require_ethernet(r, f);
 	require_byte(r, NFT_META_NFPROTO, f->network, &r->network);
 	require_byte(r, NFT_META_L4PROTO, f->transport, &r->transport);
 }
@@ -95,6 +110,9 @@ static void load(struct nft_rule *r, const struct nft_field *f, size_t size, uns
 		return;
 	case FROM_CT:
 		nft_expr_ct(&r->out, f->at, f->original ? 0 : -1, place);
+		return;
+	case FROM_ETHERNET:
+		nft_expr_payload(&r->out, NFT_PAYLOAD_LL_HEADER, f->at, (uint32_t)size, place);
 		return;
 	case FROM_NETWORK:
 		nft_expr_payload(&r->out, NFT_PAYLOAD_NETWORK_HEADER, f->at, (uint32_t)size, place);

@@ -77,6 +77,7 @@ static uint32_t tuple_order(const struct nft_tuple *t)
 	case NFT_TYPE_NONE:
 	case NFT_TYPE_IP:
 	case NFT_TYPE_IP6:
+	case NFT_TYPE_MAC:
 	case NFT_TYPE_PORT:
 	case NFT_TYPE_ICMP:
 	case NFT_TYPE_ICMP6:

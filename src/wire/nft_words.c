@@ -178,6 +178,7 @@ static const struct type {
 	{ NFT_TYPE_CT_DIR, 1, false, NULL },         { NFT_TYPE_CT_STATUS, 4, true, NULL },
 	{ NFT_TYPE_ICMP6, 1, false, NULL },          { NFT_TYPE_TCP_FLAGS, 1, true, NULL },
 	{ NFT_TYPE_FIB_ADDR, 4, false, NULL },       { NFT_TYPE_IFNAME, IFNAMSIZ, false, "ifname" },
+	{ NFT_TYPE_MAC, 6, false, "ether_addr" },
 };
 
 static const struct type *find_type(enum nft_type type)
@@ -262,6 +263,15 @@ static void address(struct nft_words *w, sa_family_t family, uint8_t *ret)
 	nft_next(w);
 }
 
+static void mac_address(struct nft_words *w, uint8_t *ret)
+{
+	if (w->kind != NFT_WORD || !str_to_mac(w->word, ret)) {
+		nft_unknown(w);
+		return;
+	}
+	nft_next(w);
+}
+
 /* A name in whole: one that ends in * is for its caller to see to. */
 static void interface(struct nft_words *w, uint8_t *ret)
 {
@@ -296,6 +306,9 @@ void nft_constant(struct nft_words *w, enum nft_type type, uint8_t ret[NFT_VALUE
 		return;
 	case NFT_TYPE_IP6:
 		address(w, AF_INET6, ret);
+		return;
+	case NFT_TYPE_MAC:
+		mac_address(w, ret);
 		return;
 	case NFT_TYPE_IFNAME:
 		interface(w, ret);

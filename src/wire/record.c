@@ -150,7 +150,6 @@ static void write_list(struct text *t, const struct field *f, const void *item, 
 static void write_value(struct text *t, const struct field *f, const void *item, bool indent)
 {
 	const char *p = (const char *)item + f->at;
-	const uint8_t *mac = (const uint8_t *)p;
 	struct rule_range range;
 	char buf[PREFIX_TEXT_SIZE];
 
@@ -185,8 +184,9 @@ static void write_value(struct text *t, const struct field *f, const void *item,
 		json_out_string(t, prefix_text((const void *)p, buf));
 		break;
 	case FIELD_MAC:
-		text_addf(t, "\"%02x:%02x:%02x:%02x:%02x:%02x\"", mac[0], mac[1], mac[2], mac[3],
-			  mac[4], mac[5]);
+		text_add(t, "\"");
+		text_add_mac(t, (const uint8_t *)p);
+		text_add(t, "\"");
 		break;
 	case FIELD_RANGE:
 		memcpy(&range, p, sizeof(range));
@@ -330,34 +330,13 @@ static bool read_prefix(struct json_in *j, const struct field *f, void *item)
 	return true;
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= ' ';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* "02:00:5e:10:00:01" */
-static bool mac_parse(const char *s, uint8_t ret[6])
-{
-	if (strlen(s) != 17)
-		return false;
-	for (int i = 0; i < 6; i++, s += 3) {
-		if (hex(s[0]) < 0 || hex(s[1]) < 0 || s[2] != (i < 5 ? ':' : 0))
-			return false;
-		ret[i] = (uint8_t)(hex(s[0]) << 4 | hex(s[1]));
-	}
-	return true;
-}
-
 static bool read_mac(struct json_in *j, const struct field *f, void *item)
 {
 	const char *s;
 
 	if (!json_in_string(j, &s))
 		return false;
-	if (!mac_parse(s, (uint8_t *)item + f->at))
+	if (!str_to_mac(s, (uint8_t *)item + f->at))
 		return json_in_fail(j, "\"%s\" is no hardware address", json_in_quote(j, s));
 	return true;
 }

@@ -91,6 +91,25 @@ static struct snapshot *host_of_its_own(struct arena *a, struct dice *d)
 	return s;
 }
 
+/* One with a bridge and a port of it (frame_bridges()). */
+static struct snapshot *host_with_bridge(struct arena *a)
+{
+	struct snapshot *s = arena_new(a, struct snapshot);
+
+	for (int i = 7; i <= 8; i++) {
+		struct link *l = arena_push(a, s->links, s->n_links, s->cap_links);
+
+		*l = (struct link){ .index = i, .has_mac = true, .mac = { 2, 0, 0, 0, 0xab, 1 } };
+		l->mac[5] = (uint8_t)i;
+		snprintf(l->name, sizeof(l->name), "br%d", i);
+		if (i == 7)
+			snprintf(l->kind, sizeof(l->kind), "bridge");
+		else
+			l->master = 7;
+	}
+	return s;
+}
+
 /* One with two routers (plan/sides.c). */
 static struct snapshot *host_with_sides(struct arena *a)
 {
@@ -125,8 +144,9 @@ static struct random_gate any_gate(struct arena *a, struct dice *d)
 	struct slot slot = slot_of(1 + roll_below(d, 900));
 	struct random_gate g = random_gate(a, d, &slot, true, NULL);
 
-	g.facts.host = one_in(d, 3)   ? host_of_its_own(a, d)
+	g.facts.host = one_in(d, 4)   ? host_of_its_own(a, d)
 		       : one_in(d, 3) ? host_with_sides(a)
+		       : one_in(d, 2) ? host_with_bridge(a)
 				      : NULL;
 	g.facts.before = before;
 	g.facts.n_before = roll_below(d, 1 + ARRAY_LEN(before));

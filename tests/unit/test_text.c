@@ -113,6 +113,30 @@ static void a_number_is_digits_alone_and_not_too_large(void **state)
 	}
 }
 
+static void a_hardware_address_is_six_bytes_in_pairs_of_digits(void **state)
+{
+	static const char *const wrong[] = {
+		"",
+		"02:5a:11:79:06",
+		"02:5a:11:79:06:",
+		"02:5a:11:79:06:d",
+		"02:5a:11:79:06:dE:",
+		"02-5a-11-79-06-de",
+		"02:5a:11:79:06:dg",
+		"2:5a:11:79:06:de",
+		" 2:5a:11:79:06:de",
+	};
+	struct text t CLEANUP_TEXT = { 0 };
+	uint8_t mac[6];
+
+	(void)state;
+	assert_true(str_to_mac("02:5A:11:79:06:de", mac));
+	text_add_mac(&t, mac);
+	assert_string_equal(text_str(&t), "02:5a:11:79:06:de");
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_false(str_to_mac(wrong[i], mac));
+}
+
 static void strings_are_compared_whole_or_by_their_start(void **state)
 {
 	(void)state;
@@ -179,6 +203,7 @@ int main(void)
 		cmocka_unit_test(what_is_shown_moves_no_cursor),
 		cmocka_unit_test(a_text_grows_without_an_end),
 		cmocka_unit_test(a_number_is_digits_alone_and_not_too_large),
+		cmocka_unit_test(a_hardware_address_is_six_bytes_in_pairs_of_digits),
 		cmocka_unit_test(strings_are_compared_whole_or_by_their_start),
 		cmocka_unit_test(a_hash_hangs_on_each_byte_and_on_the_seed),
 		cmocka_unit_test(an_error_says_what_was_attempted_for_whom),

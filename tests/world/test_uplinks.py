@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hosts that are connected to the LAN otherwise than by a network card that stays
+as it is: whoever was answered without a gate is answered beside it, too."""
+import pytest
+
+from lab import probe
+from lab.gate import Sallyport
+from lab.host import Host, join, until
+from lab.sniff import Sniffer, inject, mac, udp_packet
+from lab.state import difference, hoststate
+
+A4, A6 = '172.16.5.20', 'fd00:16:5::20'
+VM4, VM6 = '172.16.5.50', 'fd00:16:5::50'
+OTHER4, OTHER6 = '172.16.5.51', 'fd00:16:5::51'
+PLAIN = '[room]\npublish = 80 80/udp\n'
+
+
+def plug_in(world, host, link='eth0'):
+    """A cable to Server A's LAN; always with one hardware address, which the neighbours
+    remember."""
+    join(world.core, 'uplink', host, link)
+    host.ip(f'link set {link} address 02:00:00:00:05:20')
+    world.core.ip('link set uplink master br5')
+
+
+def addresses(host, link, a4=A4, a6=A6):
+    host.ip(f'addr add {a4}/24 dev {link}', f'addr add {a6}/64 dev {link} nodad',
+            f'route add default via 172.16.5.1 dev {link}',
+            f'route add default via fd00:16:5::1 dev {link}')
+
+
+@pytest.fixture
+def host(world):
+    host = Host('odd', mounts=True)
+    plug_in(world, host)
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def tool(world, sallyport, host):
+    return Sallyport(sallyport.program, world, host)
+
+
+def unanswered(askers, destinations, by, seconds=probe.PATIENCE):
+    """Who is not answered by @by, and what instead."""
+    wrong = []
+    for asker in askers:
+        for dst in destinations:
+            for proto in 'tcp', 'udp':
+                got = probe.ask(asker, proto, dst, 80, seconds=2 if wrong else seconds)
+                if (got.by, got.source) != (by, dst):
+                    wrong.append(f'{asker.name} asks {dst} {proto}: {got}')
+    return wrong
+
+
+# A bridge, with virtual machines ---------------------------------------------------
+
+def bridge(host, address='02:00:00:00:05:21'):
+    host.ip(f'link add br0 address {address} type bridge', 'link set br0 up',
+            'addr flush dev eth0', 'link set eth0 master br0')
+    host.run('ip', '-6', 'route', 'flush', 'dev', 'eth0', 'default')
+    addresses(host, 'br0')
+
+
+def machine(world, host, name, a4, a6):
+    vm = Host(name)
+    join(host, name, vm, 'eth0')
+    host.ip(f'link set {name} master br0')
+    addresses(vm, 'eth0', a4, a6)
+    world.serve(vm, name, 80)
+    return vm
+
+
+@pytest.fixture
+def machines(world, host):
+    """Two of them; the second is started when it is asked for."""
+    made = []
+
+    def start(name, a4, a6):
+        made.append(machine(world, host, name, a4, a6))
+        return made[-1]
+    yield start
+    for vm in made:
+        vm.close()
+
+
+def hears(world, host, vm, by):
+    """Does the machine hear what mallory sends it by the hardware address of @by?"""
+    to = mac(host, by)
+    with Sniffer(vm, 'eth0', (host, 'vm')) as wire:
+        inject(world.mallory, 'eth0', to, udp_packet('172.16.5.66', 4500, VM4, 80, b'by way of'))
+        # By the same queues: what was sent before has arrived as well.
+        assert probe.udp(world.mallory, VM4, 80).by == 'vm'
+        return wire.seen(lambda p: b'by way of' in p.payload)
+
+
+def test_machines_on_the_lans_bridge_are_heard_beside_a_gate(world, tool, host, machines):
+    """Where bridges call netfilter the host seems to forward what it only bridges."""
+    assert host.sysctl('net/bridge/bridge-nf-call-iptables') == '1'
+    bridge(host)
+    vm = machines('vm', VM4, VM6)
+    others = [world.laptop, world.mallory]
+    host.sysctl('net/ipv4/ip_forward', 1)  # control: a router would
+    for link in 'br0', 'eth0':
+        assert hears(world, host, vm, link)
+    host.sysctl('net/ipv4/ip_forward', 0)
+    before = hoststate(host)
+    with tool.up('main', PLAIN) as gate:
+        gate.serve('room', 80)
+        assert unanswered(others, (VM4, VM6), 'vm') == []
+        assert unanswered([*others, vm], (A4, A6), 'room') == []
+        # Nor does the host route to them, whichever of its addresses a frame is sent to.
+        for link in 'br0', 'eth0':
+            assert hears(world, host, vm, link) == []
+        other = machines('other', OTHER4, OTHER6)
+        assert unanswered([*others, vm], (OTHER4, OTHER6), 'other') == []
+        assert unanswered([other], (A4, A6), 'room') == []
+    host.ip('link del other')
+    assert difference(before, hoststate(host)) == ''
