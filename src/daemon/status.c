@@ -141,7 +141,7 @@ static bool all_answer(struct supervisor *s)
 
 static const char *state_word(struct supervisor *s)
 {
-	return s->ending ? "ending" : all_answer(s) ? "up" : "partly up";
+	return s->ending ? "ending" : all_answer(s) && !s->last_error ? "up" : "partly up";
 }
 
 char *status_json(struct supervisor *s)
@@ -157,12 +157,12 @@ char *status_json(struct supervisor *s)
 		json_array_append_new(rooms, room_json(s, i));
 	for (size_t i = 0; i < s->gate.n_publish; i++)
 		json_array_append_new(ports, port_json(s, &s->gate.publish[i]));
-	root = json_pack("{s:s, s:s, s:s, s:s*, s:i, s:I, s:o, s:o, s:o, s:o, s:I}", "name",
+	root = json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:i, s:I, s:o, s:o, s:o, s:o, s:I}", "name",
 			 s->gate.name, "links4", prefix_text(&s->slot.net4, net4), "links6",
 			 s->ipv6 ? prefix_text(&s->slot.net6, net6) : NULL, "state", state_word(s),
-			 "supervisor_pid", (int)getpid(), "since", (json_int_t)s->since, "doors",
-			 doors, "rooms", rooms, "ports", ports, "repairs",
-			 log_repairs_json(&s->repairs), "repairs_ever",
+			 "trouble", s->last_error, "supervisor_pid", (int)getpid(), "since",
+			 (json_int_t)s->since, "doors", doors, "rooms", rooms, "ports", ports,
+			 "repairs", log_repairs_json(&s->repairs), "repairs_ever",
 			 (json_int_t)s->repairs.ever);
 	text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);

@@ -111,6 +111,8 @@ void status_text(struct text *t, const json_t *gates)
 		if (number(gate, "supervisor_pid"))
 			text_addf(t, " (supervisor %lld)", number(gate, "supervisor_pid"));
 		text_addf(t, "%s%s\n", *member(gate, "hint") ? ": " : "", member(gate, "hint"));
+		if (*member(gate, "trouble"))
+			text_addf(t, " trouble\n  %s\n", member(gate, "trouble"));
 		list_text(t, gate, "doors", "doors", door_text);
 		list_text(t, gate, "ports", "published", port_text);
 		list_text(t, gate, "repairs", "repairs", repair_text);
