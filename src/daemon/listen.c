@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Addresses that ports are published on by name.  One that the host does not have may
- * come later, as by DHCP; it may as well be a slip of the pen, and so it is said.
+ * Addresses that ports are published on.  One that is named and that the host does not
+ * have may come later, as by DHCP; it may as well be a slip of the pen, and so it is said.
  */
 #include "daemon/supervisor.h"
 
@@ -63,6 +63,37 @@ size_t listen_absent(struct arena *a, const struct gate *g, const struct snapsho
 			absent[n++] = *all.ips[i];
 	*ret = absent;
 	return n;
+}
+
+bool listen_wants(const struct door *lan, const struct ip *ip)
+{
+	if (!lan->n_listen)
+		return !ip_is_link_local(ip) && (!ip_is_loopback(ip) || ip->byte[3] == 1);
+	for (size_t i = 0; i < lan->n_listen; i++)
+		if (ip_equal(&lan->listen[i], ip))
+			return true;
+	return false;
+}
+
+/*
+ * Of a VRF's addresses table local knows nothing: who asks them is not led to a room.
+ * And the way back would be looked up outside of the VRF.
+ */
+void listen_warn(const struct supervisor *s, const struct snapshot *host)
+{
+	for (size_t i = 0; i < host->n_addresses; i++) {
+		const struct ip *ip = &host->addresses[i].local;
+		const struct link *l = snapshot_link_by_index(host, host->addresses[i].link);
+		const struct link *vrf = l ? snapshot_vrf_of(host, l->index) : NULL;
+		char text[IP_TEXT_SIZE];
+
+		if (vrf && vrf != l && listen_wants(&s->gate.doors[0], ip))
+			sup_log(s,
+				"the lan door does not answer on %s: %s is in the VRF %s, where "
+				"gates are not known. Let clients ask an address of another "
+				"interface, or take it out: ip link set %s nomaster",
+				ip_text(ip, text), l->name, vrf->name, l->name);
+	}
 }
 
 static bool is_among(const struct ip *ips, size_t n, const struct ip *ip)

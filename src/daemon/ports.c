@@ -20,16 +20,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static bool is_wanted(const struct door *lan, const struct ip *ip)
-{
-	if (!lan->n_listen)
-		return !ip_is_link_local(ip) && (!ip_is_loopback(ip) || ip->byte[3] == 1);
-	for (size_t i = 0; i < lan->n_listen; i++)
-		if (ip_equal(&lan->listen[i], ip))
-			return true;
-	return false;
-}
-
 int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd)
 {
 	int type = proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM;
@@ -235,7 +225,7 @@ static int hold_all(const struct supervisor *s, const struct snapshot *host,
 	for (size_t i = 0; r == 0 && i < host->n_addresses; i++)
 		if (!is_gates(host, &host->addresses[i]) &&
 		    publish_speaks(p, host->addresses[i].local.family) &&
-		    is_wanted(&s->gate.doors[0], &host->addresses[i].local))
+		    listen_wants(&s->gate.doors[0], &host->addresses[i].local))
 			r = hold(s, held, p, &host->addresses[i].local, e);
 	return r;
 }

@@ -243,8 +243,10 @@ static int check_host(struct supervisor *s, struct arena *a, struct snapshot *ho
 		r = ports_hold(s, host, s->gate.publish, s->gate.n_publish, &s->held, e);
 	if (r == 0)
 		r = firewall_open(s, e);
-	if (r == 0)
+	if (r == 0) {
 		strict_warn(s, a, host);
+		listen_warn(s, host);
+	}
 	return r;
 }
 

@@ -425,10 +425,14 @@ void ports_release(struct port_hold *held);
 /* A socket bound to it, and to no other of the host's addresses; -EADDRINUSE if somebody has it. */
 int port_bind(const struct ip *ip, uint8_t proto, uint16_t port, int *ret_fd) MUST_USE;
 
-/* daemon/listen.c: addresses that the lan door listens on, and the host does not have. */
+/* daemon/listen.c: addresses that the lan door listens on, and what is wrong with them. */
 #define LISTEN_ABSENT                                                                              \
 	"the lan door is to answer on %s, which is no address of this host: nobody is answered "   \
 	"there until it is"
+/* Is @ip, of this host, one that the lan door answers on? */
+bool listen_wants(const struct door *lan, const struct ip *ip);
+/* Tells of those where nobody will be answered. */
+void listen_warn(const struct supervisor *s, const struct snapshot *host);
 /* In @a, their number. */
 size_t listen_absent(struct arena *a, const struct gate *g, const struct snapshot *host,
 		     const struct ip **ret);

@@ -517,14 +517,6 @@ static bool needs_strict(const struct ip *ip)
 	return ip->byte[0] == 0xff || ip_is_link_local(ip) || ip_is_loopback(ip);
 }
 
-static bool is_vrf(const struct snapshot *net, int index)
-{
-	const struct link *l = snapshot_link_by_index(net, index);
-	const struct link *m = l && l->master ? snapshot_link_by_index(net, l->master) : NULL;
-
-	return (l && str_eq(l->kind, "vrf")) || (m && str_eq(m->kind, "vrf"));
-}
-
 void fib_walk(const struct fib *fib, const struct flow *flow, struct fib_result *ret,
 	      struct fib_trace *trace)
 {
@@ -534,8 +526,8 @@ void fib_walk(const struct fib *fib, const struct flow *flow, struct fib_result 
 	};
 
 	*ret = (struct fib_result){ .src = flow->src };
-	if ((flow->oif && is_vrf(fib->net, flow->oif)) ||
-	    (flow->iif && is_vrf(fib->net, flow->iif))) {
+	if ((flow->oif && snapshot_vrf_of(fib->net, flow->oif)) ||
+	    (flow->iif && snapshot_vrf_of(fib->net, flow->iif))) {
 		ret->verdict = FIB_CANNOT_MODEL;
 		ret->why_not = "the link belongs to a VRF, whose tables are "
 			       "not in the snapshot";

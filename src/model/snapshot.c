@@ -22,6 +22,15 @@ const struct link *snapshot_link_by_name(const struct snapshot *s, const char *n
 	return NULL;
 }
 
+const struct link *snapshot_vrf_of(const struct snapshot *s, int index)
+{
+	const struct link *l = snapshot_link_by_index(s, index);
+
+	if (l && l->master && !str_eq(l->kind, "vrf"))
+		l = snapshot_link_by_index(s, l->master);
+	return l && str_eq(l->kind, "vrf") ? l : NULL;
+}
+
 struct prefix snapshot_address_net(const struct address *x)
 {
 	return prefix_of(x->peer.family ? &x->peer : &x->local, x->len);

@@ -124,6 +124,8 @@ struct snapshot {
 
 const struct link *snapshot_link_by_index(const struct snapshot *s, int index);
 const struct link *snapshot_link_by_name(const struct snapshot *s, const char *name);
+/* The VRF that link @index is, or belongs to; NULL for none. */
+const struct link *snapshot_vrf_of(const struct snapshot *s, int index);
 /* The connected prefix: the peer's when there is one. */
 struct prefix snapshot_address_net(const struct address *x);
 /* True if @ip stands on any link. */

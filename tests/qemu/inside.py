@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is tried in the machine of tests/qemu/run: a door of the kernel's own
-WireGuard, a guard beside that and beside strongSwan with the kernel's ESP, and
-the kernel tests under that kernel. Speaks TAP.
+WireGuard, a guard beside that and beside strongSwan with the kernel's ESP, uplinks
+of other sorts (uplinks.py), and the kernel tests under that kernel. Speaks TAP.
 
     laptop 172.16.5.20 --- servera 172.16.5.10 / 203.0.113.10 --- peer 203.0.113.77
                                                           (wg0: 10.66.0.1)
@@ -32,6 +32,7 @@ from lab.sniff import UDP, Sniffer                  # noqa: E402
 from lab.ssh import SshServer                       # noqa: E402
 from lab.state import difference, hoststate         # noqa: E402
 from lab.world import service_argv                  # noqa: E402
+from uplinks import uplinks                         # noqa: E402
 
 PROGRAM = f'{ROOT}/build/sallyport'
 PORT = 51820
@@ -478,6 +479,7 @@ def main():
     began = time.monotonic()
     tap.check('a door of the kernel\'s WireGuard', door, tap)
     tap.check('a guard of the host', guard, tap)
+    uplinks(tap, PROGRAM)
     tap.check('the kernel tests', kernel_tests, tap)
     print(f'# {time.monotonic() - began:.0f} s')
     print(f'1..{tap.count}', flush=True)
