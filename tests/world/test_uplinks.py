@@ -12,14 +12,19 @@ from lab.state import difference, hoststate
 A4, A6 = '172.16.5.20', 'fd00:16:5::20'
 VM4, VM6 = '172.16.5.50', 'fd00:16:5::50'
 OTHER4, OTHER6 = '172.16.5.51', 'fd00:16:5::51'
+NEW4, NEW6 = '172.16.5.22', 'fd00:16:5::22'
 PLAIN = '[room]\npublish = 80 80/udp\n'
 
 
+def is_known(host, link, a4):
+    """Its neighbours remember the hardware address of who had @a4 in another test."""
+    host.ip(f'link set {link} address 02:00:00:00:05:{a4[-2:]}')
+
+
 def plug_in(world, host, link='eth0'):
-    """A cable to Server A's LAN; always with one hardware address, which the neighbours
-    remember."""
+    """A cable to Server A's LAN."""
     join(world.core, 'uplink', host, link)
-    host.ip(f'link set {link} address 02:00:00:00:05:20')
+    is_known(host, link, A4)
     world.core.ip('link set uplink master br5')
 
 
@@ -34,6 +39,7 @@ def host(world):
     host = Host('odd', mounts=True)
     plug_in(world, host)
     yield host
+    world.core.ip('link del uplink')  # at once; the kernel takes its time with namespaces
     host.close()
 
 
@@ -56,9 +62,11 @@ def unanswered(askers, destinations, by, seconds=probe.PATIENCE):
 
 # A bridge, with virtual machines ---------------------------------------------------
 
-def bridge(host, address='02:00:00:00:05:21'):
-    host.ip(f'link add br0 address {address} type bridge', 'link set br0 up',
-            'addr flush dev eth0', 'link set eth0 master br0')
+def bridge(host):
+    """Which has the address that the neighbours know, and the card another one."""
+    host.ip('link add br0 type bridge', 'link set br0 up', 'addr flush dev eth0',
+            'link set eth0 address 02:00:00:00:05:99', 'link set eth0 master br0')
+    is_known(host, 'br0', A4)
     host.run('ip', '-6', 'route', 'flush', 'dev', 'eth0', 'default')
     addresses(host, 'br0')
 
@@ -66,6 +74,7 @@ def bridge(host, address='02:00:00:00:05:21'):
 def machine(world, host, name, a4, a6):
     vm = Host(name)
     join(host, name, vm, 'eth0')
+    is_known(vm, 'eth0', a4)
     host.ip(f'link set {name} master br0')
     addresses(vm, 'eth0', a4, a6)
     world.serve(vm, name, 80)
@@ -118,3 +127,67 @@ def test_machines_on_the_lans_bridge_are_heard_beside_a_gate(world, tool, host, 
         assert unanswered([other], (A4, A6), 'room') == []
     host.ip('link del other')
     assert difference(before, hoststate(host)) == ''
+
+
+# A card that does not stay --------------------------------------------------------
+
+def test_a_card_that_is_made_anew_with_another_address(world, tool, host):
+    """As one that is plugged in again, and has what DHCP gives it then. It is another
+    interface of the same name, with the kernel's own settings."""
+    addresses(host, 'eth0')
+    before = host.sysctl('net/ipv4/conf/eth0/forwarding')
+    with tool.up('main', PLAIN) as gate:
+        gate.serve('room', 80)
+        assert unanswered([world.laptop], (A4, A6), 'room') == []
+        host.ip('link del eth0')
+        plug_in(world, host)
+        addresses(host, 'eth0', NEW4, NEW6)
+        assert unanswered([world.laptop, world.mallory], (NEW4, NEW6), 'room') == []
+        assert gate.status()['doors'][0]['addresses'] == [NEW4, NEW6]
+        assert gate.status()['repairs'] == []
+    assert host.sysctl('net/ipv4/conf/eth0/forwarding') == before == '0'
+
+
+def test_a_card_that_becomes_a_port_of_a_bridge(world, tool, host, machines):
+    """While the gate stands, and with its first machine."""
+    addresses(host, 'eth0')
+    with tool.up('main', PLAIN) as gate:
+        gate.serve('room', 80)
+        assert unanswered([world.laptop], (A4, A6), 'room') == []
+        bridge(host)
+        vm = machines('vm', VM4, VM6)
+        assert unanswered([world.laptop, vm], (A4, A6), 'room') == []
+        assert unanswered([world.laptop], (VM4, VM6), 'vm') == []
+        assert gate.status()['repairs'] == []
+
+
+# A firewall that changes under the gate -----------------------------------------------
+
+def test_a_firewall_that_is_closed_under_a_gate_is_the_trouble_that_status_shows(
+        world, tool, host):
+    """Whoever looks why nobody is answered looks there first."""
+    def trouble():
+        gate, = tool.status('main')['gates']
+        return (gate['state'], gate.get('trouble', ''))
+
+    addresses(host, 'eth0')
+    with tool.up('main', PLAIN) as gate:
+        gate.serve('room', 80)
+        assert trouble() == ('up', '')
+        host.run('iptables', '-P', 'FORWARD', 'DROP')
+        for close in (), ('iptables', '-F'):
+            if close:
+                host.run(*close)
+            until(lambda: trouble()[0] == 'partly up', gate.log.text)
+            assert not probe.ask(world.laptop, 'tcp', A4, 80, seconds=probe.SILENCE).answered
+            text = tool('status', 'main').stdout
+            assert 'chain FORWARD of table ip filter has policy drop' in text, text
+            host.run('sh', '-e', input='\n'.join(
+                l for l in text.splitlines() if l.strip().startswith('nft ')))
+            until(lambda: trouble() == ('up', ''), gate.log.text)
+            assert unanswered([world.laptop], (A4, A6), 'room') == []
+        host.run('iptables', '-F')
+        until(lambda: trouble()[1], gate.log.text)
+        host.run('nft', 'flush', 'ruleset')
+        until(lambda: trouble() == ('up', ''), gate.log.text)
+        until(lambda: unanswered([world.laptop], (A4, A6), 'room', 2) == [], gate.log.text)
