@@ -146,6 +146,7 @@ static const char *state_word(struct supervisor *s)
 
 char *status_json(struct supervisor *s)
 {
+	struct arena a CLEANUP_ARENA = { 0 };
 	json_t *doors = json_array(), *rooms = json_array(), *ports = json_array();
 	char net4[PREFIX_TEXT_SIZE], net6[PREFIX_TEXT_SIZE];
 	json_t *root;
@@ -160,7 +161,7 @@ char *status_json(struct supervisor *s)
 	root = json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:i, s:I, s:o, s:o, s:o, s:o, s:I}", "name",
 			 s->gate.name, "links4", prefix_text(&s->slot.net4, net4), "links6",
 			 s->ipv6 ? prefix_text(&s->slot.net6, net6) : NULL, "state", state_word(s),
-			 "trouble", s->last_error, "supervisor_pid", (int)getpid(), "since",
+			 "trouble", status_trouble(s, &a), "supervisor_pid", (int)getpid(), "since",
 			 (json_int_t)s->since, "doors", doors, "rooms", rooms, "ports", ports,
 			 "repairs", log_repairs_json(&s->repairs), "repairs_ever",
 			 (json_int_t)s->repairs.ever);

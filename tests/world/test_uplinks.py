@@ -191,3 +191,31 @@ def test_a_firewall_that_is_closed_under_a_gate_is_the_trouble_that_status_shows
         host.run('nft', 'flush', 'ruleset')
         until(lambda: trouble() == ('up', ''), gate.log.text)
         until(lambda: unanswered([world.laptop], (A4, A6), 'room', 2) == [], gate.log.text)
+
+
+# A table of connections that is full -------------------------------------------------
+
+def fill(where):
+    """With conversations that the kernel gives up for no other one."""
+    count = int(where.sysctl('net/netfilter/nf_conntrack_max'))
+    where.run('conntrack', '-R', '-', input=''.join(
+        f'-I -p udp -s 10.{n >> 16}.{n >> 8 & 255}.{n & 255} -d 10.99.0.1 --sport 1 --dport 2 '
+        '-t 600 -u ASSURED\n' for n in range(count)), ok=False)
+
+
+@pytest.mark.parametrize('whose', ['host', 'gate'])
+def test_a_full_table_of_connections_is_told_by_status(world, tool, host, whose):
+    """As by a client of a file sharing network; new ones are dropped then."""
+    addresses(host, 'eth0')
+    with tool.up('main', PLAIN) as gate, gate.inner as inner:
+        gate.serve('room', 80)
+        where = {'host': host, 'gate': inner}[whose]
+        fill(where)
+        assert not probe.ask(world.laptop, 'udp', A4, 80, seconds=probe.SILENCE).answered
+        text = tool('status', 'main').stdout
+        assert f"the {whose}'s table of connections is full" in text, text
+        most = int(host.sysctl('net/netfilter/nf_conntrack_max'))
+        assert f'nf_conntrack_max={2 * most}' in text
+        where.run('conntrack', '-F')
+        assert unanswered([world.laptop], (A4, A6), 'room') == []
+        assert 'trouble' not in tool('status', 'main').stdout
