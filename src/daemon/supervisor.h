@@ -504,9 +504,9 @@ bool sandbox_watch_take(struct sandbox_watch *w);
 void sandbox_watch_close(struct sandbox_watch **w);
 
 /* daemon/status.c */
-char *status_json(struct supervisor *s);
+char *status_json(struct supervisor *s); /* malloc'ed */
 /* daemon/trouble.c: in @a or of @s; NULL for none. */
-const char *status_trouble(struct supervisor *s, struct arena *a); /* malloc'ed */
+const char *status_trouble(struct supervisor *s, struct arena *a);
 
 /*
  * daemon/teardown.c: takes a gate away by what the kernel tells; 0 if there was none.
