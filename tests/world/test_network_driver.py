@@ -472,6 +472,10 @@ def test_more_containers_than_a_gate_has_rooms(office, gate):
                '/usr:/usr:ro', container.IMAGE, 'sleep', '1000')
     office('start', *[f'c{i}' for i in range(29)])
     assert len(gate.status()['rooms']) == 30
+    # Whoever ended by itself has made room.
+    states = office('inspect', '--format', '{{.Name}} {{.State.Status}} {{.State.ExitCode}}',
+                    *[f'c{i}' for i in range(29)]).stdout.splitlines()
+    assert [s for s in states if ' running ' not in s] == []
     said = not_started(office, 'office')
     assert 'takes 30 rooms' in said or 'takes no more' in said
     assert len(gate.status()['rooms']) == 30
