@@ -115,6 +115,15 @@ const char *place_nft_table(const struct place *p, struct arena *a)
 				     : arena_printf(a, "sallyport-%s", p->sup->gate.name);
 }
 
+/* What stands there is not known any more. */
+static void forget_nft(struct place *p)
+{
+	free(p->nft_text);
+	p->nft_text = NULL;
+	if (p->kind == PLACE_HOST)
+		p->sup->firewall_known = false;
+}
+
 /* @who (may be "") changed what is ours: reconcile() puts it right. */
 static void table_changed(struct place *p, const char *who)
 {
@@ -125,8 +134,7 @@ static void table_changed(struct place *p, const char *who)
 		     p->kind == PLACE_HOST ? "host" : "gate",
 		     nft_has_chain(p->nft, table, "forward") ? "changed" : "deleted",
 		     who[0] ? " by " : "", who);
-	free(p->nft_text);
-	p->nft_text = NULL;
+	forget_nft(p);
 }
 
 /* Another supervisor, which puts its gate's part into the host's table or takes it out. */
@@ -185,5 +193,10 @@ int place_watch_nft(struct place *p, struct err *e)
 		nft_watch_without_gates(p->nft_watch);
 	nft_watch_own(p->nft_watch, place_nft_table(p, &p->sup->arena), p->sup->gate.name);
 	p->nft_source = (struct loop_source){ .ready = nft_changed, .ctx = p };
-	return loop_add(&p->sup->loop, &p->nft_source, nft_watch_fd(p->nft_watch), e);
+	r = loop_add(&p->sup->loop, &p->nft_source, nft_watch_fd(p->nft_watch), e);
+	if (r < 0 || nft_is_alone(p->nft))
+		return r;
+	forget_nft(p);
+	reconcile_soon(p->sup);
+	return 0;
 }

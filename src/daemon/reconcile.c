@@ -370,13 +370,14 @@ static int host_round(struct supervisor *s, struct arena *a, size_t *ret_steps, 
 }
 
 /*
- * Of a new gate the host's part is made in the first round, from nothing, and the
- * others are for the other ends of its links.  To look at the host again costs the more,
- * the more gates there are: that is done when this one answers already.
+ * Of a new gate the host's part is made in the first round, from nothing, and the second
+ * is for the other ends of its links.  To look at the host again costs the more, the more
+ * gates there are: that is done, and seen that nothing is left anywhere, when this one
+ * answers already.
  */
-static bool is_without_host(const struct supervisor *s, int round)
+static bool is_for_later(const struct supervisor *s, int rounds, int round)
 {
-	return round > 0 && s->host_later && !s->settled;
+	return round >= rounds && s->host_later && !s->settled;
 }
 
 /*
@@ -426,7 +427,7 @@ static int one_round(struct supervisor *s, int round, size_t *ret_steps, struct 
 			*e = why;
 		}
 	}
-	if (r == 0 && !is_without_host(s, round))
+	if (r == 0 && !is_for_later(s, 1, round))
 		r = host_round(s, &a, ret_steps, e);
 	return r < 0 ? r : rooms;
 }
@@ -463,23 +464,33 @@ static void forget_news(struct place *p)
 		reconcile_soon(p->sup);
 }
 
+static void forget_all_news(struct supervisor *s)
+{
+	forget_news(&s->host);
+	forget_news(&s->inner);
+	for (size_t i = 0; i < s->gate.n_rooms; i++)
+		forget_news(&s->rooms[i]);
+}
+
 /*
  * What we are about to look at in whole need not be told of: a start would look once
- * more.  Nor would anybody hear what the first round of a new gate does to its links.
+ * more.  Nor would anybody hear what the first round of a new gate does to its links; and
+ * a table costs half as much again as long as somebody listens, in whatever namespace.
  */
 static int hear_from_now_on(struct supervisor *s, struct err *e)
 {
 	int r = 0;
 
-	forget_news(&s->host);
-	forget_news(&s->inner);
-	for (size_t i = 0; i < s->gate.n_rooms; i++)
-		forget_news(&s->rooms[i]);
+	forget_all_news(s);
 	if (!s->inner.watch)
 		r = place_watch(&s->inner, e);
 	for (size_t i = 0; r == 0 && i < s->sandboxes.n_own_rooms; i++)
 		if (!s->rooms[i].watch)
 			r = place_watch(&s->rooms[i], e);
+	if (r == 0 && !s->host.nft_watch)
+		r = place_watch_nft(&s->host, e);
+	if (r == 0 && !s->inner.nft_watch)
+		r = place_watch_nft(&s->inner, e);
 	return r;
 }
 
@@ -505,13 +516,15 @@ int reconcile(struct supervisor *s, struct err *e)
 	struct err why;
 	int r = keep_names(s, e), closed = 0;
 
-	for (int i = 0; r == 0 && steps && i < ROUNDS; i++) {
+	for (int i = 0; r == 0 && steps && i < ROUNDS && !is_for_later(s, 2, i); i++) {
 		if (i > 0 && !s->settled)
 			r = hear_from_now_on(s, e);
 		steps = 0;
 		if (r == 0)
 			r = one_round(s, i, &steps, e);
 	}
+	if (!s->settled)
+		forget_all_news(s); /* of what we did: the whole is looked at soon */
 	/* What is forwarded may wait for a person; names and conversations need not. */
 	if (r == 0)
 		closed = firewall_open(s, &why);

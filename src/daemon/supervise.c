@@ -195,18 +195,16 @@ static void look_at_locals(struct supervisor *s)
 		s->rooms[i].locals_due = !s->inner.made;
 }
 
-/*
- * A new gate's links are not looked at before they are made: reconcile() sees to that
- * and to the host's.
- */
+/* What a new gate is made of is heard of when it is made: reconcile() sees to that. */
 static int watch_places(struct supervisor *s, struct err *e)
 {
-	int r = place_watch_nft(&s->host, e);
+	int r;
 
+	if (s->inner.made)
+		return 0;
+	r = place_watch_nft(&s->host, e);
 	if (r == 0)
 		r = place_watch_nft(&s->inner, e);
-	if (s->inner.made)
-		return r;
 	if (r == 0)
 		r = place_watch(&s->host, e);
 	if (r == 0)

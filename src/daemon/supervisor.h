@@ -255,7 +255,7 @@ void place_close(struct place *p);
 int place_watch(struct place *p, struct err *e) MUST_USE;
 /* What the kernel has told of it up to now, which place_watch() hears in its own time. */
 void place_hear(struct place *p);
-/* The same of its nftables. */
+/* The same of its nftables; who has changed them since place_open() is noticed as well. */
 int place_watch_nft(struct place *p, struct err *e) MUST_USE;
 const char *place_nft_table(const struct place *p, struct arena *a);
 

@@ -24,6 +24,7 @@ struct nft {
 	const struct nft_library *library; /* NULL: not needed yet */
 	struct nft_ctx *ctx; /* likewise */
 	int netns_fd; /* for it */
+	uint32_t generation; /* as we and nobody else made it; 0: not known */
 };
 
 static bool is_netfilter_socket(int fd)
@@ -138,7 +139,16 @@ int nft_open(int netns_fd, struct nft **ret, struct err *e)
 
 int nft_open_as_gate(int netns_fd, struct nft **ret, struct err *e)
 {
-	return open_at(netns_fd, NFT_GATE_PORTS, ret, e);
+	int r = open_at(netns_fd, NFT_GATE_PORTS, ret, e);
+
+	if (r == 0)
+		(*ret)->generation = nft_raw_generation(&(*ret)->raw);
+	return r;
+}
+
+bool nft_is_alone(struct nft *n)
+{
+	return n->generation && nft_raw_generation(&n->raw) == n->generation;
 }
 
 void nft_close(struct nft **n)
@@ -208,21 +218,26 @@ int nft_run(struct nft *n, const char *commands, struct err *e)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
 	struct nft_batch batch;
+	int r = 0;
 
-	if (nft_encode(&a, commands, &batch) && nft_raw_run(&n->raw, &batch, e) == 0)
-		return 0;
-	return run_words(n, commands, e);
+	if (!nft_encode(&a, commands, &batch) || nft_raw_run(&n->raw, &batch, e) < 0)
+		r = run_words(n, commands, e);
+	if (r == 0 && n->generation)
+		n->generation++;
+	return r;
 }
 
 int nft_remove_part(struct nft *n, const char *table, const char *owner, const char *const *chains,
 		    size_t n_chains, struct err *e)
 {
+	n->generation = 0;
 	return nft_raw_remove_part(&n->raw, table, owner, chains, n_chains, e);
 }
 
 int nft_remove_commented(struct nft *n, const struct nft_chain *c, const char *comment,
 			 struct err *e)
 {
+	n->generation = 0;
 	return nft_raw_remove_commented(&n->raw, c, comment, e);
 }
 

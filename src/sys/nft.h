@@ -19,6 +19,11 @@ int nft_open(int netns_fd, struct nft **ret, struct err *e) MUST_USE;
 /* For a supervisor, which changes its own part alone: see nft_watch_without_gates(). */
 int nft_open_as_gate(int netns_fd, struct nft **ret, struct err *e) MUST_USE;
 void nft_close(struct nft **n);
+/*
+ * Did nobody but @n, of nft_open_as_gate(), make a transaction in the namespace since it
+ * was opened?  False as well where that cannot be known, or after nft_remove_*().
+ */
+bool nft_is_alone(struct nft *n);
 #define CLEANUP_NFT __attribute__((cleanup(nft_close)))
 
 /* Runs @commands as one transaction; on failure the kernel is unchanged and @e quotes nft. */

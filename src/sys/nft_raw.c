@@ -22,7 +22,7 @@
 /* A list is asked for again when somebody changes something meanwhile. */
 #define TRIES 10
 
-struct nlmsghdr *nft_raw_ask(char *buf, uint16_t message, const char *table)
+static struct nlmsghdr *begin(char *buf, uint16_t message, uint8_t family)
 {
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct nfgenmsg *head;
@@ -30,7 +30,14 @@ struct nlmsghdr *nft_raw_ask(char *buf, uint16_t message, const char *table)
 	nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | message);
 	nlh->nlmsg_flags = NLM_F_REQUEST;
 	head = mnl_nlmsg_put_extra_header(nlh, sizeof(*head));
-	head->nfgen_family = NFPROTO_INET;
+	head->nfgen_family = family;
+	return nlh;
+}
+
+struct nlmsghdr *nft_raw_ask(char *buf, uint16_t message, const char *table)
+{
+	struct nlmsghdr *nlh = begin(buf, message, NFPROTO_INET);
+
 	mnl_attr_put_strz(nlh, 1, table); /* NFTA_*_TABLE */
 	return nlh;
 }
@@ -260,19 +267,39 @@ int nft_raw_chains(struct rtnl *r, struct arena *a, const char *but, struct nft_
 
 	for (int i = 0; status == -EAGAIN && i < TRIES; i++) {
 		_Alignas(8) char buf[1024];
-		struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-		struct nfgenmsg *head;
+		struct nlmsghdr *nlh = begin(buf, NFT_MSG_GETCHAIN, NFPROTO_UNSPEC);
 
 		c.n = 0;
-		nlh->nlmsg_type = (uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN);
-		nlh->nlmsg_flags = NLM_F_REQUEST;
-		head = mnl_nlmsg_put_extra_header(nlh, sizeof(*head));
-		head->nfgen_family = NFPROTO_UNSPEC;
 		status = rtnl_talk(r, nlh, NLM_F_DUMP, take_chain, &c, e);
 	}
 	*ret = c.items;
 	*ret_n = c.n;
 	return status < 0 ? err_wrap(e, status, "list nftables chains") : 0;
+}
+
+static int take_generation(const struct nlmsghdr *nlh, void *ctx)
+{
+	const struct nlattr *a;
+	uint32_t *ret = ctx;
+
+	if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
+		return 0;
+	mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(a) == NFTA_GEN_ID)
+			*ret = number_of(a);
+	}
+	return 0;
+}
+
+uint32_t nft_raw_generation(struct rtnl *r)
+{
+	_Alignas(8) char buf[256];
+	struct nlmsghdr *nlh = begin(buf, NFT_MSG_GETGEN, NFPROTO_UNSPEC);
+	uint32_t generation = 0;
+	struct err e;
+
+	return rtnl_talk(r, nlh, 0, take_generation, &generation, &e) == 0 ? generation : 0;
 }
 
 struct numbers {

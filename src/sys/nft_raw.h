@@ -27,6 +27,9 @@ int nft_raw_comments(struct rtnl *r, struct arena *a, const char *table, const c
 int nft_raw_any_element(struct rtnl *r, const char *table, const char *set, bool *ret_any,
 			struct err *e) MUST_USE;
 
+/* The number of the namespace's last transaction (NFT_MSG_GETGEN); 0: it cannot be known. */
+uint32_t nft_raw_generation(struct rtnl *r);
+
 int nft_raw_chains(struct rtnl *r, struct arena *a, const char *but, struct nft_chain **ret,
 		   size_t *ret_n, struct err *e) MUST_USE;
 

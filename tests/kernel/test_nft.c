@@ -290,6 +290,28 @@ static void what_gates_do_to_their_own_parts_wakes_nobody(void **state)
 	nft_watch_close(&all);
 }
 
+/* By the number of transactions: who hears of changes only later has missed none. */
+static void who_was_not_alone_knows_it(void **state)
+{
+	struct nft *gate CLEANUP_NFT = NULL, *other CLEANUP_NFT = NULL;
+	struct err e;
+
+	(void)state;
+	assert_ok(nft_open(-1, &other, &e));
+	assert_false(nft_is_alone(other));
+	assert_ok(nft_open_as_gate(-1, &gate, &e));
+	assert_true(nft_is_alone(gate));
+	assert_ok(nft_run(gate, "add table inet mine\n", &e));
+	/* What only libnftables understands is one transaction as well. */
+	assert_ok(nft_run(gate, "add table ip mine\nadd chain ip mine c\n", &e));
+	assert_int_equal(nft_run(gate, "delete table inet none\n", &e), -ENOENT);
+	assert_true(nft_is_alone(gate));
+	assert_ok(nft_run(other, "delete table inet mine\n", &e));
+	assert_false(nft_is_alone(gate));
+	assert_ok(nft_run(gate, "add table inet mine\n", &e));
+	assert_false(nft_is_alone(gate));
+}
+
 static void the_comments_of_one_chain_are_read(void **state)
 {
 	struct arena a CLEANUP_ARENA = { 0 };
@@ -463,6 +485,7 @@ int main(void)
 		cmocka_unit_test_setup(a_set_is_empty_until_something_stands_in_it, lab_enter),
 		cmocka_unit_test_setup(a_foreign_transaction_touches_what_it_names, lab_enter),
 		cmocka_unit_test_setup(what_gates_do_to_their_own_parts_wakes_nobody, lab_enter),
+		cmocka_unit_test_setup(who_was_not_alone_knows_it, lab_enter),
 		cmocka_unit_test_setup(the_comments_of_one_chain_are_read, lab_enter),
 		cmocka_unit_test_setup(what_is_beside_our_table_does_not_matter, lab_enter),
 		cmocka_unit_test_setup(chains_go_with_what_leads_to_them_and_all_else_stays,

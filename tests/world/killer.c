@@ -3,7 +3,8 @@
  * Preloaded into sallyport by test_crash_points.py: kills it, as the kernel
  * would, right before the Nth thing by which it changes the world.  What counts
  * is in KILLER_FILE, which the test shares: while it is 0 nothing happens; else
- * it is counted down, and at 0 we die.  Dumps change nothing and do not count.
+ * it is counted down, and at 0 we die, or get the signal number KILLER_SIGNAL.
+ * Dumps change nothing and do not count.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -25,6 +26,7 @@
 
 static volatile int *left;
 static pid_t owner;
+static int sig = SIGKILL;
 
 /* The one program, not the shell before it nor the VPN clients after it. */
 static __attribute__((constructor)) void begin(void)
@@ -35,6 +37,8 @@ static __attribute__((constructor)) void begin(void)
 	if (!path || strcmp(program_invocation_short_name, "sallyport") != 0)
 		return;
 	unsetenv("LD_PRELOAD");
+	if (getenv("KILLER_SIGNAL"))
+		sig = atoi(getenv("KILLER_SIGNAL"));
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		abort();
@@ -51,7 +55,7 @@ static void point(void)
 		return;
 	*left -= 1;
 	if (*left == 0)
-		kill(owner, SIGKILL);
+		kill(owner, sig);
 }
 
 /* A request of rtnetlink that changes something, or a batch of nftables. */

@@ -62,12 +62,12 @@ class Killer:
     def left(self):
         return struct.unpack('i', self.map[:])[0]
 
-    def wrap(self, program, directory):
+    def wrap(self, program, directory, sig=signal.SIGKILL):
         """The program with the library, as one file that can be called."""
-        path = f'{directory}/doomed'
+        path = f'{directory}/doomed.{int(sig)}'
         return hosts.keep(path, f'#!/bin/sh\nexport LD_PRELOAD={self.preload} '
-                          f'KILLER_FILE={self.path}\nexec {program} "$@"\n',
-                          0o755)
+                          f'KILLER_FILE={self.path} KILLER_SIGNAL={int(sig)}\n'
+                          f'exec {program} "$@"\n', 0o755)
 
 
 class Scene:
@@ -76,6 +76,8 @@ class Scene:
         self.safe = Sallyport(program, world)
         self.killer = Killer(world.dir)
         self.doomed = Sallyport(self.killer.wrap(program, world.dir), world)
+        self.halted = Sallyport(
+            self.killer.wrap(program, world.dir, signal.SIGSTOP), world)
         self.ear = Ear(world)
         self.confs = {'plain': PLAIN,
                       'vpn': WITH_VPN.format(office=world.office)}
@@ -329,3 +331,50 @@ def cases():
 @pytest.mark.parametrize('kind, phase, step, part', cases())
 def test_killed_before(scene, kind, phase, step, part):
     run_points(scene, kind, phase, step, part)
+
+
+def is_halted(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        return f.read().rsplit(')', 1)[1].split()[0] == 'T'
+
+
+def delete_tables(scene):
+    """Those of the host and of the gate; true if there was one."""
+    done = scene.world.servera.run('nft', 'delete', 'table', 'inet', 'sallyport',
+                                   ok=False)
+    inner = scene.within('main.gate')
+    if not inner:
+        return done.returncode == 0
+    with inner:
+        gates = inner.run('nft', 'delete', 'table', 'inet', 'sallyport-main',
+                          ok=False)
+    return 0 in (done.returncode, gates.returncode)
+
+
+@pytest.mark.parametrize('part', range(4))
+def test_tables_deleted_during_a_start(scene, part):
+    """Whenever it happens: a start hears of changes only when its own are done."""
+    scene.safe('down', 'main')
+    scene.choose('plain', False)
+    total = things(scene, 'start')
+    deleted = 0
+    for n in range(1 + part, total + 1, 4 if LONG else 12):
+        scene.killer.arm(n)
+        gate = scene.halted.up('main', ready=False)
+        with gate:
+            until(lambda: gate.child.poll() is not None or
+                  is_halted(gate.child.pid), lambda: f'thing {n}', pause=0.002)
+            deleted += delete_tables(scene)
+            scene.killer.arm(0)
+            gate.child.send_signal(signal.SIGCONT)
+            gate.wait_ready()
+            gate.serve('room', 80)
+            until(lambda: wrong_answers(scene.world, doors=(LAN, SELF)) == [],
+                  lambda: f'before thing {n} of {total}: {gate.log.text()}')
+            with gate.inner as inner:
+                until(lambda: scene.guard(inner) == scene.guards['plain'],
+                      lambda: f'before thing {n} of {total}: {gate.log.text()}')
+            assert gate.down().returncode == 0
+            gate.ended()
+        scene.is_clean(f'tables deleted before thing {n} of {total}')
+    assert deleted
