@@ -11,6 +11,7 @@
 #include "sys/netns.h"
 #include "sys/proc.h"
 #include "sys/sysctl.h"
+#include "wire/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +19,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -128,8 +130,10 @@ static void pass_line(struct door_run *d, const char *text)
 	struct text t CLEANUP_TEXT = { 0 };
 
 	/* openvpn notes each of our own questions. */
-	if (!*text || str_starts(text, "MANAGEMENT: CMD "))
+	if (!*text || str_starts(text, "MANAGEMENT: CMD ") || ovpnconf_is_of_ours(text))
 		return;
+	if (door_ops_of(d->door)->heard)
+		door_ops_of(d->door)->heard(d, text);
 	call_by_file(&t, d->door, text);
 	sup_log(d->sup, "%s: %s", d->door->name, text_str(&t));
 }
@@ -176,6 +180,14 @@ static void output_ready(struct loop_source *source, uint32_t events)
 		return;
 	loop_remove(&d->sup->loop, source);
 	fd_close(&fd);
+}
+
+void door_hear(struct door_run *d)
+{
+	int waiting = 0;
+
+	while (d->output.fd >= 0 && ioctl(d->output.fd, FIONREAD, &waiting) == 0 && waiting > 0)
+		output_ready(&d->output, 0);
 }
 
 static void close_source(struct supervisor *s, struct loop_source *source)

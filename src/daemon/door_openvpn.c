@@ -11,6 +11,7 @@
 #include "sys/fd.h"
 #include "sys/files.h"
 #include "wire/config.h"
+#include "wire/resolvconf.h"
 
 #include <errno.h>
 #include <string.h>
@@ -28,6 +29,8 @@
 #define CONNECT_TIMEOUT "15"
 /* When all of them were tried twice the client starts anew, with names resolved anew. */
 #define CONNECT_LIMIT_MS 300000
+/* Of those that openvpn passes on to scripts. */
+#define OPTIONS_MAX 256
 
 static int load(struct door_run *d, struct err *e)
 {
@@ -76,22 +79,44 @@ static int config_fd(struct door_run *d, int *ret_fd, struct err *e)
 	return r < 0 ? r : file_memory("sallyport-openvpn", plain, plain_size, ret_fd, e);
 }
 
-/* "dhcp-option DNS 10.8.0.1" or DNS6 */
-static void note_option(struct door_run *d, const char *option)
+/* In the order of their numbers: the environment has them in another. */
+static void read_environment(struct door_run *d, struct resolvconf_names *ret)
 {
-	const char *value = NULL;
-	struct ip ip;
+	struct arena a CLEANUP_ARENA = { 0 };
 
-	if (str_starts(option, "dhcp-option DNS "))
-		value = option + strlen("dhcp-option DNS ");
-	else if (str_starts(option, "dhcp-option DNS6 "))
-		value = option + strlen("dhcp-option DNS6 ");
-	if (value && ip_parse(value, &ip))
-		door_note_dns(d, &ip, 1);
-	if (str_starts(option, "dhcp-option DOMAIN "))
-		door_note_search(d, option + strlen("dhcp-option DOMAIN "));
-	else if (str_starts(option, "dhcp-option DOMAIN-SEARCH "))
-		door_note_search(d, option + strlen("dhcp-option DOMAIN-SEARCH "));
+	for (unsigned int i = 1; i <= OPTIONS_MAX; i++) {
+		const char *key = arena_printf(&a, "\nforeign_option_%u=", i);
+		const char *at = strstr(text_str(&d->environment), key);
+
+		if (!at)
+			continue;
+		at += strlen(key);
+		resolvconf_add_option(ret, arena_strndup(&a, at, strcspn(at, "\n")));
+	}
+}
+
+/*
+ * openvpn 2.6 makes "dhcp-option" of what was pushed as "dns server"; 2.7 keeps that from
+ * scripts and from us, and only its log tells.
+ */
+static void note_names(struct door_run *d)
+{
+	struct resolvconf_names names = { 0 };
+
+	read_environment(d, &names);
+	door_hear(d);
+	if (!names.n_servers) {
+		names = (struct resolvconf_names){ 0 };
+		resolvconf_add_push(&names, text_str(&d->pushed));
+	}
+	door_forget_dns(d);
+	door_note_dns(d, names.servers, names.n_servers);
+	text_add(&d->search, names.search);
+}
+
+static void heard(struct door_run *d, const char *line)
+{
+	resolvconf_hear(&d->pushed, line);
 }
 
 /* >STATE:1700000000,CONNECTED,SUCCESS,172.20.0.10,198.51.100.2,1194,, */
@@ -113,16 +138,16 @@ static void note_state_line(struct door_run *d, const char *line)
 
 static void management_line(struct door_run *d, char *line)
 {
-	char *option = strstr(line, "foreign_option_");
-
 	door_event(d, CLIENT_EV_ALIVE);
 	/* The answer to "state" is the same without a head. */
 	if (str_starts(line, ">STATE:") || (*line >= '0' && *line <= '9'))
 		note_state_line(d, line);
 	else if (str_starts(line, ">UPDOWN:UP"))
-		door_forget_dns(d);
-	else if (str_starts(line, ">UPDOWN:ENV,") && option && (option = strchr(option, '=')))
-		note_option(d, option + 1);
+		text_clear(&d->environment);
+	else if (str_eq(line, ">UPDOWN:ENV,END"))
+		note_names(d);
+	else if (str_starts(line, ">UPDOWN:ENV,foreign_option_"))
+		text_addf(&d->environment, "\n%s", line + strlen(">UPDOWN:ENV,"));
 	else if (str_starts(line, ">PASSWORD:Verification Failed"))
 		sup_log(d->sup, "%s: the server refuses the user name or password (auth-user-pass)",
 			d->door->name);
@@ -239,6 +264,11 @@ static int start(struct door_run *d, struct err *e)
 		"--management-query-passwords",
 		"--management-up-down",
 		"--management-hold",
+		/* 2.7 would tell the host's resolver, which knows nothing of the gate. */
+		"--setenv",
+		"opt",
+		"dns-updown",
+		"disable",
 		NULL,
 	};
 
@@ -266,4 +296,5 @@ const struct door_ops door_openvpn = {
 	.names = names,
 	.start = start,
 	.look = look,
+	.heard = heard,
 };

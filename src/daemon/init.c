@@ -21,6 +21,7 @@
 #include "sys/fd.h"
 #include "sys/files.h"
 #include "sys/proc.h"
+#include "wire/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +49,7 @@ struct init {
 	struct init_vpn vpn;
 	struct text names; /* "address name" lines */
 	struct init_names dns;
-	bool fresh; /* what the server pushes from now on is of a new connection */
+	struct text pushed; /* the line of openvpn's log that says so */
 	struct client client;
 	struct loop_timer deadline, look;
 	struct loop_source signals, resolved;
@@ -146,22 +147,13 @@ static void begin_dns(struct init *s)
 	}
 }
 
-static void heard_push(struct init *s, const char *line)
-{
-	struct resolvconf_names pushed = { 0 };
-
-	if (!resolvconf_add_push(&pushed, line))
-		return;
-	if (s->fresh)
-		begin_dns(s);
-	s->fresh = false;
-	(void)resolvconf_add_push(&s->dns.vpn, line);
-}
-
 /* A command's own script writes the file. */
 static void apply_dns(struct init *s)
 {
-	s->fresh = true;
+	if (s->pushed.len) {
+		begin_dns(s);
+		resolvconf_add_push(&s->dns.vpn, text_str(&s->pushed));
+	}
 	if (s->vpn.kind != DOOR_COMMAND && !init_names_apply(&s->dns))
 		log_say(NULL,
 			"the VPN offers no name servers, and the engine's own would ask past the tunnel: "
@@ -307,10 +299,12 @@ static void heard(void *ctx, const char *line)
 	struct init *s = ctx;
 	struct text t CLEANUP_TEXT = { 0 };
 
+	if (ovpnconf_is_of_ours(line))
+		return;
 	text_add_shown(&t, line);
 	fprintf(stderr, "vpn: %s\n", text_str(&t));
 	if (s->vpn.kind == DOOR_OPENVPN)
-		heard_push(s, line);
+		resolvconf_hear(&s->pushed, line);
 	if (s->vpn.kind == DOOR_OPENVPN && strstr(line, "Initialization Sequence Completed")) {
 		apply_dns(s);
 		client_event(s, CLIENT_EV_CONNECTED);
@@ -488,6 +482,7 @@ static void close_all(struct init *s)
 	init_client_close(&s->process);
 	text_free(&s->names);
 	text_free(&s->answer);
+	text_free(&s->pushed);
 	arena_free(&s->asked);
 	arena_free(&s->arena);
 }
@@ -502,7 +497,6 @@ static void prepare(struct init *s, const struct init_options *o)
 				      .reach = o->env->reach,
 				      .n_reach = o->env->n_reach };
 	s->dns = (struct init_names){ .arena = &s->arena, .chosen = o->env->names };
-	s->fresh = true;
 	s->process.loop = &s->watch.loop;
 	s->process.heard = heard;
 	s->process.ctx = s;

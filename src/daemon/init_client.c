@@ -97,22 +97,14 @@ static int start_openvpn(struct init_client *c, const struct init_vpn *vpn, stru
 	r = file_memory("sallyport-openvpn", text, size, &conf, e);
 	if (r < 0)
 		return r;
-	const char *const argv[] = { "openvpn",
-				     "--suppress-timestamps",
-				     "--connect-retry",
-				     "1",
-				     "30",
-				     "--cd",
+	const char *const argv[] = { "openvpn", "--suppress-timestamps", "--connect-retry", "1",
+				     "30", "--cd",
 				     vpn->ovpn.cd ? vpn->ovpn.cd : file_directory(&a, vpn->file),
-				     "--config",
-				     arena_printf(&a, "/proc/self/fd/%d", conf),
-				     "--verb",
-				     arena_printf(&a, "%d", verbosity(vpn)),
-				     "--dev",
-				     "tun0",
-				     "--dev-type",
-				     "tun",
-				     NULL };
+				     "--config", arena_printf(&a, "/proc/self/fd/%d", conf),
+				     "--verb", arena_printf(&a, "%d", verbosity(vpn)), "--dev",
+				     "tun0", "--dev-type", "tun",
+				     /* 2.7 would write the resolver's file itself. */
+				     "--setenv", "opt", "dns-updown", "disable", NULL };
 
 	return spawn(c, argv, conf, e);
 }

@@ -131,6 +131,8 @@ struct door_run {
 	struct text heard; /* the same, while they are asked for */
 	struct loop_source management; /* openvpn(8)'s management interface */
 	struct text management_line;
+	struct text environment; /* "NAME=VALUE" lines, each behind a newline */
+	struct text pushed; /* the line of its log that says so */
 	struct loop_timer management_timer;
 	int management_tries;
 
@@ -363,6 +365,8 @@ int doors_clear(struct supervisor *s, struct err *e) MUST_USE;
 void door_look_soon(struct door_run *d);
 /* The servers' names are resolved anew, for a client that runs and is about to look for them. */
 void door_ask_names(struct door_run *d);
+/* What it has said until now, before something else that it said later. */
+void door_hear(struct door_run *d);
 void door_note_dns(struct door_run *d, const struct ip *dns, size_t n);
 void door_note_search(struct door_run *d, const char *domain);
 void door_forget_dns(struct door_run *d);
@@ -390,6 +394,7 @@ struct door_ops {
 	void (*look)(struct door_run *d);
 	void (*stop)(struct door_run *d); /* NULL: its end is enough */
 	bool (*has_interface)(const struct door_run *d); /* NULL: its name tells */
+	void (*heard)(struct door_run *d, const char *line); /* of its output; NULL: nothing */
 };
 extern const struct door_ops door_openvpn, door_wireguard, door_command;
 const struct door_ops *door_ops_of(const struct door *d);

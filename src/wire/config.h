@@ -112,5 +112,7 @@ int ovpnconf_read(struct arena *a, const char *file, const char *text, size_t si
  */
 int ovpnconf_rewrite(struct arena *a, const char *text, size_t size, const char **ret,
 		     size_t *ret_size) MUST_USE;
+/* Said by an openvpn before 2.7, which does not know dns-updown: our word, not the file's. */
+bool ovpnconf_is_of_ours(const char *line);
 
 #endif

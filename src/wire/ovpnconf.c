@@ -84,6 +84,7 @@ static const struct left_out left_out[] = {
 	{ "mark", "the client's packets get a mark of the gate" },
 	{ "local", "the gate has addresses of its own" },
 	{ "bind-dev", "the gate has interfaces of its own" },
+	{ "dns-updown", "the rooms get their name servers from sallyport" },
 	{ "remote-random-hostname", "" }, /* names are looked up outside, and that way */
 	/* openvpn(8) of other systems does not start with these. */
 	{ "block-outside-dns", WINDOWS },
@@ -650,4 +651,9 @@ int ovpnconf_rewrite(struct arena *a, const char *text, size_t size, const char 
 	*ret = arena_strndup(a, text_str(&t), t.len);
 	*ret_size = t.len;
 	return 0;
+}
+
+bool ovpnconf_is_of_ours(const char *line)
+{
+	return strstr(line, "[CMD-LINE]:1: dns-updown") != NULL;
 }

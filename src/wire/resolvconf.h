@@ -3,6 +3,7 @@
 #define WIRE_RESOLVCONF_H
 
 #include "base/arena.h"
+#include "base/text.h"
 #include "model/ip.h"
 
 #include <stddef.h>
@@ -19,6 +20,7 @@
 /* What a VPN says about names. Zero: nothing. */
 struct resolvconf_names {
 	struct ip servers[RESOLVCONF_MAX];
+	int rank[RESOLVCONF_MAX]; /* of each server: lower ones first */
 	size_t n_servers;
 	char search[256]; /* " example.net corp.example.net" */
 };
@@ -26,10 +28,18 @@ struct resolvconf_names {
 void resolvconf_add_server(struct resolvconf_names *n, const struct ip *server);
 /* Only what a domain name is made of: it is a server's word that goes into a file. */
 void resolvconf_add_search(struct resolvconf_names *n, const char *domain);
-/* "dhcp-option DNS 10.8.0.1", as openvpn(8) writes it; others change nothing. */
+/*
+ * "dhcp-option DNS 10.8.0.1" or "dns server 1 address 10.8.0.1", as openvpn(8) writes it; others
+ * change nothing.  Servers of the second sort take the place of all of the first, as they do in
+ * openvpn, the lowest number first; one that listens to another port than 53 is left out.
+ */
 void resolvconf_add_option(struct resolvconf_names *n, const char *option);
-/* All of a line of openvpn's log that tells what the server pushed; false: it is none. */
-bool resolvconf_add_push(struct resolvconf_names *n, const char *line);
+/*
+ * Lines of openvpn's log: @pushed is what the server pushed last, without what the file's
+ * pull-filter takes out again.
+ */
+void resolvconf_hear(struct text *pushed, const char *line);
+void resolvconf_add_push(struct resolvconf_names *n, const char *pushed);
 
 /* The servers of a file. */
 void resolvconf_read(const char *text, struct resolvconf_names *ret);

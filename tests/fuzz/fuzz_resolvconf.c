@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct resolvconf_names n = { 0 }, again;
 
 	resolvconf_read_docker(text, &n);
-	(void)resolvconf_add_push(&n, text);
+	resolvconf_add_push(&n, text);
 	ours = resolvconf_write(&a, before, &n);
 	resolvconf_read(ours, &again);
 	must(again.n_servers == n.n_servers);

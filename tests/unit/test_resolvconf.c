@@ -24,14 +24,67 @@ static void what_is_pushed_is_known(void **state)
 	struct resolvconf_names n = { 0 };
 
 	(void)state;
-	assert_false(resolvconf_add_push(&n, "OPTIONS IMPORT: dhcp-option DNS 10.8.0.1"));
+	resolvconf_add_push(&n, "OPTIONS IMPORT: dhcp-option DNS 10.8.0.1");
 	assert_int_equal(n.n_servers, 0);
-	assert_true(resolvconf_add_push(&n, pushed));
+	resolvconf_add_push(&n, pushed);
 	assert_string_equal(resolvconf_write(&a, "", &n),
 			    "# sallyport: name servers that are asked by the tunnel\n"
 			    "nameserver 10.8.0.1\n"
 			    "nameserver fd00::1\n"
 			    "search corp.example\n");
+}
+
+#define PUSH(options) "PUSH: Received control message: 'PUSH_REPLY," options "'"
+
+static void the_newer_words_come_before_the_older_and_by_number(void **state)
+{
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct resolvconf_names n = { 0 };
+
+	(void)state;
+	resolvconf_add_push(&n,
+			    PUSH("dhcp-option DNS 10.8.0.1,dns server 9 address 10.8.0.9,"
+				 "dns server 2 address [fd00::2]:53 10.8.0.2:53 10.8.0.3,"
+				 "dns server 2 address [fd00::4]:853 10.8.0.4:853 10.8.0.5:x,"
+				 "dns server 200 address 10.8.0.6,dns server 1x address 10.8.0.7,"
+				 "dns server 3,dns server 3 address,dns server 3 dnssec yes,"
+				 "dns server 3 address [fd00::8,dns server 3 address fd00::9,dns,"
+				 "dns server -7 address 10.8.0.10,dhcp-option DNS 10.8.0.11,"
+				 "dns search-domains corp.example lab.example a/b"));
+	assert_string_equal(resolvconf_write(&a, "", &n),
+			    "# sallyport: name servers that are asked by the tunnel\n"
+			    "nameserver 10.8.0.10\n"
+			    "nameserver fd00::2\n"
+			    "nameserver 10.8.0.2\n"
+			    "nameserver 10.8.0.3\n"
+			    "nameserver fd00::9\n"
+			    "nameserver 10.8.0.9\n"
+			    "search corp.example lab.example\n");
+}
+
+static void of_what_was_pushed_the_last_counts_without_what_is_filtered(void **state)
+{
+	static const char *const lines[] = {
+		PUSH("dhcp-option DNS 10.8.0.1"),
+		PUSH("dns server 1 address 10.8.0.2,dns server 1 address 10.8.0.22,"
+		     "push-continuation 2"),
+		PUSH("dhcp-option DOMAIN corp.example,dns server 2 address 10.8.0.3,"
+		     "push-continuation 1"),
+		"Pushed option removed by filter: 'dns server 1 address 10.8.0.2'",
+		"Pushed option removed by filter: 'dhcp-option DOMAIN corp.example'",
+	};
+	struct text said CLEANUP_TEXT = { 0 };
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct resolvconf_names n = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		resolvconf_hear(&said, lines[i]);
+	resolvconf_add_push(&n, text_str(&said));
+	assert_string_equal(resolvconf_write(&a, "", &n),
+			    "# sallyport: name servers that are asked by the tunnel\n"
+			    "nameserver 10.8.0.22\n"
+			    "nameserver 10.8.0.3\n");
 }
 
 static void what_was_before_comes_back(void **state)
@@ -103,6 +156,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_pushed_is_known),
+		cmocka_unit_test(the_newer_words_come_before_the_older_and_by_number),
+		cmocka_unit_test(of_what_was_pushed_the_last_counts_without_what_is_filtered),
 		cmocka_unit_test(what_was_before_comes_back),
 		cmocka_unit_test(docker_says_whom_its_own_server_asks),
 		cmocka_unit_test(no_more_is_kept_than_there_is_room_for),

@@ -80,6 +80,22 @@ def names_go_by_the_tunnel(world, engine, *options):
         assert heard(ear) == []
 
 
+@pytest.mark.parametrize('network', ['bridge'], indirect=True)
+def test_the_newer_words_of_openvpn_name_servers_too(
+        wide_world, docker, network, pushed):  # noqa: F811
+    """dns server N beats dhcp-option, and pull-filter counts."""
+    server = wide_world.openvpn
+    server.give_a(push=(*server.PUSH, 'dhcp-option DNS 198.51.100.1',
+                        'dns server 1 address 198.51.100.1',
+                        f'dns server 2 address {B_VPN4}'))
+    path = server.profile(f'{wide_world.dir}/words.ovpn', 'servera',
+                          extra='pull-filter ignore "dns server 1 "')
+    start(docker, *network, *RIGHTS, '-v', f'{path}:/etc/sallyport/vpn.ovpn:ro')
+    join(docker)
+    wait_health(docker, 'ok\n')
+    assert look_up(docker) == INSIDE, logs(docker)
+
+
 def test_without_us_a_name_is_heard_past_the_tunnel(
         wide_world, docker, network, pushed):  # noqa: F811
     docker.vpn('vpn', wide_world.office, options=network)

@@ -223,6 +223,20 @@ def test_dns_and_ipv6_of_the_push_reach_the_room(wide_world, wide, server):
             'nameserver 172.20.0.2']
 
 
+def test_name_servers_in_openvpns_newer_words_reach_the_room(
+        wide_world, wide, server):
+    """dns server N: the lowest number first, and before any dhcp-option."""
+    server.give_a((*server.PUSH, 'dhcp-option DNS 172.20.0.1',
+                   'dns server 9 address 172.20.0.9',
+                   'dns server 2 address [fd00:16:20::2]:53 172.20.0.2',
+                   'dns search-domains corp.example lab.example'))
+    with up(wide, profile(wide_world, 'dnswords')) as gate:
+        lines = resolv_conf(gate).splitlines()
+        assert [l for l in lines if l[0] != '#'] == [
+            'nameserver fd00:16:20::2', 'nameserver 172.20.0.2',
+            'nameserver 172.20.0.9', 'search corp.example lab.example']
+
+
 def test_redirect_gateway_in_the_file(wide_world, wide, server):
     server.give_a(())
     path = profile(wide_world, 'redirect', extra='redirect-gateway def1 ipv6')
