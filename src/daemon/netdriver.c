@@ -212,12 +212,13 @@ static int delete_network(struct arena *a, const struct netdriver_request *q, co
 /* --- endpoints ------------------------------------------------------------------------ */
 
 /* Docker leaves the file for a while when the namespace is gone. */
+/* What cannot be looked at just now is there. */
 static bool has_namespace(const struct sandbox_file *f)
 {
 	int fd CLEANUP_FD = -1;
 	struct err e;
 
-	return f->sandbox.path && netns_open_place(f->sandbox.path, &fd, &e) == 0;
+	return f->sandbox.path && !netns_is_gone(netns_open_place(f->sandbox.path, &fd, &e));
 }
 
 static bool is_stale(const struct sandbox_file *f)
@@ -238,10 +239,12 @@ static int find_place(struct arena *a, const char *gate, struct sandbox *s, stru
 
 	for (size_t i = 0; i < n; i++) {
 		struct sandbox_file f;
-		struct err ignored;
+		int r = load_room(a, gate, names[i], &f, e);
 
-		if (load_room(a, gate, names[i], &f, &ignored) < 0)
+		if (sandbox_is_none(r))
 			continue;
+		if (r < 0)
+			return r;
 		if ((!ip_is_none(&s->address4) && ip_equal(&f.sandbox.address4, &s->address4)) ||
 		    is_stale(&f))
 			remove_room(a, gate, names[i]);

@@ -35,8 +35,17 @@ const char *sandbox_directory(struct arena *a, const char *gate)
 
 /* --- their files -------------------------------------------------------------------- */
 
+struct room_file {
+	const char *name, *path, *text;
+	size_t size;
+	int status; /* of reading it: 0, or @why */
+	struct err why;
+};
+
 struct loading {
 	struct supervisor *sup;
+	struct room_file *files;
+	size_t n_files;
 	struct arena arena;
 	struct gate gate; /* with the rooms so far */
 	struct place rooms[GATE_ROOMS_MAX]; /* of those that are new, or were there */
@@ -113,17 +122,14 @@ static int take_room(struct loading *l, const struct room *room, const struct pu
 }
 
 /* @due: its engine waits for it. */
-static int load_file(struct loading *l, const char *path, bool due, struct err *e)
+static int load_file(struct loading *l, const struct room_file *file, bool due, struct err *e)
 {
 	struct sandbox_file *f = arena_new(&l->arena, struct sandbox_file);
 	struct publish *ports;
 	struct room room;
-	const char *text;
-	size_t size, n;
-	int r = file_read(&l->arena, path, FILE_MAX, &text, &size, e);
+	size_t n;
+	int r = sandbox_read(&l->arena, file->path, file->text, file->size, f, e);
 
-	if (r == 0)
-		r = sandbox_read(&l->arena, path, text, size, f, e);
 	if (r < 0 || !f->sandbox.path) /* nothing is to be seen of it yet */
 		return r;
 	r = sandbox_room(&l->arena, &l->gate, f, &room, &ports, &n, e);
@@ -144,40 +150,74 @@ static bool is_in(const struct gate *g, size_t from, const char *room)
 }
 
 /* Those that are there already or those that are not: who comes later takes no port from who has it. */
-static int load_some(struct loading *l, const char *dir, struct dirent **entries, int n, bool known,
-		     const char *only, struct err *e)
+static int load_some(struct loading *l, bool known, const char *only, struct err *e)
 {
 	size_t own = l->sup->sandboxes.n_own_rooms;
-	struct err why;
 	int ret = 0;
 
-	for (int i = 0; i < n; i++) {
-		const char *name = entries[i]->d_name;
-		bool meant = only && str_eq(name, only);
-		int r;
+	for (size_t i = 0; i < l->n_files; i++) {
+		const struct room_file *f = &l->files[i];
+		bool meant = only && str_eq(f->name, only);
+		struct err why = f->why;
+		int r = f->status;
 
-		if (is_in(&l->sup->gate, own, name) != known)
+		if (is_in(&l->sup->gate, own, f->name) != known)
 			continue;
-		r = load_file(l, arena_printf(&l->arena, "%s/%s", dir, name), meant, &why);
+		if (r == 0)
+			r = load_file(l, f, meant, &why);
 		if (r < 0 && meant)
 			ret = err_set(e, -r, "%s", why.text);
 		else if (r < 0 && r != -ENOENT)
-			sup_log(l->sup, "room \"%s\": %s", name, why.text);
+			sup_log(l->sup, "room \"%s\": %s", f->name, why.text);
 	}
 	return ret;
 }
 
-static int load_files(struct loading *l, const char *only, struct err *e)
+bool sandbox_is_none(int r)
+{
+	/* Just deleted; nonsense or no file at all; far too large. */
+	return r == -ENOENT || r == -EINVAL || r == -EFBIG;
+}
+
+static int read_files(struct loading *l, struct dirent **entries, int n, struct err *e)
+{
+	const char *dir = sandbox_directory(&l->arena, l->gate.name);
+
+	l->files = arena_alloc(&l->arena, (size_t)n * sizeof(*l->files) + 1);
+	for (int i = 0; i < n; i++) {
+		struct room_file *f = &l->files[l->n_files++];
+
+		f->name = arena_strdup(&l->arena, entries[i]->d_name);
+		f->path = arena_printf(&l->arena, "%s/%s", dir, f->name);
+		f->status = file_read(&l->arena, f->path, FILE_MAX, &f->text, &f->size, &f->why);
+		if (f->status < 0 && !sandbox_is_none(f->status))
+			return err_set(e, -f->status, "%s", f->why.text);
+	}
+	return 0;
+}
+
+/* All or none: a room whose file cannot be read just now is not gone. */
+static int list_files(struct loading *l, struct err *e)
 {
 	const char *dir = sandbox_directory(&l->arena, l->gate.name);
 	struct dirent **entries = NULL;
 	int n = scandir(dir, &entries, no_dots, alphasort);
-	int known = load_some(l, dir, entries, n, true, only, e);
-	int fresh = load_some(l, dir, entries, n, false, only, e);
+	int r;
 
+	if (n < 0)
+		return errno == ENOENT ? 0 : err_errno(e, errno, "list %s", dir);
+	r = read_files(l, entries, n, e);
 	for (int i = 0; i < n; i++)
 		free(entries[i]);
 	free(entries);
+	return r;
+}
+
+static int load_files(struct loading *l, const char *only, struct err *e)
+{
+	int known = load_some(l, true, only, e);
+	int fresh = load_some(l, false, only, e);
+
 	return known < 0 ? known : fresh;
 }
 
@@ -229,8 +269,12 @@ int sandboxes_load(struct supervisor *s, const char *only, struct err *e)
 {
 	struct loading l = { .sup = s, .gate = s->gate };
 	const struct sandboxes *own = &s->sandboxes;
-	int r;
+	int r = list_files(&l, e);
 
+	if (r < 0) {
+		arena_free(&l.arena);
+		return r;
+	}
 	l.gate.rooms = own->own_rooms;
 	l.gate.n_rooms = l.gate.cap_rooms = own->n_own_rooms;
 	l.gate.publish = own->own_publish;
@@ -258,11 +302,10 @@ void sandboxes_close(struct supervisor *s)
 static int look_for_netns(struct place *p, struct err *e)
 {
 	int fd CLEANUP_FD = -1;
-	struct err none;
-	int r;
+	int r = netns_open_place(p->netns, &fd, e);
 
-	if (netns_open_place(p->netns, &fd, &none) < 0)
-		fd_close(&fd);
+	if (r < 0 && !netns_is_gone(r))
+		return r;
 	if (p->fd >= 0 && fd >= 0 && netns_same(p->fd, fd))
 		return 0;
 	sandbox_watch_close(&p->sandbox_watch);

@@ -487,6 +487,8 @@ pid_t control_keeper(const char *gate);
 
 /* daemon/sandbox.c: rooms whose namespaces an engine makes. */
 const char *sandbox_directory(struct arena *a, const char *gate);
+/* Reading a room's file says that it is no room's, and not that it cannot be read just now. */
+bool sandbox_is_none(int r);
 /*
  * Reads their files again.  What is wrong with one is told to the log, and the
  * others are taken; of room @only (NULL: none) it is @e.  The caller reconciles.

@@ -108,6 +108,12 @@ int netns_open_place(const char *place, int *ret_fd, struct err *e)
 		       pid);
 }
 
+bool netns_is_gone(int r)
+{
+	/* EINVAL: the file alone is left, over which it was mounted. */
+	return r == -ENOENT || r == -ENOTDIR || r == -ESRCH || r == -EINVAL;
+}
+
 bool netns_same(int fd_a, int fd_b)
 {
 	struct stat a, b;

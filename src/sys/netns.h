@@ -25,6 +25,8 @@ int netns_open(const char *name, int *ret_fd, struct err *e) MUST_USE;
  * ip-netns(8), the number of a process, or the path of a namespace's file.
  */
 int netns_open_place(const char *place, int *ret_fd, struct err *e) MUST_USE;
+/* Does this result of the two say that there is none, and not that it could not be opened? */
+bool netns_is_gone(int r);
 /* Makes a new one, loopback up, alias of loopback = @alias; -EEXIST if the name is taken. */
 int netns_create(const char *name, const char *alias, int *ret_fd, struct err *e) MUST_USE;
 /* Unmounts and unlinks; 0 if it was not there. */

@@ -167,7 +167,8 @@ def test_who_asks_a_gate_without_descriptors_waits_and_it_does_not_spin(world, g
         client.settimeout(PATIENCE)
         assert client.recv(1) == b'{'
     assert gate.log.text().count('who asks has to wait') == 1
-    assert gate.status()['state'] == 'up'
+    # What it could not look at meanwhile it looks at a second later.
+    until(lambda: gate.status()['state'] == 'up', gate.log.text)
 
 
 def test_a_gate_that_has_its_last_descriptor_answers_and_goes(gate):

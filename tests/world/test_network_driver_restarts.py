@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 
 import pytest
 
@@ -10,7 +11,7 @@ from lab import container
 from lab import host as hosts
 from lab import probe
 from lab.driver import GATE, Driver, again, answered
-from lab.host import until
+from lab.host import PATIENCE, descriptors, first_free, until
 from lab.state import difference, hoststate
 from lab.world import A4, A_VPN4, LAN, wrong_answers
 
@@ -56,6 +57,22 @@ def test_a_container_restarts(world, web, gate):
         web('restart', '-t', '0', 'web')
         answered(world, gate)
     assert len(gate.status()['rooms']) == 2
+
+
+def test_a_room_whose_file_cannot_be_read_just_now_stays(world, web, gate):
+    """With the one descriptor that is left the gate takes who asks for the
+    rooms anew, and has none to read which they are."""
+    pid = gate.child.pid
+    with world.servera.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(PATIENCE)
+        with descriptors(pid, first_free(pid) + 1):
+            client.connect(f'\0sallyport/{gate.name}')
+            client.sendall(b'rooms\n')
+            assert b'Too many open files' in client.recv(4096)
+    assert 'is gone' not in gate.log.text()
+    until(lambda: gate.status()['state'] == 'up', gate.log.text)
+    assert len(gate.status()['rooms']) == 2
+    answered(world, gate)
 
 
 def test_a_container_is_killed_and_started(world, web, gate):
