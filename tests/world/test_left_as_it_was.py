@@ -239,6 +239,26 @@ def test_the_same_port_twice_on_one_host_is_refused(world, gate, before,
     assert difference(held, hoststate(world.servera)) == ''
 
 
+def test_the_port_of_a_gate_whose_supervisor_was_killed_is_refused(
+        world, gate, before, sallyport):
+    """It still leads to that gate, which is up again whenever somebody starts it."""
+    sallyport.write('other', '[room]\npublish = 80\n')
+    gate.kill9()
+    held = hoststate(world.servera)
+    done = sallyport('up', 'other')
+    assert done.returncode == 1
+    assert 'port 80/tcp is gate "main"\'s' in done.stderr
+    assert 'sallyport down main' in done.stderr
+    assert difference(held, hoststate(world.servera)) == ''
+    assert wrong_answers(world, doors=('lan',)) == []
+    assert gate.down().returncode == 0
+    with sallyport.up('other', '[room]\npublish = 80\n') as other:
+        other.serve('other', 80)
+        assert probe.ask(world.laptop, 'tcp', A4, 80).by == 'other'
+        other.stop()
+    ended(world, gate, before)
+
+
 def test_gates_that_end_in_another_order_restore_what_was_first(
         world, gate, before, sallyport):
     with sallyport.up('other', '[room]\npublish = 8000\n') as other:
