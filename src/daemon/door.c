@@ -311,38 +311,17 @@ static void end_resolver(struct door_run *d)
 	d->resolver = 0;
 }
 
-static bool is_heard(const struct door_run *d, const char *name, size_t len)
-{
-	for (const char *at = text_str(&d->heard); (at = strchr(at, ' '));) {
-		at++;
-		if (strncmp(at, name, len) == 0 && at[len] == '\n')
-			return true;
-	}
-	return false;
-}
-
-/* Of a name that nobody answers for now, the addresses are kept that it had. */
 static void take_names(struct door_run *d)
 {
-	size_t kept = 0;
+	bool kept = names_take(&d->names, text_str(&d->heard)) > 0;
 
-	for (const char *line = text_str(&d->names), *end; (end = strchr(line, '\n'));
-	     line = end + 1) {
-		const char *name = memchr(line, ' ', (size_t)(end - line));
-
-		if (!name || is_heard(d, name + 1, (size_t)(end - name) - 1))
-			continue;
-		text_add_len(&d->heard, line, (size_t)(end - line) + 1);
-		kept++;
-	}
-	if (kept)
+	text_clear(&d->heard);
+	if (kept && !d->names_kept)
 		sup_log(d->sup,
 			"%s: a name of the VPN server could not be resolved on the host; the "
 			"addresses stay that it had before",
 			d->door->name);
-	text_clear(&d->names);
-	text_add(&d->names, text_str(&d->heard));
-	text_clear(&d->heard);
+	d->names_kept = kept;
 }
 
 /* One of them, as a person knows it. */
@@ -355,13 +334,21 @@ static const char *any_name(struct door_run *d)
 	return called ? called + 1 : n ? names[0] : "";
 }
 
+/* A device of the kernel's has no process. */
+static bool has_started(const struct door_run *d)
+{
+	return d->pid > 0 || d->wg_configured;
+}
+
 static void names_known(struct door_run *d)
 {
 	struct err e;
 
-	if (d->pid > 0) {
-		if (d->names.len && write_hosts(d, &e) < 0)
+	if (has_started(d)) {
+		if (d->pid > 0 && d->names.len && write_hosts(d, &e) < 0)
 			sup_log(d->sup, "%s: %s", d->door->name, e.text);
+		if (door_ops_of(d->door)->named)
+			door_ops_of(d->door)->named(d);
 		return;
 	}
 	if (d->client.state != CLIENT_CONNECTING)
@@ -430,6 +417,8 @@ static void begin(struct door_run *d)
 	arena_free(&d->arena);
 	/* What it was read into; the plan looks there, also when it cannot be read again. */
 	d->wg = (struct wg_conf){ 0 };
+	d->wg_silence = (struct wg_silence){ 0 };
+	d->wg_configured = d->names_kept = false;
 	d->ovpn = (struct ovpn_conf){ 0 };
 	d->servers = NULL;
 	d->n_servers = d->cap_servers = 0;
@@ -517,7 +506,7 @@ static void timer_fired(struct loop_timer *t)
 	}
 	/* Before its start there is nothing to look at. */
 	if ((d->client.state == CLIENT_CONNECTING || d->client.state == CLIENT_UP) &&
-	    (d->resolved.fd < 0 || d->pid > 0))
+	    (d->resolved.fd < 0 || has_started(d)))
 		door_ops_of(d->door)->look(d);
 	door_look_soon(d);
 }

@@ -11,6 +11,7 @@
 #include "sys/files.h"
 #include "sys/proc.h"
 #include "wire/config.h"
+#include "wire/wgmoved.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,7 +41,7 @@ static size_t names(struct door_run *d, const char ***ret)
 	return wgconf_names(&d->arena, &d->wg, ret);
 }
 
-static int wg_tool(struct door_run *d, const char *const *argv, const char *input,
+static int wg_tool(struct door_run *d, struct arena *a, const char *const *argv, const char *input,
 		   const char **ret_output, struct err *e)
 {
 	struct proc_spec spec = PROC_SPEC_NONE;
@@ -52,7 +53,7 @@ static int wg_tool(struct door_run *d, const char *const *argv, const char *inpu
 	spec.own_mounts = true;
 	spec.client = true;
 	spec.private_dir = d->dir;
-	r = proc_run(&spec, input, TOOL_LIMIT_MS, &d->arena, ret_output, &status, e);
+	r = proc_run(&spec, input, TOOL_LIMIT_MS, a, ret_output, &status, e);
 	if (r < 0)
 		return r;
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
@@ -69,12 +70,13 @@ static int configure(struct door_run *d, struct err *e)
 	const char *text = wgconf_setconf(&d->arena, &d->wg, endpoints, mark);
 	const char *const argv[] = { "wg", "setconf", d->door->name, "/dev/stdin", NULL };
 	const char *output;
-	int r = wg_tool(d, argv, text, &output, e);
+	int r = wg_tool(d, &d->arena, argv, text, &output, e);
 
 	if (r < 0)
 		return r;
 	d->wg_configured = true;
 	d->wg_heard = (struct wg_heard){ 0 };
+	wgmoved_begin(&d->arena, &d->wg, clock_ms(), &d->wg_silence);
 	door_forget_dns(d);
 	door_note_dns(d, d->wg.dns, d->wg.n_dns);
 	for (size_t i = 0; i < d->wg.n_search; i++)
@@ -126,10 +128,20 @@ static bool link_is_there(struct door_run *d)
 	return rtnl_counters(d->sup->inner.rtnl, d->door->name, &c, &e) == 0;
 }
 
+static void look_for_silent(struct door_run *d, struct arena *a, const char *shown)
+{
+	const char **names = NULL;
+
+	wgmoved_hear(&d->wg, shown, clock_ms(), &d->wg_silence);
+	if (wgmoved_names(a, &d->wg, clock_ms(), &d->wg_silence, &names))
+		door_ask_names(d);
+}
+
 static void look(struct door_run *d)
 {
 	const char *const argv[] = { "wg", "show", d->door->name, "latest-handshakes", NULL };
-	struct arena kept = d->arena;
+	/* This is asked for as long as the door stands: its memory must not pile up. */
+	struct arena a CLEANUP_ARENA = { 0 };
 	const char *output = "";
 	struct err e;
 
@@ -143,14 +155,48 @@ static void look(struct door_run *d)
 			sup_log(d->sup, "%s: %s", d->door->name, e.text);
 		return;
 	}
-	/* This is asked for as long as the door stands: its memory must not pile up. */
-	d->arena = (struct arena){ 0 };
-	if (wg_tool(d, argv, NULL, &output, &e) == 0)
-		door_event(d, wgconf_answers(&d->wg, output, clock_ms(), &d->wg_heard)
-				      ? CLIENT_EV_CONNECTED
-				      : CLIENT_EV_LOST);
-	arena_free(&d->arena);
-	d->arena = kept;
+	if (wg_tool(d, &a, argv, NULL, &output, &e) < 0)
+		return;
+	look_for_silent(d, &a, output);
+	door_event(d, wgconf_answers(&d->wg, output, clock_ms(), &d->wg_heard) ? CLIENT_EV_CONNECTED
+									       : CLIENT_EV_LOST);
+}
+
+static void follow(struct door_run *d, struct arena *a, const struct wg_move *move)
+{
+	const char *const argv[] = { "wg",
+				     "set",
+				     d->door->name,
+				     "peer",
+				     move->peer->public_key,
+				     "endpoint",
+				     wgmoved_endpoint(a, move),
+				     NULL };
+	const char *output;
+	struct err e;
+
+	if (wg_tool(d, a, argv, NULL, &output, &e) < 0)
+		sup_log(d->sup, "%s: %s", d->door->name, e.text);
+	else
+		sup_log(d->sup, "%s: %s", d->door->name, wgmoved_words(a, move));
+}
+
+/* Whom the gate's sockets may speak to is told by their mark: the new address is nothing new. */
+static void named(struct door_run *d)
+{
+	const char *const argv[] = { "wg", "show", d->door->name, "endpoints", NULL };
+	struct arena a CLEANUP_ARENA = { 0 };
+	struct wg_move *moves = NULL;
+	const char *output;
+	struct err e;
+	size_t n;
+
+	if (!d->wg_configured || wg_tool(d, &a, argv, NULL, &output, &e) < 0)
+		return; /* asked for again while it stays silent */
+	n = wgmoved_find(&a, &d->wg, text_str(&d->names), output, clock_ms(), &d->wg_silence,
+			 &moves);
+	for (size_t i = 0; i < n; i++)
+		follow(d, &a, &moves[i]);
 }
 
 static void stop(struct door_run *d)
@@ -165,4 +211,5 @@ const struct door_ops door_wireguard = {
 	.start = start,
 	.look = look,
 	.stop = stop,
+	.named = named,
 };

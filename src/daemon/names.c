@@ -18,6 +18,35 @@
 /* A resolver that has not answered by then never will, in seconds. */
 #define NAMES_LIMIT 20
 
+static bool is_in(const char *lines, const char *name, size_t len)
+{
+	for (const char *at = lines; (at = strchr(at, ' '));) {
+		at++;
+		if (strncmp(at, name, len) == 0 && at[len] == '\n')
+			return true;
+	}
+	return false;
+}
+
+size_t names_take(struct text *names, const char *heard)
+{
+	struct text all = { 0 };
+	size_t kept = 0;
+
+	text_add(&all, heard);
+	for (const char *line = text_str(names), *end; (end = strchr(line, '\n')); line = end + 1) {
+		const char *name = memchr(line, ' ', (size_t)(end - line));
+
+		if (!name || is_in(heard, name + 1, (size_t)(end - name) - 1))
+			continue;
+		text_add_len(&all, line, (size_t)(end - line) + 1);
+		kept++;
+	}
+	text_free(names);
+	*names = all;
+	return kept;
+}
+
 /* "asked called": as Amazon's VPN has it, where the name alone may not be known. */
 const char *names_below(struct arena *a, const char *name)
 {

@@ -128,6 +128,7 @@ struct door_run {
 	pid_t resolver; /* child that resolves server names on the host; 0: none */
 	struct loop_source resolved;
 	struct text names; /* "address name" lines, as in /etc/hosts; kept for when none answers */
+	bool names_kept; /* of the last answer, and that was told */
 	struct text heard; /* the same, while they are asked for */
 	struct loop_source management; /* openvpn(8)'s management interface */
 	struct text management_line;
@@ -141,6 +142,7 @@ struct door_run {
 	bool wg_kernel;
 	bool wg_configured;
 	struct wg_heard wg_heard;
+	struct wg_silence wg_silence; /* in arena */
 	struct plan_server *servers; /* of a command door, in arena */
 	size_t n_servers, cap_servers;
 
@@ -395,6 +397,8 @@ struct door_ops {
 	void (*stop)(struct door_run *d); /* NULL: its end is enough */
 	bool (*has_interface)(const struct door_run *d); /* NULL: its name tells */
 	void (*heard)(struct door_run *d, const char *line); /* of its output; NULL: nothing */
+	void (*named)(
+		struct door_run *d); /* its servers' names anew, while it runs; NULL: nothing */
 };
 extern const struct door_ops door_openvpn, door_wireguard, door_command;
 const struct door_ops *door_ops_of(const struct door *d);
@@ -407,6 +411,11 @@ const struct door_ops *door_ops_of(const struct door *d);
 struct resolvconf_names;
 int names_resolve(const char *const *names, size_t n, const struct resolvconf_names *by,
 		  pid_t *ret_pid, int *ret_fd, struct err *e) MUST_USE;
+/*
+ * @names: lines "ADDRESS NAME"; those of @heard take their place, but for names that nobody
+ * answers for now, whose number of lines is returned.
+ */
+size_t names_take(struct text *names, const char *heard);
 /* Such a pair: a random name below @name, called @name (openvpn(8), remote-random-hostname). */
 const char *names_below(struct arena *a, const char *name);
 

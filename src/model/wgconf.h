@@ -45,4 +45,10 @@ struct wg_heard {
 	int64_t at_ms;
 };
 
+/* The same of each peer, and when names of silent ones were asked for last (0: never). */
+struct wg_silence {
+	struct wg_heard *peers;
+	int64_t asked_ms;
+};
+
 #endif
