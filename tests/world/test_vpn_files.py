@@ -2,6 +2,7 @@
 """Files as providers ship them."""
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -192,6 +193,72 @@ def test_what_providers_write_all_at_once(wide_world, wide, server):
     finally:
         names.close()
         os.unlink(resolv)
+
+
+def tool(*argv):
+    return subprocess.run(argv, check=True, capture_output=True, text=True,
+                          timeout=60).stdout
+
+
+def revocations(keys, where, *names):
+    """What the authority of @keys has taken back."""
+    conf = keep(f'{where}/ca.conf', f'''[ca]
+default_ca = lab
+[lab]
+database = {keep(f'{where}/index', '')}
+default_md = sha256
+default_crl_days = 30
+''')
+    ca = ('openssl', 'ca', '-config', conf, '-cert', keys.path('ca.crt'),
+          '-keyfile', keys.path('ca.key'))
+    for name in names:
+        tool(*ca, '-revoke', keys.path(f'{name}.crt'))
+    return tool(*ca, '-gencrl')
+
+
+def tls_crypt_v2(where):
+    """The path of a server's key, and a client's."""
+    for name, argv in (('server', ()),
+                       ('client', ('--tls-crypt-v2', f'{where}/server'))):
+        tool('openvpn', *argv, '--genkey', f'tls-crypt-v2-{name}',
+             f'{where}/{name}')
+    with open(f'{where}/client') as f:
+        return f'{where}/server', f.read()
+
+
+@pytest.mark.parametrize('port, form, revoked', [
+    (1210, 'inline', []), (1211, 'beside', []),
+    (1212, 'inline', ['server']), (1213, 'beside', ['server'])])
+def test_keys_and_ciphers_of_other_providers(wide_world, wide, second, tmp_path,
+                                             port, form, revoked):
+    """tls-crypt-v2 and revocations, in the file or in files beside it, and what is said
+    for the sake of old servers."""
+    w = wide_world
+    server_key, v2 = tls_crypt_v2(tmp_path)
+    server = second(port=port, extra=f'tls-crypt-v2 {server_key}\ncomp-lzo no\n'
+                    'data-ciphers AES-256-CBC\nauth SHA512\n')
+    server.give_a()
+    parts = {'ca': w.keys.read('ca.crt'), 'cert': w.keys.read('servera.crt'),
+             'key': w.keys.read('servera.key'), 'tls-crypt-v2': v2,
+             'crl-verify': revocations(w.keys, tmp_path, *revoked)}
+    text = (f'client\ndev tun\nnobind\nremote {server.address} {server.port} udp\n'
+            'verb 3\nremote-cert-tls server\ncipher AES-256-CBC\nauth SHA512\ncomp-lzo no\n'
+            'data-ciphers AES-256-GCM:AES-256-CBC\ndata-ciphers-fallback AES-256-CBC\n')
+    for word, value in parts.items():
+        if form == 'inline':
+            text += f'<{word}>\n{value}</{word}>\n'
+        else:
+            keep(f'{tmp_path}/office.{word}', value, 0o600)
+            text += f'{word} office.{word}\n'
+    path = keep(f'{tmp_path}/office.ovpn', text, 0o600)
+    if revoked:
+        with wide.up('main', CONF.format(door='office', file=path), ready=False) as gate:
+            gate.wait_log('office', 'certificate revoked')
+        return
+    with up(wide, path) as gate:
+        assert "Data Channel: cipher 'AES-256-CBC'" in gate.log.text()
+        assert wrong_answers(w, doors=('lan', 'self')) == []
+        assert probe.ask(w.vpnsrv, 'tcp', A_VPN4, 80).saw == '172.20.0.1'
 
 
 def test_inline_connection_blocks(wide_world, wide):
