@@ -58,7 +58,7 @@ class Driver:
         """Containers and networks of the test are gone."""
         names = docker('ps', '-aq').stdout.split()
         if names:
-            docker.remove(*names)
+            docker('rm', '-f', *names)
         names = docker('network', 'ls', '-q', '--filter',
                        'driver=sallyport').stdout.split()
         if names:
